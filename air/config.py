@@ -1,0 +1,334 @@
+"""Settings of a run that every library shares.
+
+All of these are values: frozen, compared by their fields, checked when they are made. A field
+that is misspelt, or a value that no run could use, raises here and not minutes later in a
+worker.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import KW_ONLY, dataclass, field
+from typing import Any, TypeVar, dataclass_transform
+
+from air.errors import InvalidOption
+from air.executor.validation import check_number, listing, nearest, reject_unknown
+
+T = TypeVar("T")
+
+PLACEMENT_STRATEGIES = ("PACK", "SPREAD", "STRICT_PACK", "STRICT_SPREAD")
+
+StopCriterion = Mapping[str, float] | Callable[[str, dict[str, Any]], bool]
+
+
+@dataclass_transform(frozen_default=True)
+def options_class(cls: type[T]) -> type[T]:
+    """Make a frozen dataclass whose constructor names the nearest option for a misspelt one."""
+    cls = dataclass(frozen=True)(cls)
+    init = cls.__init__
+    names = [f.name for f in dataclasses.fields(cls)]  # type: ignore[arg-type]
+
+    @functools.wraps(init)
+    def checked_init(self: T, *args: Any, **options: Any) -> None:
+        reject_unknown(options, names, what=cls.__name__)
+        init(self, *args, **options)
+
+    cls.__init__ = checked_init  # type: ignore[assignment, method-assign]
+    return cls
+
+
+@options_class
+class ScalingConfig:
+    """How many workers a trainer uses, and what each of them holds.
+
+    Attributes:
+        trainer_resources: what the coordinator holds besides the workers; nothing unless given,
+            so that n workers fit on n CPUs.
+        num_workers: training workers, at least 1; ``None`` leaves it to the trainer (1).
+        use_gpu: whether each worker holds a GPU (1, unless ``resources_per_worker`` says how
+            much of one).
+        resources_per_worker: what each worker holds, as ``{"CPU": 2, "GPU": 0.5, "disk": 1}``;
+            1 CPU unless given, and with ``use_gpu`` 1 GPU.
+        placement_strategy: ``"PACK"`` (on few nodes), ``"SPREAD"``, ``"STRICT_PACK"`` (on one
+            node) or ``"STRICT_SPREAD"`` (each on a node of its own).
+    """
+
+    trainer_resources: Mapping[str, float] | None = None
+    num_workers: int | None = None
+    use_gpu: bool = False
+    resources_per_worker: Mapping[str, float] | None = None
+    placement_strategy: str = "PACK"
+
+    def __post_init__(self) -> None:
+        if self.num_workers is not None:
+            check_number(self.num_workers, "ScalingConfig.num_workers", minimum=1, integer=True)
+        _check_flag(self.use_gpu, "ScalingConfig.use_gpu")
+        _check_resources(self.trainer_resources, "ScalingConfig.trainer_resources")
+        _check_resources(self.resources_per_worker, "ScalingConfig.resources_per_worker")
+        _check_choice(
+            self.placement_strategy, PLACEMENT_STRATEGIES, "ScalingConfig.placement_strategy"
+        )
+        gpus = (self.resources_per_worker or {}).get("GPU")
+        if self.use_gpu and gpus == 0:
+            raise InvalidOption(
+                "ScalingConfig(use_gpu=True) contradicts resources_per_worker={'GPU': 0}: "
+                "leave one of the two out."
+            )
+        if not self.use_gpu and gpus:
+            raise InvalidOption(
+                f"ScalingConfig.resources_per_worker asks for {gpus:g} GPU, but use_gpu is "
+                "False: set use_gpu=True."
+            )
+
+    @property
+    def worker_bundle(self) -> dict[str, float]:
+        """What one worker holds, with the defaults filled in; amounts of 0 are left out."""
+        bundle: dict[str, float] = {"CPU": 1}
+        if self.use_gpu:
+            bundle["GPU"] = 1
+        return _positive(bundle | dict(self.resources_per_worker or {}))
+
+    @property
+    def trainer_bundle(self) -> dict[str, float]:
+        """What the coordinator holds; empty unless ``trainer_resources`` is given."""
+        return _positive(self.trainer_resources or {})
+
+    @property
+    def bundles(self) -> list[dict[str, float]]:
+        """The bundles that a run reserves: the coordinator's, then one for each worker."""
+        return [self.trainer_bundle, *(self.worker_bundle for _ in range(self.num_workers or 1))]
+
+    @property
+    def num_cpus_per_worker(self) -> float:
+        """CPUs that each worker holds."""
+        return self.worker_bundle.get("CPU", 0)
+
+    @property
+    def num_gpus_per_worker(self) -> float:
+        """GPUs that each worker holds."""
+        return self.worker_bundle.get("GPU", 0)
+
+    @property
+    def additional_resources_per_worker(self) -> dict[str, float]:
+        """What each worker holds besides CPUs and GPUs."""
+        return {k: v for k, v in self.worker_bundle.items() if k not in ("CPU", "GPU")}
+
+    @property
+    def total_resources(self) -> dict[str, float]:
+        """What the coordinator and all workers hold together."""
+        total: dict[str, float] = {}
+        for bundle in self.bundles:
+            for name, amount in bundle.items():
+                total[name] = total.get(name, 0) + amount
+        return total
+
+
+@options_class
+class FailureConfig:
+    """What to do when a run fails.
+
+    Attributes:
+        max_failures: how often a run is started again, from its last checkpoint, after a worker
+            died or the training function raised; 0 never, -1 without limit.
+        fail_fast: whether the first trial of a ``Tuner`` that fails for good ends the whole
+            experiment. A run of its own ends with its failure in any case.
+    """
+
+    max_failures: int = 0
+    fail_fast: bool = False
+
+    def __post_init__(self) -> None:
+        check_number(self.max_failures, "FailureConfig.max_failures", minimum=-1, integer=True)
+        _check_flag(self.fail_fast, "FailureConfig.fail_fast")
+
+
+@options_class
+class CheckpointConfig:
+    """Which checkpoints are made and which are kept.
+
+    Attributes:
+        num_to_keep: how many checkpoints stay on disk, at least 1; ``None`` keeps all. The last
+            one always stays, besides these if it is not among them: a run goes on from it.
+        checkpoint_score_attribute: the metric by which the best ones are kept; ``None`` keeps
+            the newest.
+        checkpoint_score_order: ``"max"`` where a higher score is better, else ``"min"``.
+        checkpoint_frequency: for trainers that make checkpoints on their own, one every so many
+            iterations; 0 makes none on the way.
+        checkpoint_at_end: for such trainers, whether the end of training makes one; ``None``
+            leaves it to the trainer (yes).
+    """
+
+    num_to_keep: int | None = None
+    checkpoint_score_attribute: str | None = None
+    checkpoint_score_order: str = "max"
+    checkpoint_frequency: int = 0
+    checkpoint_at_end: bool | None = None
+
+    def __post_init__(self) -> None:
+        if self.num_to_keep is not None:
+            check_number(self.num_to_keep, "CheckpointConfig.num_to_keep", minimum=1, integer=True)
+        if self.checkpoint_score_attribute is not None:
+            _check_text(
+                self.checkpoint_score_attribute, "CheckpointConfig.checkpoint_score_attribute"
+            )
+        _check_choice(
+            self.checkpoint_score_order, ("max", "min"), "CheckpointConfig.checkpoint_score_order"
+        )
+        check_number(
+            self.checkpoint_frequency,
+            "CheckpointConfig.checkpoint_frequency",
+            minimum=0,
+            integer=True,
+        )
+        if self.checkpoint_at_end is not None:
+            _check_flag(self.checkpoint_at_end, "CheckpointConfig.checkpoint_at_end")
+
+
+@options_class
+class RunConfig:
+    """Where a run is kept, when it ends, and what it does about failures and checkpoints.
+
+    Attributes:
+        name: directory of the run under ``storage_path``; made up from the trainer's name and
+            the time unless given.
+        storage_path: directory that runs are kept under; ``$AIR_RESULTS`` unless given, and
+            ``~/air_results`` where that is not set.
+        stop: ends a run early: ``{"training_iteration": 50, "accuracy": 0.99}`` as soon as one
+            of the metrics reaches its value, or a function of (trial id, metrics) as soon as
+            it returns true.
+        failure_config: see :class:`FailureConfig`.
+        checkpoint_config: see :class:`CheckpointConfig`.
+    """
+
+    name: str | None = None
+    storage_path: str | os.PathLike[str] | None = None
+    _: KW_ONLY
+    stop: StopCriterion | None = None
+    failure_config: FailureConfig = field(default_factory=FailureConfig)
+    checkpoint_config: CheckpointConfig = field(default_factory=CheckpointConfig)
+
+    def __post_init__(self) -> None:
+        if self.name is not None:
+            _check_text(self.name, "RunConfig.name")
+            if self.name in (".", "..") or os.path.basename(self.name) != self.name:
+                raise InvalidOption(
+                    f"RunConfig.name is the name of one directory, got {self.name!r}. Give the "
+                    "directories above it as storage_path."
+                )
+        if self.storage_path is not None:
+            _check_storage_path(self.storage_path)
+        _check_stop(self.stop)
+        # None means the default here: a program that fills these in from its own options
+        # should not have to know the defaults.
+        if self.failure_config is None:
+            object.__setattr__(self, "failure_config", FailureConfig())
+        if self.checkpoint_config is None:
+            object.__setattr__(self, "checkpoint_config", CheckpointConfig())
+        _check_type(self.failure_config, FailureConfig, "RunConfig.failure_config")
+        _check_type(self.checkpoint_config, CheckpointConfig, "RunConfig.checkpoint_config")
+
+    @property
+    def storage_dir(self) -> str:
+        """The absolute path that runs are kept under, with the defaults filled in."""
+        path = self.storage_path or os.environ.get("AIR_RESULTS") or "~/air_results"
+        return os.path.abspath(os.path.expanduser(os.fspath(path)))
+
+
+@options_class
+class DatasetConfig:
+    """What a trainer does with one of its datasets. ``None`` leaves it to the trainer.
+
+    Attributes:
+        fit: whether the preprocessor is fitted on it (the dataset "train" only).
+        split: whether each worker gets a part of it (yes for "train") or all of it.
+        required: whether it is an error not to give it (no).
+        transform: whether the preprocessor is applied to it (yes).
+    """
+
+    fit: bool | None = None
+    split: bool | None = None
+    required: bool | None = None
+    transform: bool | None = None
+
+    def __post_init__(self) -> None:
+        for f in dataclasses.fields(self):
+            value = getattr(self, f.name)
+            if value is not None:
+                _check_flag(value, f"DatasetConfig.{f.name}")
+        if self.fit and self.transform is False:
+            raise InvalidOption(
+                "DatasetConfig(fit=True, transform=False): the preprocessor is fitted on a "
+                "dataset to transform it; leave one of the two out."
+            )
+
+    def over(self, default: DatasetConfig) -> DatasetConfig:
+        """This configuration, with what it leaves open taken from ``default``."""
+        chosen = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        given = {name: value for name, value in chosen.items() if value is not None}
+        return dataclasses.replace(default, **given)
+
+
+def _positive(resources: Mapping[str, float]) -> dict[str, float]:
+    return {name: amount for name, amount in resources.items() if amount}
+
+
+def _check_type(value: object, expected: type, name: str) -> None:
+    if not isinstance(value, expected):
+        raise InvalidOption(
+            f"{name} must be a {expected.__name__}, got {type(value).__name__}: {value!r}"
+        )
+
+
+def _check_flag(value: object, name: str) -> None:
+    if not isinstance(value, bool):
+        raise InvalidOption(f"{name} must be True or False, got {value!r}")
+
+
+def _check_text(value: object, name: str) -> None:
+    if not isinstance(value, str) or not value:
+        raise InvalidOption(f"{name} must be a non-empty str, got {value!r}")
+
+
+def _check_choice(value: object, choices: tuple[str, ...], name: str) -> None:
+    if value not in choices:
+        raise InvalidOption(
+            f"{name} must be one of {listing(choices)}, got {value!r}.{nearest(value, choices)}"
+        )
+
+
+def _check_resources(resources: object, name: str) -> None:
+    if resources is None:
+        return
+    if not isinstance(resources, Mapping):
+        raise InvalidOption(f'{name} must be a dict like {{"CPU": 2}}, got {resources!r}')
+    for key, amount in resources.items():
+        _check_text(key, f"the name of a resource in {name}")
+        if key != key.upper() and key.upper() in ("CPU", "GPU"):
+            raise InvalidOption(f"{name} names {key!r}; the resource is spelt {key.upper()!r}")
+        check_number(amount, f"{name}[{key!r}]", minimum=0)
+
+
+def _check_storage_path(path: object) -> None:
+    if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
+        raise InvalidOption(f"RunConfig.storage_path must be a directory's path, got {path!r}")
+    if "://" in str(os.fspath(path)):
+        raise InvalidOption(
+            f"RunConfig.storage_path must be a directory on this machine, got {path!r}. Copy "
+            "results elsewhere with result.checkpoint.to_uri(...)."
+        )
+
+
+def _check_stop(stop: object) -> None:
+    if stop is None or callable(stop):
+        return
+    if not isinstance(stop, Mapping):
+        raise InvalidOption(
+            "RunConfig.stop must be a dict of metric to value, as "
+            f'{{"training_iteration": 10}}, or a function of (trial id, metrics), got {stop!r}'
+        )
+    for metric, threshold in stop.items():
+        _check_text(metric, "the name of a metric in RunConfig.stop")
+        check_number(threshold, f"RunConfig.stop[{metric!r}]")

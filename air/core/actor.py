@@ -1,0 +1,95 @@
+"""Classes whose instances live in processes of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from air.errors import InvalidOption
+from air.executor.capabilities import Capability
+from air.executor.code import Code, methods_of, signature_of
+from air.executor.current import get_executor
+from air.executor.handles import ActorHandle
+from air.executor.options import METHOD_KEYS, ActorOptions, MethodOptions, actor_options
+from air.executor.options import method_options as check_method_options
+from air.executor.validation import reject_unknown
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class ActorClass:
+    """A class made remote by ``@air.remote``; ``.remote(...)`` makes an actor of it."""
+
+    def __init__(self, cls: type, options: Mapping[str, Any]) -> None:
+        self.__name__ = cls.__name__
+        self.__qualname__ = cls.__qualname__
+        self.__module__ = cls.__module__
+        self.__doc__ = cls.__doc__
+        self._cls = cls
+        self._given = dict(options)
+        self._options = actor_options(options)
+        self._code = Code(cls)
+        self._methods = methods_of(cls)
+        self._signature = signature_of(cls)
+
+    def remote(self, *args: Any, **kwargs: Any) -> ActorHandle:
+        """Make an actor; does not wait for its constructor.
+
+        Raises:
+            TypeError: the arguments do not fit the constructor's signature.
+            InvalidOption: the actor's name is taken.
+            SerializationError, Unschedulable, UnsupportedByBackend: see
+                :meth:`Executor.create_actor`.
+        """
+        if self._signature is not None:
+            try:
+                self._signature.bind(*args, **kwargs)
+            except TypeError as error:
+                raise TypeError(f"{self._code.name}: {error}") from None
+        executor = get_executor()
+        options = self._options
+        if options.detached:
+            executor.require(Capability.DETACHED_ACTORS)
+        if options.max_restarts != 0:
+            executor.require(Capability.ACTOR_RESTARTS)
+        return executor.create_actor(self._code, self._methods, args, kwargs, options)
+
+    def options(self, **options: Any) -> ActorClass:
+        """The same class with other options; see ``air.remote``."""
+        changed = object.__new__(ActorClass)
+        changed.__dict__.update(self.__dict__)
+        changed._given = {**self._given, **options}
+        changed._options = actor_options(options, self._given)
+        return changed
+
+    @property
+    def actor_options(self) -> ActorOptions:
+        """The options that actors of this class are made with."""
+        return self._options
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        raise TypeError(f"actors are made with .remote(): {self._code.name}.remote(...)")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ActorClass, (self._cls, self._given)
+
+    def __repr__(self) -> str:
+        return f"ActorClass({self._code.name})"
+
+
+def method(**options: Any) -> Callable[[F], F]:
+    """Set options of an actor's method where it is defined: ``@air.method(num_returns=2)``.
+
+    Raises:
+        InvalidOption: an unknown option or a value that it cannot take.
+    """
+    if not options:
+        raise InvalidOption(f"air.method needs options: {', '.join(sorted(METHOD_KEYS))}")
+    reject_unknown(options, METHOD_KEYS, what="air.method")
+    check_method_options(options, MethodOptions())
+
+    def mark(function: F) -> F:
+        function.__air_method_options__ = options  # type: ignore[attr-defined]
+        return function
+
+    return mark

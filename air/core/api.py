@@ -1,0 +1,258 @@
+"""``air.init``, ``air.remote``, ``air.get`` and the other functions that a person types."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from air.core.actor import ActorClass
+from air.core.remote_function import RemoteFunction
+from air.errors import InvalidOption
+from air.executor import current
+from air.executor.handles import ActorHandle, ObjectRef, check_distinct, check_refs
+from air.executor.interface import InitConfig
+from air.executor.options import ACTOR_KEYS, TASK_KEYS
+from air.executor.resources import check_custom
+from air.executor.validation import check_number, reject_unknown
+
+_INIT_KEYS = (
+    "address backend num_cpus num_gpus resources labels object_store_memory namespace"
+    " log_to_driver ignore_reinit_error"
+).split()
+
+
+def init(
+    address: str | None = None,
+    *,
+    backend: str | None = None,
+    num_cpus: float | None = None,
+    num_gpus: float | None = None,
+    resources: Mapping[str, float] | None = None,
+    labels: Mapping[str, str] | None = None,
+    object_store_memory: int | None = None,
+    namespace: str | None = None,
+    log_to_driver: bool = True,
+    ignore_reinit_error: bool = False,
+    **unknown: Any,
+) -> None:
+    """Start a backend, or connect to a running cluster.
+
+    Not needed: the first call that needs a backend starts one. Call it to choose which.
+
+    Args:
+        address: of a running cluster, ``"HOST:PORT"`` or ``"auto"``; ``AIR_ADDRESS`` in the
+            environment when ``None``, and without that a cluster on this machine is started.
+        backend: ``"cluster"`` (default), ``"local"`` (this process, in order, for tests and
+            debugging) or the name of any installed backend; ``AIR_BACKEND`` when ``None``.
+        num_cpus: CPUs that tasks may use together, instead of those that the machine has.
+        num_gpus: GPUs that tasks may use together.
+        resources: custom resources of this machine, such as ``{"license": 2}``.
+        labels: labels of this machine.
+        object_store_memory: bytes of shared memory for values.
+        namespace: where actors' names are registered; ``"default"`` when ``None``.
+        log_to_driver: show what tasks and actors print.
+        ignore_reinit_error: do nothing if a backend is running already.
+
+    Raises:
+        InvalidOption: an unknown option (names the nearest) or backend, or a bad value.
+        RuntimeError: a backend is running already.
+        BackendError: the backend cannot be started or reached.
+    """
+    reject_unknown(unknown, _INIT_KEYS, what="air.init")
+    if address is not None and (not isinstance(address, str) or not address):
+        raise InvalidOption(f"address must be 'HOST:PORT' or 'auto', got {address!r}")
+    if backend is not None and not isinstance(backend, str):
+        raise InvalidOption(f"backend must be a name, got {backend!r}")
+    if namespace is not None and (not isinstance(namespace, str) or not namespace):
+        raise InvalidOption(f"namespace must be non-empty text, got {namespace!r}")
+    for name, value in (("num_cpus", num_cpus), ("num_gpus", num_gpus)):
+        if value is not None:
+            check_number(value, name, minimum=0)
+    if object_store_memory is not None:
+        check_number(object_store_memory, "object_store_memory (in bytes)", minimum=1, integer=True)
+    config = InitConfig(
+        address=address,
+        num_cpus=num_cpus,
+        num_gpus=num_gpus,
+        resources=check_custom(resources or {}),
+        labels=_check_labels(labels or {}),
+        object_store_memory=object_store_memory,
+        namespace=namespace or "default",
+        log_to_driver=bool(log_to_driver),
+    )
+    current.start(backend, config, reuse=ignore_reinit_error)
+
+
+def shutdown() -> None:
+    """End everything that this program started; nothing is left behind. Safe to call twice."""
+    current.shutdown()
+
+
+def is_initialized() -> bool:
+    """Whether a backend is running."""
+    return current.is_initialized()
+
+
+def remote(*args: Any, **options: Any) -> Any:
+    """Make a function run as tasks, or a class as actors.
+
+    ``@air.remote`` alone, or with options: ``@air.remote(num_cpus=2, max_retries=0)``.
+    Functions take ``num_cpus`` (1), ``num_gpus``, ``memory`` (bytes), ``resources``,
+    ``num_returns``, ``max_retries`` (3), ``retry_exceptions``, ``scheduling_strategy`` and
+    ``name``; classes take ``num_cpus`` (0), ``num_gpus``, ``memory``, ``resources``,
+    ``name``, ``namespace``, ``lifetime``, ``get_if_exists``, ``max_restarts``,
+    ``max_task_retries``, ``max_concurrency``, ``max_pending_calls`` and
+    ``scheduling_strategy``. :mod:`air.executor.options` says what each means.
+
+    Raises:
+        InvalidOption: an unknown option (names the nearest) or a value it cannot take.
+        TypeError: neither a function nor a class.
+    """
+    if len(args) == 1 and not options:
+        return _make_remote(args[0], {})
+    if args:
+        raise TypeError(
+            "air.remote takes a function or class alone, or keyword options:"
+            " @air.remote(num_cpus=2)"
+        )
+    reject_unknown(options, TASK_KEYS | ACTOR_KEYS, what="air.remote")
+    return lambda target: _make_remote(target, options)
+
+
+def _make_remote(target: Any, options: Mapping[str, Any]) -> RemoteFunction | ActorClass:
+    if isinstance(target, (RemoteFunction, ActorClass)):
+        raise TypeError(f"{target!r} is remote already")
+    if inspect.isclass(target):
+        return ActorClass(target, options)
+    if callable(target):
+        return RemoteFunction(target, options)
+    raise TypeError(f"air.remote takes a function or a class, got {type(target).__name__}")
+
+
+def get(refs: ObjectRef[Any] | Sequence[ObjectRef[Any]], *, timeout: float | None = None) -> Any:
+    """The value of a reference, or the list of values of a list of them, waiting for them.
+
+    Args:
+        timeout: seconds; ``None`` waits as long as it takes.
+
+    Raises:
+        GetTimeout: names the tasks that were not finished in time.
+        TaskError: mixed into the class of the exception that the task raised.
+        AirError: the system failed: see :mod:`air.errors`.
+    """
+    _check_timeout(timeout)
+    executor = current.get_executor()
+    if isinstance(refs, ObjectRef):
+        return executor.get([refs], timeout)[0]
+    return executor.get(check_refs(refs, "air.get"), timeout)
+
+
+def put(value: Any) -> ObjectRef[Any]:
+    """Store a copy of a value, to be shared by many tasks.
+
+    Raises:
+        SerializationError: names the path to what cannot be pickled.
+        TypeError: the value is a reference already.
+    """
+    if isinstance(value, ObjectRef):
+        raise TypeError("air.put takes a value, got an ObjectRef: it is stored already")
+    return current.get_executor().put(value)
+
+
+def wait(
+    refs: Sequence[ObjectRef[Any]],
+    *,
+    num_returns: int = 1,
+    timeout: float | None = None,
+    fetch_local: bool = True,
+) -> tuple[list[ObjectRef[Any]], list[ObjectRef[Any]]]:
+    """Wait until *num_returns* of *refs* are ready, or *timeout* seconds have passed.
+
+    Returns:
+        The ready ones (at most *num_returns*) and all others, each in the given order.
+    """
+    found = check_refs(refs, "air.wait")
+    check_distinct(found, "air.wait")
+    _check_timeout(timeout)
+    check_number(num_returns, "num_returns", minimum=1, integer=True)
+    if num_returns > len(found):
+        raise InvalidOption(f"num_returns is {num_returns}, but there are {len(found)} references")
+    return current.get_executor().wait(found, num_returns, timeout, fetch_local)
+
+
+def cancel(object_ref: ObjectRef[Any], *, force: bool = False, recursive: bool = True) -> None:
+    """Cancel the task that computes a reference; see :meth:`Executor.cancel`."""
+    if not isinstance(object_ref, ObjectRef):
+        raise TypeError(f"air.cancel takes an ObjectRef, got {type(object_ref).__name__}")
+    current.get_executor().cancel(object_ref, force=force, recursive=recursive)
+
+
+def kill(actor: ActorHandle, *, no_restart: bool = True) -> None:
+    """End an actor at once; its unfinished calls raise ``ActorDied``."""
+    if not isinstance(actor, ActorHandle):
+        raise TypeError(f"air.kill takes an actor's handle, got {type(actor).__name__}")
+    current.get_executor().kill_actor(actor, no_restart=no_restart)
+
+
+def get_actor(name: str, namespace: str | None = None) -> ActorHandle:
+    """The live actor of that name.
+
+    Raises:
+        ValueError: there is none; names those that there are.
+    """
+    if not isinstance(name, str) or not name:
+        raise InvalidOption(f"an actor's name must be non-empty text, got {name!r}")
+    return current.get_executor().find_actor(name, namespace)
+
+
+def exit_actor() -> None:
+    """End the actor from inside one of its methods."""
+    current.get_executor().exit_actor()
+
+
+def nodes() -> list[dict[str, Any]]:
+    """The machines of the cluster: ``NodeID, Alive, NodeManagerAddress, Resources, Labels``."""
+    return [
+        {
+            "NodeID": node.node_id,
+            "Alive": node.alive,
+            "NodeManagerAddress": node.address,
+            "Resources": dict(node.resources),
+            "Labels": dict(node.labels),
+        }
+        for node in current.get_executor().nodes()
+    ]
+
+
+def cluster_resources() -> dict[str, float]:
+    """What all live nodes offer together, such as ``{"CPU": 8.0, "memory": 6.4e10}``."""
+    return dict(current.get_executor().cluster_resources())
+
+
+def available_resources() -> dict[str, float]:
+    """What of :func:`cluster_resources` is free now."""
+    return dict(current.get_executor().available_resources())
+
+
+def get_gpu_ids() -> list[int]:
+    """The numbers of the GPUs that the calling task or actor holds."""
+    return list(current.get_executor().context().gpu_ids)
+
+
+def _check_timeout(timeout: object) -> None:
+    if timeout is None:
+        return
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or math.isnan(timeout):
+        raise InvalidOption(f"timeout must be seconds or None, got {timeout!r}")
+    if timeout < 0:
+        raise InvalidOption(f"timeout must not be negative, got {timeout!r}")
+
+
+def _check_labels(labels: Mapping[str, str]) -> dict[str, str]:
+    if not isinstance(labels, Mapping) or not all(
+        isinstance(key, str) and isinstance(value, str) for key, value in labels.items()
+    ):
+        raise InvalidOption(f"labels must map text to text, got {labels!r}")
+    return dict(labels)

@@ -1,0 +1,138 @@
+"""Placement groups: bundles of resources that are reserved together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from air.errors import GetTimeout
+from air.executor.capabilities import Capability
+from air.executor.current import get_executor
+from air.executor.handles import ObjectRef
+from air.executor.interface import PlacementGroupInfo
+from air.executor.scheduling import PlacementGroupSpec
+from air.executor.validation import check_number, listing, nearest
+
+
+class PlacementGroup:
+    """Bundles that are reserved together, or will be; see :func:`placement_group`."""
+
+    def __init__(self, group_id: bytes, bundles: Sequence[Mapping[str, float]]) -> None:
+        self._id = group_id
+        self._bundles = [dict(bundle) for bundle in bundles]
+
+    @property
+    def id(self) -> str:
+        """The identity, as hexadecimal text."""
+        return self._id.hex()
+
+    @property
+    def bundle_specs(self) -> list[dict[str, float]]:
+        """The bundles, as they were asked for."""
+        return [dict(bundle) for bundle in self._bundles]
+
+    @property
+    def bundle_count(self) -> int:
+        """How many bundles there are."""
+        return len(self._bundles)
+
+    def ready(self) -> ObjectRef[bool]:
+        """A reference that becomes ``True`` once all bundles are reserved."""
+        return get_executor().placement_group_ready(self._id)
+
+    def wait(self, timeout_seconds: float = 30) -> bool:
+        """Whether all bundles are reserved within *timeout_seconds*."""
+        check_number(timeout_seconds, "timeout_seconds", minimum=0)
+        try:
+            return bool(get_executor().get([self.ready()], timeout_seconds)[0])
+        except GetTimeout:
+            return False
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, PlacementGroup) and self._id == other._id
+
+    def __hash__(self) -> int:
+        return hash(self._id)
+
+    def __repr__(self) -> str:
+        return f"PlacementGroup({self.id}, {self._bundles})"
+
+
+def placement_group(
+    bundles: Sequence[Mapping[str, float]],
+    strategy: str = "PACK",
+    name: str = "",
+    lifetime: str | None = None,
+) -> PlacementGroup:
+    """Ask for bundles of resources to be reserved, all of them or none.
+
+    Does not wait: use :meth:`PlacementGroup.ready` or :meth:`PlacementGroup.wait`.
+
+    Args:
+        bundles: such as ``[{"CPU": 1}, {"CPU": 1, "GPU": 1}]``.
+        strategy: ``PACK`` on few nodes, ``SPREAD`` over many; ``STRICT_PACK`` on one node
+            and ``STRICT_SPREAD`` on as many as there are bundles, or not at all.
+        name: for :func:`get_placement_group`.
+        lifetime: ``"detached"`` to outlive this program.
+
+    Raises:
+        InvalidOption: a bundle or the strategy is not valid.
+        Unschedulable: the nodes that there are could never hold the bundles.
+    """
+    spec = PlacementGroupSpec.checked(bundles, strategy, name, lifetime)
+    executor = get_executor()
+    if spec.detached:
+        executor.require(Capability.DETACHED_ACTORS)
+    return PlacementGroup(executor.create_placement_group(spec), spec.bundles)
+
+
+def remove_placement_group(placement_group: PlacementGroup) -> None:
+    """Give the bundles back. Tasks and actors inside them are ended."""
+    get_executor().remove_placement_group(placement_group._id)
+
+
+def get_placement_group(placement_group_name: str) -> PlacementGroup:
+    """The placement group of that name.
+
+    Raises:
+        ValueError: there is none; names those that there are.
+    """
+    named = {info.name: info for info in _alive() if info.name}
+    if placement_group_name not in named:
+        raise ValueError(
+            f"no placement group is named {placement_group_name!r}."
+            f"{nearest(placement_group_name, named)} Named ones: {listing(named) or 'none'}"
+        )
+    info = named[placement_group_name]
+    return PlacementGroup(info.group_id, info.bundles)
+
+
+def get_current_placement_group() -> PlacementGroup | None:
+    """The placement group in which the calling task or actor runs."""
+    current = get_executor().context().placement_group_id
+    for info in _alive():
+        if info.group_id.hex() == current:
+            return PlacementGroup(info.group_id, info.bundles)
+    return None
+
+
+def placement_group_table(placement_group: PlacementGroup | None = None) -> dict[str, Any]:
+    """State of one placement group, or of all, by identity."""
+    table = {
+        info.group_id.hex(): {
+            "placement_group_id": info.group_id.hex(),
+            "name": info.name,
+            "bundles": {index: dict(bundle) for index, bundle in enumerate(info.bundles)},
+            "bundles_to_node_id": dict(enumerate(info.bundle_nodes)),
+            "strategy": info.strategy,
+            "state": info.state,
+        }
+        for info in get_executor().placement_groups()
+    }
+    if placement_group is None:
+        return table
+    return table.get(placement_group.id, {})
+
+
+def _alive() -> list[PlacementGroupInfo]:
+    return [info for info in get_executor().placement_groups() if info.state != "REMOVED"]

@@ -1,0 +1,69 @@
+"""Functions that run as tasks."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from air.executor.code import Code, default_num_returns, signature_of
+from air.executor.current import get_executor
+from air.executor.handles import unpack_returns
+from air.executor.options import TaskOptions, task_options
+
+
+class RemoteFunction:
+    """A function made remote by ``@air.remote``; call it with ``.remote(...)``."""
+
+    def __init__(self, function: Callable[..., Any], options: Mapping[str, Any]) -> None:
+        functools.update_wrapper(self, function)
+        self._function = function
+        self._given = dict(options)
+        self._signature = signature_of(function)
+        self._set(Code(function), task_options(options))
+
+    def _set(self, code: Code, options: TaskOptions) -> None:
+        from dataclasses import replace
+
+        self._code = code
+        if options.num_returns is None:
+            options = replace(options, num_returns=default_num_returns(self._function))
+        self._options = options
+
+    def remote(self, *args: Any, **kwargs: Any) -> Any:
+        """Start a task.
+
+        Returns:
+            An ``ObjectRef``; a list of them for ``num_returns`` > 1, ``None`` for 0, an
+            ``ObjectRefGenerator`` for generator functions.
+
+        Raises:
+            TypeError: the arguments do not fit the function's signature.
+            SerializationError, Unschedulable: see :meth:`Executor.submit_task`.
+        """
+        if self._signature is not None:
+            try:
+                self._signature.bind(*args, **kwargs)
+            except TypeError as error:
+                raise TypeError(f"{self._code.name}: {error}") from None
+        made = get_executor().submit_task(self._code, args, kwargs, self._options)
+        return unpack_returns(made)
+
+    def options(self, **options: Any) -> RemoteFunction:
+        """The same function with other options; see ``air.remote``."""
+        changed = object.__new__(RemoteFunction)
+        changed.__dict__.update(self.__dict__)
+        changed._given = {**self._given, **options}
+        changed._set(self._code, task_options(options, self._given))
+        return changed
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        raise TypeError(
+            f"remote functions are called with .remote(): {self._code.name}.remote(...)"
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return RemoteFunction, (self._function, self._given)
+
+    def __repr__(self) -> str:
+        return f"RemoteFunction({self._code.name})"

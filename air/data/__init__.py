@@ -1,0 +1,78 @@
+"""Load, transform and save data of any size: :class:`Dataset` and what makes one.
+
+Names are imported when they are first used, so ``import air.data`` costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from air.data import preprocessor, preprocessors
+    from air.data.block import BlockMetadata
+    from air.data.compute import ActorPoolStrategy
+    from air.data.context import DataContext
+    from air.data.dataset import Dataset
+    from air.data.datasource import Datasource, ReadTask
+    from air.data.errors import ColumnNotFound, ReadError, UnsupportedValue, WriteError
+    from air.data.iterator import DataIterator
+    from air.data.preprocessor import Preprocessor
+    from air.data.read_api import (
+        from_arrow,
+        from_items,
+        from_numpy,
+        from_pandas,
+        range,
+        range_table,
+        range_tensor,
+        read_csv,
+        read_datasource,
+        read_parquet,
+    )
+
+_HOME = {
+    "ActorPoolStrategy": "air.data.compute",
+    "BlockMetadata": "air.data.block",
+    "ColumnNotFound": "air.data.errors",
+    "DataContext": "air.data.context",
+    "DataIterator": "air.data.iterator",
+    "Dataset": "air.data.dataset",
+    "Datasource": "air.data.datasource",
+    "Preprocessor": "air.data.preprocessor",
+    "ReadError": "air.data.errors",
+    "ReadTask": "air.data.datasource",
+    "UnsupportedValue": "air.data.errors",
+    "WriteError": "air.data.errors",
+    "from_arrow": "air.data.read_api",
+    "from_items": "air.data.read_api",
+    "from_numpy": "air.data.read_api",
+    "from_pandas": "air.data.read_api",
+    "range": "air.data.read_api",
+    "range_table": "air.data.read_api",
+    "range_tensor": "air.data.read_api",
+    "read_csv": "air.data.read_api",
+    "read_datasource": "air.data.read_api",
+    "read_parquet": "air.data.read_api",
+}
+_SUBMODULES = {"preprocessor", "preprocessors"}
+
+__all__ = sorted((*_HOME, *_SUBMODULES))
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        value = getattr(importlib.import_module(_HOME[name]), name)
+    elif name in _SUBMODULES:
+        value = importlib.import_module(f"air.data.{name}")
+    else:
+        from air.executor.validation import nearest
+
+        message = f"module 'air.data' has no attribute {name!r}.{nearest(name, __all__)}"
+        raise AttributeError(message)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,115 @@
+"""Numbers about whole columns, one pass for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+from air.data.block import VALUE_COLUMN
+from air.data.errors import UnsupportedValue, require_columns
+from air.data.keywords import methods_suggest_keywords
+from air.data.summaries import Extremes, Moments, Summary, Total, Uniques, summarize
+from air.errors import InvalidOption
+
+if TYPE_CHECKING:
+    from air.data.dataset import Dataset
+
+On = str | Sequence[str] | None
+
+
+@methods_suggest_keywords
+class Aggregations:
+    """The part of :class:`air.data.Dataset` that computes numbers about columns.
+
+    Each takes ``on``, a column or a list of them (all columns when ``None``), and returns the
+    number for one column, or a dictionary such as ``{"sum(a)": 3, "sum(b)": 7}``. Plain objects
+    have no columns: the number is about the objects. Missing values (nulls, NaN) are left out;
+    with ``ignore_nulls=False`` a column that has any gives ``None``, as does one without
+    values.
+
+    All raise ``ColumnNotFound`` for an unknown column and ``UnsupportedValue`` for one whose
+    type has no such number.
+    """
+
+    def sum(self, on: On = None, ignore_nulls: bool = True) -> Any:
+        """The sum of each column."""
+
+        def total(found: Total) -> Any:
+            return found.total
+
+        return self._aggregate("sum", on, Total, total, ignore_nulls)
+
+    def min(self, on: On = None, ignore_nulls: bool = True) -> Any:
+        """The smallest value of each column."""
+
+        def smallest(found: Extremes) -> Any:
+            return found.smallest
+
+        return self._aggregate("min", on, Extremes, smallest, ignore_nulls)
+
+    def max(self, on: On = None, ignore_nulls: bool = True) -> Any:
+        """The largest value of each column."""
+
+        def largest(found: Extremes) -> Any:
+            return found.largest
+
+        return self._aggregate("max", on, Extremes, largest, ignore_nulls)
+
+    def mean(self, on: On = None, ignore_nulls: bool = True) -> Any:
+        """The mean of each column."""
+
+        def mean(found: Moments) -> float | None:
+            return found.mean if found.count else None
+
+        return self._aggregate("mean", on, Moments, mean, ignore_nulls)
+
+    def std(self, on: On = None, ddof: int = 1, ignore_nulls: bool = True) -> Any:
+        """The standard deviation of each column, with *ddof* degrees of freedom taken off."""
+
+        def std(found: Moments) -> float | None:
+            return found.std(ddof)
+
+        return self._aggregate("std", on, Moments, std, ignore_nulls)
+
+    def unique(self, column: str | None = None) -> list[Any]:
+        """The different values of a column (or of plain objects) in order of appearance."""
+        name = self._columns_for("unique", column)[0] if column is not None else VALUE_COLUMN
+        if column is None and self._dataset().columns() is not None:
+            raise InvalidOption("unique: name a column")
+        found = summarize(self._dataset(), {name: [Uniques]}, "unique")
+        return [] if found is None else list(found[Uniques, name].values)
+
+    def _aggregate(
+        self,
+        what: str,
+        on: On,
+        kind: type[Any],
+        result: Callable[[Any], Any],
+        ignore_nulls: bool,
+    ) -> Any:
+        names = self._columns_for(what, on)
+        request: dict[str, list[type[Summary]]] = {name: [kind] for name in names}
+        found = summarize(self._dataset(), request, what)
+        values: dict[str, Any] = {}
+        for name in names:
+            summary = found[kind, name] if found is not None else None
+            is_void = summary is None or (summary.missing and not ignore_nulls)
+            values[name] = None if is_void else result(summary)
+        if isinstance(on, str) or names == [VALUE_COLUMN]:
+            return values[names[0]]
+        return {f"{what}({name})": value for name, value in values.items()}
+
+    def _columns_for(self, what: str, on: On) -> list[str]:
+        columns = self._dataset().columns()
+        if on is None:
+            return columns if columns is not None else [VALUE_COLUMN]
+        names = [on] if isinstance(on, str) else list(on)
+        if not names or not all(isinstance(name, str) for name in names):
+            raise InvalidOption(f"{what}: on must be a column or a list of columns, got {on!r:.80}")
+        if columns is None:
+            raise UnsupportedValue(f"{what}: the rows are plain objects, which have no columns")
+        require_columns(names, columns, what)
+        return names
+
+    def _dataset(self) -> Dataset:
+        return cast("Dataset", self)

@@ -1,0 +1,95 @@
+"""The shapes in which functions see batches, and how one is chosen."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Callable
+from typing import Any
+
+from air.errors import InvalidOption
+from air.executor.validation import listing, nearest
+
+DEFAULT, NUMPY, PANDAS, PYARROW = "default", "numpy", "pandas", "pyarrow"
+BATCH_FORMATS = (DEFAULT, NUMPY, PANDAS, PYARROW)
+"""``"default"`` is ``"numpy"`` for records, and a list for plain objects."""
+
+
+def check_batch_format(batch_format: object) -> str:
+    """Return *batch_format* if it is one.
+
+    Raises:
+        InvalidOption: names the nearest format.
+    """
+    if isinstance(batch_format, str) and batch_format in BATCH_FORMATS:
+        return batch_format
+    raise InvalidOption(
+        f"batch_format {batch_format!r} is unknown.{nearest(batch_format, BATCH_FORMATS)}"
+        f" Formats are: {listing(BATCH_FORMATS)}"
+    )
+
+
+def resolve_batch_format(batch_format: object, fn: Callable[..., Any]) -> str:
+    """*batch_format* checked; ``"default"`` gives way to what *fn* declares.
+
+    The annotation of the first parameter decides: ``pandas.DataFrame``, ``pyarrow.Table`` or
+    ``dict[str, numpy.ndarray]``, as classes or as text.
+    """
+    checked = check_batch_format(batch_format)
+    return checked if checked != DEFAULT else annotated_format(fn) or DEFAULT
+
+
+def annotated_format(fn: Callable[..., Any]) -> str | None:
+    """The format that the first parameter of *fn* is annotated with, if any."""
+    target: Any = fn
+    if inspect.isclass(fn):
+        target = fn.__call__
+    elif not inspect.isroutine(fn) and callable(getattr(fn, "__call__", None)):  # noqa: B004
+        target = getattr(fn, "func", None) or type(fn).__call__  # functools.partial has a func
+    try:
+        parameters = list(inspect.signature(target).parameters.values())
+    except (TypeError, ValueError):
+        return None
+    if parameters and parameters[0].name in ("self", "cls"):
+        parameters = parameters[1:]
+    if not parameters or parameters[0].annotation is inspect.Parameter.empty:
+        return None
+    annotation = parameters[0].annotation
+    if isinstance(annotation, str):
+        annotation = _evaluate(target, parameters[0].name, annotation)
+    return _format_of(annotation)
+
+
+def is_pandas_frame(value: object) -> bool:
+    """Whether *value* is a ``pandas.DataFrame``, without importing pandas."""
+    return any(_named(cls, "pandas", "DataFrame") for cls in type(value).__mro__)
+
+
+def _evaluate(target: Any, name: str, annotation: str) -> Any:
+    try:
+        return typing.get_type_hints(inspect.unwrap(target)).get(name, annotation)
+    except Exception:  # an annotation may name anything, and need not exist at run time
+        return annotation
+
+
+def _format_of(annotation: Any) -> str | None:
+    if isinstance(annotation, str):
+        module, _, name = annotation.partition("[")[0].strip().rpartition(".")
+        if name == "DataFrame" and module in ("", "pd", "pandas"):
+            return PANDAS
+        if name == "Table" and module in ("", "pa", "pyarrow"):
+            return PYARROW
+        return NUMPY if name in ("dict", "Dict", "Mapping") else None
+    origin = typing.get_origin(annotation) or annotation
+    if not inspect.isclass(origin):
+        return None
+    if _named(origin, "pandas", "DataFrame"):
+        return PANDAS
+    if _named(origin, "pyarrow", "Table"):
+        return PYARROW
+    is_mapping = origin is dict or _named(origin, "collections", "Mapping")
+    return NUMPY if is_mapping else None
+
+
+def _named(cls: type, package: str, name: str) -> bool:
+    return cls.__name__ == name and cls.__module__.partition(".")[0] == package

@@ -1,0 +1,111 @@
+"""Rows of a stream of blocks, regrouped: in order, or shuffled within a buffer."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from air.data.block import Block, accessor, concat
+
+
+class RowQueue:
+    """Blocks go in, any number of rows comes out at the other end, in order."""
+
+    def __init__(self) -> None:
+        self._blocks: deque[Block] = deque()
+        self._offset = 0  # rows of the first block that are out already
+        self.num_rows = 0
+
+    def push(self, block: Block) -> None:
+        """Add the rows of *block* behind all others."""
+        if len(block):
+            self._blocks.append(block)
+            self.num_rows += len(block)
+
+    def take(self, num_rows: int) -> Block:
+        """Remove and return the first *num_rows* rows; there must be that many, at least one.
+
+        Rows within one block are not copied.
+        """
+        parts: list[Block] = []
+        missing = num_rows
+        while missing:
+            first = self._blocks[0]
+            stop = min(len(first), self._offset + missing)
+            if self._offset == 0 and stop == len(first):
+                parts.append(first)
+            else:
+                parts.append(accessor(first).slice(self._offset, stop))
+            missing -= stop - self._offset
+            self._offset = stop
+            if stop == len(first):
+                self._blocks.popleft()
+                self._offset = 0
+        self.num_rows -= num_rows
+        return parts[0] if len(parts) == 1 else concat(parts)
+
+
+def rebatch(
+    blocks: Iterable[Block], batch_size: int | None, *, drop_last: bool = False
+) -> Iterator[Block]:
+    """Blocks of exactly *batch_size* rows; the last one may be smaller, or is dropped.
+
+    ``None`` passes every block that has rows on as it is.
+    """
+    if batch_size is None:
+        yield from (block for block in blocks if len(block))
+        return
+    queue = RowQueue()
+    for block in blocks:
+        queue.push(block)
+        while queue.num_rows >= batch_size:
+            yield queue.take(batch_size)
+    if queue.num_rows and not drop_last:
+        yield queue.take(queue.num_rows)
+
+
+def shuffled(
+    blocks: Iterable[Block],
+    batch_size: int,
+    *,
+    buffer_size: int,
+    seed: int | None,
+    drop_last: bool = False,
+) -> Iterator[Block]:
+    """Like :func:`rebatch`, with each row drawn from about *buffer_size* that are at hand.
+
+    The buffer is filled to twice its size, shuffled whole and handed out down to its size, so
+    each row is moved about twice. The order depends on the seed and the rows, never on how they
+    are divided into blocks.
+    """
+    random = np.random.default_rng(seed)
+    capacity = 2 * max(buffer_size, batch_size)
+    buffer: Block | None = None
+    held = 0
+    for refill in rebatch(blocks, capacity // 2):
+        buffer = refill if buffer is None or not held else concat([buffer, refill])
+        held = len(buffer)
+        if held < capacity:
+            continue
+        buffer = accessor(buffer).take(random.permutation(held))
+        while held - batch_size >= buffer_size:
+            yield accessor(buffer).slice(0, batch_size)
+            buffer = accessor(buffer).slice(batch_size, held)
+            held -= batch_size
+    if buffer is not None and held:
+        rest = accessor(buffer).take(random.permutation(held))
+        yield from rebatch([rest], batch_size, drop_last=drop_last)
+
+
+def first_rows(blocks: Iterable[Block], num_rows: int) -> Iterator[Block]:
+    """Blocks up to and including row *num_rows*; no further block is asked for."""
+    if num_rows <= 0:
+        return
+    for block in blocks:
+        if len(block) >= num_rows:
+            yield accessor(block).slice(0, num_rows)
+            return
+        num_rows -= len(block)
+        yield block

@@ -1,0 +1,380 @@
+"""Blocks: the pieces in which data is kept, moved and worked on.
+
+A block is an Arrow table, or a plain list where rows are no records: ``range(5)`` holds
+``[0, 1, 2, 3, 4]``. Blocks are never changed in place. An empty list stands for "no rows, of a
+kind that is not known", as a function that returned nothing leaves behind; next to tables it
+vanishes.
+"""
+
+from __future__ import annotations
+
+import abc
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+
+from air.data import convert, tensor
+from air.data.batch_format import NUMPY, PANDAS, PYARROW, is_pandas_frame
+from air.data.errors import UnsupportedValue, require_columns
+
+Block: TypeAlias = pa.Table | list[Any]
+Schema: TypeAlias = pa.Schema | type
+"""Arrow's schema for records, the class of the objects for plain ones."""
+
+VALUE_COLUMN = "value"
+"""The column that plain objects are in when they are shown as a table."""
+
+_SIZE_SAMPLE = 100
+_ROWS_AT_A_TIME = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class BlockMetadata:
+    """What is known of a block, or of what a read will give, without looking at it.
+
+    Attributes:
+        num_rows: rows, or ``None`` if not known yet.
+        size_bytes: bytes in memory, or an estimate; ``None`` if not known.
+        schema: columns and types, or the class of plain objects; ``None`` if not known.
+        source: where the rows come from, for messages: ``"data.csv"``, ``"rows 0-99 of ..."``.
+    """
+
+    num_rows: int | None = None
+    size_bytes: int | None = None
+    schema: Schema | None = None
+    source: str = ""
+
+
+class BlockAccessor(abc.ABC):
+    """What can be done with a block, whatever its kind; see :func:`accessor`."""
+
+    @abc.abstractmethod
+    def num_rows(self) -> int:
+        """The number of rows."""
+
+    @abc.abstractmethod
+    def size_bytes(self) -> int:
+        """Bytes in memory of these rows; an estimate for plain objects."""
+
+    @abc.abstractmethod
+    def schema(self) -> Schema | None:
+        """Columns and types; the class of the first object; ``None`` if there is none."""
+
+    @abc.abstractmethod
+    def slice(self, start: int, stop: int) -> Block:
+        """Rows ``start <= i < stop``, without a copy of their values."""
+
+    @abc.abstractmethod
+    def take(self, indices: np.ndarray) -> Block:
+        """The rows at *indices*, in that order."""
+
+    @abc.abstractmethod
+    def filter(self, keep: Sequence[bool] | np.ndarray) -> Block:
+        """The rows where *keep*, one truth value a row, is true."""
+
+    @abc.abstractmethod
+    def rows(self) -> Iterator[Any]:
+        """The rows: dictionaries of Python values, or the objects."""
+
+    @abc.abstractmethod
+    def to_batch(self, batch_format: str, *, writable: bool = True) -> Any:
+        """The block as ``"default"``, ``"numpy"``, ``"pandas"`` or ``"pyarrow"`` batch.
+
+        Args:
+            writable: copy what would share memory with the block, so that a function may
+                change its batch in place.
+        """
+
+    @abc.abstractmethod
+    def to_arrow(self) -> pa.Table:
+        """The block as a table; plain objects are its column ``value``."""
+
+    def metadata(self, source: str = "") -> BlockMetadata:
+        """Everything about this block that can be known without its values."""
+        return BlockMetadata(self.num_rows(), self.size_bytes(), self.schema(), source)
+
+
+class TableAccessor(BlockAccessor):
+    """Records in an Arrow table."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self._table = table
+
+    def num_rows(self) -> int:
+        rows: int = self._table.num_rows
+        return rows
+
+    def size_bytes(self) -> int:
+        size: int = self._table.nbytes
+        return size
+
+    def schema(self) -> Schema:
+        return self._table.schema
+
+    def slice(self, start: int, stop: int) -> Block:
+        return self._table.slice(start, max(stop - start, 0))
+
+    def take(self, indices: np.ndarray) -> Block:
+        return self._table.take(pa.array(indices))
+
+    def filter(self, keep: Sequence[bool] | np.ndarray) -> Block:
+        return self._table.filter(pa.array(keep, pa.bool_()))
+
+    def rows(self) -> Iterator[Any]:
+        # As Python objects rows take many times the memory of the table: a few at a time.
+        for start in range(0, self._table.num_rows, _ROWS_AT_A_TIME):
+            yield from convert.table_to_rows(self._table.slice(start, _ROWS_AT_A_TIME))
+
+    def to_batch(self, batch_format: str, *, writable: bool = True) -> Any:
+        if batch_format == PYARROW:
+            return self._table
+        if batch_format == PANDAS:
+            return convert.table_to_pandas(self._table)
+        return convert.table_to_columns(self._table, writable=writable)
+
+    def to_arrow(self) -> pa.Table:
+        return self._table
+
+
+class ObjectAccessor(BlockAccessor):
+    """Plain Python objects in a list."""
+
+    def __init__(self, objects: list[Any]) -> None:
+        self._objects = objects
+
+    def num_rows(self) -> int:
+        return len(self._objects)
+
+    def size_bytes(self) -> int:
+        sample = self._objects[:: max(len(self._objects) // _SIZE_SAMPLE, 1)]
+        if not sample:
+            return 0
+        total = sum(_size_of(item) for item in sample)
+        return total * len(self._objects) // len(sample)
+
+    def schema(self) -> Schema | None:
+        return type(self._objects[0]) if self._objects else None
+
+    def slice(self, start: int, stop: int) -> Block:
+        return self._objects[start:stop]
+
+    def take(self, indices: np.ndarray) -> Block:
+        return [self._objects[index] for index in indices.tolist()]
+
+    def filter(self, keep: Sequence[bool] | np.ndarray) -> Block:
+        return [item for item, kept in zip(self._objects, keep, strict=True) if kept]
+
+    def rows(self) -> Iterator[Any]:
+        return iter(self._objects)
+
+    def to_batch(self, batch_format: str, *, writable: bool = True) -> Any:
+        if batch_format == PANDAS:
+            return convert.table_to_pandas(self.to_arrow())
+        if batch_format == PYARROW:
+            return self.to_arrow()
+        if batch_format == NUMPY:
+            return _object_array(self._objects)
+        return list(self._objects)
+
+    def to_arrow(self) -> pa.Table:
+        if not self._objects:
+            return pa.table({})
+        return convert.table_from_columns({VALUE_COLUMN: self._objects})
+
+
+def accessor(block: Block) -> BlockAccessor:
+    """How to work with *block*."""
+    return ObjectAccessor(block) if isinstance(block, list) else TableAccessor(block)
+
+
+def block_from_rows(rows: Sequence[Any]) -> Block:
+    """A table if the rows are dictionaries, otherwise a block of plain objects.
+
+    Raises:
+        UnsupportedValue: dictionaries are mixed with other objects, or a column's values have
+            no Arrow type.
+    """
+    if rows and isinstance(rows[0], Mapping):
+        return convert.table_from_rows(rows)
+    for index, row in enumerate(rows):
+        if isinstance(row, Mapping):
+            raise UnsupportedValue(
+                f"row {index} is a dictionary where the rows before it are"
+                f" {type(rows[0]).__name__}: make all rows of a dataset of one kind"
+            )
+    return list(rows)
+
+
+def block_from_batch(batch: Any) -> Block:
+    """The block for what a function on batches returned.
+
+    Takes a DataFrame, an Arrow table or record batch, a dictionary of arrays or lists, a list
+    of rows, or a one-dimensional array of plain values.
+
+    Raises:
+        UnsupportedValue: it is none of these, or holds what no block can.
+    """
+    if isinstance(batch, pa.Table):
+        return batch
+    if isinstance(batch, Mapping):
+        return convert.table_from_columns(batch)
+    if is_pandas_frame(batch):
+        return convert.table_from_pandas(batch)
+    if isinstance(batch, list):
+        return block_from_rows(batch)
+    if isinstance(batch, pa.RecordBatch):
+        return pa.Table.from_batches([batch])
+    if isinstance(batch, np.ndarray) and batch.ndim == 1:
+        return batch.tolist()
+    shape = f" of shape {batch.shape}" if isinstance(batch, np.ndarray) else ""
+    hint = '; for a column of arrays return {"name": array}' if shape else ""
+    raise UnsupportedValue(
+        "a batch must be a pandas.DataFrame, a pyarrow.Table, a dictionary of arrays or a list"
+        f" of rows, got {type(batch).__name__}{shape}{hint}"
+    )
+
+
+def concat(blocks: Sequence[Block]) -> Block:
+    """All rows of *blocks* in order, with columns and number types brought together.
+
+    A column that some tables lack is null there; columns of different number types become the
+    wider one; arrays of different shapes become lists.
+
+    Raises:
+        UnsupportedValue: tables are mixed with plain objects, or a column has types that do
+            not go together; names it.
+    """
+    filled = [block for block in blocks if len(block)] or list(blocks[:1])
+    tables = [block for block in filled if isinstance(block, pa.Table)]
+    if not tables:
+        return [item for block in filled for item in block]
+    if len(tables) < len(filled):
+        raise UnsupportedValue(
+            "some blocks hold records and others plain objects: make all rows of a dataset of"
+            " one kind"
+        )
+    return _concat_tables(tables)
+
+
+def split_large(block: Block, target_bytes: int) -> Iterator[Block]:
+    """*block* in pieces of about equally many rows and at most about *target_bytes* each."""
+    access = accessor(block)
+    rows, size = access.num_rows(), access.size_bytes()
+    pieces = min(-(-size // target_bytes), rows)
+    if pieces <= 1:
+        yield block
+        return
+    for index in range(pieces):
+        yield access.slice(rows * index // pieces, rows * (index + 1) // pieces)
+
+
+def compact(block: Block) -> Block:
+    """*block* without the memory of rows that were sliced away, as it should travel.
+
+    Pickling a slice of a table sends the buffers of the whole table.
+    """
+    if isinstance(block, list):
+        return block
+    if block.get_total_buffer_size() <= 2 * block.nbytes + 4096:
+        return block
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, block.schema) as writer:
+        writer.write_table(block)
+    return pa.ipc.open_stream(sink.getvalue()).read_all()
+
+
+def column_names(schema: Schema | None) -> list[str] | None:
+    """Names of columns, or ``None`` for plain objects and unknown schemas."""
+    return list(schema.names) if isinstance(schema, pa.Schema) else None
+
+
+def require_table(block: Block, what: str) -> pa.Table | None:
+    """*block* as a table, ``None`` if it is empty and of unknown kind.
+
+    Raises:
+        UnsupportedValue: it holds plain objects, which have no columns.
+    """
+    if isinstance(block, pa.Table):
+        return block
+    if not block:
+        return None
+    raise UnsupportedValue(
+        f"{what} works on columns, but the rows are plain {type(block[0]).__name__} objects;"
+        ' make them records first: .map(lambda x: {"value": x})'
+    )
+
+
+def select(table: pa.Table, columns: Sequence[str], what: str) -> pa.Table:
+    """The named columns in the given order; raises ``ColumnNotFound`` in the name of *what*."""
+    require_columns(columns, table.column_names, what)
+    return table.select(list(columns))
+
+
+def _concat_tables(tables: list[pa.Table]) -> pa.Table:
+    first = tables[0].schema
+    if all(table.schema.equals(first) for table in tables):
+        return pa.concat_tables(tables)
+    try:
+        return pa.concat_tables(_align_tensors(tables), promote_options="permissive")
+    except (pa.ArrowTypeError, pa.ArrowInvalid) as error:
+        for field in first:
+            kinds = {
+                t.schema.field(field.name).type for t in tables if field.name in t.schema.names
+            }
+            if len(kinds) > 1:
+                types = ", ".join(sorted(str(kind) for kind in kinds))
+                raise UnsupportedValue(
+                    f"column {field.name!r} has the types {types} in different blocks, which do"
+                    " not go together: make it one type"
+                ) from None
+        raise UnsupportedValue(f"blocks do not go together: {error}") from None
+
+
+def _align_tensors(tables: list[pa.Table]) -> list[pa.Table]:
+    """Turn tensor columns into list columns where blocks differ in their shape."""
+    kinds: dict[str, set[pa.DataType]] = {}
+    for table in tables:
+        for field in table.schema:
+            if not pa.types.is_null(field.type):
+                kinds.setdefault(field.name, set()).add(field.type)
+    mixed = {
+        name
+        for name, types in kinds.items()
+        if len(types) > 1 and any(tensor.is_tensor(data_type) for data_type in types)
+    }
+    aligned = []
+    for table in tables:
+        for position, field in enumerate(table.schema):
+            if field.name in mixed and tensor.is_tensor(field.type):
+                lists = pa.array(
+                    [None if e is None else e.tolist() for e in tensor.elements(table[position])]
+                )
+                table = table.set_column(position, field.name, lists)
+        aligned.append(table)
+    return aligned
+
+
+def _object_array(items: list[Any]) -> np.ndarray:
+    """Numbers, texts and flags as an array of their own type; all else as objects."""
+    if items and all(isinstance(item, (int, float, bool, np.generic)) for item in items):
+        return np.asarray(items)
+    is_arrays = items and all(isinstance(item, np.ndarray) for item in items)
+    if is_arrays and len({item.shape for item in items}) == 1:
+        return np.stack(items)
+    return tensor.objects(items)
+
+
+def _size_of(item: Any) -> int:
+    size = getattr(item, "nbytes", None)
+    if isinstance(size, int):
+        return size
+    total = sys.getsizeof(item)
+    if isinstance(item, (list, tuple)):
+        total += sum(sys.getsizeof(part) for part in item)
+    elif isinstance(item, dict):
+        total += sum(sys.getsizeof(k) + sys.getsizeof(v) for k, v in item.items())
+    return total

@@ -1,0 +1,50 @@
+"""Settings of the data library for this process."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, fields
+from typing import Any
+
+from air.errors import InvalidOption
+from air.executor.validation import check_number, listing, nearest
+
+_lock = threading.Lock()
+_current: DataContext | None = None
+
+
+@dataclass
+class DataContext:
+    """Change attributes of ``DataContext.get_current()`` to change how datasets are run.
+
+    Results never depend on these settings, save for how they are divided into blocks. A name
+    or a value that is no setting raises ``InvalidOption``.
+
+    Attributes:
+        target_max_block_size: bytes; larger blocks are divided when they are made (128 MiB).
+        memory_budget: bytes of blocks that one execution may have in flight and waiting at a
+            time; ``None`` is a quarter of the cluster's object store.
+    """
+
+    target_max_block_size: int = 128 << 20
+    memory_budget: int | None = None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        known = [setting.name for setting in fields(self)]
+        if name not in known:
+            raise InvalidOption(
+                f"DataContext has no setting {name!r}.{nearest(name, known)} Settings are:"
+                f" {listing(known)}"
+            )
+        if value is not None or name != "memory_budget":
+            check_number(value, f"{name} (in bytes)", minimum=1, integer=True)
+        super().__setattr__(name, value)
+
+    @staticmethod
+    def get_current() -> DataContext:
+        """The settings that are in force in this process."""
+        global _current
+        with _lock:
+            if _current is None:
+                _current = DataContext()
+            return _current

@@ -1,0 +1,695 @@
+"""Datasets: what a user holds of data that may be large, elsewhere, or not computed yet."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from air.data import splitting, writing
+from air.data.aggregation import Aggregations
+from air.data.arguments import check_batch_size, check_names, check_seed
+from air.data.batch_format import annotated_format, check_batch_format, resolve_batch_format
+from air.data.block import Block, Schema, accessor, concat
+from air.data.compute import ON_TASKS, ActorPoolStrategy, Compute, check_compute
+from air.data.datasources.files import FileDatasource
+from air.data.datasources.paths import PathLike
+from air.data.errors import UnsupportedValue, require_columns
+from air.data.execution.exchange import divide, equal_bounds
+from air.data.execution.execute import execute
+from air.data.execution.stats import ExecutionStats
+from air.data.functions import check_function
+from air.data.handle import BlockHandle
+from air.data.iterator import DataIterator
+from air.data.keywords import methods_suggest_keywords
+from air.data.plan import (
+    InputBlocks,
+    Limit,
+    Map,
+    Node,
+    RandomShuffle,
+    Read,
+    Repartition,
+    Union,
+)
+from air.data.transforms import (
+    AddColumn,
+    DropColumns,
+    FilterRows,
+    FlatMapRows,
+    MapBatches,
+    MapRows,
+    RenameColumns,
+    SelectColumns,
+    Transform,
+)
+from air.errors import InvalidOption
+from air.executor.validation import check_number
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@methods_suggest_keywords
+class Dataset(Aggregations):
+    """Rows in blocks, with what is to be done to them.
+
+    A row is a dictionary (of a table with columns) or any other plain object. A dataset never
+    changes: each method that transforms gives a new one, and runs nothing. Methods that need
+    rows (``take``, ``count``, iteration, writing ...) run the plan, streaming, and keep nothing
+    of it; :meth:`materialize` keeps the result. The order of rows is always kept.
+
+    Datasets can be sent to tasks and actors.
+    """
+
+    def __init__(self, plan: Node, *, stats: ExecutionStats | None = None) -> None:
+        """Use ``air.data.read_*`` and ``air.data.from_*`` instead."""
+        self._plan = plan
+        self._stats = stats
+        self._schema: Schema | None = None
+
+    @property
+    def plan(self) -> Node:
+        """The logical plan."""
+        return self._plan
+
+    def over(self, make: Callable[[Node], Node]) -> Dataset:
+        """A dataset with a step more in its plan; for code that adds operators."""
+        return Dataset(make(self._plan))
+
+    def run(self, *, stay: bool = False) -> Generator[BlockHandle, None, None]:
+        """Run the plan: its blocks in order, each made when it is asked for.
+
+        Args:
+            stay: start no tasks, whatever they would gain.
+        """
+        self._stats = ExecutionStats()
+        return execute(self._plan, stats=self._stats, stay=stay)
+
+    # Transforming ---------------------------------------------------------------------------
+
+    def map(
+        self,
+        fn: Callable[..., Any],
+        *,
+        fn_args: Sequence[Any] | None = None,
+        fn_kwargs: Mapping[str, Any] | None = None,
+        fn_constructor_args: Sequence[Any] | None = None,
+        fn_constructor_kwargs: Mapping[str, Any] | None = None,
+        compute: ActorPoolStrategy | None = None,
+        concurrency: int | tuple[int, int] | None = None,
+        **options: Any,
+    ) -> Dataset:
+        """Replace each row by what *fn* makes of it.
+
+        Args:
+            fn: called as ``fn(row, *fn_args, **fn_kwargs)``; returns the new row, a dictionary
+                or any other object. A class is made into instances, which are called.
+            fn_constructor_args: arguments for the class; ``fn_constructor_kwargs`` likewise.
+            compute: actors to make the instances of a class on.
+            concurrency: in place of *compute*: how many tasks (for functions) or actors (for
+                classes, or ``(smallest, largest)``) work at the same time.
+            options: of the tasks or actors, such as ``num_cpus`` and ``num_gpus``.
+
+        Raises:
+            TypeError: *fn* cannot be called.
+            InvalidOption: an option that is unknown (names the nearest) or does not fit.
+        """
+        user = check_function(
+            "map",
+            fn,
+            fn_args=fn_args,
+            fn_kwargs=fn_kwargs,
+            fn_constructor_args=fn_constructor_args,
+            fn_constructor_kwargs=fn_constructor_kwargs,
+        )
+        where = check_compute("map", user, compute, concurrency, options, _parameters("map"))
+        return self._with(MapRows(user), where)
+
+    def map_batches(
+        self,
+        fn: Callable[..., Any],
+        *,
+        batch_size: int | str | None = "default",
+        batch_format: str = "default",
+        zero_copy_batch: bool = False,
+        fn_args: Sequence[Any] | None = None,
+        fn_kwargs: Mapping[str, Any] | None = None,
+        fn_constructor_args: Sequence[Any] | None = None,
+        fn_constructor_kwargs: Mapping[str, Any] | None = None,
+        compute: ActorPoolStrategy | None = None,
+        concurrency: int | tuple[int, int] | None = None,
+        **options: Any,
+    ) -> Dataset:
+        """Replace each batch of rows by what *fn* makes of it.
+
+        Args:
+            fn: called as ``fn(batch, *fn_args, **fn_kwargs)``; returns a DataFrame, a table, a
+                dictionary of arrays or a list of rows, with any number of rows, or yields
+                several of them.
+            batch_size: rows of a batch at most (4096 for ``"default"``); ``None`` takes whole
+                blocks. Batches end where blocks do, so they may be smaller.
+            batch_format: what *fn* gets: ``"numpy"`` a dictionary of arrays, ``"pandas"`` a
+                DataFrame, ``"pyarrow"`` a table. ``"default"`` is what the first parameter of
+                *fn* is annotated with, else ``"numpy"`` (for plain objects a list).
+            zero_copy_batch: give *fn* arrays that share memory with the block and must not be
+                changed.
+            fn_constructor_args, compute, concurrency, options: as for :meth:`map`.
+
+        Raises:
+            TypeError: *fn* cannot be called.
+            InvalidOption: a format or option that is unknown (names the nearest), or a value
+                that does not fit.
+        """
+        user = check_function(
+            "map_batches",
+            fn,
+            fn_args=fn_args,
+            fn_kwargs=fn_kwargs,
+            fn_constructor_args=fn_constructor_args,
+            fn_constructor_kwargs=fn_constructor_kwargs,
+        )
+        where = check_compute(
+            "map_batches", user, compute, concurrency, options, _parameters("map_batches")
+        )
+        rows, least = check_batch_size("map_batches", batch_size)
+        return self._with(
+            MapBatches(
+                user,
+                rows,
+                resolve_batch_format(batch_format, fn),
+                bool(zero_copy_batch),
+                least,
+            ),
+            where,
+        )
+
+    def flat_map(
+        self,
+        fn: Callable[..., Any],
+        *,
+        fn_args: Sequence[Any] | None = None,
+        fn_kwargs: Mapping[str, Any] | None = None,
+        fn_constructor_args: Sequence[Any] | None = None,
+        fn_constructor_kwargs: Mapping[str, Any] | None = None,
+        compute: ActorPoolStrategy | None = None,
+        concurrency: int | tuple[int, int] | None = None,
+        **options: Any,
+    ) -> Dataset:
+        """Replace each row by the rows in the list that *fn* returns for it.
+
+        Arguments and errors are those of :meth:`map`.
+        """
+        user = check_function(
+            "flat_map",
+            fn,
+            fn_args=fn_args,
+            fn_kwargs=fn_kwargs,
+            fn_constructor_args=fn_constructor_args,
+            fn_constructor_kwargs=fn_constructor_kwargs,
+        )
+        where = check_compute(
+            "flat_map", user, compute, concurrency, options, _parameters("flat_map")
+        )
+        return self._with(FlatMapRows(user), where)
+
+    def filter(
+        self,
+        fn: Callable[..., Any],
+        *,
+        fn_args: Sequence[Any] | None = None,
+        fn_kwargs: Mapping[str, Any] | None = None,
+        fn_constructor_args: Sequence[Any] | None = None,
+        fn_constructor_kwargs: Mapping[str, Any] | None = None,
+        compute: ActorPoolStrategy | None = None,
+        concurrency: int | tuple[int, int] | None = None,
+        **options: Any,
+    ) -> Dataset:
+        """Keep the rows for which *fn* returns something true.
+
+        Arguments and errors are those of :meth:`map`.
+        """
+        user = check_function(
+            "filter",
+            fn,
+            fn_args=fn_args,
+            fn_kwargs=fn_kwargs,
+            fn_constructor_args=fn_constructor_args,
+            fn_constructor_kwargs=fn_constructor_kwargs,
+        )
+        where = check_compute("filter", user, compute, concurrency, options, _parameters("filter"))
+        return self._with(FilterRows(user), where)
+
+    def add_column(
+        self,
+        col: str,
+        fn: Callable[..., Any],
+        *,
+        batch_format: str = "default",
+        **options: Any,
+    ) -> Dataset:
+        """Add a column, or replace the one of that name; the others stay as they are.
+
+        Args:
+            col: its name.
+            fn: gets a batch and returns the column's values for it: a series, an array or a
+                list with one value for each row, or one value for all rows.
+            batch_format: what *fn* gets, as for :meth:`map_batches`; ``"default"`` is what the
+                first parameter of *fn* is annotated with, else ``"pandas"``.
+            options: of the tasks, such as ``num_cpus``.
+
+        Raises:
+            TypeError, InvalidOption: as for :meth:`map_batches`.
+        """
+        if not isinstance(col, str):
+            raise InvalidOption(f"add_column: col must be text, got {col!r:.80}")
+        user = check_function("add_column", fn)
+        if user.is_class:
+            raise TypeError("add_column takes a function; for a class use map_batches")
+        where = check_compute("add_column", user, None, None, options, _parameters("add_column"))
+        if check_batch_format(batch_format) == "default":
+            batch_format = annotated_format(fn) or "pandas"
+        self._check_columns([], "add_column")
+        return self._with(AddColumn(col, user, batch_format), where)
+
+    def select_columns(self, cols: str | Sequence[str]) -> Dataset:
+        """Keep only these columns, in this order; a Parquet file's others are not read.
+
+        Raises:
+            ColumnNotFound: there is no such column (at the call where the columns are known,
+                otherwise when the plan runs).
+        """
+        names = check_names("select_columns", cols)
+        self._check_columns(names, "select_columns")
+        return self._with(SelectColumns(names))
+
+    def drop_columns(self, cols: str | Sequence[str]) -> Dataset:
+        """Leave out these columns; errors as for :meth:`select_columns`."""
+        names = check_names("drop_columns", cols)
+        self._check_columns(names, "drop_columns")
+        return self._with(DropColumns(names))
+
+    def rename_columns(self, names: Mapping[str, str]) -> Dataset:
+        """Give columns other names, as ``{"old": "new"}``.
+
+        Raises:
+            ColumnNotFound: as for :meth:`select_columns`.
+            InvalidOption: *names* maps anything but text to text, or two columns would have
+                one name.
+        """
+        is_text = isinstance(names, Mapping) and all(
+            isinstance(name, str) for pair in names.items() for name in pair
+        )
+        if not is_text or not names:
+            raise InvalidOption(
+                f"rename_columns takes a mapping of old to new names, got {names!r:.80}"
+            )
+        self._check_columns(names, "rename_columns")
+        step = RenameColumns(tuple(names.items()))
+        renamed = step.columns(self._plan.columns()) or list(names.values())
+        if len(set(renamed)) < len(renamed):
+            twice = sorted({name for name in renamed if renamed.count(name) > 1})
+            raise InvalidOption(f"rename_columns would name several columns {twice[0]!r}")
+        return self._with(step)
+
+    def limit(self, limit: int) -> Dataset:
+        """The first *limit* rows; no more than needed is read.
+
+        Raises:
+            InvalidOption: *limit* is negative or no whole number.
+        """
+        count = int(check_number(limit, "limit", minimum=0, integer=True))
+        return self.over(lambda plan: Limit(plan, count))
+
+    def union(self, *other: Dataset) -> Dataset:
+        """These rows, then those of the other datasets in turn."""
+        for item in other:
+            if not isinstance(item, Dataset):
+                raise TypeError(f"union takes datasets, got {type(item).__name__}")
+        return Dataset(Union((self._plan, *(item.plan for item in other))))
+
+    def repartition(self, num_blocks: int) -> Dataset:
+        """The same rows in the same order in *num_blocks* blocks of equal size.
+
+        All input is made before the first block comes out.
+
+        Raises:
+            InvalidOption: *num_blocks* is below 1 or no whole number.
+        """
+        count = int(check_number(num_blocks, "num_blocks", minimum=1, integer=True))
+        return self.over(lambda plan: Repartition(plan, count))
+
+    def random_shuffle(self, *, seed: int | None = None) -> Dataset:
+        """All rows in random order.
+
+        Args:
+            seed: the same seed gives the same order for the same rows, however they are
+                divided into blocks and wherever they are. ``None`` draws one now, so this
+                dataset has one order, whenever it is looked at.
+
+        Raises:
+            InvalidOption: *seed* is negative or no whole number.
+        """
+        drawn = check_seed(seed)
+        return self.over(lambda plan: RandomShuffle(plan, drawn))
+
+    # Splitting ------------------------------------------------------------------------------
+
+    def split(self, n: int, *, equal: bool = False) -> list[Dataset]:
+        """Divide the rows, in order, into *n* materialized datasets; runs the plan.
+
+        Sizes differ by one row at most.
+
+        Args:
+            equal: make all the same size, leaving out up to ``n - 1`` rows at the end.
+
+        Raises:
+            InvalidOption: *n* is below 1, or with *equal* there are fewer than *n* rows.
+        """
+        parts = int(check_number(n, "split: n", minimum=1, integer=True))
+        whole = self.materialize()
+        rows = whole.count()
+        if not equal:
+            return whole._cut(equal_bounds(rows, parts))
+        if rows < parts:
+            raise InvalidOption(f"split: {rows} rows cannot be divided equally among {parts} parts")
+        return whole._cut([rows // parts * index for index in range(parts + 1)])
+
+    def split_at_indices(self, indices: Sequence[int]) -> list[Dataset]:
+        """Cut before the rows at *indices*: ``[2, 5]`` gives rows 0-1, 2-4 and 5 to the end.
+
+        Runs the plan. Parts beyond the last row are empty.
+
+        Raises:
+            InvalidOption: *indices* is empty or not ascending whole numbers from 0.
+        """
+        wanted = splitting.check_indices(indices)
+        whole = self.materialize()
+        rows = whole.count()
+        return whole._cut([0, *(min(index, rows) for index in wanted), rows])
+
+    def split_proportionately(self, proportions: Sequence[float]) -> list[Dataset]:
+        """Cut into parts of these shares of the rows, and one part with the rest.
+
+        Runs the plan. Parts are rounded down; ``[0.2, 0.5]`` of 10 rows gives 2, 5 and 3.
+
+        Raises:
+            InvalidOption: a share is not above 0, or together they are not below 1.
+        """
+        splitting.indices_for_proportions(0, proportions)
+        whole = self.materialize()
+        rows = whole.count()
+        return whole._cut([0, *splitting.indices_for_proportions(rows, proportions), rows])
+
+    def train_test_split(
+        self, test_size: float, *, shuffle: bool = False, seed: int | None = None
+    ) -> tuple[Dataset, Dataset]:
+        """Cut off rows at the end to test on; runs the plan.
+
+        Args:
+            test_size: a share between 0 and 1 (rounded up to rows), or a number of rows.
+            shuffle: shuffle all rows first.
+            seed: of the shuffle, as for :meth:`random_shuffle`.
+
+        Returns:
+            The rows to train and those to test on, materialized.
+
+        Raises:
+            InvalidOption: *test_size* is out of bounds or leaves one part empty, or a seed is
+                given without *shuffle*.
+        """
+        splitting.check_test_size(test_size)
+        if seed is not None and not shuffle:
+            raise InvalidOption("train_test_split: seed needs shuffle=True")
+        whole = (self.random_shuffle(seed=seed) if shuffle else self).materialize()
+        rows = whole.count()
+        test_rows = splitting.rows_for_test(rows, test_size)
+        train, test = whole._cut([0, rows - test_rows, rows])
+        return train, test
+
+    def streaming_split(self, n: int, *, equal: bool = False) -> list[DataIterator]:
+        """*n* iterators over parts of the rows, to be sent to as many workers.
+
+        Parts are contiguous and in order, the same each time. Pieces of the source are dealt
+        out whole and read where they are iterated, in that process, without keeping anything;
+        if there are too few of them for that, or with *equal*, the plan runs now and the parts
+        have equally many rows, as those of :meth:`split`.
+
+        Raises:
+            InvalidOption: *n* is below 1, or with *equal* there are fewer than *n* rows.
+        """
+        parts = int(check_number(n, "streaming_split: n", minimum=1, integer=True))
+        if not equal and parts > 1:
+            divided = splitting.divide_source(self._plan, parts)
+            if divided is not None:
+                return [DataIterator(Dataset(plan), stay=True) for plan in divided]
+        shards = self.split(parts, equal=equal)
+        return [DataIterator(shard, stay=True) for shard in shards]
+
+    # Consuming ------------------------------------------------------------------------------
+
+    def take(self, limit: int = 20) -> list[Any]:
+        """The first rows, at most *limit*."""
+        return list(self.limit(limit).iter_rows())
+
+    def take_all(self, limit: int | None = None) -> list[Any]:
+        """All rows.
+
+        Raises:
+            InvalidOption: there are more than *limit*.
+        """
+        if limit is None:
+            return list(self.iter_rows())
+        check_number(limit, "take_all: limit", minimum=0, integer=True)
+        rows = self.take(limit + 1)
+        if len(rows) > limit:
+            raise InvalidOption(f"take_all: the dataset has more than limit={limit} rows")
+        return rows
+
+    def take_batch(self, batch_size: int = 20, *, batch_format: str = "default") -> Any:
+        """The first rows, at most *batch_size*, as one batch; see :meth:`iter_batches`.
+
+        Raises:
+            ValueError: there are no rows.
+        """
+        check_number(batch_size, "take_batch: batch_size", minimum=1, integer=True)
+        batches = self.limit(batch_size).iter_batches(
+            batch_size=batch_size, batch_format=batch_format, prefetch_batches=0
+        )
+        for batch in batches:
+            return batch
+        raise ValueError("take_batch: the dataset has no rows")
+
+    def show(self, limit: int = 20) -> None:
+        """Print the first rows, one a line."""
+        for row in self.take(limit):
+            print(row)
+
+    def count(self) -> int:
+        """The number of rows; runs the plan unless it is known."""
+        known = self._plan.num_rows()
+        if known is not None:
+            return known
+        return sum(handle.num_rows for handle in self.run())
+
+    def schema(self) -> Schema | None:
+        """The Arrow schema of records, or the class of plain objects.
+
+        Makes the first block if the schema is not known; ``None`` if there are no rows.
+        """
+        if self._schema is None:
+            self._schema = self._plan.schema() or self._first_schema()
+        return self._schema
+
+    def columns(self) -> list[str] | None:
+        """The names of the columns; ``None`` for plain objects. See :meth:`schema`."""
+        return self.known_columns() or column_names(self.schema())
+
+    def known_columns(self) -> list[str] | None:
+        """The names of the columns if they are known without running anything."""
+        return self._plan.columns()
+
+    def num_blocks(self) -> int:
+        """The number of blocks; of a plan that has not run, how many are planned."""
+        return self._plan.num_blocks()
+
+    def size_bytes(self) -> int:
+        """Bytes of all rows in memory; runs the plan unless it is materialized."""
+        if isinstance(self._plan, InputBlocks):
+            return sum(handle.size_bytes for handle in self._plan.handles)
+        return sum(handle.size_bytes for handle in self.run())
+
+    def iterator(self) -> DataIterator:
+        """Something that goes through the rows and can be sent to other processes."""
+        return DataIterator(self)
+
+    def iter_rows(self) -> Iterator[Any]:
+        """The rows in order: dictionaries of Python values, or plain objects."""
+        return self.iterator().iter_rows()
+
+    def iter_batches(
+        self,
+        *,
+        prefetch_batches: int = 1,
+        batch_size: int | None = 256,
+        batch_format: str = "default",
+        drop_last: bool = False,
+        local_shuffle_buffer_size: int | None = None,
+        local_shuffle_seed: int | None = None,
+    ) -> Iterator[Any]:
+        """The rows in batches, in order; see :meth:`DataIterator.iter_batches`."""
+        return self.iterator().iter_batches(
+            prefetch_batches=prefetch_batches,
+            batch_size=batch_size,
+            batch_format=batch_format,
+            drop_last=drop_last,
+            local_shuffle_buffer_size=local_shuffle_buffer_size,
+            local_shuffle_seed=local_shuffle_seed,
+        )
+
+    def to_arrow(self) -> pa.Table:
+        """All rows as one table; plain objects are its column ``value``."""
+        return accessor(self._whole()).to_arrow()
+
+    def to_pandas(self, limit: int | None = None) -> pd.DataFrame:
+        """All rows as one DataFrame.
+
+        Raises:
+            InvalidOption: there are more than *limit* rows.
+        """
+        if limit is not None:
+            check_number(limit, "to_pandas: limit", minimum=0, integer=True)
+            head = self.limit(limit + 1)._whole()
+            if len(head) > limit:
+                raise InvalidOption(
+                    f"to_pandas: the dataset has more than limit={limit} rows; take the first"
+                    " ones with .limit(n), or give a higher limit"
+                )
+            return accessor(head).to_batch("pandas")
+        return accessor(self._whole()).to_batch("pandas")
+
+    def write_parquet(
+        self, path: PathLike, *, filesystem: Any = None, **arrow_parquet_args: Any
+    ) -> None:
+        """Write a directory of Parquet files, one for each block: all of them or none.
+
+        Args:
+            path: the directory, made if need be; files that are in it stay. May be a URI.
+            filesystem: a ``pyarrow.fs.FileSystem`` or fsspec one that *path* is in.
+            arrow_parquet_args: as ``pyarrow.parquet.write_table`` takes, such as
+                ``compression="zstd"``.
+
+        Raises:
+            NotADirectoryError: *path* is a file.
+            InvalidOption: an unknown option; names the nearest.
+        """
+        checked = writing.ParquetFormat.checked(arrow_parquet_args)
+        writing.write_files(self, path, filesystem, checked)
+
+    def write_csv(
+        self, path: PathLike, *, filesystem: Any = None, write_options: Any = None
+    ) -> None:
+        """Write a directory of CSV files with a header, one for each block: all or none.
+
+        Args:
+            path, filesystem: as for :meth:`write_parquet`.
+            write_options: a ``pyarrow.csv.WriteOptions``.
+
+        Raises:
+            NotADirectoryError: *path* is a file.
+            WriteError: CSV cannot hold a column's type; names the column.
+        """
+        writing.write_files(self, path, filesystem, writing.CSVFormat.of(write_options))
+
+    def materialize(self) -> Dataset:
+        """Run the plan and keep its blocks; this dataset itself if that was done.
+
+        Blocks that tasks made stay where they are and are referred to; those made in this
+        process are stored when they are first sent elsewhere.
+        """
+        if self.is_materialized:
+            return self
+        handles = tuple(self.run())
+        return Dataset(InputBlocks(handles), stats=self._stats)
+
+    @property
+    def is_materialized(self) -> bool:
+        """Whether the rows exist already, so that nothing has to be run for them."""
+        return isinstance(self._plan, InputBlocks)
+
+    def stats(self) -> str:
+        """What the last run of the plan took: a line for each stage."""
+        if self._stats is None or not self._stats.stages:
+            return "not run yet"
+        return self._stats.describe()
+
+    def __repr__(self) -> str:
+        # Only what is known already: looking at a dataset must not read files.
+        sources = [node.source for node in self._plan.walk() if isinstance(node, Read)]
+        reads_files = any(isinstance(source, FileDatasource) for source in sources)
+        rows = None if reads_files else self._plan.num_rows()
+        schema = self._schema or (None if reads_files else self._plan.schema())
+        facts = [f"num_blocks={self.num_blocks()}"] if self.is_materialized else []
+        facts += [f"num_rows={'?' if rows is None else rows}", f"schema={_describe(schema)}"]
+        lines = [f"Dataset({', '.join(facts)})"]
+        if not self.is_materialized:
+            lines += _tree(self._plan)
+        return "\n".join(lines)
+
+    # ----------------------------------------------------------------------------------------
+
+    def _with(self, transform: Transform, compute: Compute = ON_TASKS) -> Dataset:
+        return self.over(lambda plan: Map(plan, transform, compute))
+
+    def _check_columns(self, names: Any, what: str) -> None:
+        columns = self.known_columns()
+        if columns is not None:
+            require_columns(names, columns, what)
+        elif isinstance(self._plan.schema(), type):
+            raise UnsupportedValue(
+                f"{what} works on columns, but the rows are plain objects; make them records"
+                ' first: .map(lambda x: {"value": x})'
+            )
+
+    def _whole(self) -> Block:
+        return concat([handle.get() for handle in self.run()])
+
+    def _first_schema(self) -> Schema | None:
+        with closing(execute(Limit(self._plan, 1))) as handles:
+            for handle in handles:
+                if handle.metadata.schema is not None:
+                    return handle.metadata.schema
+        return None
+
+    def _cut(self, bounds: Sequence[int]) -> list[Dataset]:
+        assert isinstance(self._plan, InputBlocks)
+        ranges = divide(self._plan.handles, bounds)
+        return [Dataset(InputBlocks(tuple(part)), stats=self._stats) for part in ranges]
+
+    def __getstate__(self) -> dict[str, Any]:
+        # How an execution went is of interest where it was started.
+        return {"_plan": self._plan, "_stats": None, "_schema": self._schema}
+
+
+def _parameters(method: str) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(getattr(Dataset, method)).parameters
+
+
+def _tree(node: Node, depth: int = 0) -> Iterator[str]:
+    """A line for each step, those that it is made from indented below it."""
+    yield f"{'   ' * depth}+- {node.name}"
+    for below in node.inputs:
+        yield from _tree(below, depth + 1)
+
+
+def _describe(schema: Schema | None) -> str:
+    if schema is None:
+        return "unknown"
+    if isinstance(schema, type):
+        return repr(schema)
+    fields = [f"{field.name}: {field.type}" for field in schema][:8]
+    more = f", and {len(schema) - 8} more" if len(schema) > 8 else ""
+    return "{" + ", ".join(fields) + more + "}"

@@ -1,0 +1,70 @@
+"""Where rows come from: the base class to subclass for a source of one's own."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from air.data.block import Block, BlockMetadata, Schema, column_names
+
+
+@dataclass(frozen=True, slots=True)
+class ReadTask:
+    """One piece of a read.
+
+    Attributes:
+        read_fn: called without arguments, perhaps in another process and more than once; gives
+            the blocks in order. A generator keeps memory low.
+        metadata: what is known before reading; rows, bytes and schema may be ``None``, the
+            source is what messages call this piece.
+    """
+
+    read_fn: Callable[[], Iterable[Block]]
+    metadata: BlockMetadata = field(default_factory=BlockMetadata)
+
+
+class Datasource(abc.ABC):
+    """A source of rows; read it with ``air.data.read_datasource``.
+
+    A subclass needs one method::
+
+        class Numbers(Datasource):
+            def get_read_tasks(self, parallelism):
+                return [ReadTask(lambda i=i: [[i]]) for i in range(parallelism)]
+
+    Instances travel to where the reading is done, so they must be picklable.
+    """
+
+    @abc.abstractmethod
+    def get_read_tasks(self, parallelism: int) -> list[ReadTask]:
+        """The pieces to read, in the order of the rows.
+
+        Args:
+            parallelism: how many pieces are wanted, at least 1; fewer or more are fine.
+        """
+
+    @property
+    def name(self) -> str:
+        """How messages call the source."""
+        return type(self).__name__.removesuffix("Datasource") or type(self).__name__
+
+    def estimate_inmemory_data_size(self) -> int | None:
+        """Bytes that all of it will take in memory, roughly; ``None`` if not known."""
+        return None
+
+    def num_rows(self) -> int | None:
+        """The number of rows if it costs much less to know than to read them."""
+        return None
+
+    def schema(self) -> Schema | None:
+        """What rows look like if it costs much less to know than to read them."""
+        return None
+
+    def columns(self) -> list[str] | None:
+        """Names of the columns, where they are known more cheaply than their types."""
+        return column_names(self.schema())
+
+    def with_columns(self, columns: tuple[str, ...]) -> Datasource | None:
+        """A source of these columns only, or ``None`` if it would have to read all anyway."""
+        return None

@@ -1,0 +1,155 @@
+"""Paths as users give them, resolved to files."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pyarrow import fs
+
+from air.executor.validation import nearest
+
+PathLike = str | os.PathLike[str]
+_COMPRESSED = (".gz", ".bz2", ".zst", ".lz4", ".snappy", ".br")
+_WILDCARDS = frozenset("*?[")
+
+
+@dataclass(frozen=True, slots=True)
+class FileSet:
+    """Files of one file system, with their sizes in bytes (-1 where it does not say)."""
+
+    filesystem: Any
+    paths: tuple[str, ...]
+    sizes: tuple[int, ...]
+
+    @property
+    def total_bytes(self) -> int | None:
+        """Bytes of all files together, ``None`` if one is not known."""
+        return None if min(self.sizes) < 0 else sum(self.sizes)
+
+    def describe(self) -> str:
+        """The files in a few words."""
+        first = self.paths[0]
+        rest = len(self.paths) - 1
+        return first if not rest else f"{first} and {rest} more file{'s' if rest > 1 else ''}"
+
+
+def resolve_paths(
+    paths: PathLike | Sequence[PathLike], filesystem: Any, extensions: Sequence[str]
+) -> FileSet:
+    """The files that *paths* stand for.
+
+    Args:
+        paths: a file, a directory, a local pattern (``*``, ``?``, ``**``), a URI, or a list of
+            them. The order of a list is kept; files of a directory or pattern come sorted.
+            A directory gives all files below it with one of the extensions, compressed or not,
+            or with no extension; hidden ones (``.`` or ``_`` first) are left out.
+        filesystem: a ``pyarrow.fs.FileSystem`` or ``fsspec`` one that all paths are in; found
+            from the paths if ``None``.
+        extensions: such as ``(".csv",)``.
+
+    Raises:
+        FileNotFoundError: names the path and, if there is one, a file with a similar name.
+        TypeError, ValueError: *paths* is empty or holds something that is no path.
+    """
+    given = [paths] if isinstance(paths, (str, os.PathLike)) else paths
+    if not isinstance(given, (list, tuple)):
+        raise TypeError(f"paths must be a path or a list of paths, got {type(paths).__name__}")
+    if not given:
+        raise ValueError("paths is an empty list: give at least one path")
+    found: list[fs.FileInfo] = []
+    systems: list[Any] = []
+    for item in given:
+        if not isinstance(item, (str, os.PathLike)):
+            raise TypeError(f"paths must hold text or pathlib.Path, got {item!r:.80}")
+        system, names = _expand(os.fspath(item), filesystem)
+        systems.append(system)
+        for name in names:
+            found.extend(_files_at(system, name, extensions))
+    if any(not system.equals(systems[0]) for system in systems[1:]):
+        raise ValueError("paths of one read must be in one file system")
+    return FileSet(
+        systems[0],
+        tuple(info.path for info in found),
+        tuple(-1 if info.size is None else info.size for info in found),
+    )
+
+
+def filesystem_of(path: PathLike, filesystem: Any) -> tuple[Any, str]:
+    """The file system that *path* is in, and the path there; local ones made absolute."""
+    text = os.fspath(path)
+    if filesystem is not None:
+        return _as_arrow(filesystem), text
+    if "://" in text:
+        system, inside = fs.FileSystem.from_uri(text)
+        return system, inside
+    return fs.LocalFileSystem(), os.path.abspath(os.path.expanduser(text))
+
+
+def _as_arrow(filesystem: Any) -> Any:
+    if isinstance(filesystem, fs.FileSystem):
+        return filesystem
+    try:
+        return fs.PyFileSystem(fs.FSSpecHandler(filesystem))
+    except Exception as error:
+        raise TypeError(
+            "filesystem must be a pyarrow.fs.FileSystem or an fsspec file system, got"
+            f" {filesystem!r:.80}"
+        ) from error
+
+
+def _expand(text: str, filesystem: Any) -> tuple[Any, list[str]]:
+    system, path = filesystem_of(text, filesystem)
+    if not _WILDCARDS & set(path) or system.get_file_info(path).type != fs.FileType.NotFound:
+        return system, [path]
+    if not isinstance(system, fs.LocalFileSystem):
+        raise ValueError(
+            f"{text!r}: patterns are understood for local files only; give the directory, or a"
+            " list of files"
+        )
+    matches = sorted(glob.glob(path, recursive=True))
+    if not matches:
+        raise FileNotFoundError(f"no file matches the pattern {text!r}")
+    return system, matches
+
+
+def _files_at(system: Any, path: str, extensions: Sequence[str]) -> list[Any]:
+    info = system.get_file_info(path)
+    if info.type == fs.FileType.NotFound:
+        raise FileNotFoundError(f"path {path!r} does not exist.{_similar(system, path)}")
+    if info.type != fs.FileType.Directory:
+        return [info]
+    below = system.get_file_info(fs.FileSelector(path, recursive=True))
+    files = [
+        item
+        for item in below
+        if item.type == fs.FileType.File and _is_wanted(item.path, path, extensions)
+    ]
+    if not files:
+        raise FileNotFoundError(
+            f"directory {path!r} holds no files to read: none ends with {' or '.join(extensions)}"
+            " (name the files, or give a pattern, to read others)"
+        )
+    return sorted(files, key=lambda item: item.path)
+
+
+def _is_wanted(path: str, base: str, extensions: Sequence[str]) -> bool:
+    inside = path[len(base) :].strip("/").split("/")
+    if any(part.startswith((".", "_")) for part in inside):
+        return False
+    suffixes = [suffix.lower() for suffix in Path(inside[-1]).suffixes]
+    if suffixes and suffixes[-1] in _COMPRESSED:
+        suffixes.pop()
+    return not suffixes or suffixes[-1] in extensions
+
+
+def _similar(system: Any, path: str) -> str:
+    parent, _, name = path.rpartition("/")
+    if not parent or system.get_file_info(parent).type != fs.FileType.Directory:
+        return ""
+    siblings = system.get_file_info(fs.FileSelector(parent))
+    return nearest(name, [info.base_name for info in siblings])

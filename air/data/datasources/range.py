@@ -1,0 +1,87 @@
+"""Whole numbers from 0: plain, as records, or as arrays."""
+
+from __future__ import annotations
+
+import builtins
+import itertools
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+
+from air.data.block import VALUE_COLUMN, Block, BlockMetadata, Schema, accessor
+from air.data.convert import table_from_columns
+from air.data.datasource import Datasource, ReadTask
+
+ARRAY_COLUMN = "data"
+
+
+@dataclass(frozen=True)
+class RangeDatasource(Datasource):
+    """The numbers ``0 <= i < n``.
+
+    Attributes:
+        n: how many.
+        kind: ``"objects"`` for plain ints, ``"table"`` for records with the column ``value``,
+            ``"tensor"`` for records with the column ``data`` of arrays filled with ``i``.
+        shape: of the arrays.
+    """
+
+    n: int
+    kind: Literal["objects", "table", "tensor"] = "objects"
+    shape: tuple[int, ...] = (1,)
+
+    @property
+    def name(self) -> str:
+        return f"Range({self.n})"
+
+    def get_read_tasks(self, parallelism: int) -> list[ReadTask]:
+        pieces = max(min(parallelism, self.n), 1)
+        bounds = [self.n * index // pieces for index in builtins.range(pieces + 1)]
+        size = (self.estimate_inmemory_data_size() or 0) // max(self.n, 1)
+        return [
+            ReadTask(
+                _ReadRange(self, start, stop),
+                BlockMetadata(
+                    num_rows=stop - start,
+                    size_bytes=(stop - start) * size,
+                    schema=self.schema(),
+                    source=f"range {start}-{stop - 1}" if stop > start else "an empty range",
+                ),
+            )
+            for start, stop in itertools.pairwise(bounds)
+        ]
+
+    def estimate_inmemory_data_size(self) -> int | None:
+        each = {"objects": 32, "table": 8, "tensor": 8 * int(np.prod(self.shape))}
+        return self.n * each[self.kind]
+
+    def num_rows(self) -> int:
+        return self.n
+
+    def schema(self) -> Schema | None:
+        if self.kind == "objects":
+            return int if self.n else None
+        return accessor(self.block(0, 0)).schema()
+
+    def block(self, start: int, stop: int) -> Block:
+        """The rows for ``start <= i < stop``."""
+        if self.kind == "objects":
+            return list(builtins.range(start, stop))
+        numbers = np.arange(start, stop, dtype=np.int64)
+        if self.kind == "table":
+            return pa.table({VALUE_COLUMN: numbers})
+        spread = numbers.reshape(-1, *(1 for _ in self.shape))
+        arrays = np.broadcast_to(spread, (len(numbers), *self.shape))
+        return table_from_columns({ARRAY_COLUMN: arrays})
+
+
+@dataclass(frozen=True, slots=True)
+class _ReadRange:
+    source: RangeDatasource
+    start: int
+    stop: int
+
+    def __call__(self) -> list[Block]:
+        return [self.source.block(self.start, self.stop)]

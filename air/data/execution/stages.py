@@ -1,0 +1,175 @@
+"""What runs: stages of fused operators over units of work.
+
+A *unit* is a piece of the data that goes through a stage as a whole: a read task, a block, or a
+few of them that belong together. A *stage* is as many operators as can be done in one go, so
+that data moves between processes only where operators must be apart.
+"""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from air.data.block import Block, split_large
+from air.data.compute import ON_TASKS, Compute
+from air.data.datasource import ReadTask
+from air.data.functions import TaskContext
+from air.data.handle import BlockHandle
+from air.data.plan import Map
+from air.data.transforms import BlockFunction, TakeRows, Transform
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """Pieces of data that are worked on together, in order."""
+
+    pieces: tuple[ReadTask | BlockHandle, ...]
+
+    @property
+    def num_rows(self) -> int | None:
+        """Rows that it holds, if that is known before reading."""
+        rows = [piece.metadata.num_rows for piece in self.pieces]
+        return None if None in rows else sum(n for n in rows if n is not None)
+
+    @property
+    def size_bytes(self) -> int | None:
+        """Bytes that it holds or will give, if there is an estimate."""
+        sizes = [piece.metadata.size_bytes for piece in self.pieces]
+        return None if None in sizes else sum(n for n in sizes if n is not None)
+
+    @property
+    def source(self) -> str:
+        """Where its rows come from, for messages."""
+        first, last = self.pieces[0].metadata.source, self.pieces[-1].metadata.source
+        return first if first == last else f"{first} to {last}"
+
+    def blocks(self) -> Iterator[Block]:
+        """Its blocks, read or fetched one after the other."""
+        for piece in self.pieces:
+            if isinstance(piece, ReadTask):
+                yield from read_blocks(piece)
+            else:
+                yield piece.get()
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Fused operators, which run in the same place.
+
+    Attributes:
+        transforms: in the order in which they are applied; none only reads.
+        compute: on what to run.
+        divides: whether blocks that come out too large are divided.
+    """
+
+    transforms: tuple[Transform, ...] = ()
+    compute: Compute = ON_TASKS
+    divides: bool = True
+
+    @property
+    def name(self) -> str:
+        """The operators' names with arrows between."""
+        return " -> ".join(transform.name for transform in self.transforms) or "read"
+
+    @property
+    def min_rows(self) -> int:
+        """How many rows units should have, where small blocks can be put together."""
+        for transform in self.transforms:
+            if transform.min_rows or not transform.keeps_rows:
+                return transform.min_rows
+        return 0
+
+    @property
+    def has_user_code(self) -> bool:
+        """Whether there is any function in it whose cost nobody knows."""
+        return any(transform.function is not None for transform in self.transforms)
+
+    def open(self, target_block_bytes: int) -> OpenStage:
+        """The stage made ready to run in this process."""
+        opened = [transform.open() for transform in self.transforms]
+        return OpenStage(opened, target_block_bytes if self.divides else sys.maxsize)
+
+
+class OpenStage:
+    """A stage with the instances of its callable classes, ready for any number of units."""
+
+    def __init__(self, functions: Sequence[BlockFunction], target_block_bytes: int) -> None:
+        self._functions = functions
+        self._target_block_bytes = target_block_bytes
+
+    def run(self, blocks: Iterator[Block], context: TaskContext) -> Iterator[tuple[Block, float]]:
+        """The blocks that come out, each with the seconds that it took to make."""
+        for function in self._functions:
+            blocks = function(blocks, context)
+        pieces = (piece for b in blocks for piece in split_large(b, self._target_block_bytes))
+        while True:
+            started = time.perf_counter()
+            block = next(pieces, None)
+            if block is None:
+                return
+            yield block, time.perf_counter() - started
+
+
+def read_blocks(task: ReadTask) -> Iterator[Block]:
+    """The blocks of a read task; an error says what was being read."""
+    try:
+        yield from task.read_fn()
+    except Exception as error:
+        error.add_note(f"while reading {task.metadata.source or 'a custom datasource'}")
+        raise
+
+
+def fuse(maps: Sequence[Map], *, reads: bool, limit: int | None = None) -> list[Stage]:
+    """Stages for a chain of operators, in the order of the data.
+
+    Operators share a stage if they ask for the same resources. One that runs no user code
+    joins whatever comes before it; a pool of actors always begins a stage, and what asks for
+    nothing does not join what asks for something (a GPU is not kept for it).
+
+    Args:
+        reads: whether the input still has to be read: actors take only blocks.
+        limit: rows that are wanted of the result; no unit needs to give more.
+    """
+    stages: list[Stage] = []
+    if reads and (not maps or maps[0].compute.asked or maps[0].compute.pool):
+        stages.append(Stage())
+    for node in maps:
+        transform, compute = node.transform, node.compute
+        last = stages[-1] if stages else None
+        joins = last is not None and compute.pool is None
+        if joins and last is not None and transform.function is not None:
+            joins = compute == last.compute
+        if joins and last is not None:
+            stages[-1] = Stage((*last.transforms, transform), last.compute)
+        else:
+            stages.append(Stage((transform,), compute))
+    if limit is not None and stages:
+        last = stages[-1]
+        stages[-1] = Stage((*last.transforms, TakeRows(limit)), last.compute)
+    return stages
+
+
+def grouped(units: Iterable[Unit], min_rows: int) -> Iterator[Unit]:
+    """Neighbouring units put together until each has *min_rows* rows (the last may have less).
+
+    A unit whose rows are not known is left alone.
+    """
+    pending: list[Unit] = []
+    rows = 0
+    for unit in units:
+        pending.append(unit)
+        rows += min_rows if unit.num_rows is None else unit.num_rows
+        if rows >= min_rows:
+            yield _together(pending)
+            pending, rows = [], 0
+    if pending:
+        yield _together(pending)
+
+
+def _together(units: Sequence[Unit]) -> Unit:
+    if len(units) == 1:
+        return units[0]
+    return Unit(tuple(itertools.chain.from_iterable(unit.pieces for unit in units)))

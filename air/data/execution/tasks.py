@@ -1,0 +1,320 @@
+"""Runs a segment on the executor's tasks and actors, as the scheduler decides."""
+
+from __future__ import annotations
+
+import itertools
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from air.core.api import remote
+from air.data.block import Block, accessor, compact
+from air.data.context import DataContext
+from air.data.datasource import ReadTask
+from air.data.execution.scheduling import Item, Launch, Scheduler, StageLimits
+from air.data.execution.stages import OpenStage, Stage, Unit, read_blocks
+from air.data.execution.stats import StageStats
+from air.data.functions import TaskContext
+from air.data.handle import BlockHandle, cut
+from air.errors import GetTimeout
+from air.executor.current import get_executor
+from air.executor.handles import ActorHandle, ObjectRef, ObjectRefGenerator
+from air.executor.resources import CPU, OBJECT_STORE_MEMORY
+
+_MODULES = ("numpy", "pyarrow", "pyarrow.compute", "pandas", __name__)
+"""What every task imports, so that workers may start with it. Arrow imports pandas if it can."""
+
+_TASKS_PER_CPU = 2
+_POLL_SECONDS = 0.01
+_DEFAULT_BUDGET = 1 << 30
+_STORE_SHARE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class _Range:
+    """Which rows of the next block that a task is given it works on; see :func:`cut`."""
+
+    offset: int | None
+    num_rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What a task is told: where its blocks come from, beside those that it is given."""
+
+    pieces: tuple[ReadTask | BlockHandle | _Range, ...]
+    context: TaskContext
+
+    def blocks(self, given: tuple[Block, ...]) -> Iterator[Block]:
+        fetched = iter(given)
+        for piece in self.pieces:
+            if isinstance(piece, ReadTask):
+                yield from read_blocks(piece)
+            elif isinstance(piece, BlockHandle):
+                yield piece.get()
+            else:
+                yield cut(next(fetched), piece.offset, piece.num_rows)
+
+
+def _results(stage: OpenStage, work: _Work, given: tuple[Block, ...]) -> Iterator[Any]:
+    """For each block that comes out: first what it is like and how long it took, then itself.
+
+    In this order an error is seen where the small first part is fetched.
+    """
+    for block, seconds in stage.run(work.blocks(given), work.context):
+        yield accessor(block).metadata(work.context.source), seconds
+        yield compact(block)
+
+
+def _run_stage(stage: Stage, target_block_bytes: int, work: _Work, *given: Block) -> Iterator[Any]:
+    yield from _results(stage.open(target_block_bytes), work, given)
+
+
+class _StageActor:
+    """Keeps a stage open, with its instances of callable classes."""
+
+    def __init__(self, stage: Stage, target_block_bytes: int) -> None:
+        self._stage = stage.open(target_block_bytes)
+
+    def run(self, work: _Work, *given: Block) -> Iterator[Any]:
+        yield from _results(self._stage, work, given)
+
+
+class _TaskStage:
+    """Starts a stage's work as tasks."""
+
+    def __init__(self, stage: Stage, target_block_bytes: int, options: dict[str, Any]) -> None:
+        self._function = remote(_run_stage).options(
+            num_returns="streaming", name=f"data: {stage.name}"[:200], **options
+        )
+        self._stage = get_executor().put(stage)
+        self._target_block_bytes = target_block_bytes
+
+    def start(self, task: int, work: _Work, refs: Sequence[ObjectRef[Any]]) -> ObjectRefGenerator:
+        stream: ObjectRefGenerator = self._function.remote(
+            self._stage, self._target_block_bytes, work, *refs
+        )
+        return stream
+
+    def ended(self, task: int) -> None:
+        """Nothing to give back."""
+
+    def close(self) -> None:
+        """Nothing to end."""
+
+
+class _ActorStage:
+    """Starts a stage's work on a pool of actors, the least busy first."""
+
+    def __init__(
+        self,
+        stage: Stage,
+        target_block_bytes: int,
+        options: dict[str, Any],
+        sizes: tuple[int, int],
+        per_actor: int,
+    ) -> None:
+        self._class = remote(_StageActor).options(**options)
+        self._arguments = (get_executor().put(stage), target_block_bytes)
+        self._largest = sizes[1]
+        self._per_actor = per_actor
+        self._actors: list[ActorHandle] = []
+        self._load: list[int] = []
+        self._actor_of: dict[int, int] = {}
+        for _ in range(sizes[0]):
+            self._grow()
+
+    def start(self, task: int, work: _Work, refs: Sequence[ObjectRef[Any]]) -> ObjectRefGenerator:
+        if min(self._load) >= 1 and len(self._actors) < self._largest:
+            self._grow()
+        index = self._load.index(min(self._load))
+        self._load[index] += 1
+        self._actor_of[task] = index
+        method = self._actors[index].run.options(num_returns="streaming")
+        stream: ObjectRefGenerator = method.remote(work, *refs)
+        return stream
+
+    def ended(self, task: int) -> None:
+        self._load[self._actor_of.pop(task)] -= 1
+
+    def close(self) -> None:
+        for actor in self._actors:
+            get_executor().kill_actor(actor, no_restart=True)
+
+    def _grow(self) -> None:
+        self._actors.append(self._class.remote(*self._arguments))
+        self._load.append(0)
+
+
+def run_on_tasks(
+    stages: Sequence[Stage],
+    units: Iterator[Unit],
+    stats: Sequence[StageStats],
+    first_index: Sequence[int],
+) -> Iterator[BlockHandle]:
+    """The blocks that come out of *stages*, in order, as references.
+
+    Closing the iterator ends what is still running.
+
+    Args:
+        first_index: by stage, the position of its first piece of work among all.
+    """
+    segment = _Segment(stages, units, stats, first_index)
+    try:
+        yield from segment.outputs()
+    finally:
+        segment.close()
+
+
+class _Segment:
+    def __init__(
+        self,
+        stages: Sequence[Stage],
+        units: Iterator[Unit],
+        stats: Sequence[StageStats],
+        first_index: Sequence[int],
+    ) -> None:
+        context = DataContext.get_current()
+        get_executor().preload(_MODULES)
+        supply = get_executor().cluster_resources()
+        cpus = supply.get(CPU, 1.0)
+        budget = context.memory_budget
+        if budget is None:
+            budget = int(supply.get(OBJECT_STORE_MEMORY, 0)) // _STORE_SHARE or _DEFAULT_BUDGET
+        self._units = units
+        self._stats = stats
+        self._index = list(first_index)
+        self._items: dict[int, Unit] = {}
+        self._keys = itertools.count()
+        self._streams: OrderedDict[int, tuple[int, ObjectRefGenerator]] = OrderedDict()
+        self._backends: list[_TaskStage | _ActorStage] = []
+        limits = []
+        for stage, options in zip(stages, _options(stages, cpus), strict=True):
+            in_flight = stage.compute.max_tasks or max(int(cpus), 1) * _TASKS_PER_CPU
+            pool = stage.compute.pool
+            if pool is None:
+                made: _TaskStage | _ActorStage = _TaskStage(
+                    stage, context.target_max_block_size, options
+                )
+            else:
+                sizes = (pool.smallest, pool.largest(cpus))
+                per_actor = pool.max_tasks_in_flight_per_actor
+                in_flight = sizes[1] * per_actor
+                made = _ActorStage(stage, context.target_max_block_size, options, sizes, per_actor)
+            self._backends.append(made)
+            limits.append(StageLimits(in_flight, stage.min_rows))
+        self._scheduler = Scheduler(
+            limits, budget_bytes=budget, unknown_bytes=context.target_max_block_size
+        )
+
+    def outputs(self) -> Iterator[BlockHandle]:
+        scheduler = self._scheduler
+        while not scheduler.is_done:
+            self._start_what_can_start()
+            key = scheduler.next_output()
+            if key is None:
+                if self._streams:  # otherwise the last input has just been asked for
+                    self._wait()
+                continue
+            (handle,) = self._items.pop(key).pieces
+            assert isinstance(handle, BlockHandle)
+            yield handle
+            scheduler.output_taken(key)
+
+    def close(self) -> None:
+        for _, stream in self._streams.values():
+            stream.close()
+        self._streams.clear()
+        for backend in self._backends:
+            backend.close()
+
+    def _start_what_can_start(self) -> None:
+        while True:
+            launch = self._scheduler.next_launch()
+            if launch is not None:
+                self._start(launch)
+            elif self._scheduler.wants_input():
+                unit = next(self._units, None)
+                if unit is None:
+                    self._scheduler.input_ended()
+                else:
+                    self._scheduler.input_arrived(self._item(unit))
+            else:
+                return
+
+    def _item(self, unit: Unit) -> Item:
+        key = next(self._keys)
+        self._items[key] = unit
+        return Item(key, unit.num_rows, unit.size_bytes)
+
+    def _start(self, launch: Launch) -> None:
+        units = [self._items.pop(key) for key in launch.keys]
+        unit = Unit(tuple(piece for unit in units for piece in unit.pieces))
+        context = TaskContext(self._index[launch.stage], unit.source)
+        self._index[launch.stage] += 1
+        self._stats[launch.stage].tasks += 1
+        pieces: list[ReadTask | BlockHandle | _Range] = []
+        refs = []
+        for piece in unit.pieces:
+            if isinstance(piece, BlockHandle) and not piece.travels_by_value:
+                refs.append(piece.ref())
+                pieces.append(_Range(piece.offset, piece.num_rows))
+            else:
+                pieces.append(piece)
+        work = _Work(tuple(pieces), context)
+        stream = self._backends[launch.stage].start(launch.task, work, refs)
+        self._streams[launch.task] = (launch.stage, stream)
+
+    def _wait(self) -> None:
+        """Take in what has happened; if nothing has, wait for the oldest task for a moment."""
+        happened = False
+        for task in list(self._streams):
+            happened |= self._drain(task, 0.0)
+        if not happened:
+            # Streams cannot be waited for together: after a moment look at the others again.
+            oldest = next(iter(self._streams))
+            self._drain(oldest, None if len(self._streams) == 1 else _POLL_SECONDS)
+
+    def _drain(self, task: int, timeout: float | None) -> bool:
+        """Take in all that a task has given by now; whether there was anything."""
+        stage, stream = self._streams[task]
+        happened = False
+        while True:
+            try:
+                described = next(stream) if timeout is None else stream.next_within(timeout)
+            except GetTimeout:
+                return happened
+            except StopIteration:
+                del self._streams[task]
+                self._backends[stage].ended(task)
+                self._scheduler.task_ended(task)
+                return True
+            metadata, seconds = get_executor().get([described], None)[0]
+            handle = BlockHandle.of_ref(next(stream), metadata)
+            self._stats[stage].add(handle.num_rows, handle.size_bytes, seconds)
+            self._scheduler.block_arrived(task, self._item(Unit((handle,))))
+            happened = True
+            timeout = 0.0
+
+
+def _options(stages: Sequence[Stage], cpus: float) -> list[dict[str, Any]]:
+    """Options of each stage's tasks or actors.
+
+    Actors keep their CPU as long as the segment runs. If pools take them all, tasks that asked
+    for nothing run beside them, or the actors would wait for ever for what the tasks read.
+    """
+    made = []
+    reserved = 0.0
+    for stage in stages:
+        options = dict(stage.compute.options)
+        pool = stage.compute.pool
+        if pool is not None:
+            options.setdefault("num_cpus", 0 if options.get("num_gpus") else 1)
+            reserved += pool.largest(cpus) * options["num_cpus"]
+        made.append(options)
+    if reserved > cpus - 1:
+        for stage, options in zip(stages, made, strict=True):
+            if stage.compute.pool is None:
+                options.setdefault("num_cpus", 0)
+    return made

@@ -1,0 +1,117 @@
+"""Users' functions inside operators: how they are described and made."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from air.errors import InvalidOption
+
+
+@dataclass(frozen=True, slots=True)
+class TaskContext:
+    """Which piece of work an operator is at.
+
+    Attributes:
+        index: the position of the piece among all pieces of its stage.
+        source: where its rows come from, for messages.
+    """
+
+    index: int = 0
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class UserFunction:
+    """A function, or a class whose instances are called, with what it is called with.
+
+    Attributes:
+        fn: called as ``fn(item, *args, **kwargs)``; a class is made into an instance with the
+            ``constructor_*`` arguments first, once for each process that works.
+    """
+
+    fn: Callable[..., Any]
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    constructor_args: tuple[Any, ...] = ()
+    constructor_kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_class(self) -> bool:
+        """Whether instances of :attr:`fn` do the work; others, like ``str``, are functions."""
+        return _makes_callables(self.fn)
+
+    @property
+    def name(self) -> str:
+        """How messages call it."""
+        fn = self.fn
+        while isinstance(fn, functools.partial):
+            fn = fn.func
+        name: str = getattr(fn, "__name__", None) or type(fn).__name__
+        return name
+
+    def open(self) -> Callable[[Any], Any]:
+        """Something to call with one item."""
+        fn = self.fn
+        if self.is_class:
+            fn = fn(*self.constructor_args, **self.constructor_kwargs)
+        if not self.args and not self.kwargs:
+            return fn
+        return lambda item: fn(item, *self.args, **self.kwargs)
+
+
+def check_function(
+    operator: str,
+    fn: object,
+    *,
+    fn_args: object = None,
+    fn_kwargs: object = None,
+    fn_constructor_args: object = None,
+    fn_constructor_kwargs: object = None,
+) -> UserFunction:
+    """What a user gave to an operator, checked.
+
+    Raises:
+        TypeError: *fn* cannot be called.
+        InvalidOption: arguments are no list or mapping, or are for the constructor of what is
+            no class.
+    """
+    if not callable(fn):
+        raise TypeError(f"{operator} takes a function or a callable class, got {fn!r:.80}")
+    constructor_args = _sequence(operator, "fn_constructor_args", fn_constructor_args)
+    constructor_kwargs = _mapping(operator, "fn_constructor_kwargs", fn_constructor_kwargs)
+    if (constructor_args or constructor_kwargs) and not _makes_callables(fn):
+        raise InvalidOption(
+            f"{operator}: fn_constructor_args and fn_constructor_kwargs are for classes with a"
+            f" __call__ method, which {fn!r:.80} is not; use fn_args and fn_kwargs"
+        )
+    return UserFunction(
+        fn,
+        _sequence(operator, "fn_args", fn_args),
+        _mapping(operator, "fn_kwargs", fn_kwargs),
+        constructor_args,
+        constructor_kwargs,
+    )
+
+
+def _makes_callables(fn: object) -> bool:
+    return inspect.isclass(fn) and "__call__" in dir(fn)
+
+
+def _sequence(operator: str, name: str, value: object) -> tuple[Any, ...]:
+    if value is None:
+        return ()
+    if isinstance(value, (list, tuple)):
+        return tuple(value)
+    raise InvalidOption(f"{operator}: {name} must be a list or a tuple, got {value!r:.80}")
+
+
+def _mapping(operator: str, name: str, value: object) -> dict[str, Any]:
+    if value is None:
+        return {}
+    if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
+        return dict(value)
+    raise InvalidOption(f"{operator}: {name} must map names to values, got {value!r:.80}")

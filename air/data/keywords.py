@@ -1,0 +1,49 @@
+"""Misspelt keyword arguments, answered with the nearest name there is."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from air.errors import InvalidOption
+from air.executor.validation import listing, nearest
+
+F = TypeVar("F", bound=Callable[..., Any])
+C = TypeVar("C", bound=type)
+
+
+def suggests_keywords(function: F) -> F:
+    """Make *function* name the nearest option when it is called with an unknown one.
+
+    Raises (the function, at the call):
+        InvalidOption: for a keyword that is no parameter.
+    """
+    parameters = inspect.signature(function).parameters.values()
+    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters):
+        return function  # it takes any keyword, and checks them itself
+    called = function.__qualname__.removesuffix(".__init__").rpartition(".")[2]
+    names = [p.name for p in parameters if p.name != "self"]
+    known = frozenset(names)
+
+    @functools.wraps(function)
+    def checked(*args: Any, **kwargs: Any) -> Any:
+        if not kwargs.keys() <= known:
+            unknown = next(name for name in kwargs if name not in known)
+            options = listing(names, limit=40) or "(none)"
+            raise InvalidOption(
+                f"{called} has no option {unknown!r}.{nearest(unknown, names)}"
+                f" Options are: {options}"
+            )
+        return function(*args, **kwargs)
+
+    return checked  # type: ignore[return-value]
+
+
+def methods_suggest_keywords(cls: C) -> C:
+    """Apply :func:`suggests_keywords` to the public methods that *cls* defines itself."""
+    for name, member in list(vars(cls).items()):
+        if inspect.isfunction(member) and not name.startswith("_"):
+            setattr(cls, name, suggests_keywords(member))
+    return cls

@@ -1,0 +1,260 @@
+"""The logical plan: what a dataset is made of, as immutable nodes that run nothing.
+
+Each node can say what is known of its result without computing it. ``None`` means that it is
+not known: only running the plan would tell.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from air.data.block import Schema, column_names
+from air.data.compute import ON_TASKS, Compute
+from air.data.datasource import Datasource
+from air.data.handle import BlockHandle
+from air.data.transforms import Transform
+
+
+@dataclass(frozen=True, eq=False)
+class Node(abc.ABC):
+    """One step of a plan."""
+
+    @property
+    @abc.abstractmethod
+    def name(self) -> str:
+        """How messages and ``repr`` call the step."""
+
+    @property
+    @abc.abstractmethod
+    def inputs(self) -> tuple[Node, ...]:
+        """The steps whose results this one works on."""
+
+    @abc.abstractmethod
+    def num_rows(self) -> int | None:
+        """Rows of the result."""
+
+    @abc.abstractmethod
+    def columns(self) -> list[str] | None:
+        """Names of the result's columns; ``None`` also for plain objects."""
+
+    @abc.abstractmethod
+    def num_blocks(self) -> int:
+        """Blocks of the result; what is planned, as far as reading decides it."""
+
+    def schema(self) -> Schema | None:
+        """Columns and types of the result."""
+        return None
+
+    def walk(self) -> Iterator[Node]:
+        """This node, then all that it is made from."""
+        yield self
+        for node in self.inputs:
+            yield from node.walk()
+
+
+@dataclass(frozen=True, eq=False)
+class Read(Node):
+    """Rows from a datasource, in *parallelism* pieces or so."""
+
+    source: Datasource
+    parallelism: int
+
+    @property
+    def name(self) -> str:
+        return f"Read{self.source.name}"
+
+    @property
+    def inputs(self) -> tuple[Node, ...]:
+        return ()
+
+    def num_rows(self) -> int | None:
+        return self.source.num_rows()
+
+    def columns(self) -> list[str] | None:
+        return self.source.columns()
+
+    def num_blocks(self) -> int:
+        return len(self.source.get_read_tasks(self.parallelism))
+
+    def schema(self) -> Schema | None:
+        return self.source.schema()
+
+
+@dataclass(frozen=True, eq=False)
+class InputBlocks(Node):
+    """Blocks that exist already."""
+
+    handles: tuple[BlockHandle, ...]
+    label: str = "Blocks"
+
+    @property
+    def name(self) -> str:
+        return self.label
+
+    @property
+    def inputs(self) -> tuple[Node, ...]:
+        return ()
+
+    def num_rows(self) -> int:
+        return sum(handle.num_rows for handle in self.handles)
+
+    def columns(self) -> list[str] | None:
+        return column_names(self.schema())
+
+    def num_blocks(self) -> int:
+        return len(self.handles)
+
+    def schema(self) -> Schema | None:
+        # Blocks without rows may not know their type.
+        schemas = [(h.num_rows > 0, h.metadata.schema) for h in self.handles]
+        known = [(filled, schema) for filled, schema in schemas if schema is not None]
+        return max(known, key=lambda item: item[0])[1] if known else None
+
+
+@dataclass(frozen=True, eq=False)
+class Map(Node):
+    """A transform of each piece of the input by itself."""
+
+    input: Node
+    transform: Transform
+    compute: Compute = field(default=ON_TASKS)
+
+    @property
+    def name(self) -> str:
+        return self.transform.name
+
+    @property
+    def inputs(self) -> tuple[Node, ...]:
+        return (self.input,)
+
+    def num_rows(self) -> int | None:
+        return self.input.num_rows() if self.transform.keeps_rows else None
+
+    def columns(self) -> list[str] | None:
+        return self.transform.columns(self.input.columns())
+
+    def num_blocks(self) -> int:
+        return self.input.num_blocks()
+
+
+@dataclass(frozen=True, eq=False)
+class Limit(Node):
+    """The first rows."""
+
+    input: Node
+    count: int
+
+    @property
+    def name(self) -> str:
+        return f"limit({self.count})"
+
+    @property
+    def inputs(self) -> tuple[Node, ...]:
+        return (self.input,)
+
+    def num_rows(self) -> int | None:
+        rows = self.input.num_rows()
+        return rows if rows is None else min(rows, self.count)
+
+    def columns(self) -> list[str] | None:
+        return self.input.columns()
+
+    def num_blocks(self) -> int:
+        return self.input.num_blocks()
+
+    def schema(self) -> Schema | None:
+        return self.input.schema()
+
+
+@dataclass(frozen=True, eq=False)
+class Repartition(Node):
+    """The same rows in the same order, in blocks of equal size (within one row)."""
+
+    input: Node
+    blocks: int
+
+    @property
+    def name(self) -> str:
+        return f"repartition({self.blocks})"
+
+    @property
+    def inputs(self) -> tuple[Node, ...]:
+        return (self.input,)
+
+    def num_rows(self) -> int | None:
+        return self.input.num_rows()
+
+    def columns(self) -> list[str] | None:
+        return self.input.columns()
+
+    def num_blocks(self) -> int:
+        return self.blocks
+
+    def schema(self) -> Schema | None:
+        return self.input.schema()
+
+
+@dataclass(frozen=True, eq=False)
+class RandomShuffle(Node):
+    """All rows in an order that depends on the seed and on how many there are."""
+
+    input: Node
+    seed: int
+
+    @property
+    def name(self) -> str:
+        return f"random_shuffle(seed={self.seed})"
+
+    @property
+    def inputs(self) -> tuple[Node, ...]:
+        return (self.input,)
+
+    def num_rows(self) -> int | None:
+        return self.input.num_rows()
+
+    def columns(self) -> list[str] | None:
+        return self.input.columns()
+
+    def num_blocks(self) -> int:
+        return self.input.num_blocks()
+
+    def schema(self) -> Schema | None:
+        return self.input.schema()
+
+
+@dataclass(frozen=True, eq=False)
+class Union(Node):
+    """The rows of several plans, one after the other."""
+
+    parts: tuple[Node, ...]
+
+    @property
+    def name(self) -> str:
+        return "union"
+
+    @property
+    def inputs(self) -> tuple[Node, ...]:
+        return self.parts
+
+    def num_rows(self) -> int | None:
+        total = 0
+        for part in self.parts:
+            rows = part.num_rows()
+            if rows is None:
+                return None
+            total += rows
+        return total
+
+    def columns(self) -> list[str] | None:
+        merged: dict[str, None] = {}
+        for part in self.parts:
+            columns = part.columns()
+            if columns is None:
+                return None
+            merged.update(dict.fromkeys(columns))
+        return list(merged)
+
+    def num_blocks(self) -> int:
+        return sum(part.num_blocks() for part in self.parts)

@@ -1,0 +1,25 @@
+"""Preprocessors: fit them on a dataset, then transform datasets and batches with them."""
+
+from __future__ import annotations
+
+from air.data.preprocessor import Preprocessor, PreprocessorNotFittedException
+from air.data.preprocessors.batch_mapper import BatchMapper
+from air.data.preprocessors.chain import Chain
+from air.data.preprocessors.concatenator import Concatenator
+from air.data.preprocessors.encoders import LabelEncoder, OneHotEncoder, OrdinalEncoder
+from air.data.preprocessors.imputer import SimpleImputer
+from air.data.preprocessors.scalers import MinMaxScaler, StandardScaler
+
+__all__ = [
+    "BatchMapper",
+    "Chain",
+    "Concatenator",
+    "LabelEncoder",
+    "MinMaxScaler",
+    "OneHotEncoder",
+    "OrdinalEncoder",
+    "Preprocessor",
+    "PreprocessorNotFittedException",
+    "SimpleImputer",
+    "StandardScaler",
+]

@@ -1,0 +1,49 @@
+"""Preprocessors one after the other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from air.data.dataset import Dataset
+from air.data.preprocessor import Preprocessor
+
+
+class Chain(Preprocessor):
+    """Apply preprocessors in turn; each is fitted on what those before it give.
+
+    Args:
+        preprocessors: at least one.
+    """
+
+    def __init__(self, *preprocessors: Preprocessor) -> None:
+        self.preprocessors = preprocessors
+
+    def fit_status(self) -> Preprocessor.FitStatus:
+        found = {preprocessor.fit_status() for preprocessor in self.preprocessors}
+        found.discard(self.FitStatus.NOT_FITTABLE)
+        if not found:
+            return self.FitStatus.NOT_FITTABLE
+        return found.pop() if len(found) == 1 else self.FitStatus.PARTIALLY_FITTED
+
+    def preferred_batch_format(self) -> str:
+        return self.preprocessors[0].preferred_batch_format()
+
+    def _fit(self, ds: Dataset) -> None:
+        last = self.preprocessors[-1]
+        for preprocessor in self.preprocessors:
+            preprocessor.fit(ds)
+            if preprocessor is not last:
+                ds = preprocessor.transform(ds)
+
+    def _transform(self, ds: Dataset) -> Dataset:
+        for preprocessor in self.preprocessors:
+            ds = preprocessor.transform(ds)
+        return ds
+
+    def _transform_batch(self, data: Any) -> Any:
+        for preprocessor in self.preprocessors:
+            data = preprocessor.transform_batch(data)
+        return data
+
+    def __repr__(self) -> str:
+        return f"Chain({', '.join(repr(preprocessor) for preprocessor in self.preprocessors)})"

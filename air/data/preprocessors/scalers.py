@@ -1,0 +1,115 @@
+"""Preprocessors that bring numbers to a common scale."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from air.data.dataset import Dataset
+from air.data.preprocessors.columns import (
+    Column,
+    ColumnPreprocessor,
+    check_columns,
+    numbers,
+    with_nulls_of,
+)
+from air.data.summaries import Extremes, Moments
+
+_EPSILON = float(np.finfo(np.float64).eps)
+
+
+class StandardScaler(ColumnPreprocessor):
+    """Shift and scale columns to mean 0 and standard deviation 1: ``(x - mean) / std``.
+
+    The same numbers as scikit-learn's: the deviation is that of the whole population
+    (``ddof=0``), missing values are left out of it and stay missing, and a column that is
+    constant becomes 0.
+
+    Args:
+        columns: names of columns with numbers.
+
+    Attributes:
+        stats_: ``{"mean(a)": ..., "std(a)": ...}`` after :meth:`fit`; the deviation of a
+            constant column is 0.
+    """
+
+    def __init__(self, columns: list[str]) -> None:
+        self.columns = columns
+
+    def input_columns(self, available: Sequence[str]) -> list[str]:
+        return check_columns(self, self.columns)
+
+    def _fit(self, ds: Dataset) -> None:
+        found = self._summarize(ds, {name: [Moments] for name in self.input_columns(())})
+        self.stats_: dict[str, float] = {}
+        for name in self.columns:
+            moments = found[Moments, name]
+            self.stats_[f"mean({name})"] = moments.mean if moments.count else math.nan
+            self.stats_[f"std({name})"] = 0.0 if _is_constant(moments) else _std(moments)
+
+    def transform_columns(self, columns: Mapping[str, Column]) -> dict[str, Any]:
+        made = {}
+        for name, column in columns.items():
+            values = numbers(self, name, column)
+            scale = self.stats_[f"std({name})"] or 1.0
+            scaled = (values - values.dtype.type(self.stats_[f"mean({name})"])) / scale
+            made[name] = with_nulls_of(column, scaled.astype(values.dtype, copy=False))
+        return made
+
+
+class MinMaxScaler(ColumnPreprocessor):
+    """Shift and scale columns to the range 0 to 1: ``(x - min) / (max - min)``.
+
+    The same numbers as scikit-learn's: missing values stay missing, and a column that is
+    constant becomes 0.
+
+    Args:
+        columns: names of columns with numbers.
+
+    Attributes:
+        stats_: ``{"min(a)": ..., "max(a)": ...}`` after :meth:`fit`.
+    """
+
+    def __init__(self, columns: list[str]) -> None:
+        self.columns = columns
+
+    def input_columns(self, available: Sequence[str]) -> list[str]:
+        return check_columns(self, self.columns)
+
+    def _fit(self, ds: Dataset) -> None:
+        # Moments are asked for because they refuse what is no number.
+        found = self._summarize(ds, {name: [Extremes, Moments] for name in self.input_columns(())})
+        self.stats_: dict[str, float] = {}
+        for name in self.columns:
+            extremes = found[Extremes, name]
+            for bound, value in (("min", extremes.smallest), ("max", extremes.largest)):
+                self.stats_[f"{bound}({name})"] = math.nan if value is None else float(value)
+
+    def transform_columns(self, columns: Mapping[str, Column]) -> dict[str, Any]:
+        made = {}
+        for name, column in columns.items():
+            values = numbers(self, name, column)
+            smallest = self.stats_[f"min({name})"]
+            span = self.stats_[f"max({name})"] - smallest
+            if span < 10 * _EPSILON:
+                span = 1.0
+            scaled = (values - values.dtype.type(smallest)) / span
+            made[name] = with_nulls_of(column, scaled.astype(values.dtype, copy=False))
+        return made
+
+
+def _std(moments: Moments) -> float:
+    std = moments.std()
+    return math.nan if std is None else std
+
+
+def _is_constant(moments: Moments) -> bool:
+    """Whether what variance there is may be rounding: the bound that scikit-learn uses."""
+    variance = moments.variance()
+    if variance is None:
+        return False
+    bound = moments.count * _EPSILON * variance + (moments.count * moments.mean * _EPSILON) ** 2
+    return variance <= bound

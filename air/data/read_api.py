@@ -1,0 +1,246 @@
+"""How datasets are made: from what is in memory, and from files."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from air.data.batch_format import is_pandas_frame
+from air.data.block import Block, block_from_rows
+from air.data.context import DataContext
+from air.data.convert import table_from_columns, table_from_pandas
+from air.data.dataset import Dataset
+from air.data.datasource import Datasource
+from air.data.datasources.csv import CSVDatasource
+from air.data.datasources.parquet import ParquetDatasource
+from air.data.datasources.paths import PathLike, resolve_paths
+from air.data.datasources.range import ARRAY_COLUMN, RangeDatasource
+from air.data.errors import require_columns
+from air.data.execution.exchange import equal_bounds
+from air.data.handle import BlockHandle
+from air.data.keywords import suggests_keywords
+from air.data.plan import InputBlocks, Read
+from air.errors import InvalidOption
+from air.executor.validation import check_number
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+AUTO_BLOCKS = 16
+"""Blocks that a dataset gets at least when ``parallelism`` is -1 and it has as many rows or
+files. It does not depend on the machine, so that results do not either."""
+
+
+@suggests_keywords
+def range(n: int, *, parallelism: int = -1) -> Dataset:
+    """The ints ``0 <= i < n``, as plain objects.
+
+    Args:
+        parallelism: blocks; -1 chooses.
+    """
+    return _range(RangeDatasource(_count("range", n)), parallelism)
+
+
+@suggests_keywords
+def range_table(n: int, *, parallelism: int = -1) -> Dataset:
+    """The ints ``0 <= i < n``, as records with the column ``value``."""
+    return _range(RangeDatasource(_count("range_table", n), "table"), parallelism)
+
+
+@suggests_keywords
+def range_tensor(n: int, *, shape: Sequence[int] = (1,), parallelism: int = -1) -> Dataset:
+    """Records whose column ``data`` holds arrays of *shape* filled with ``0 <= i < n``."""
+    if not isinstance(shape, (tuple, list)) or not shape:
+        raise InvalidOption(f"range_tensor: shape must be a tuple of sizes, got {shape!r}")
+    sizes = tuple(
+        int(check_number(size, "range_tensor: sizes in shape", minimum=1, integer=True))
+        for size in shape
+    )
+    return _range(RangeDatasource(_count("range_tensor", n), "tensor", sizes), parallelism)
+
+
+@suggests_keywords
+def from_items(items: Iterable[Any], *, parallelism: int = -1) -> Dataset:
+    """A row for each item: records if they are dictionaries, plain objects otherwise.
+
+    Args:
+        items: any iterable; it is gone through at the call.
+        parallelism: blocks; -1 chooses.
+
+    Raises:
+        TypeError: *items* is text or a dictionary, or no iterable.
+        UnsupportedValue: dictionaries are mixed with others, or a column's values have no
+            common type.
+    """
+    if isinstance(items, (str, bytes, Mapping)) or not isinstance(items, Iterable):
+        raise TypeError(f"from_items takes a list of items, got {type(items).__name__}")
+    rows = list(items)
+    blocks = min(_parallelism(parallelism, None), max(len(rows), 1))
+    handles = [
+        BlockHandle.of_block(
+            block_from_rows(rows[first:last]), f"from_items, items {first}-{last - 1}"
+        )
+        for first, last in itertools.pairwise(equal_bounds(len(rows), blocks))
+    ]
+    return Dataset(InputBlocks(tuple(handles), "from_items"))
+
+
+@suggests_keywords
+def from_pandas(dfs: pd.DataFrame | Sequence[pd.DataFrame]) -> Dataset:
+    """The rows of a DataFrame, or of several in turn; a block for each. The index is dropped.
+
+    Raises:
+        TypeError: something else is given.
+        UnsupportedValue: a column is there twice or has values without a common type.
+    """
+
+    def table(frame: pd.DataFrame) -> pa.Table:
+        # Arrow may share memory with the frame, which its owner may change.
+        return table_from_pandas(frame.copy())
+
+    return _from_each("from_pandas", dfs, is_pandas_frame, table, "a DataFrame")
+
+
+@suggests_keywords
+def from_arrow(tables: pa.Table | Sequence[pa.Table]) -> Dataset:
+    """The rows of an Arrow table, or of several in turn; a block for each, not copied.
+
+    Raises:
+        TypeError: something else is given.
+    """
+
+    def is_table(value: object) -> bool:
+        return isinstance(value, pa.Table)
+
+    return _from_each("from_arrow", tables, is_table, lambda table: table, "a pyarrow.Table")
+
+
+@suggests_keywords
+def from_numpy(ndarrays: np.ndarray | Sequence[np.ndarray]) -> Dataset:
+    """Records with the column ``data``: the items of an array along its first dimension.
+
+    Several arrays give their items in turn; a block for each.
+
+    Raises:
+        TypeError: something else is given.
+    """
+
+    def is_array(value: object) -> bool:
+        return isinstance(value, np.ndarray) and value.ndim > 0
+
+    def table(array: np.ndarray) -> pa.Table:
+        # Arrow may share memory with the array, which its owner may change.
+        return table_from_columns({ARRAY_COLUMN: array.copy()})
+
+    return _from_each("from_numpy", ndarrays, is_array, table, "a numpy.ndarray with a dimension")
+
+
+@suggests_keywords
+def read_csv(
+    paths: PathLike | Sequence[PathLike],
+    *,
+    filesystem: Any = None,
+    parallelism: int = -1,
+    read_options: Any = None,
+    parse_options: Any = None,
+    convert_options: Any = None,
+) -> Dataset:
+    """The rows of CSV files with a line of names first, in the order of the files.
+
+    Args:
+        paths: a file, a directory (files that end with ``.csv``, sorted), a local pattern, a
+            URI, or a list of them. Compressed files are known by their ending.
+        filesystem: a ``pyarrow.fs.FileSystem`` or fsspec one that all paths are in.
+        parallelism: pieces to read apart; -1 chooses.
+        read_options: a ``pyarrow.csv.ReadOptions``; parse_options and convert_options likewise.
+
+    Raises:
+        FileNotFoundError: there is no such path; names it and the nearest.
+        ReadError: when the data is read: a file cannot be parsed; names it and the row.
+    """
+    files = resolve_paths(paths, filesystem, (".csv",))
+    source = CSVDatasource(
+        files,
+        read_options=read_options,
+        parse_options=parse_options,
+        convert_options=convert_options,
+    )
+    return read_datasource(source, parallelism=parallelism)
+
+
+@suggests_keywords
+def read_parquet(
+    paths: PathLike | Sequence[PathLike],
+    *,
+    filesystem: Any = None,
+    columns: Sequence[str] | None = None,
+    parallelism: int = -1,
+) -> Dataset:
+    """The rows of Parquet files, in the order of the files.
+
+    Args:
+        paths, filesystem, parallelism: as for :func:`read_csv`; a directory's files are those
+            that end with ``.parquet``.
+        columns: the columns to read; ``select_columns`` right after has the same effect.
+
+    Raises:
+        FileNotFoundError: there is no such path; names it and the nearest.
+        ColumnNotFound: the first file has no such column.
+        ReadError: a file is no Parquet file.
+    """
+    source = ParquetDatasource(resolve_paths(paths, filesystem, (".parquet", ".pq")))
+    if columns is not None:
+        if isinstance(columns, str) or not columns:
+            raise InvalidOption(f"read_parquet: columns must be a list of names, got {columns!r}")
+        require_columns(columns, source.columns() or [], "read_parquet")
+        source = source.with_columns(tuple(columns))
+    return read_datasource(source, parallelism=parallelism)
+
+
+@suggests_keywords
+def read_datasource(datasource: Datasource, *, parallelism: int = -1) -> Dataset:
+    """The rows of a source of one's own; see :class:`air.data.Datasource`.
+
+    Raises:
+        TypeError: *datasource* is no ``Datasource``.
+    """
+    if not isinstance(datasource, Datasource):
+        raise TypeError(f"read_datasource takes an air.data.Datasource, got {datasource!r:.80}")
+    size = datasource.estimate_inmemory_data_size()
+    return Dataset(Read(datasource, _parallelism(parallelism, size)))
+
+
+def _range(source: RangeDatasource, parallelism: int) -> Dataset:
+    size = source.estimate_inmemory_data_size()
+    return Dataset(Read(source, _parallelism(parallelism, size)))
+
+
+def _from_each(what: str, given: Any, fits: Any, make: Any, wanted: str) -> Dataset:
+    items = list(given) if isinstance(given, (list, tuple)) else [given]
+    for item in items:
+        if not fits(item):
+            raise TypeError(f"{what} takes {wanted} or a list of them, got {type(item).__name__}")
+    if not items:
+        raise InvalidOption(f"{what} was given an empty list")
+    blocks: list[Block] = [make(item) for item in items]
+    many = len(blocks) > 1
+    handles = [
+        BlockHandle.of_block(block, f"{what}, item {index}" if many else what)
+        for index, block in enumerate(blocks)
+    ]
+    return Dataset(InputBlocks(tuple(handles), what))
+
+
+def _parallelism(given: int, size_bytes: int | None) -> int:
+    if given != -1:
+        return int(check_number(given, "parallelism (-1 chooses)", minimum=1, integer=True))
+    by_size = -(-(size_bytes or 0) // DataContext.get_current().target_max_block_size)
+    return max(AUTO_BLOCKS, by_size)
+
+
+def _count(what: str, n: object) -> int:
+    return int(check_number(n, f"{what}: n", minimum=0, integer=True))

@@ -1,0 +1,187 @@
+"""Writing datasets: one file for each block, all of them or none.
+
+Files are written to a hidden directory inside the target by whatever makes the blocks, and move
+to their places when all are there. Readers skip hidden directories, so nobody sees half a
+dataset, and a failure leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import datetime
+import inspect
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+import pyarrow as pa
+from pyarrow import fs
+
+from air.data import tensor
+from air.data.block import Block, accessor
+from air.data.datasources.paths import PathLike, filesystem_of
+from air.data.errors import WriteError
+from air.data.execution.execute import execute
+from air.data.functions import TaskContext
+from air.data.plan import Map
+from air.data.transforms import BlockFunction, Transform
+from air.executor.validation import reject_unknown
+
+if TYPE_CHECKING:
+    from air.data.dataset import Dataset
+
+
+class FileFormat(Protocol):
+    """How a table is written to a file; instances are picklable."""
+
+    extension: ClassVar[str]
+
+    def write(self, table: pa.Table, file: Any) -> None:
+        """Write the table to an open binary file.
+
+        Raises:
+            WriteError: the format cannot hold a column; names it.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ParquetFormat:
+    """Parquet; the options are those of ``pyarrow.parquet.write_table``."""
+
+    extension: ClassVar[str] = "parquet"
+    options: Mapping[str, Any]
+
+    @classmethod
+    def checked(cls, options: Mapping[str, Any]) -> ParquetFormat:
+        """Refuse unknown options at the call."""
+        from pyarrow import parquet
+
+        known = inspect.signature(parquet.write_table).parameters
+        names = {n for n, p in known.items() if p.kind is not inspect.Parameter.VAR_KEYWORD}
+        writer = inspect.signature(parquet.ParquetWriter.__init__).parameters
+        names |= set(writer) - {"self", "schema", "options"}
+        reject_unknown(options, names - {"table", "where", "filesystem"}, what="write_parquet")
+        return cls(dict(options))
+
+    def write(self, table: pa.Table, file: Any) -> None:
+        from pyarrow import parquet
+
+        parquet.write_table(table, file, **self.options)
+
+
+@dataclass(frozen=True, slots=True)
+class CSVFormat:
+    """CSV with a line of names; the options are those of ``pyarrow.csv.WriteOptions``."""
+
+    extension: ClassVar[str] = "csv"
+    options: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, write_options: Any) -> CSVFormat:
+        """The format for a ``WriteOptions`` (which cannot be pickled), ``None`` for defaults."""
+        if write_options is None:
+            return cls({})
+        given = {n: getattr(write_options, n) for n in dir(write_options) if n[0] != "_"}
+        return cls({name: value for name, value in given.items() if not callable(value)})
+
+    def write(self, table: pa.Table, file: Any) -> None:
+        from pyarrow import csv
+
+        for field in table.schema:
+            if pa.types.is_nested(field.type) or tensor.is_tensor(field.type):
+                raise WriteError(
+                    f"write_csv: column {field.name!r} has the type {field.type}, which CSV"
+                    " cannot hold; drop it, turn it into text, or use write_parquet"
+                )
+        csv.write_csv(table, file, csv.WriteOptions(**self.options))
+
+
+@dataclass(frozen=True)
+class _WriteBlocks(Transform):
+    """Each block that has rows to a file; gives the files' names."""
+
+    filesystem: Any
+    directory: str
+    stem: str
+    format: FileFormat
+
+    @property
+    def name(self) -> str:
+        return f"write_{self.format.extension}"
+
+    def columns(self, columns: list[str] | None) -> list[str] | None:
+        return None
+
+    def open(self) -> BlockFunction:
+        return self._run
+
+    def _run(self, blocks: Iterator[Block], context: TaskContext) -> Iterator[Block]:
+        for number, block in enumerate(block for block in blocks if len(block)):
+            part = f"{context.index:06d}-{number:03d}"
+            yield [self.write(part, accessor(block).to_arrow())]
+
+    def write(self, part: str, table: pa.Table) -> str:
+        """Write one file and return its name; the same part gives the same name again."""
+        name = f"{self.stem}-{part}.{self.format.extension}"
+        with self.filesystem.open_output_stream(f"{self.directory}/{name}", compression=None) as f:
+            self.format.write(table, f)
+        return name
+
+
+def write_files(
+    dataset: Dataset, path: PathLike, filesystem: Any, file_format: FileFormat
+) -> list[str]:
+    """Write *dataset* into the directory *path*, which is made if need be.
+
+    Names begin with the time of the write, so that the files of several writes to one directory
+    do not clash and are read in the order in which they were written.
+
+    Returns:
+        The files in the order of the rows. A dataset without rows gives one file, if its
+        columns are known.
+
+    Raises:
+        NotADirectoryError: *path* is a file.
+        WriteError: the format cannot hold a column.
+    """
+    system, directory = filesystem_of(path, filesystem)
+    existed = _check_target(system, directory)
+    stem = f"{datetime.datetime.now(datetime.UTC):%Y%m%dT%H%M%S%f}-{secrets.token_hex(4)}"
+    staging = f"{directory}/.{stem}"
+    step = _WriteBlocks(system, staging, stem, file_format)
+    moved: list[str] = []
+    try:
+        system.create_dir(staging, recursive=True)
+        with closing(execute(Map(dataset.plan, step))) as handles:
+            names = [name for handle in handles for name in handle.get()]
+        if not names:
+            schema = dataset.schema()
+            if isinstance(schema, pa.Schema):
+                names = [step.write("000000-000", schema.empty_table())]
+        for name in names:
+            system.move(f"{staging}/{name}", f"{directory}/{name}")
+            moved.append(f"{directory}/{name}")
+        system.delete_dir(staging)
+    except BaseException:
+        for file in moved:
+            system.delete_file(file)
+        _remove(system, staging if existed else directory)
+        raise
+    return moved
+
+
+def _check_target(system: Any, directory: str) -> bool:
+    """Whether *directory* is there already."""
+    kind = system.get_file_info(directory).type
+    if kind == fs.FileType.File:
+        raise NotADirectoryError(
+            f"{directory!r} is a file: datasets are written as a directory of files"
+        )
+    return bool(kind == fs.FileType.Directory)
+
+
+def _remove(system: Any, directory: str) -> None:
+    if system.get_file_info(directory).type == fs.FileType.Directory:
+        system.delete_dir(directory)

@@ -1,0 +1,112 @@
+"""Every error that AIR raises, under one root.
+
+Three families, so that a program can tell whose fault it was:
+
+* your code failed: :class:`TaskError`, mixed into the class of the exception that the
+  task raised, so that ``except MyError`` and ``except TaskError`` both catch it;
+* the system failed: :class:`WorkerDied`, :class:`ActorDied`, :class:`NodeDied`,
+  :class:`ObjectLost`, :class:`OwnerDied`, :class:`OutOfMemory`, :class:`ObjectStoreFull`;
+* the API was misused: subclasses of ``ValueError`` or ``TypeError``, raised at the call.
+
+This module imports nothing.
+"""
+
+from __future__ import annotations
+
+
+class AirError(Exception):
+    """Root of all errors that AIR itself raises."""
+
+
+class TaskError(AirError):
+    """A task or an actor method raised an exception.
+
+    What ``air.get`` raises is an instance of a class that derives from both the class of
+    the user's exception and ``TaskError``; its traceback ends on the line that raised.
+    An exception whose class refuses to be subclassed arrives as itself, unmixed.
+
+    Attributes:
+        task_name: qualified name of the function or ``Class.method`` that raised.
+        cause: the user's exception, of its own class.
+    """
+
+    task_name: str
+    cause: BaseException
+
+
+class WorkerDied(AirError):
+    """The process that ran a task ended before the task did."""
+
+
+class ActorDied(AirError):
+    """The actor that was called is dead, and its restarts (if any) are used up."""
+
+
+class PendingCallsLimitExceeded(AirError):
+    """An actor has as many unfinished calls as its ``max_pending_calls`` allows."""
+
+
+class NodeDied(AirError):
+    """The node that ran a task or held an actor left the cluster."""
+
+
+class ObjectLost(AirError):
+    """The value of a reference exists nowhere any more and cannot be computed again."""
+
+
+class OwnerDied(ObjectLost):
+    """The process that owned a reference ended; nobody knows its value any more."""
+
+
+class OutOfMemory(AirError):
+    """A task was ended because its machine ran out of memory."""
+
+
+class ObjectStoreFull(AirError):
+    """Shared memory for objects is used up by objects that are still referenced."""
+
+
+class TaskCancelled(AirError):
+    """The task behind a reference was cancelled."""
+
+
+class GetTimeout(AirError, TimeoutError):
+    """``air.get`` did not see its values within ``timeout``; names the tasks it waited for."""
+
+
+class DeadlockError(AirError):
+    """Waiting would never end: nothing that runs could make the value appear."""
+
+
+class ActorPlacementError(AirError):
+    """The placement group that an actor or a task was bound to has been removed."""
+
+
+class BackendError(AirError):
+    """A backend could not be started or reached."""
+
+
+class Unschedulable(AirError, ValueError):
+    """No node could ever meet a request; names the demand and every node's supply."""
+
+
+class UnsupportedByBackend(AirError, NotImplementedError):
+    """The running backend lacks a capability that the call needs."""
+
+    def __init__(self, backend: str, capability: str, hint: str = "") -> None:
+        self.backend = backend
+        self.capability = capability
+        message = f"backend {backend!r} does not support {capability}"
+        super().__init__(f"{message}; {hint}" if hint else message)
+
+
+class SerializationError(AirError, TypeError):
+    """A value cannot be sent to another process; names the path to the culprit."""
+
+
+class InvalidOption(AirError, ValueError):
+    """An option has an unknown name or a value that it cannot take."""
+
+
+class NotInitialized(AirError, RuntimeError):
+    """The call needs a running backend and may not start one itself."""

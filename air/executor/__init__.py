@@ -1,0 +1,1 @@
+"""The seam: the interface between AIR's libraries and the backends that run them."""

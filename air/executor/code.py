@@ -1,0 +1,125 @@
+"""Functions and classes as they travel to workers: pickled once, known by their hash."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from air.executor.options import NumReturns
+
+
+@dataclass(frozen=True, slots=True)
+class MethodInfo:
+    """What a caller must know of an actor's method.
+
+    Attributes:
+        num_returns: as given by ``@air.method(num_returns=...)``, else 1, or
+            ``"streaming"`` for generator methods.
+        is_async: whether it is a coroutine function or an async generator.
+        signature: for checking a call's arguments before it is sent; ``None`` if unknown.
+    """
+
+    num_returns: NumReturns
+    is_async: bool
+    signature: inspect.Signature | None = None
+
+
+class Code:
+    """A user's function or class, with its pickle made at first use and kept.
+
+    ``key`` is the hash of the pickle: equal code has an equal key in every process, so a
+    worker loads each function once.
+    """
+
+    __slots__ = ("_key", "_lock", "_pickled", "name", "target")
+
+    def __init__(self, target: Callable[..., Any], name: str | None = None) -> None:
+        self.target = target
+        self.name = name or describe_callable(target)
+        self._lock = threading.Lock()
+        self._pickled: bytes | None = None
+        self._key: bytes | None = None
+
+    @property
+    def pickled(self) -> bytes:
+        """The pickle of the target.
+
+        Raises:
+            SerializationError: it cannot be pickled; names the path to the culprit.
+        """
+        if self._pickled is None:
+            from air.executor.serialization import dumps_code
+
+            with self._lock:
+                if self._pickled is None:
+                    pickled = dumps_code(self.target, self.name)
+                    self._key = hashlib.blake2b(pickled, digest_size=16).digest()
+                    self._pickled = pickled
+        return self._pickled
+
+    @property
+    def key(self) -> bytes:
+        """16 bytes that stand for the pickled code."""
+        if self._key is None:
+            self.pickled  # noqa: B018 - computes the key
+        assert self._key is not None
+        return self._key
+
+
+def describe_callable(target: object) -> str:
+    """``module.qualname`` of a function or class, for messages."""
+    name = getattr(target, "__qualname__", None) or type(target).__qualname__
+    module = getattr(target, "__module__", None)
+    return f"{module}.{name}" if module not in (None, "__main__", "builtins") else name
+
+
+def default_num_returns(function: object) -> NumReturns:
+    """``"streaming"`` for generator functions, 1 for all others."""
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        return "streaming"
+    return 1
+
+
+def signature_of(function: Callable[..., Any]) -> inspect.Signature | None:
+    """The signature, or ``None`` where Python cannot tell (some built-ins)."""
+    try:
+        return inspect.signature(function)
+    except (TypeError, ValueError):
+        return None
+
+
+def methods_of(cls: type) -> Mapping[str, MethodInfo]:
+    """The callable attributes of a class that an actor's handle offers.
+
+    Dunder methods are left out, except ``__call__``.
+    """
+    found: dict[str, MethodInfo] = {}
+    for name, member in inspect.getmembers(cls, callable):
+        if (name.startswith("__") and name != "__call__") or isinstance(member, type):
+            continue
+        num_returns = getattr(member, "__air_method_options__", {}).get("num_returns")
+        signature = signature_of(member)
+        if signature is not None and not isinstance(
+            inspect.getattr_static(cls, name), (staticmethod, classmethod)
+        ):
+            signature = signature.replace(parameters=list(signature.parameters.values())[1:])
+        found[name] = MethodInfo(
+            num_returns=default_num_returns(member) if num_returns is None else num_returns,
+            is_async=inspect.iscoroutinefunction(member) or inspect.isasyncgenfunction(member),
+            signature=None if signature is None else _bare(signature),
+        )
+    return found
+
+
+def _bare(signature: inspect.Signature) -> inspect.Signature:
+    """A signature for binding only: it travels with handles, so it holds no user objects."""
+    empty = inspect.Parameter.empty
+    parameters = [
+        parameter.replace(annotation=empty, default=empty if parameter.default is empty else None)
+        for parameter in signature.parameters.values()
+    ]
+    return inspect.Signature(parameters)

@@ -1,0 +1,90 @@
+"""The executor that this process uses, started at the first call that needs one."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+
+from air.errors import InvalidOption
+from air.executor.interface import Executor, InitConfig
+from air.executor.registry import load
+
+DEFAULT_BACKEND = "cluster"
+BACKEND_VARIABLE, ADDRESS_VARIABLE = "AIR_BACKEND", "AIR_ADDRESS"
+
+_lock = threading.RLock()
+_executor: Executor | None = None
+_exit_hook_installed = False
+
+
+def get_executor() -> Executor:
+    """The running executor; the first call starts the default backend."""
+    executor = _executor
+    if executor is not None:
+        return executor
+    return start(None, InitConfig())
+
+
+def is_initialized() -> bool:
+    """Whether a backend is running in this process."""
+    return _executor is not None
+
+
+def start(backend: str | None, config: InitConfig, *, reuse: bool = True) -> Executor:
+    """Start a backend, unless one is running.
+
+    ``backend`` falls back to ``AIR_BACKEND``, then ``"cluster"``; ``config.address`` falls
+    back to ``AIR_ADDRESS`` (for every backend but ``local``).
+
+    Raises:
+        RuntimeError: one is running and *reuse* is false.
+    """
+    global _executor, _exit_hook_installed
+    with _lock:
+        if _executor is not None:
+            if reuse:
+                return _executor
+            raise RuntimeError(
+                f"air is initialized already, with backend {_executor.name!r}: call"
+                " air.shutdown() first, or air.init(..., ignore_reinit_error=True)"
+            )
+        backend = backend or os.environ.get(BACKEND_VARIABLE) or DEFAULT_BACKEND
+        address = config.address or os.environ.get(ADDRESS_VARIABLE) or None
+        if backend == "local":
+            if config.address is not None:
+                raise InvalidOption(
+                    f"backend 'local' runs in this process and takes no address,"
+                    f" got {config.address!r}"
+                )
+            address = None
+        if address != config.address:
+            config = _with_address(config, address)
+        executor = load(backend)(config)
+        _executor = executor
+        if not _exit_hook_installed:
+            atexit.register(shutdown)
+            _exit_hook_installed = True
+        return executor
+
+
+def install(executor: Executor | None) -> None:
+    """Use *executor* from now on: for backends, in the workers they start, and for tests."""
+    global _executor
+    with _lock:
+        _executor = executor
+
+
+def shutdown() -> None:
+    """End the running backend, if there is one."""
+    global _executor
+    with _lock:
+        executor, _executor = _executor, None
+    if executor is not None:
+        executor.shutdown()
+
+
+def _with_address(config: InitConfig, address: str | None) -> InitConfig:
+    from dataclasses import replace
+
+    return replace(config, address=address)

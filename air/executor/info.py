@@ -1,0 +1,75 @@
+"""Plain values that cross the seam: settings, and what a backend tells of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class InitConfig:
+    """What ``air.init`` was told, checked; ``None`` means that the backend decides.
+
+    Attributes:
+        address: a running cluster to connect to, ``"HOST:PORT"`` or ``"auto"``.
+        num_cpus: CPUs of this node, instead of those that the machine has.
+        num_gpus: GPUs of this node.
+        resources: custom resources of this node.
+        labels: labels of this node.
+        object_store_memory: bytes of shared memory for objects on this node.
+        namespace: where actors' names are registered.
+        log_to_driver: whether what workers print appears in this program's output.
+    """
+
+    address: str | None = None
+    num_cpus: float | None = None
+    num_gpus: float | None = None
+    resources: Mapping[str, float] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    object_store_memory: int | None = None
+    namespace: str = "default"
+    log_to_driver: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class NodeInfo:
+    """One machine of the cluster."""
+
+    node_id: str
+    address: str
+    alive: bool
+    resources: Mapping[str, float]
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ContextInfo:
+    """Where the calling code runs; the identities are hexadecimal text.
+
+    ``task_id``, ``actor_id`` and ``placement_group_id`` are ``None`` where there is none.
+    """
+
+    job_id: str
+    node_id: str
+    worker_id: str
+    namespace: str
+    task_id: str | None = None
+    task_name: str | None = None
+    actor_id: str | None = None
+    placement_group_id: str | None = None
+    capture_child_tasks: bool = False
+    resources: Mapping[str, float] = field(default_factory=dict)
+    gpu_ids: tuple[int, ...] = ()
+    was_restarted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PlacementGroupInfo:
+    """State of a placement group: PENDING, CREATED or REMOVED."""
+
+    group_id: bytes
+    name: str
+    strategy: str
+    bundles: tuple[Mapping[str, float], ...]
+    state: str
+    bundle_nodes: tuple[str | None, ...] = ()

@@ -1,0 +1,343 @@
+"""The executor interface: the smallest thing that the libraries need from a backend.
+
+These docstrings are the contract. The ``local`` backend is its reference implementation and
+:mod:`air.testing.executor_suite` its test; a backend that passes the suite can run every
+library of AIR.
+
+Terms. The *caller* is the thread that calls a method here. The *owner* of a reference is
+the process that submitted the task or called ``put``. A *value* given to a task or to
+``put`` is copied at the call (pickle protocol 5): what the caller does to it afterwards
+changes nothing. Large buffers (numpy, Arrow, pandas, bytes) may be shared instead of copied
+on the way back and are read-only then.
+
+Threads. Every method may be called from any thread.
+
+Errors. Misuse raises at the call. A task's own exception is raised by ``get`` on each of
+its references, as an instance of its own class mixed with ``TaskError``, with a traceback
+that ends on the user's line. Failures of the system are the other subclasses of
+``AirError``.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from typing import Any, ClassVar
+
+from air.errors import UnsupportedByBackend
+from air.executor.capabilities import Capability
+from air.executor.code import Code, MethodInfo
+from air.executor.handles import ActorHandle, ObjectRef, ObjectRefGenerator
+from air.executor.info import ContextInfo, InitConfig, NodeInfo, PlacementGroupInfo
+from air.executor.options import ActorOptions, MethodOptions, TaskOptions
+from air.executor.scheduling import PlacementGroupSpec
+
+__all__ = ["ContextInfo", "Executor", "InitConfig", "NodeInfo", "PlacementGroupInfo"]
+
+
+class Executor(abc.ABC):
+    """Runs tasks and actors and keeps their values."""
+
+    name: ClassVar[str]
+    """The backend's name, as in ``air.init(backend=...)``."""
+
+    capabilities: ClassVar[frozenset[Capability]]
+    """What this backend offers beyond the common part."""
+
+    # Tasks ------------------------------------------------------------------------------
+
+    @abc.abstractmethod
+    def submit_task(
+        self,
+        code: Code,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        options: TaskOptions,
+    ) -> list[ObjectRef[Any]] | ObjectRefGenerator:
+        """Run a function with a copy of the arguments.
+
+        Arguments that are references (at the top level of ``args`` and ``kwargs``) are
+        replaced by their values before the function runs, and the task waits for them; if
+        one of them holds an error, so do all results of this task. References deeper inside
+        stay references.
+
+        ``options.num_returns`` (never ``None`` here) is the length of the list that is
+        returned. With 1 the reference stands for what the function returned; with more, that
+        must be a tuple, list or generator of that many values, else every reference raises
+        ``ValueError``. ``"streaming"`` gives a generator instead: the function must then
+        return an iterable or be a generator function, sync or async.
+
+        A coroutine function is awaited, on an event loop of the backend's.
+
+        ``options.retry_exceptions`` runs the function again, on a new copy of the arguments;
+        a streaming one skips as many values as it has yielded before. An error among the
+        arguments is never retried.
+
+        Does not block, save on backends without ``PARALLEL_TASKS``, which run the task
+        before they return (streaming ones when they are pulled).
+
+        Raises:
+            SerializationError: the function or an argument cannot be sent; names the path
+                to the culprit.
+            Unschedulable: no node could ever meet the request. May come from ``get``
+                instead, within 2 s of the call.
+        """
+
+    # Actors -----------------------------------------------------------------------------
+
+    @abc.abstractmethod
+    def create_actor(
+        self,
+        code: Code,
+        methods: Mapping[str, MethodInfo],
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        options: ActorOptions,
+    ) -> ActorHandle:
+        """Make an instance of a class that lives in a process of its own.
+
+        Does not wait for the constructor; if that raises, or one of its arguments holds an
+        error, every call raises ``ActorDied`` with that exception as its ``__cause__``.
+
+        An actor ends when its last handle is dropped and its calls are finished, unless it
+        has a name. A class with an async method is an async actor: all its methods run on
+        one event loop, up to ``max_concurrency`` at a time.
+
+        Raises:
+            InvalidOption: the name is taken (and ``get_if_exists`` is not set).
+            SerializationError, Unschedulable: as for :meth:`submit_task`.
+        """
+
+    @abc.abstractmethod
+    def call_actor(
+        self,
+        handle: ActorHandle,
+        method: str,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        options: MethodOptions,
+    ) -> list[ObjectRef[Any]] | ObjectRefGenerator:
+        """Call a method; arguments and results as for :meth:`submit_task`.
+
+        Calls from one thread of one process start in the order in which they were made: one
+        whose arguments are not there yet holds up the next. On an actor with one thread each
+        also ends before the next one starts, so an actor that calls itself gets the result
+        after its method has ended; between two steps of a streaming method others may run.
+        Calls on a dead actor give references that raise ``ActorDied``. Errors of a method
+        leave the actor alive.
+
+        Raises:
+            SerializationError: an argument cannot be sent.
+            PendingCallsLimitExceeded: ``max_pending_calls`` of this process's calls of the
+                actor are not finished.
+        """
+
+    @abc.abstractmethod
+    def kill_actor(self, handle: ActorHandle, *, no_restart: bool) -> None:
+        """End an actor at once. Calls that were not finished raise ``ActorDied``."""
+
+    @abc.abstractmethod
+    def find_actor(self, name: str, namespace: str | None) -> ActorHandle:
+        """The live actor of that name.
+
+        Raises:
+            ValueError: there is none; names those that there are.
+        """
+
+    # Values -----------------------------------------------------------------------------
+
+    @abc.abstractmethod
+    def put(self, value: Any) -> ObjectRef[Any]:
+        """Store a copy of a value.
+
+        Raises:
+            SerializationError: it cannot be pickled.
+            ObjectStoreFull: there is no room for it.
+        """
+
+    @abc.abstractmethod
+    def get(self, refs: Sequence[ObjectRef[Any]], timeout: float | None) -> list[Any]:
+        """The values, in order, waiting for them.
+
+        Raises the first error, in the order of *refs*, that one of them holds, as soon as
+        all before it are there.
+
+        Raises:
+            GetTimeout: not all were there within *timeout* seconds.
+            DeadlockError: a backend without ``PARALLEL_TASKS`` saw that none ever will be.
+        """
+
+    @abc.abstractmethod
+    def wait(
+        self,
+        refs: Sequence[ObjectRef[Any]],
+        num_returns: int,
+        timeout: float | None,
+        fetch_local: bool,
+    ) -> tuple[list[ObjectRef[Any]], list[ObjectRef[Any]]]:
+        """Split *refs* into those that are ready and the others, both in the given order.
+
+        Returns as soon as *num_returns* are ready (never more are reported), or after
+        *timeout* seconds. A reference that holds an error is ready. With *fetch_local* a
+        value must be on this node to count as ready.
+        """
+
+    @abc.abstractmethod
+    def cancel(self, ref: ObjectRef[Any], *, force: bool, recursive: bool) -> None:
+        """Cancel the task that computes *ref*; then ``get`` raises ``TaskCancelled``.
+
+        A task that has not started never will. One that runs gets a ``KeyboardInterrupt``
+        (async: ``CancelledError``) in user code; with *force* its process is ended. With
+        *recursive* the tasks it started are cancelled too. Does nothing if the task has
+        ended already.
+
+        Raises:
+            TypeError: *ref* was made by ``put``, or *force* on an actor's method.
+            UnsupportedByBackend: *force* without ``FORCED_CANCEL``, or a task that runs
+                without ``PARALLEL_TASKS``.
+        """
+
+    @abc.abstractmethod
+    def as_future(self, ref: ObjectRef[Any]) -> Future[Any]:
+        """A future that ends with the value or error of *ref*."""
+
+    @abc.abstractmethod
+    async def await_ref(self, ref: ObjectRef[Any]) -> Any:
+        """The value of *ref*, without blocking the running event loop where possible."""
+
+    # Streaming generators ---------------------------------------------------------------
+
+    @abc.abstractmethod
+    def next_in_stream(
+        self, stream: ObjectRefGenerator, timeout: float | None
+    ) -> ObjectRef[Any] | None:
+        """The next reference, or ``None`` at the end and after :meth:`close_stream`.
+
+        Raises:
+            GetTimeout: nothing was yielded within *timeout* seconds.
+        """
+
+    @abc.abstractmethod
+    async def await_next_in_stream(self, stream: ObjectRefGenerator) -> ObjectRef[Any] | None:
+        """:meth:`next_in_stream` for async code."""
+
+    @abc.abstractmethod
+    def close_stream(self, stream_id: bytes) -> None:
+        """End the generator task at its next ``yield``. Never blocks, never raises."""
+
+    # References and handles -------------------------------------------------------------
+
+    @abc.abstractmethod
+    def release_ref(self, object_id: bytes) -> None:
+        """One ``ObjectRef`` in this process is garbage. Never blocks, never raises."""
+
+    @abc.abstractmethod
+    def release_actor(self, actor_id: bytes) -> None:
+        """One ``ActorHandle`` in this process is garbage. Never blocks, never raises."""
+
+    @abc.abstractmethod
+    def export_ref(self, ref: ObjectRef[Any]) -> Any:
+        """What stands for *ref* inside a pickled value.
+
+        Raises:
+            SerializationError: not called while a value for a task or ``put`` is pickled.
+        """
+
+    @abc.abstractmethod
+    def import_ref(self, state: Any) -> ObjectRef[Any]:
+        """The reference that :meth:`export_ref` described, in the process that reads it."""
+
+    @abc.abstractmethod
+    def export_actor(self, handle: ActorHandle) -> Any:
+        """What stands for *handle* inside a pickled value; see :meth:`export_ref`."""
+
+    @abc.abstractmethod
+    def import_actor(self, state: Any) -> ActorHandle:
+        """The handle that :meth:`export_actor` described."""
+
+    # Placement groups -------------------------------------------------------------------
+
+    @abc.abstractmethod
+    def create_placement_group(self, spec: PlacementGroupSpec) -> bytes:
+        """Ask for bundles to be reserved, all or none; returns the group's identity.
+
+        While others hold what it needs the group is PENDING, and so is all that is started
+        inside it.
+
+        Raises:
+            Unschedulable: the bundles could never be placed on the nodes that there are.
+        """
+
+    @abc.abstractmethod
+    def placement_group_ready(self, group_id: bytes) -> ObjectRef[bool]:
+        """A reference that becomes ``True`` once the bundles are reserved."""
+
+    @abc.abstractmethod
+    def remove_placement_group(self, group_id: bytes) -> None:
+        """Give the bundles back. What runs inside them is ended. Unknown groups are fine.
+
+        What is started in a removed group raises ``ActorPlacementError``, at the call or from
+        ``get``.
+        """
+
+    @abc.abstractmethod
+    def placement_groups(self) -> list[PlacementGroupInfo]:
+        """All groups that are known, in the order of their creation."""
+
+    # The cluster ------------------------------------------------------------------------
+
+    @abc.abstractmethod
+    def nodes(self) -> list[NodeInfo]:
+        """The machines, alive or dead, in the order in which they joined."""
+
+    @abc.abstractmethod
+    def cluster_resources(self) -> Mapping[str, float]:
+        """Everything that live nodes offer."""
+
+    @abc.abstractmethod
+    def available_resources(self) -> Mapping[str, float]:
+        """What of it is free now."""
+
+    @abc.abstractmethod
+    def context(self) -> ContextInfo:
+        """Where the caller runs."""
+
+    @abc.abstractmethod
+    def preload(self, modules: Sequence[str]) -> None:
+        """A hint that coming tasks will import *modules*, so that workers may start warm.
+
+        Never fails because of a module that cannot be imported: the task that needs it will.
+        """
+
+    @abc.abstractmethod
+    def exit_actor(self) -> None:
+        """End the actor that calls this, by raising an exception that leaves its method.
+
+        That is no subclass of ``Exception``. This call and all that are not finished raise
+        ``ActorDied``.
+
+        Raises:
+            RuntimeError: not called from a method of an actor.
+        """
+
+    @abc.abstractmethod
+    def current_actor(self) -> ActorHandle:
+        """A handle to the actor that calls this.
+
+        Raises:
+            RuntimeError: not called from a method of an actor.
+        """
+
+    @abc.abstractmethod
+    def shutdown(self) -> None:
+        """End everything this program started. Safe to call twice.
+
+        Afterwards no process, file or shared memory of it is left. Other methods then raise
+        ``NotInitialized``.
+        """
+
+    def require(self, capability: Capability, hint: str = "") -> None:
+        """Raise :class:`UnsupportedByBackend` unless this backend has *capability*."""
+        if capability not in self.capabilities:
+            raise UnsupportedByBackend(self.name, capability.value, hint)

@@ -1,0 +1,30 @@
+"""What this machine offers; backends ask here so that they agree."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+
+def count_cpus() -> int:
+    """The CPUs that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def count_gpus() -> int:
+    """The NVIDIA GPUs that this process may use: ``CUDA_VISIBLE_DEVICES``, or all there are."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        # CUDA ignores everything from the first invalid number, such as -1, on.
+        names = [name.strip() for name in visible.split(",")]
+        return next((i for i, name in enumerate(names) if name in ("", "-1")), len(names))
+    devices = Path("/dev")
+    return sum(1 for path in devices.glob("nvidia*") if re.fullmatch(r"nvidia\d+", path.name))
+
+
+def memory_bytes() -> int:
+    """The machine's memory."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

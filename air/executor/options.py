@@ -1,0 +1,221 @@
+"""The options of tasks, actors and methods, checked once when they are given.
+
+``@air.remote(...)`` and ``.options(...)`` build these; backends only ever see valid ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal, Protocol
+
+from air.errors import InvalidOption
+from air.executor.resources import Resources, make_request
+from air.executor.scheduling import (
+    GroupPlacement,
+    NodePlacement,
+    Placement,
+    SpreadPlacement,
+    check_lifetime,
+)
+from air.executor.validation import check_number, reject_unknown
+
+NumReturns = int | Literal["streaming"]
+DEFAULT_MAX_RETRIES = 3
+DEFAULT_ASYNC_CONCURRENCY = 1000
+
+
+class SchedulingStrategy(Protocol):
+    """What ``scheduling_strategy=`` takes besides ``"DEFAULT"`` and ``"SPREAD"``."""
+
+    def to_placement(self) -> Placement:
+        """The placement that this strategy stands for."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class TaskOptions:
+    """Options of one task.
+
+    Attributes:
+        resources: what the task holds while it runs; 1 CPU unless told otherwise.
+        num_returns: number of references that a call gives (0 gives ``None``), or
+            ``"streaming"`` for a generator of references. ``None`` until the function is
+            known: then 1, or ``"streaming"`` for generator functions.
+        max_retries: how often the task is run again after its worker died (-1: for ever).
+        retry_exceptions: exception classes after which it is run again too; ``True`` for all.
+        placement: where to run.
+        name: shown instead of the function's name in messages and listings.
+    """
+
+    resources: Resources = field(default_factory=lambda: Resources({"CPU": 1}))
+    num_returns: NumReturns | None = None
+    max_retries: int = DEFAULT_MAX_RETRIES
+    retry_exceptions: bool | tuple[type[BaseException], ...] = False
+    placement: Placement = None
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ActorOptions:
+    """Options of one actor.
+
+    Attributes:
+        resources: what the actor holds as long as it lives; nothing unless told otherwise.
+        name: registers the actor for ``air.get_actor``; unique in its namespace.
+        namespace: where the name is registered; the program's own when ``None``.
+        detached: whether the actor outlives the program that made it.
+        get_if_exists: return the actor of that name if there is one already.
+        max_restarts: how often the actor is made anew after its process died (-1: for ever).
+        max_task_retries: how often a call is sent again after the actor died under it.
+        max_concurrency: upper bound on methods that run at the same time; 1 for classes
+            with plain methods, 1000 for classes with async ones.
+        max_pending_calls: bound on calls from one process that are not finished; -1 for none.
+        placement: where to run.
+    """
+
+    resources: Resources = field(default_factory=Resources)
+    name: str | None = None
+    namespace: str | None = None
+    detached: bool = False
+    get_if_exists: bool = False
+    max_restarts: int = 0
+    max_task_retries: int = 0
+    max_concurrency: int | None = None
+    max_pending_calls: int = -1
+    placement: Placement = None
+
+
+@dataclass(frozen=True, slots=True)
+class MethodOptions:
+    """Options of one call of an actor's method; see :class:`TaskOptions`."""
+
+    num_returns: NumReturns | None = None
+    name: str | None = None
+
+
+_REQUEST_KEYS = ("num_cpus", "num_gpus", "memory", "resources")
+TASK_KEYS = frozenset(
+    (*_REQUEST_KEYS, "num_returns", "max_retries", "retry_exceptions", "scheduling_strategy")
+) | {"name"}
+ACTOR_KEYS = frozenset((*_REQUEST_KEYS, "scheduling_strategy", "lifetime")) | {
+    option.name for option in fields(ActorOptions)
+} - {"detached", "placement"}
+METHOD_KEYS = frozenset(option.name for option in fields(MethodOptions))
+
+
+def task_options(given: Mapping[str, Any], base: Mapping[str, Any] | None = None) -> TaskOptions:
+    """Validate the keyword options of a task; *given* wins over *base*."""
+    reject_unknown(given, TASK_KEYS, what="a task")
+    merged = {**(base or {}), **given}
+    return TaskOptions(
+        resources=_request(merged, default_cpus=1),
+        num_returns=_check_num_returns(merged.get("num_returns")),
+        max_retries=_whole(merged, "max_retries", DEFAULT_MAX_RETRIES, minimum=-1),
+        retry_exceptions=_check_retry_exceptions(merged.get("retry_exceptions", False)),
+        placement=_check_placement(merged.get("scheduling_strategy")),
+        name=_text(merged, "name"),
+    )
+
+
+def actor_options(given: Mapping[str, Any], base: Mapping[str, Any] | None = None) -> ActorOptions:
+    """Validate the keyword options of an actor; *given* wins over *base*."""
+    reject_unknown(given, ACTOR_KEYS, what="an actor")
+    merged = {**(base or {}), **given}
+    concurrency = merged.get("max_concurrency")
+    if concurrency is not None:
+        check_number(concurrency, "max_concurrency", minimum=1, integer=True)
+    options = ActorOptions(
+        resources=_request(merged, default_cpus=0),
+        name=_text(merged, "name"),
+        namespace=_text(merged, "namespace"),
+        detached=check_lifetime(merged.get("lifetime")),
+        get_if_exists=_flag(merged, "get_if_exists"),
+        max_restarts=_whole(merged, "max_restarts", 0, minimum=-1),
+        max_task_retries=_whole(merged, "max_task_retries", 0, minimum=-1),
+        max_concurrency=concurrency,
+        max_pending_calls=_whole(merged, "max_pending_calls", -1, minimum=-1),
+        placement=_check_placement(merged.get("scheduling_strategy")),
+    )
+    if options.get_if_exists and options.name is None:
+        raise InvalidOption("get_if_exists=True needs name=...")
+    return options
+
+
+def method_options(given: Mapping[str, Any], base: MethodOptions) -> MethodOptions:
+    """Validate the keyword options of a method call; *given* wins over *base*."""
+    reject_unknown(given, METHOD_KEYS, what="an actor's method")
+    changes: dict[str, Any] = {}
+    if "num_returns" in given:
+        changes["num_returns"] = _check_num_returns(given["num_returns"])
+    if "name" in given:
+        changes["name"] = _text(given, "name")
+    return replace(base, **changes)
+
+
+def _request(merged: Mapping[str, Any], default_cpus: float) -> Resources:
+    return make_request(
+        num_cpus=merged.get("num_cpus"),
+        num_gpus=merged.get("num_gpus"),
+        memory=merged.get("memory"),
+        resources=merged.get("resources"),
+        default_cpus=default_cpus,
+    )
+
+
+def _whole(merged: Mapping[str, Any], name: str, default: int, *, minimum: int) -> int:
+    value = merged.get(name)
+    if value is None:
+        return default
+    return int(check_number(value, name, minimum=minimum, integer=True))
+
+
+def _text(merged: Mapping[str, Any], name: str) -> str | None:
+    value = merged.get(name)
+    if value is not None and (not isinstance(value, str) or not value):
+        raise InvalidOption(f"{name} must be non-empty text, got {value!r}")
+    return value
+
+
+def _flag(merged: Mapping[str, Any], name: str) -> bool:
+    value = merged.get(name, False)
+    if not isinstance(value, bool):
+        raise InvalidOption(f"{name} must be True or False, got {value!r}")
+    return value
+
+
+def _check_num_returns(value: object) -> NumReturns | None:
+    if value is None or value == "streaming":
+        return value  # type: ignore[return-value]
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    raise InvalidOption(f"num_returns must be a whole number >= 0 or 'streaming', got {value!r}")
+
+
+def _check_retry_exceptions(value: object) -> bool | tuple[type[BaseException], ...]:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, (list, tuple)) and all(
+        isinstance(item, type) and issubclass(item, BaseException) for item in value
+    ):
+        return tuple(value)
+    raise InvalidOption(
+        f"retry_exceptions must be True, False or a list of exception classes, got {value!r}"
+    )
+
+
+def _check_placement(value: object) -> Placement:
+    if value is None or value == "DEFAULT":
+        return None
+    if value == "SPREAD":
+        return SpreadPlacement()
+    if isinstance(value, (GroupPlacement, NodePlacement, SpreadPlacement)):
+        return value
+    to_placement = getattr(value, "to_placement", None)
+    if to_placement is None or isinstance(value, type):
+        raise InvalidOption(
+            "scheduling_strategy must be 'DEFAULT', 'SPREAD', or an object of"
+            f" air.util.scheduling_strategies, got {value!r}"
+        )
+    placement: Placement = to_placement()
+    return placement

@@ -1,0 +1,37 @@
+"""How what a function returned becomes the values of its references, for all backends."""
+
+from __future__ import annotations
+
+import itertools
+from types import GeneratorType
+from typing import Any
+
+
+def split_returns(value: Any, num_returns: int, name: str) -> list[Any]:
+    """The values of the references that a call gave.
+
+    Raises:
+        ValueError: the function returned something else than *num_returns* values.
+    """
+    if num_returns == 1:
+        return [value]
+    if num_returns == 0:
+        return []
+    if isinstance(value, GeneratorType):
+        value = list(itertools.islice(value, num_returns + 1))
+    if not isinstance(value, (tuple, list)):
+        raise ValueError(
+            f"{name} has num_returns={num_returns} and must return a tuple or list of that"
+            f" many values, but it returned {type(value).__name__}"
+        )
+    if len(value) != num_returns:
+        raise ValueError(f"{name} has num_returns={num_returns}, but it returned {len(value)}")
+    return list(value)
+
+
+def not_a_generator(value: Any, name: str) -> TypeError:
+    """The error of a streaming task that returned something else than a generator."""
+    return TypeError(
+        f"{name} has num_returns='streaming' and must return a generator, but it returned"
+        f" {type(value).__name__}"
+    )

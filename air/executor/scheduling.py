@@ -1,0 +1,102 @@
+"""Where a task or an actor should run: placement groups and scheduling strategies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from air.errors import InvalidOption
+from air.executor.resources import Resources, check_bundle
+from air.executor.validation import listing, nearest
+
+PLACEMENT_STRATEGIES = ("PACK", "SPREAD", "STRICT_PACK", "STRICT_SPREAD")
+
+
+@dataclass(frozen=True, slots=True)
+class GroupPlacement:
+    """Run inside a bundle of a placement group.
+
+    Attributes:
+        group_id: the group.
+        bundle_index: which bundle; -1 takes any that has room.
+        capture_child_tasks: whether tasks started from inside run in the group too.
+    """
+
+    group_id: bytes
+    bundle_index: int = -1
+    capture_child_tasks: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NodePlacement:
+    """Run on one node; ``soft`` allows another one when that node is gone."""
+
+    node_id: str
+    soft: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SpreadPlacement:
+    """Spread over the nodes instead of filling one first."""
+
+
+Placement = GroupPlacement | NodePlacement | SpreadPlacement | None
+"""How a backend sees ``scheduling_strategy``; ``None`` is the default strategy."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlacementGroupSpec:
+    """A request to reserve bundles of resources together.
+
+    Attributes:
+        bundles: at least one non-empty set of resources.
+        strategy: one of :data:`PLACEMENT_STRATEGIES`.
+        name: for :meth:`Executor.find_placement_group`; empty for none.
+        detached: whether the group outlives the program that made it.
+    """
+
+    bundles: tuple[Resources, ...]
+    strategy: str = "PACK"
+    name: str = ""
+    detached: bool = False
+
+    @classmethod
+    def checked(
+        cls,
+        bundles: Sequence[Mapping[str, float]],
+        strategy: str = "PACK",
+        name: str = "",
+        lifetime: str | None = None,
+    ) -> PlacementGroupSpec:
+        """Validate what a user typed.
+
+        Raises:
+            InvalidOption: no bundles, an empty or negative bundle, an unknown strategy or
+                lifetime, or a name that is not text.
+        """
+        if isinstance(bundles, Mapping) or not isinstance(bundles, Sequence) or not bundles:
+            raise InvalidOption(
+                f"bundles must be a non-empty list such as [{{'CPU': 1}}], got {bundles!r}"
+            )
+        if strategy not in PLACEMENT_STRATEGIES:
+            raise InvalidOption(
+                f"unknown placement strategy {strategy!r}.{nearest(strategy, PLACEMENT_STRATEGIES)}"
+                f" Strategies are: {listing(PLACEMENT_STRATEGIES)}"
+            )
+        if not isinstance(name, str):
+            raise InvalidOption(f"the name of a placement group must be text, got {name!r}")
+        return cls(
+            bundles=tuple(check_bundle(bundle, index) for index, bundle in enumerate(bundles)),
+            strategy=strategy,
+            name=name,
+            detached=check_lifetime(lifetime),
+        )
+
+
+def check_lifetime(lifetime: str | None) -> bool:
+    """Return whether ``lifetime`` asks for a detached actor or group."""
+    if lifetime in (None, "non_detached"):
+        return False
+    if lifetime == "detached":
+        return True
+    raise InvalidOption(f"lifetime must be None or 'detached', got {lifetime!r}")

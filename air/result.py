@@ -1,0 +1,106 @@
+"""What a run comes to."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from air.checkpoint import Checkpoint
+from air.errors import InvalidOption
+from air.executor.validation import nearest
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Result:
+    """The outcome of ``Trainer.fit()`` or of one trial of a ``Tuner``.
+
+    Attributes:
+        metrics: the last row of results; empty if nothing was reported.
+        checkpoint: the last checkpoint; ``None`` if there is none.
+        error: the exception that ended the run; ``None`` if it ended well.
+        best_checkpoints: the checkpoints that were kept, each with the row that it was reported
+            with, oldest first.
+        path: the run's directory.
+        config: what the run was configured with.
+    """
+
+    metrics: dict[str, Any]
+    checkpoint: Checkpoint | None = None
+    error: Exception | None = None
+    best_checkpoints: Sequence[tuple[Checkpoint, dict[str, Any]]] = ()
+    path: str | None = None
+    config: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_path(cls, path: str | os.PathLike[str]) -> Result:
+        """The result of the run whose directory is *path*, also of one that was cut off.
+
+        Raises:
+            FileNotFoundError: there is no run in *path*.
+        """
+        from air.train import journal
+
+        directory = os.path.abspath(os.path.expanduser(os.fspath(path)))
+        if not os.path.exists(os.path.join(directory, journal.PARAMS_FILE)):
+            raise FileNotFoundError(
+                f"There is no run at {directory}: it has no {journal.PARAMS_FILE}. Give the "
+                "path that result.path showed."
+            )
+        rows = journal.read_rows(directory)
+        kept = journal.read_kept(directory, rows)
+        return cls(
+            metrics=rows[-1] if rows else {},
+            checkpoint=kept[-1].checkpoint if kept else None,
+            error=journal.read_error(directory),
+            best_checkpoints=[(each.checkpoint, each.metrics) for each in kept],
+            path=directory,
+            config=journal.read_config(directory),
+        )
+
+    @cached_property
+    def metrics_dataframe(self) -> pd.DataFrame:
+        """All rows of results as a pandas DataFrame; dicts in a row become columns ``a/b``."""
+        import pandas as pd
+
+        from air.train import journal
+
+        rows = journal.read_rows(self.path) if self.path is not None else []
+        return pd.json_normalize(rows or [self.metrics], sep="/")
+
+    def get_best_checkpoint(self, metric: str, mode: str) -> Checkpoint | None:
+        """Of the checkpoints that were kept, the one with the best *metric*.
+
+        ``mode`` is ``"max"`` or ``"min"``. Rows whose metric is NaN do not count; ``None`` if
+        nothing is left.
+
+        Raises:
+            InvalidOption: another mode, or a metric that no checkpoint was reported with.
+        """
+        if mode not in ("max", "min"):
+            raise InvalidOption(f"mode must be 'max' or 'min', got {mode!r}")
+        names = {name for _, metrics in self.best_checkpoints for name in metrics}
+        if names and metric not in names:
+            raise InvalidOption(
+                f"No checkpoint was reported with the metric {metric!r}."
+                f"{nearest(metric, names)} They have {sorted(names)}."
+            )
+        scored = [
+            (metrics[metric], checkpoint)
+            for checkpoint, metrics in self.best_checkpoints
+            if metric in metrics and metrics[metric] == metrics[metric]
+        ]
+        if not scored:
+            return None
+        best = max if mode == "max" else min
+        return best(scored, key=lambda pair: pair[0])[1]
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={value!r}" for name, value in self.metrics.items())
+        failed = f", error={self.error!r}" if self.error is not None else ""
+        return f"Result({shown}, checkpoint={self.checkpoint!r}{failed}, path={self.path!r})"

@@ -1,0 +1,70 @@
+"""The conformance suite of execution backends: the seam's contract as tests.
+
+A backend runs it with a test file like this one::
+
+    import pytest
+    from air.testing.executor_suite import *  # the tests and their fixtures
+    from air.testing.executor_suite import Backend
+
+    @pytest.fixture(scope="session")
+    def backend():
+        return Backend("mine", gaps={"TestTasks.test_retries": "why it cannot work, yet"})
+
+Capabilities decide what applies: where one guards a call, the suite checks that a backend
+without it raises ``UnsupportedByBackend``; tests of what such a backend cannot show at all are
+skipped. Everything else that does not work is a *gap*: a test that is expected to fail, and
+that must be taken off the list once it passes.
+
+The suite wants two CPUs, starts the backend once for each area, and needs ``pytest``.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+_AREAS = (
+    "actors async_actors cancellation context errors generators nesting objects ordering"
+    " placement_groups references resources serialization shutdown tasks threads"
+)
+for _area in _AREAS.split():
+    pytest.register_assert_rewrite(f"{__name__}.{_area}")
+
+from air.testing.executor_suite.actors import TestActors  # noqa: E402
+from air.testing.executor_suite.async_actors import TestAsyncActors  # noqa: E402
+from air.testing.executor_suite.cancellation import TestCancellation  # noqa: E402
+from air.testing.executor_suite.context import TestContext  # noqa: E402
+from air.testing.executor_suite.errors import TestErrors  # noqa: E402
+from air.testing.executor_suite.generators import TestGenerators  # noqa: E402
+from air.testing.executor_suite.harness import Backend, gap, session  # noqa: E402
+from air.testing.executor_suite.nesting import TestNesting  # noqa: E402
+from air.testing.executor_suite.objects import TestObjects  # noqa: E402
+from air.testing.executor_suite.ordering import TestOrdering  # noqa: E402
+from air.testing.executor_suite.placement_groups import TestPlacementGroups  # noqa: E402
+from air.testing.executor_suite.references import TestReferences  # noqa: E402
+from air.testing.executor_suite.resources import TestResources  # noqa: E402
+from air.testing.executor_suite.serialization import TestSerialization  # noqa: E402
+from air.testing.executor_suite.shutdown import TestShutdown  # noqa: E402
+from air.testing.executor_suite.tasks import TestTasks  # noqa: E402
+from air.testing.executor_suite.threads import TestThreads  # noqa: E402
+
+__all__ = [
+    "Backend",
+    "TestActors",
+    "TestAsyncActors",
+    "TestCancellation",
+    "TestContext",
+    "TestErrors",
+    "TestGenerators",
+    "TestNesting",
+    "TestObjects",
+    "TestOrdering",
+    "TestPlacementGroups",
+    "TestReferences",
+    "TestResources",
+    "TestSerialization",
+    "TestShutdown",
+    "TestTasks",
+    "TestThreads",
+    "gap",
+    "session",
+]

@@ -1,0 +1,148 @@
+"""Cancelling what has not started, what waits, and what has ended."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+import air
+from air.errors import TaskCancelled
+from air.executor.capabilities import Capability
+from air.testing.executor_suite.harness import guarded_by, has, need, value
+from air.testing.executor_suite.tools import Counter, Gate, Recorder, add, identity
+
+
+@air.remote
+class Worker:
+    async def wait(self, gate: Any, recorder: Any, name: str) -> None:
+        try:
+            await gate.wait.remote()
+        except asyncio.CancelledError:
+            recorder.add.remote(f"{name} was cancelled")
+            raise
+
+    async def delegate(self, gate: Any, recorder: Any, other: Any) -> None:
+        await other.wait.remote(gate, recorder, "child")
+
+
+@air.remote
+def count(counter: Any, _: Any) -> None:
+    air.get(counter.add.remote())
+
+
+@air.remote
+def wait_for(gate: Any) -> Any:
+    return air.get(gate.wait.remote())
+
+
+@pytest.mark.usefixtures("session")
+class TestCancellation:
+    def test_a_task_that_waits_for_its_arguments_never_runs(self) -> None:
+        gate, counter = Gate.remote(), Counter.remote()
+        waiting = count.options(name="patient").remote(counter, gate.wait.remote())
+        dependent = add.remote(waiting, 1)
+        air.cancel(waiting)
+        for ref in (waiting, dependent):
+            with pytest.raises(TaskCancelled, match="patient"):
+                value(ref)
+        value(gate.open.remote())
+        assert value(counter.get.remote()) == 0
+
+    def test_async_method(self) -> None:
+        gate, recorder, worker = Gate.remote(), Recorder.remote(), Worker.remote()
+        ref = worker.wait.remote(gate, recorder, "parent")
+        value(gate.arrived.remote(1))
+        air.cancel(ref)
+        with pytest.raises(TaskCancelled):
+            value(ref)
+        value(recorder.wait_for.remote("parent was cancelled"))
+
+    def test_children_too(self) -> None:
+        gate, recorder = Gate.remote(), Recorder.remote()
+        parent, child = Worker.remote(), Worker.remote()
+        ref = parent.delegate.remote(gate, recorder, child)
+        value(gate.arrived.remote(1))
+        air.cancel(ref)
+        with pytest.raises(TaskCancelled):
+            value(ref)
+        value(recorder.wait_for.remote("child was cancelled"))
+
+    def test_a_cancelled_call_does_not_hold_up_the_next(self) -> None:
+        gate, counter = Gate.remote(), Counter.remote()
+        first = counter.add.remote(gate.wait.remote(10))
+        second = counter.add.remote(1)
+        air.cancel(first)
+        assert value(second) == 1
+        with pytest.raises(TaskCancelled):
+            value(first)
+
+    def test_the_actor_goes_on(self) -> None:
+        gate = Gate.remote()
+        ref = gate.wait.remote()
+        air.cancel(ref)
+        with pytest.raises(TaskCancelled):
+            value(ref)
+        gate.open.remote()
+        assert value(gate.wait.remote()) == "through"
+
+    def test_what_has_ended_keeps_its_value(self) -> None:
+        ref = identity.remote(1)
+        assert value(ref) == 1
+        air.cancel(ref)
+        assert value(ref) == 1
+
+    def test_twice(self) -> None:
+        gate = Gate.remote()
+        ref = gate.wait.remote()
+        air.cancel(ref)
+        air.cancel(ref)
+        with pytest.raises(TaskCancelled):
+            value(ref)
+
+    def test_all_returns(self) -> None:
+        gate = Gate.remote()
+        first, second = identity.options(num_returns=2).remote(gate.wait.remote((1, 2)))
+        air.cancel(second)
+        for ref in (first, second):
+            with pytest.raises(TaskCancelled):
+                value(ref)
+
+    def test_put_values_have_no_task(self) -> None:
+        with pytest.raises(TypeError, match=r"air\.put"):
+            air.cancel(air.put(1))
+
+    def test_only_references(self) -> None:
+        with pytest.raises(TypeError, match="takes an ObjectRef"):
+            air.cancel("ref")  # type: ignore[arg-type]
+
+    def test_force_is_not_for_methods(self) -> None:
+        gate = Gate.remote()
+        ref = gate.wait.remote()
+        with pytest.raises(TypeError, match="method"):
+            air.cancel(ref, force=True)
+        gate.open.remote()
+        assert value(ref) == "through"
+
+    def test_force(self) -> None:
+        gate = Gate.remote()
+        ref = add.remote(gate.wait.remote(1), 1)
+        with guarded_by(Capability.FORCED_CANCEL):
+            air.cancel(ref, force=True)
+        if has(Capability.FORCED_CANCEL):
+            with pytest.raises(TaskCancelled):
+                value(ref)
+
+    @pytest.mark.parametrize("force", [False, True])
+    def test_a_running_task(self, force: bool) -> None:
+        need(Capability.PARALLEL_TASKS)
+        if force:
+            need(Capability.FORCED_CANCEL)
+        gate = Gate.remote()
+        ref = wait_for.remote(gate)
+        value(gate.arrived.remote(1))
+        air.cancel(ref, force=force)
+        with pytest.raises(TaskCancelled):
+            value(ref)
+        assert value(identity.remote(1)) == 1

@@ -1,0 +1,266 @@
+"""How a user's exception gets back to the caller: as itself, ending on the user's line."""
+
+from __future__ import annotations
+
+import threading
+import traceback
+from typing import Any
+
+import pytest
+
+import air
+from air.errors import SerializationError, TaskError
+from air.testing.executor_suite.harness import last_frame, value
+from air.testing.executor_suite.tools import Counter, add, identity
+
+
+class PlainError(Exception):
+    pass
+
+
+class TwoArguments(Exception):
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(f"{code}: {reason}")
+        self.code = code
+        self.reason = reason
+
+
+class KeywordOnly(Exception):
+    def __init__(self, *, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class HoldsALock(Exception):
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.lock = threading.Lock()
+        self.message = message
+
+
+class Slotted(Exception):
+    __slots__ = ("code",)
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class Final(Exception):
+    def __init_subclass__(cls) -> None:
+        raise TypeError("Final cannot be subclassed")
+
+
+class FinalTwoArguments(Exception):
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+
+    def __init_subclass__(cls) -> None:
+        raise TypeError("cannot be subclassed")
+
+
+@air.remote
+def throw(make: Any) -> None:
+    raise make()
+
+
+def caught_from(ref: Any) -> BaseException:
+    with pytest.raises(BaseException) as caught:  # noqa: PT011 - the callers look closer
+        value(ref)
+    return caught.value
+
+
+@pytest.mark.usefixtures("session")
+class TestErrors:
+    @pytest.mark.parametrize(
+        "make",
+        [
+            lambda: PlainError("oops"),
+            lambda: TwoArguments(7, "oops"),
+            lambda: KeywordOnly(code=7),
+            lambda: HoldsALock("oops"),
+            lambda: Slotted(7),
+            lambda: KeyError("oops"),
+            lambda: ValueError(),
+            lambda: OSError(2, "oops", "a file"),
+            lambda: UnicodeDecodeError("utf-8", b"x", 0, 1, "oops"),
+            lambda: ExceptionGroup("oops", [ValueError("a"), KeyError("b")]),
+            lambda: StopIteration(1),
+            lambda: AssertionError("oops"),
+        ],
+        ids=lambda make: type(make()).__name__,
+    )
+    def test_arrives_as_its_own_class(self, make: Any) -> None:
+        original = make()
+        error = caught_from(throw.remote(make))
+        assert isinstance(error, type(original))
+        assert isinstance(error, TaskError)
+        assert type(error).__name__ == type(original).__name__
+        assert str(error) == str(original)
+        assert isinstance(error.cause, type(original))
+        assert "throw" in error.task_name
+        assert last_frame(error) == "throw"
+        for name in ("code", "reason", "message", "errno", "filename", "encoding", "exceptions"):
+            if name == "exceptions" and hasattr(original, name):
+                assert [type(part) for part in error.exceptions] == [ValueError, KeyError]
+            else:
+                assert getattr(error, name, None) == getattr(original, name, None)
+
+    @pytest.mark.parametrize("make", [lambda: Final("oops"), lambda: FinalTwoArguments(7, "oops")])
+    def test_class_that_cannot_be_subclassed(self, make: Any) -> None:
+        error = caught_from(throw.remote(make))
+        assert type(error) is type(make())
+        assert str(error) == "oops"
+        assert getattr(error, "code", None) == getattr(make(), "code", None)
+        assert last_frame(error) == "throw"
+
+    def test_class_of_the_callers_own_function(self) -> None:
+        class Local(Exception):
+            pass
+
+        @air.remote
+        def fail() -> None:
+            raise Local("oops")
+
+        with pytest.raises(Local, match="oops"):
+            value(fail.remote())
+
+    def test_traceback_ends_on_the_users_line(self) -> None:
+        def helper() -> None:
+            raise PlainError("oops")  # this line
+
+        @air.remote
+        def fail() -> None:
+            helper()
+
+        error = caught_from(fail.remote())
+        frames = traceback.extract_tb(error.__traceback__)
+        assert [frame.name for frame in frames][-2:] == ["fail", "helper"]
+        assert frames[-1].line == 'raise PlainError("oops")  # this line'
+
+    def test_each_get_raises_afresh(self) -> None:
+        ref = throw.remote(lambda: PlainError("oops"))
+        lengths = {len(traceback.extract_tb(caught_from(ref).__traceback__)) for _ in range(3)}
+        assert len(lengths) == 1
+        assert caught_from(ref) is not caught_from(ref)
+
+    def test_each_get_raises_afresh_what_cannot_be_subclassed(self) -> None:
+        ref = throw.remote(lambda: Final("oops"))
+        errors = [caught_from(ref) for _ in range(3)]
+        assert len({len(traceback.extract_tb(error.__traceback__)) for error in errors}) == 1
+        assert len(getattr(errors[-1], "__notes__", [])) <= 1
+
+    def test_cause_is_kept(self) -> None:
+        @air.remote
+        def fail() -> None:
+            try:
+                dict[str, int]()["missing"]
+            except KeyError as error:
+                raise PlainError("oops") from error
+
+        error = caught_from(fail.remote())
+        assert isinstance(error.__cause__, KeyError)
+        assert last_frame(error.__cause__) == "fail"
+        assert error.__suppress_context__
+
+    def test_context_is_kept(self) -> None:
+        @air.remote
+        def fail() -> None:
+            try:
+                dict[str, int]()["missing"]
+            except KeyError:
+                raise PlainError("oops")  # noqa: B904 - that is what the test is about
+
+        error = caught_from(fail.remote())
+        assert error.__cause__ is None
+        assert isinstance(error.__context__, KeyError)
+
+    def test_notes_are_kept(self) -> None:
+        @air.remote
+        def fail() -> None:
+            error = PlainError("oops")
+            error.add_note("a note")
+            raise error
+
+        assert "a note" in caught_from(fail.remote()).__notes__
+
+    @pytest.mark.parametrize("make", [lambda: SystemExit(3), lambda: GeneratorExit()])
+    def test_exits_do_not_end_the_caller(self, make: Any) -> None:
+        with pytest.raises(TaskError, match=type(make()).__name__):
+            value(throw.remote(make))
+        assert value(identity.remote(1)) == 1
+
+    def test_passes_through_dependent_tasks(self) -> None:
+        bad = throw.remote(lambda: PlainError("oops"))
+        for ref in (add.remote(bad, 1), add.remote(1, right=add.remote(bad, bad))):
+            error = caught_from(ref)
+            assert isinstance(error, PlainError)
+            assert last_frame(error) == "throw"
+
+    def test_dependent_task_does_not_run(self) -> None:
+        counter = Counter.remote()
+
+        @air.remote(retry_exceptions=True)
+        def touch(_: Any, counter: Any) -> None:
+            air.get(counter.add.remote())
+
+        bad = throw.remote(lambda: PlainError("oops"))
+        with pytest.raises(PlainError):
+            value(touch.remote(bad, counter))
+        assert value(counter.get.remote()) == 0
+
+    def test_passes_through_nested_tasks(self) -> None:
+        @air.remote
+        def outer() -> Any:
+            return air.get(throw.remote(lambda: TwoArguments(7, "oops")))
+
+        error = caught_from(outer.remote())
+        assert isinstance(error, TwoArguments)
+        assert error.code == 7
+        assert last_frame(error) == "throw"
+        names = [frame.name for frame in traceback.extract_tb(error.__traceback__)]
+        assert "outer" in names
+
+    def test_can_be_caught_inside_a_task(self) -> None:
+        @air.remote
+        def outer() -> str:
+            try:
+                air.get(throw.remote(lambda: PlainError("oops")))
+            except PlainError as error:
+                return f"caught {error}"
+            return "nothing"
+
+        assert value(outer.remote()) == "caught oops"
+
+    def test_all_returns_hold_the_error(self) -> None:
+        refs = throw.options(num_returns=2).remote(lambda: PlainError("oops"))
+        for ref in refs:
+            assert isinstance(caught_from(ref), PlainError)
+
+    def test_actor_methods(self) -> None:
+        counter = Counter.remote()
+        error = caught_from(counter.fail.remote("oops"))
+        assert isinstance(error, ValueError)
+        assert isinstance(error, TaskError)
+        assert error.task_name.endswith("Counter.fail")
+        assert last_frame(error) == "fail"
+        assert value(counter.add.remote()) == 1
+
+    def test_result_that_cannot_be_pickled(self) -> None:
+        @air.remote
+        def lock() -> Any:
+            return {"the": [threading.Lock()]}
+
+        with pytest.raises(SerializationError, match=r"return value.*\['the'\]\[0\].*lock"):
+            value(lock.remote())
+
+    def test_an_error_can_be_a_value(self) -> None:
+        error = value(identity.remote(PlainError("oops")))
+        assert type(error) is PlainError
+
+    def test_a_caught_error_can_be_sent_on(self) -> None:
+        error = caught_from(throw.remote(lambda: TwoArguments(7, "oops")))
+        back = value(identity.remote(error))
+        assert isinstance(back, TwoArguments)
+        assert back.code == 7

@@ -1,0 +1,260 @@
+"""Streaming generators: references as the values come."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import threading
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import air
+from air.errors import GetTimeout, SerializationError, TaskError
+from air.testing.executor_suite.harness import TIMEOUT, last_frame, value
+from air.testing.executor_suite.tools import Gate, Recorder, identity
+
+
+@air.remote
+def count(stop: int) -> Iterator[int]:
+    yield from range(stop)
+
+
+@air.remote
+async def count_async(stop: int) -> AsyncIterator[int]:
+    for number in range(stop):
+        await asyncio.sleep(0)
+        yield number
+
+
+@air.remote
+def endless(recorder: Any) -> Iterator[int]:
+    try:
+        yield from itertools.count()
+    finally:
+        air.get(recorder.add.remote("closed"))
+
+
+@air.remote
+async def endless_async(recorder: Any) -> AsyncIterator[int]:
+    try:
+        for number in itertools.count():
+            yield number
+    finally:
+        await recorder.add.remote("closed")
+
+
+@air.remote
+def fail_after(stop: int) -> Iterator[int]:
+    yield from range(stop)
+    raise ValueError("oops")
+
+
+@air.remote
+class Streamer:
+    def __init__(self) -> None:
+        self.given = 0
+
+    def give(self, stop: int) -> Iterator[int]:
+        for number in range(stop):
+            self.given += 1
+            yield number
+
+    def total(self) -> int:
+        return self.given
+
+
+@air.remote
+class AsyncStreamer:
+    async def give(self, stop: int) -> AsyncIterator[int]:
+        for number in range(stop):
+            await asyncio.sleep(0)
+            yield number
+
+    def plain(self, stop: int) -> Iterator[int]:
+        yield from range(stop)
+
+    async def collect(self, stop: int) -> list[int]:
+        return [await ref async for ref in count.remote(stop)]
+
+
+@pytest.mark.usefixtures("session")
+class TestGenerators:
+    @pytest.mark.parametrize("function", [count, count_async])
+    def test_values_in_order(self, function: Any) -> None:
+        stream = function.remote(5)
+        assert isinstance(stream, air.ObjectRefGenerator)
+        refs = list(stream)
+        assert all(isinstance(ref, air.ObjectRef) for ref in refs)
+        assert value(refs) == [0, 1, 2, 3, 4]
+        assert list(stream) == []
+
+    @pytest.mark.parametrize("function", [count, count_async])
+    def test_no_values(self, function: Any) -> None:
+        assert list(function.remote(0)) == []
+
+    def test_arguments_are_resolved(self) -> None:
+        gate = Gate.remote()
+        stream = count.remote(gate.wait.remote(2))
+        gate.open.remote()
+        assert [value(ref) for ref in stream] == [0, 1]
+
+    def test_any_iterable_when_asked(self) -> None:
+        stream = identity.options(num_returns="streaming").remote([1, 2])
+        assert [value(ref) for ref in stream] == [1, 2]
+
+    def test_what_is_not_iterable(self) -> None:
+        (ref,) = identity.options(num_returns="streaming").remote(1)
+        with pytest.raises(TypeError, match="must return a generator, but it returned int"):
+            value(ref)
+
+    @pytest.mark.parametrize("function", [endless, endless_async])
+    def test_infinite_and_closed_early(self, function: Any) -> None:
+        recorder = Recorder.remote()
+        stream = function.remote(recorder)
+        refs = [next(stream) for _ in range(3)]
+        stream.close()
+        value(recorder.wait_for.remote("closed"))
+        assert value(refs) == [0, 1, 2]
+        stream.close()  # the second time does nothing
+
+    @pytest.mark.parametrize("function", [endless, endless_async])
+    def test_infinite_and_dropped(self, function: Any) -> None:
+        recorder = Recorder.remote()
+        stream = function.remote(recorder)
+        first = next(stream)
+        del stream
+        value(recorder.wait_for.remote("closed"))
+        assert value(first) == 0
+
+    def test_closed_before_it_began(self) -> None:
+        stream = count.remote(3)
+        stream.close()
+
+    def test_nothing_comes_after_close(self) -> None:
+        recorder = Recorder.remote()
+        stream = endless.remote(recorder)
+        next(stream)
+        stream.close()
+        assert list(stream) == []
+
+    @pytest.mark.parametrize("good", [0, 2])
+    def test_error_is_the_last_reference(self, good: int) -> None:
+        refs = list(fail_after.remote(good))
+        assert value(refs[:good]) == list(range(good))
+        assert len(refs) == good + 1
+        with pytest.raises(ValueError, match="oops") as caught:
+            value(refs[-1])
+        assert isinstance(caught.value, TaskError)
+        assert last_frame(caught.value) == "fail_after"
+
+    def test_error_among_the_arguments(self) -> None:
+        @air.remote
+        def fail() -> int:
+            raise LookupError("oops")
+
+        (ref,) = count.remote(fail.remote())
+        with pytest.raises(LookupError, match="oops"):
+            value(ref)
+
+    def test_value_that_cannot_be_pickled(self) -> None:
+        @air.remote
+        def locks() -> Iterator[Any]:
+            yield 1
+            yield threading.Lock()
+
+        good, bad = locks.remote()
+        assert value(good) == 1
+        with pytest.raises(SerializationError, match="yielded"):
+            value(bad)
+
+    def test_references_as_arguments_of_other_tasks(self) -> None:
+        doubled = [identity.remote(ref) for ref in count.remote(3)]
+        assert value(doubled) == [0, 1, 2]
+
+    def test_yielded_values_are_copies(self) -> None:
+        @air.remote
+        def grow() -> Iterator[list[int]]:
+            items: list[int] = []
+            for number in range(3):
+                items.append(number)
+                yield items
+
+        assert [value(ref) for ref in grow.remote()] == [[0], [0, 1], [0, 1, 2]]
+
+    def test_large_values(self) -> None:
+        @air.remote
+        def arrays() -> Iterator[Any]:
+            for number in range(3):
+                yield np.full(200_000, number)
+
+        assert [value(ref).sum() for ref in arrays.remote()] == [0, 200_000, 400_000]
+
+    def test_next_within(self) -> None:
+        stream = count.remote(1)
+        assert value(stream.next_within(TIMEOUT)) == 0
+        with pytest.raises(StopIteration):
+            stream.next_within(TIMEOUT)
+
+    def test_next_within_too_short(self) -> None:
+        gate = Gate.remote()
+
+        @air.remote
+        async def patient(gate: Any) -> AsyncIterator[Any]:
+            yield await gate.wait.remote()
+
+        stream = patient.remote(gate)
+        with pytest.raises(GetTimeout, match="patient"):
+            stream.next_within(0.05)
+        gate.open.remote()
+        assert value(next(stream)) == "through"
+
+    def test_retries_skip_what_was_given(self) -> None:
+        recorder = Recorder.remote()
+
+        @air.remote(max_retries=1, retry_exceptions=[ConnectionError])
+        def flaky(recorder: Any) -> Iterator[int]:
+            for number in range(4):
+                if air.get(recorder.add.remote(number)) == 3:
+                    raise ConnectionError
+                yield number
+
+        assert [value(ref) for ref in flaky.remote(recorder)] == [0, 1, 2, 3]
+
+    def test_actor_methods(self) -> None:
+        streamer = Streamer.remote()
+        assert [value(ref) for ref in streamer.give.remote(3)] == [0, 1, 2]
+        assert value(streamer.total.remote()) == 3
+
+    def test_async_actor_methods(self) -> None:
+        streamer = AsyncStreamer.remote()
+        assert [value(ref) for ref in streamer.give.remote(3)] == [0, 1, 2]
+        assert [value(ref) for ref in streamer.plain.remote(3)] == [0, 1, 2]
+
+    def test_two_streams_side_by_side(self) -> None:
+        first, second = count.remote(3), count.remote(3)
+        pairs = [(value(a), value(b)) for a, b in zip(first, second, strict=True)]
+        assert pairs == [(0, 0), (1, 1), (2, 2)]
+
+    def test_inside_tasks(self) -> None:
+        @air.remote
+        def total(stop: int) -> int:
+            return sum(air.get(ref) for ref in count.remote(stop))
+
+        assert value(total.remote(5)) == 10
+
+    @pytest.mark.parametrize("function", [count, count_async])
+    def test_async_iteration_in_the_program(self, function: Any) -> None:
+        async def main() -> list[int]:
+            return [await ref async for ref in function.remote(3)]
+
+        assert asyncio.run(asyncio.wait_for(main(), TIMEOUT)) == [0, 1, 2]
+
+    def test_async_iteration_in_an_actor(self) -> None:
+        assert value(AsyncStreamer.remote().collect.remote(3)) == [0, 1, 2]
+
+    def test_cannot_be_sent(self) -> None:
+        with pytest.raises(TypeError, match="ObjectRefGenerator"):
+            identity.remote(count.remote(1))

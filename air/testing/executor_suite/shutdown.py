@@ -1,0 +1,121 @@
+"""The end: nothing is left, and one can start again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import air
+from air.errors import AirError, NotInitialized
+from air.executor.current import get_executor
+from air.testing.executor_suite.harness import Backend, value
+from air.testing.executor_suite.tools import Counter, Gate, add, identity
+from air.testing.leaks import Belongings, check_nothing_left
+
+
+@air.remote
+def endless() -> Iterator[int]:
+    number = 0
+    while True:
+        yield number
+        number += 1
+
+
+class TestShutdown:
+    @pytest.fixture(autouse=True)
+    def leaves_nothing(self) -> Iterator[None]:
+        before = Belongings.now()
+        yield
+        air.shutdown()
+        check_nothing_left(before)
+
+    def test_unused(self, backend: Backend) -> None:
+        backend.start()
+        assert air.is_initialized()
+        air.shutdown()
+        assert not air.is_initialized()
+
+    def test_twice(self, backend: Backend) -> None:
+        backend.start()
+        executor = get_executor()
+        air.shutdown()
+        air.shutdown()
+        executor.shutdown()
+
+    def test_with_everything_in_use(self, backend: Backend) -> None:
+        backend.start()
+        gate, counter = Gate.remote(), Counter.options(name="kept").remote()
+        stream = endless.remote()
+        kept: list[Any] = [
+            value(identity.remote(1)),
+            air.put(b"x" * 1_000_000),
+            gate.wait.remote(),
+            add.remote(gate.wait.remote(), 1),
+            counter.add.remote(),
+            next(stream),
+        ]
+        air.shutdown()
+        del kept
+
+    def test_start_again(self, backend: Backend) -> None:
+        for _ in range(2):
+            backend.start()
+            Counter.options(name="again").remote()
+            assert value(air.get_actor("again").add.remote()) == 1
+            air.shutdown()
+
+    def test_nothing_of_the_old_can_be_used(self, backend: Backend) -> None:
+        backend.start()
+        executor, ref, counter = get_executor(), air.put(1), Counter.remote()
+        air.shutdown()
+        with pytest.raises(NotInitialized):
+            executor.put(1)
+        with pytest.raises(NotInitialized):
+            executor.get([ref], None)
+        with pytest.raises(NotInitialized):
+            counter.add.remote()
+        with pytest.raises(NotInitialized):
+            executor.nodes()
+
+    def test_old_references_mean_nothing_to_the_next_one(self, backend: Backend) -> None:
+        backend.start()
+        old = identity.remote(1)
+        value(old)
+        air.shutdown()
+        backend.start()
+        new = identity.remote(2)
+        with pytest.raises(AirError, match="shut down"):
+            air.get(old, timeout=5)
+        del old
+        assert value(new) == 2
+
+    def test_functions_can_be_used_again(self, backend: Backend) -> None:
+        offset = 1
+
+        @air.remote
+        def shift(number: int) -> int:
+            return number + offset
+
+        for _ in range(2):
+            backend.start()
+            assert value(shift.remote(1)) == 2
+            air.shutdown()
+
+    def test_second_start_is_refused(self, backend: Backend) -> None:
+        backend.start()
+        executor = get_executor()
+        with pytest.raises(RuntimeError, match="initialized already"):
+            backend.start()
+        backend.start(ignore_reinit_error=True)
+        assert get_executor() is executor
+
+    def test_options(self, backend: Backend) -> None:
+        backend.start(num_cpus=1, resources={"gizmo": 3}, labels={"zone": "a"}, namespace="mine")
+        assert air.cluster_resources()["CPU"] == 1
+        assert air.cluster_resources()["gizmo"] == 3
+        assert air.nodes()[0]["Labels"]["zone"] == "a"
+        assert air.get_runtime_context().namespace == "mine"
+        Counter.options(name="here").remote()
+        assert value(air.get_actor("here", "mine").add.remote()) == 1

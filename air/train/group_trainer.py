@@ -1,0 +1,96 @@
+"""Training on a group of workers: what all trainers that do so share."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar
+
+from air.checkpoint import Checkpoint
+from air.config import DatasetConfig
+from air.train.backend import BackendConfig
+from air.train.base_trainer import BaseTrainer
+from air.train.ingest import shards_of
+from air.train.session import StopTraining, get_session
+from air.train.worker import Report, TrainFunction
+from air.train.worker_group import effective_num_workers, worker_group
+
+
+class GroupTrainer(BaseTrainer):
+    """Runs one function in every worker, each with its part of the data.
+
+    The workers are actors in a placement group, which are gone when the training loop ends. If
+    one of them fails, so does the run, with that worker's exception; the others are ended. On a
+    backend that runs everything in one thread there is one worker, in the calling thread.
+    """
+
+    _dataset_defaults: ClassVar[Mapping[str, DatasetConfig]]
+    """What to do with each dataset; ``"*"`` stands for those that are not named."""
+
+    @abstractmethod
+    def _train_function(self) -> TrainFunction:
+        """What every worker runs."""
+
+    @abstractmethod
+    def _train_config(self) -> dict[str, Any]:
+        """What the function is called with, besides what the framework's set-up adds."""
+
+    def _backend_config(self) -> BackendConfig:
+        """The framework's set-up."""
+        return BackendConfig()
+
+    def _dataset_configs(self) -> Mapping[str, DatasetConfig]:
+        others = self._dataset_defaults["*"]
+        return {name: self._dataset_defaults.get(name, others) for name in self.datasets}
+
+    def _modules(self) -> Sequence[str]:
+        return (*super()._modules(), *self._backend_config().backend_cls.modules)
+
+    def _prepare(self) -> None:
+        super()._prepare()
+        # Workers only read: what makes the data has the machine to itself before they start.
+        self.datasets = {name: dataset.materialize() for name, dataset in self.datasets.items()}
+
+    def training_loop(self) -> None:
+        """Start the workers, run the training function in them, and pass the reports on."""
+        outer = get_session()
+        assert outer is not None  # fit() and as_trainable() see to it
+        backend_config = self._backend_config()
+        backend = backend_config.backend_cls()
+        num_workers = effective_num_workers(self.scaling_config)
+        shards = shards_of(self.datasets, self._dataset_configs(), num_workers)
+        with worker_group(self.scaling_config) as workers:
+            config = self._train_config() | backend.on_start(workers, backend_config)
+            sessions = [
+                replace(
+                    outer,
+                    checkpoint=self.resume_from_checkpoint,
+                    dataset_shards=shards[place.world_rank],
+                    world_rank=place.world_rank,
+                    world_size=place.world_size,
+                    local_rank=place.local_rank,
+                    local_world_size=place.local_world_size,
+                    node_rank=place.node_rank,
+                )
+                for place in workers.placements
+            ]
+
+            def pass_on(report: Report) -> bool:
+                try:
+                    outer.sink(report.metrics, self._with_preprocessor(report.checkpoint))
+                except StopTraining:
+                    return True
+                return False
+
+            workers.run(self._train_function(), config, sessions, pass_on, backend.is_consequence)
+            backend.on_shutdown(workers)
+
+    def _with_preprocessor(self, checkpoint: Checkpoint | None) -> Checkpoint | None:
+        if checkpoint is None or self.preprocessor is None:
+            return checkpoint
+        if checkpoint.get_preprocessor() is not None:  # the training function's own
+            return checkpoint
+        checkpoint = type(checkpoint).from_checkpoint(checkpoint)
+        checkpoint.set_preprocessor(self.preprocessor)
+        return checkpoint

@@ -1,0 +1,271 @@
+"""The directory of a run: its results row by row, its checkpoints, its parameters.
+
+::
+
+    XGBoostTrainer_2026-11-22_20-30-12/
+        params.json         what the run was configured with
+        result.json         a line for each report
+        checkpoint_000000/  a directory for each checkpoint that is kept
+        error.txt, error.pkl    if it failed: the traceback, and the exception where it pickles
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import re
+import shutil
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from air._files import write_whole
+from air.checkpoint import Checkpoint
+from air.config import CheckpointConfig
+from air.errors import InvalidOption
+from air.executor.validation import nearest
+
+PARAMS_FILE = "params.json"
+RESULTS_FILE = "result.json"
+ERROR_FILE = "error.pkl"
+ERROR_TEXT_FILE = "error.txt"
+CHECKPOINT_COLUMN = "checkpoint_dir_name"
+ITERATION = "training_iteration"
+
+_CHECKPOINT_NAME = "checkpoint_{:06d}"
+_CHECKPOINT_PATTERN = re.compile(r"checkpoint_\d{6,}")
+
+
+@dataclass(frozen=True, slots=True)
+class KeptCheckpoint:
+    """A checkpoint on disk, and the row that it was reported with."""
+
+    checkpoint: Checkpoint
+    metrics: dict[str, Any]
+
+
+class ResultJournal:
+    """Writes a run's directory as the reports come in, and deletes superfluous checkpoints.
+
+    What is on disk is complete after every report: a checkpoint appears by a rename, and before
+    the row that names it.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        config: Mapping[str, Any],
+        checkpoint_config: CheckpointConfig,
+        trial_id: str,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.path = path
+        self.trial_id = trial_id
+        self.rows: list[dict[str, Any]] = []
+        self.kept: list[KeptCheckpoint] = []
+        self._checkpoint_config = checkpoint_config
+        self._next_checkpoint = 0
+        self._clock = clock
+        self._started = self._last_report = clock()
+        write_whole(os.path.join(path, PARAMS_FILE), _encoded(dict(config)))
+        self._results = open(os.path.join(path, RESULTS_FILE), "ab")  # noqa: SIM115
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """The last row; empty before the first report."""
+        return dict(self.rows[-1]) if self.rows else {}
+
+    @property
+    def latest_checkpoint(self) -> Checkpoint | None:
+        """The checkpoint of the last report that had one."""
+        return self.kept[-1].checkpoint if self.kept else None
+
+    def record(self, metrics: Mapping[str, Any], checkpoint: Checkpoint | None) -> dict[str, Any]:
+        """Add a row, copy its checkpoint into the directory, and return the row as written.
+
+        A report for the ``training_iteration`` that the last row has already adds to that row:
+        so a checkpoint can follow its metrics.
+        """
+        row = self._row(metrics)
+        follows = bool(self.rows) and metrics.get(ITERATION) == self.rows[-1][ITERATION]
+        if follows:
+            row = self.rows[-1] | row
+        if checkpoint is not None:
+            self._check_score(row)
+            name = _CHECKPOINT_NAME.format(self._next_checkpoint)
+            path = checkpoint.to_directory(os.path.join(self.path, name))
+            self._next_checkpoint += 1
+            row[CHECKPOINT_COLUMN] = name
+            kept = type(checkpoint).from_directory(path)
+        if follows:
+            self.rows[-1] = row
+            self._rewrite()
+        else:
+            self.rows.append(row)
+            self._results.write(_encoded(row))
+            self._results.flush()
+        if checkpoint is not None:
+            self.kept.append(KeptCheckpoint(kept, row))
+            self._delete_superfluous()
+        return dict(row)
+
+    def rewind(self) -> None:
+        """Forget the rows after the last checkpoint, from which the run goes on after a failure."""
+        last = self.kept[-1].metrics[CHECKPOINT_COLUMN] if self.kept else None
+        while self.rows and (last is None or self.rows[-1].get(CHECKPOINT_COLUMN) != last):
+            self.rows.pop()
+        self._rewrite()
+
+    def record_error(self, error: BaseException) -> None:
+        """Keep the exception that ended the run."""
+        import cloudpickle
+
+        text = "".join(traceback.format_exception(error))
+        write_whole(os.path.join(self.path, ERROR_TEXT_FILE), text.encode())
+        try:
+            content = cloudpickle.dumps(error)
+        except Exception:  # an exception may hold anything, and the text is there in any case
+            return
+        write_whole(os.path.join(self.path, ERROR_FILE), content)
+
+    def close(self) -> None:
+        """Close the files. Nothing can be recorded afterwards."""
+        self._results.close()
+
+    def _row(self, metrics: Mapping[str, Any]) -> dict[str, Any]:
+        now = self._clock()
+        iteration = self.rows[-1][ITERATION] + 1 if self.rows else 1
+        row = {
+            ITERATION: iteration,
+            **metrics,
+            "trial_id": self.trial_id,
+            "timestamp": int(now),
+            "time_this_iter_s": now - self._last_report,
+            "time_total_s": now - self._started,
+        }
+        self._last_report = now
+        return row
+
+    def _rewrite(self) -> None:
+        self._results.close()
+        path = os.path.join(self.path, RESULTS_FILE)
+        write_whole(path, b"".join(_encoded(row) for row in self.rows))
+        self._results = open(path, "ab")  # noqa: SIM115
+
+    def _check_score(self, row: Mapping[str, Any]) -> None:
+        score = self._checkpoint_config.checkpoint_score_attribute
+        if score is not None and score not in row:
+            raise InvalidOption(
+                f"CheckpointConfig.checkpoint_score_attribute names the metric {score!r}, which "
+                f"was not reported with the checkpoint.{nearest(score, row)} "
+                f"Reported were {sorted(row)}."
+            )
+
+    def _delete_superfluous(self) -> None:
+        limit = self._checkpoint_config.num_to_keep
+        if limit is None:
+            return
+        best = best_first(self.kept, self._checkpoint_config)[:limit]
+        stays = {each.checkpoint.path for each in [*best, self.kept[-1]]}
+        for each in self.kept:
+            if each.checkpoint.path is not None and each.checkpoint.path not in stays:
+                shutil.rmtree(each.checkpoint.path)
+        self.kept = [each for each in self.kept if each.checkpoint.path in stays]
+
+
+def best_first(kept: list[KeptCheckpoint], config: CheckpointConfig) -> list[KeptCheckpoint]:
+    """The checkpoints by their score, the best first; without a score the newest first.
+
+    A score that is NaN counts as the worst.
+    """
+    newest_first = kept[::-1]
+    score = config.checkpoint_score_attribute
+    if score is None:
+        return newest_first
+    sign = -1 if config.checkpoint_score_order == "max" else 1
+
+    def rank(each: KeptCheckpoint) -> tuple[bool, float]:
+        value = each.metrics[score]
+        return (True, 0.0) if value != value else (False, sign * value)
+
+    return sorted(newest_first, key=rank)
+
+
+def read_rows(path: str) -> list[dict[str, Any]]:
+    """The rows of the run in the directory *path*, those of an unfinished last line left out."""
+    rows = []
+    try:
+        with open(os.path.join(path, RESULTS_FILE), "rb") as file:
+            for line in file:
+                if line.endswith(b"\n"):
+                    rows.append(json.loads(line))
+    except FileNotFoundError:
+        return []
+    return rows
+
+
+def read_kept(path: str, rows: list[dict[str, Any]]) -> list[KeptCheckpoint]:
+    """The checkpoints in the directory *path* that *rows* names, oldest first."""
+    kept = []
+    for row in rows:
+        name = row.get(CHECKPOINT_COLUMN)
+        if isinstance(name, str) and _CHECKPOINT_PATTERN.fullmatch(name):
+            directory = os.path.join(path, name)
+            if os.path.isdir(directory):
+                kept.append(KeptCheckpoint(Checkpoint.from_directory(directory), row))
+    return kept
+
+
+def read_config(path: str) -> dict[str, Any]:
+    """The parameters of the run in the directory *path*."""
+    try:
+        with open(os.path.join(path, PARAMS_FILE), "rb") as file:
+            config: dict[str, Any] = json.load(file)
+    except FileNotFoundError:
+        return {}
+    return config
+
+
+def read_error(path: str) -> Exception | None:
+    """The exception that ended the run in the directory *path*; ``None`` if none did."""
+    try:
+        with open(os.path.join(path, ERROR_TEXT_FILE), encoding="utf-8") as file:
+            text = file.read()
+    except FileNotFoundError:
+        return None
+    try:
+        with open(os.path.join(path, ERROR_FILE), "rb") as file:
+            error = pickle.load(file)
+    except Exception:  # it is not there, or its class is not: then the text has to do
+        return RuntimeError(text)
+    return error if isinstance(error, Exception) else RuntimeError(text)
+
+
+def new_run_directory(storage_dir: str, name: str) -> str:
+    """Make the directory *name* under *storage_dir*, numbered where that is taken already."""
+    os.makedirs(storage_dir, exist_ok=True)
+    number = 1
+    while True:
+        path = os.path.join(storage_dir, name if number == 1 else f"{name}-{number}")
+        try:
+            os.mkdir(path)
+        except FileExistsError:
+            number += 1
+        else:
+            return path
+
+
+def _encoded(value: dict[str, Any]) -> bytes:
+    return json.dumps(value, default=_plain).encode() + b"\n"
+
+
+def _plain(value: Any) -> Any:
+    """What stands in JSON for a value that JSON has no form for."""
+    # numpy's and torch's numbers and arrays
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    return repr(value)

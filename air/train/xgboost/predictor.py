@@ -1,0 +1,127 @@
+"""Prediction with an XGBoost model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from air.checkpoint import Checkpoint
+from air.errors import InvalidOption
+from air.executor.validation import listing, nearest, reject_unknown
+from air.train.predictor import PREDICTIONS, Predictor
+from air.train.xgboost.checkpoint import XGBoostCheckpoint
+from air.train.xgboost.library import import_xgboost
+
+if TYPE_CHECKING:
+    import xgboost
+
+    from air.data.preprocessor import Preprocessor
+
+_IN_PLACE = ("base_margin", "iteration_range", "missing", "predict_type", "strict_shape")
+_ON_MATRIX = (
+    "approx_contribs",
+    "iteration_range",
+    "output_margin",
+    "pred_contribs",
+    "pred_interactions",
+    "pred_leaf",
+    "strict_shape",
+    "training",
+)
+
+
+class XGBoostPredictor(Predictor):
+    """An XGBoost model that predicts, with its preprocessor."""
+
+    def __init__(self, model: xgboost.Booster, preprocessor: Preprocessor | None = None) -> None:
+        super().__init__(preprocessor)
+        self.model = model
+
+    @classmethod
+    def from_checkpoint(  # type: ignore[override]  # it takes no options
+        cls, checkpoint: Checkpoint
+    ) -> XGBoostPredictor:
+        """The model and the preprocessor of a checkpoint of an ``XGBoostTrainer``."""
+        model = XGBoostCheckpoint.from_checkpoint(checkpoint).get_model()
+        return cls(model, checkpoint.get_preprocessor())
+
+    def predict(
+        self,
+        data: Any,
+        feature_columns: Sequence[str] | None = None,
+        dmatrix_kwargs: Mapping[str, Any] | None = None,
+        **predict_kwargs: Any,
+    ) -> Any:
+        """The predictions for *data*, as data of the same kind.
+
+        Several values for a row (probabilities of classes, contributions of features) are an
+        array in its ``"predictions"``.
+
+        Args:
+            data: see :meth:`Predictor.predict`. Columns that the model does not know are
+                ignored.
+            feature_columns: the columns to predict from, in the order of the model's features;
+                those with the names of the model's features unless given.
+            dmatrix_kwargs: settings of the ``xgboost.DMatrix`` to predict from; without any,
+                predictions come straight from the data.
+            **predict_kwargs: of ``Booster.inplace_predict`` or ``Booster.predict``.
+
+        Raises:
+            InvalidOption: a feature is not in *data*, or an unknown option.
+        """
+        reject_unknown(
+            predict_kwargs, {*_IN_PLACE, *_ON_MATRIX}, what=f"{type(self).__name__}.predict"
+        )
+        return super().predict(
+            data,
+            feature_columns=feature_columns,
+            dmatrix_kwargs=dmatrix_kwargs,
+            predict_kwargs=predict_kwargs,
+        )
+
+    def _predict_arrow(
+        self,
+        table: pa.Table,
+        feature_columns: Sequence[str] | None,
+        dmatrix_kwargs: Mapping[str, Any] | None,
+        predict_kwargs: Mapping[str, Any],
+    ) -> dict[str, np.ndarray]:
+        features = feature_columns or self.model.feature_names or table.column_names
+        absent = [name for name in features if name not in table.column_names]
+        if absent:
+            raise InvalidOption(
+                f"The data lacks the features {listing(absent)}."
+                f"{nearest(absent[0], table.column_names)} It has {listing(table.column_names)}."
+            )
+        chosen = table.select(features)
+        if feature_columns is not None and self.model.feature_names is not None:
+            chosen = chosen.rename_columns(self.model.feature_names)
+        return {PREDICTIONS: self._scores(chosen, dmatrix_kwargs, predict_kwargs)}
+
+    def _predict_rows(self, rows: np.ndarray, **kwargs: Any) -> np.ndarray:
+        if self._preprocessor is not None or kwargs["feature_columns"] is not None:
+            raise TypeError(
+                "The preprocessor and feature_columns go by the names of columns: give a "
+                "DataFrame, an Arrow table or a dict of arrays instead of an array."
+            )
+        return self._scores(rows, kwargs["dmatrix_kwargs"], kwargs["predict_kwargs"])
+
+    def _scores(
+        self,
+        data: Any,
+        dmatrix_kwargs: Mapping[str, Any] | None,
+        predict_kwargs: Mapping[str, Any],
+    ) -> np.ndarray:
+        scores: np.ndarray
+        if not dmatrix_kwargs and set(predict_kwargs) <= set(_IN_PLACE):
+            # By name where there are names; the order of features was settled by the caller.
+            scores = self.model.inplace_predict(data, validate_features=False, **predict_kwargs)
+            return scores
+        reject_unknown(predict_kwargs, _ON_MATRIX, what="predict() from a DMatrix")
+        names = None if isinstance(data, pa.Table) else self.model.feature_names
+        settings = {"feature_names": names, **(dmatrix_kwargs or {})}
+        scores = self.model.predict(import_xgboost().DMatrix(data, **settings), **predict_kwargs)
+        return scores

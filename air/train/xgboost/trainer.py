@@ -1,0 +1,195 @@
+"""The trainer for XGBoost."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from air.checkpoint import Checkpoint
+from air.config import DatasetConfig, RunConfig, ScalingConfig
+from air.errors import InvalidOption
+from air.executor.validation import check_number, nearest, reject_unknown
+from air.train.backend import BackendConfig
+from air.train.group_trainer import GroupTrainer
+from air.train.ingest import arrow_schema
+from air.train.worker import TrainFunction
+from air.train.xgboost.backend import XGBoostConfig
+from air.train.xgboost.job import Job
+from air.train.xgboost.matrix import MATRIX_SETTINGS, Columns
+
+if TYPE_CHECKING:
+    from air.data import Dataset
+    from air.data.preprocessor import Preprocessor
+
+TRAIN_KWARGS = ("callbacks", "custom_metric", "early_stopping_rounds", "maximize", "obj")
+
+
+class XGBoostTrainer(GroupTrainer):
+    """Trains one XGBoost model, on as many workers as ``scaling_config`` asks for.
+
+    The workers are joined by XGBoost's own collective; each holds a part of the rows of every
+    dataset, quantized as they stream in. Metrics of each round are reported as
+    ``"train-logloss"`` (dataset, dash, metric) with the round as ``training_iteration``; the
+    last checkpoint is an :class:`XGBoostCheckpoint` with the model and the preprocessor.
+
+    Args:
+        datasets: "train" to train on, others to be evaluated after every round; all rows of
+            each are used. Every column but the label (and those named in ``dmatrix_params``)
+            is a feature.
+        label_column: the column to predict.
+        params: XGBoost's parameters. ``nthread`` is the CPUs of a worker unless given.
+        dmatrix_params: settings of a dataset's matrix, by dataset: ``weight`` and
+            ``base_margin`` (names of columns), ``missing`` (the value that stands for none).
+        num_boost_round: rounds in all; those of ``resume_from_checkpoint`` count.
+        scaling_config, run_config, preprocessor, resume_from_checkpoint: see
+            :class:`~air.train.BaseTrainer`. ``CheckpointConfig.checkpoint_frequency`` counts
+            rounds.
+        **train_kwargs: of ``xgboost.train``: ``callbacks``, ``custom_metric``,
+            ``early_stopping_rounds`` (by the last dataset and metric), ``maximize``, ``obj``.
+            They run in every worker.
+
+    Raises:
+        InvalidOption: an argument is not what it should be. ``fit`` raises it for a column that
+            is not there or no number, for fewer rows than workers, and for ``params`` that
+            XGBoost does not know or refuses.
+    """
+
+    _dataset_defaults: ClassVar[Mapping[str, DatasetConfig]] = {
+        "train": DatasetConfig(fit=True, split=True, required=True, transform=True),
+        "*": DatasetConfig(fit=False, split=True, required=False, transform=True),
+    }
+
+    def __init__(
+        self,
+        *,
+        datasets: Mapping[str, Dataset],
+        label_column: str,
+        params: Mapping[str, Any],
+        dmatrix_params: Mapping[str, Mapping[str, Any]] | None = None,
+        num_boost_round: int = 10,
+        scaling_config: ScalingConfig | None = None,
+        run_config: RunConfig | None = None,
+        preprocessor: Preprocessor | None = None,
+        resume_from_checkpoint: Checkpoint | None = None,
+        **train_kwargs: Any,
+    ) -> None:
+        self.label_column = label_column
+        self.params = params
+        self.dmatrix_params = {} if dmatrix_params is None else dmatrix_params
+        self.num_boost_round = num_boost_round
+        self.train_kwargs = train_kwargs
+        self._columns: dict[str, Columns] = {}
+        super().__init__(
+            scaling_config=scaling_config,
+            run_config=run_config,
+            datasets=datasets,
+            preprocessor=preprocessor,
+            resume_from_checkpoint=resume_from_checkpoint,
+        )
+
+    def _validate(self) -> None:
+        super()._validate()
+        name = type(self).__name__
+        parameters = ("datasets", *vars(self), *TRAIN_KWARGS)
+        known = [each for each in parameters if not each.startswith("_")]
+        if not isinstance(self.label_column, str) or not self.label_column:
+            raise InvalidOption(
+                f"{name}: label_column must be a column's name, got {self.label_column!r}"
+            )
+        if not isinstance(self.params, Mapping):
+            raise InvalidOption(f"{name}: params must be a dict, got {self.params!r}")
+        check_number(self.num_boost_round, f"{name}: num_boost_round", minimum=1, integer=True)
+        for option in self.train_kwargs:
+            if option not in TRAIN_KWARGS:
+                raise InvalidOption(
+                    f"{name} has no option {option!r}.{nearest(option, known)} Those that it "
+                    f"passes on to xgboost.train are {', '.join(TRAIN_KWARGS)}."
+                )
+        rounds = self.train_kwargs.get("early_stopping_rounds")
+        if rounds is not None:
+            check_number(rounds, f"{name}: early_stopping_rounds", minimum=1, integer=True)
+        self._check_datasets(name)
+        workers = self.scaling_config.num_workers or 1
+        if self.params.get("tree_method") == "exact" and workers > 1:
+            raise InvalidOption(
+                f"{name}: tree_method 'exact' trains on one worker only, and num_workers is "
+                f"{workers}. Use tree_method 'hist' or ScalingConfig(num_workers=1)."
+            )
+
+    def _check_datasets(self, name: str) -> None:
+        if "train" not in self.datasets:
+            raise InvalidOption(
+                f'{name}: datasets must hold the one to train on as "train", got '
+                f"{sorted(self.datasets)}.{nearest('train', self.datasets)}"
+            )
+        for dataset in self.datasets:
+            if "-" in dataset:
+                raise InvalidOption(
+                    f"{name}: a dataset cannot be called {dataset!r}: the dash separates it from "
+                    f"the metric. Call it {dataset.replace('-', '_')!r}."
+                )
+        if not isinstance(self.dmatrix_params, Mapping):
+            raise InvalidOption(
+                f"{name}: dmatrix_params must be a dict of dicts, got {self.dmatrix_params!r}"
+            )
+        for dataset, settings in self.dmatrix_params.items():
+            if dataset not in self.datasets:
+                raise InvalidOption(
+                    f"{name}: dmatrix_params is by dataset, and {dataset!r} is none of "
+                    f"{sorted(self.datasets)}.{nearest(dataset, self.datasets)}"
+                )
+            if not isinstance(settings, Mapping):
+                raise InvalidOption(
+                    f"{name}: dmatrix_params[{dataset!r}] must be a dict, got {settings!r}"
+                )
+            reject_unknown(settings, MATRIX_SETTINGS, what=f"dmatrix_params[{dataset!r}]")
+
+    def _backend_config(self) -> BackendConfig:
+        return XGBoostConfig()
+
+    def _parameters(self) -> dict[str, Any]:
+        return {
+            "label_column": self.label_column,
+            "params": dict(self.params),
+            "dmatrix_params": {k: dict(v) for k, v in self.dmatrix_params.items()},
+            "num_boost_round": self.num_boost_round,
+        }
+
+    def _train_function(self) -> TrainFunction:
+        return _train
+
+    def _prepare(self) -> None:
+        super()._prepare()
+        # The dataset to train on comes first: it says what the features are.
+        columns: dict[str, Columns] = {}
+        for name in sorted(self.datasets, key=lambda each: each != "train"):
+            columns[name] = Columns.of(
+                arrow_schema(self.datasets[name], name),
+                self.label_column,
+                self.dmatrix_params.get(name, {}),
+                name,
+                like=columns.get("train"),
+            )
+        self._columns = columns
+
+    def _train_config(self) -> dict[str, Any]:
+        checkpoints = self.run_config.checkpoint_config
+        job = Job(
+            params=dict(self.params),
+            num_boost_round=self.num_boost_round,
+            train_kwargs=self.train_kwargs,
+            columns=self._columns,
+            dmatrix_params=self.dmatrix_params,
+            nthread=max(1, math.floor(self.scaling_config.num_cpus_per_worker)),
+            checkpoint_frequency=checkpoints.checkpoint_frequency,
+            checkpoint_at_end=checkpoints.checkpoint_at_end is not False,
+        )
+        return {"job": job}
+
+
+def _train(config: dict[str, Any]) -> None:
+    # Imports XGBoost, which the process that calls fit() can do without.
+    from air.train.xgboost.worker import train
+
+    train(config)

@@ -1,0 +1,192 @@
+"""What every worker of an `XGBoostTrainer` runs."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+import xgboost
+from xgboost import collective as xgboost_collective
+
+from air.errors import InvalidOption
+from air.train.session import (
+    StopTraining,
+    get_checkpoint,
+    get_dataset_shard,
+    get_world_rank,
+    report,
+)
+from air.train.xgboost.backend import COLLECTIVE_KEY, collective
+from air.train.xgboost.checkpoint import XGBoostCheckpoint
+from air.train.xgboost.job import Job
+from air.train.xgboost.library import listen_in_this_thread
+from air.train.xgboost.matrix import Columns, build_matrix
+from air.train.xgboost.params import check_params
+
+EvalsLog = xgboost.callback.TrainingCallback.EvalsLog
+
+
+def train(config: dict[str, Any]) -> None:
+    """Train one model together with the other workers; ``config["job"]`` is a `Job`."""
+    job: Job = config["job"]
+    listen_in_this_thread()
+    params = {"nthread": job.nthread, **job.params}
+    if "n_jobs" in job.params:  # the other name of the same parameter
+        del params["nthread"]
+    check_params(params, job.columns["train"].features)
+    model, rounds_done = _starting_model(job)
+    with collective(config[COLLECTIVE_KEY]):
+        matrices = _matrices(job, params)
+        rounds = _Rounds(job, rounds_done, _callbacks(job))
+        booster = xgboost.train(
+            params,
+            matrices["train"],
+            num_boost_round=job.num_boost_round - rounds_done,
+            evals=[(matrix, name) for name, matrix in matrices.items()],
+            xgb_model=model,
+            verbose_eval=False,
+            callbacks=[rounds],
+            **{k: v for k, v in job.train_kwargs.items() if k in ("obj", "custom_metric")},
+        )
+        rounds.finish(booster)
+
+
+def _starting_model(job: Job) -> tuple[xgboost.Booster | None, int]:
+    checkpoint = get_checkpoint()
+    if checkpoint is None:
+        return None, 0
+    model = XGBoostCheckpoint.from_checkpoint(checkpoint).get_model()
+    rounds_done: int = model.num_boosted_rounds()
+    if rounds_done >= job.num_boost_round:
+        raise InvalidOption(
+            f"The checkpoint to go on from has {rounds_done} rounds, and num_boost_round, which "
+            f"counts these too, is {job.num_boost_round}: there is nothing to train. Give a "
+            "larger num_boost_round."
+        )
+    return model, rounds_done
+
+
+def _matrices(job: Job, params: Mapping[str, Any]) -> dict[str, xgboost.DMatrix]:
+    """The matrices of this worker's shards, that to train on first."""
+    matrices: dict[str, xgboost.DMatrix] = {}
+    for name, columns in job.columns.items():
+        matrices[name] = build_matrix(
+            _tables(name, columns),
+            columns,
+            params=params,
+            settings=job.dmatrix_params.get(name, {}),
+            nthread=job.nthread,
+            ref=matrices.get("train"),
+        )
+    return matrices
+
+
+def _tables(dataset: str, columns: Columns) -> Callable[[], Iterator[pa.Table]]:
+    shard = get_dataset_shard(dataset)
+
+    def tables() -> Iterator[pa.Table]:
+        is_empty = True
+        for table in shard.iter_batches(batch_size=None, batch_format="pyarrow"):
+            is_empty = False
+            yield table
+        if is_empty:
+            # With fewer rows than workers. Every worker takes part in every evaluation.
+            yield pa.table({name: pa.array([], pa.float64()) for name in columns.names})
+
+    return tables
+
+
+def _callbacks(job: Job) -> list[xgboost.callback.TrainingCallback]:
+    # They keep state, and on some backends they are the very objects that the trainer was given,
+    # which may be fitted again.
+    callbacks = list(copy.deepcopy(job.train_kwargs.get("callbacks") or ()))
+    rounds = job.train_kwargs.get("early_stopping_rounds")
+    if rounds is not None:
+        maximize = job.train_kwargs.get("maximize")
+        callbacks.append(xgboost.callback.EarlyStopping(rounds=rounds, maximize=maximize))
+    return callbacks
+
+
+@dataclass(eq=False)
+class _Rounds(xgboost.callback.TrainingCallback):
+    """Reports every round, and makes sure that all workers end after the same one.
+
+    It calls the other callbacks itself: only so is it known whether a round is the last, whose
+    report waits for the finished model.
+    """
+
+    job: Job
+    rounds_done: int
+    callbacks: list[xgboost.callback.TrainingCallback]
+    stopped: bool = False
+    unreported: dict[str, Any] | None = None
+    without_checkpoint: dict[str, Any] | None = None
+    leads: bool = field(default_factory=lambda: get_world_rank() == 0)
+
+    def before_training(self, model: xgboost.Booster) -> xgboost.Booster:
+        for callback in self.callbacks:
+            model = callback.before_training(model)
+        return model
+
+    def after_training(self, model: xgboost.Booster) -> xgboost.Booster:
+        for callback in self.callbacks:
+            model = callback.after_training(model)
+        return model
+
+    def before_iteration(self, model: xgboost.Booster, epoch: int, evals_log: EvalsLog) -> bool:
+        votes = [c.before_iteration(model, epoch, evals_log) for c in self.callbacks]
+        return any(votes)
+
+    def after_iteration(self, model: xgboost.Booster, epoch: int, evals_log: EvalsLog) -> bool:
+        votes = [c.after_iteration(model, epoch, evals_log) for c in self.callbacks]
+        ends = any(votes)
+        number = self.rounds_done + epoch + 1
+        metrics = _metrics(evals_log) | {"training_iteration": number}
+        if ends or number == self.job.num_boost_round:
+            self.unreported = metrics
+        elif self.leads:
+            due = self.job.checkpoint_frequency and number % self.job.checkpoint_frequency == 0
+            self._report(metrics, model if due else None)
+        if xgboost_collective.is_distributed():
+            self.stopped = _any_worker(self.stopped)
+        return ends or self.stopped
+
+    def finish(self, model: xgboost.Booster) -> None:
+        """Report what is still to be said of the last round, with the finished model."""
+        if not self.leads:
+            return
+        final = model if self.job.checkpoint_at_end else None
+        if self.unreported is not None:
+            self._report(self.unreported, final)
+        elif self.without_checkpoint is not None and final is not None:
+            # Stopped from outside: the round was reported before it was known to be the last.
+            self._report(self.without_checkpoint, final)
+
+    def _report(self, metrics: dict[str, Any], model: xgboost.Booster | None) -> None:
+        self.without_checkpoint = metrics if model is None else None
+        checkpoint = None if model is None else XGBoostCheckpoint.from_model(model)
+        try:
+            report(metrics, checkpoint=checkpoint)
+        except StopTraining:
+            # The others are in the middle of a round. They are told after it, and all end
+            # together.
+            self.stopped = True
+
+
+def _metrics(evals_log: EvalsLog) -> dict[str, Any]:
+    """The last values, as ``"dataset-metric"``."""
+    return {
+        f"{dataset}-{metric}": float(values[-1])  # type: ignore[arg-type]  # pairs are for cv()
+        for dataset, log in evals_log.items()
+        for metric, values in log.items()
+    }
+
+
+def _any_worker(value: bool) -> bool:
+    import numpy as np
+
+    flags = np.array([value], dtype=np.int32)
+    return bool(xgboost_collective.allreduce(flags, xgboost_collective.Op.MAX)[0])

@@ -1,0 +1,1 @@
+"""What drivers and workers have in common: submit, call, put, get."""

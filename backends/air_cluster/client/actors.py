@@ -1,0 +1,500 @@
+"""Actors as their callers see them: handles, ordered calls, death."""
+
+from __future__ import annotations
+
+import pickle
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from air.errors import (
+    ActorDied,
+    ActorPlacementError,
+    InvalidOption,
+    PendingCallsLimitExceeded,
+    TaskCancelled,
+    Unschedulable,
+)
+from air.executor.code import Code, MethodInfo
+from air.executor.failures import load_failure
+from air.executor.handles import ActorHandle, ObjectRef, ObjectRefGenerator
+from air.executor.options import DEFAULT_ASYNC_CONCURRENCY, ActorOptions, MethodOptions
+from air.executor.scheduling import GroupPlacement
+from air_cluster.client import context
+from air_cluster.client.arguments import Arguments, pack_arguments
+from air_cluster.client.contents import Content, from_wire
+from air_cluster.client.submitter import shape_on_wire
+from air_cluster.core.references import Entry
+from air_cluster.protocol.ids import TASK_BYTES, object_id
+from air_cluster.protocol.messages import (
+    FAILED,
+    STREAMING,
+    ActorCall,
+    ActorEvent,
+    ActorReply,
+    CancelTask,
+    CreateActor,
+    FindActor,
+    KillActor,
+    ReleaseActor,
+    TaskDone,
+    WatchActor,
+)
+from air_cluster.transport.connection import Connection
+
+if TYPE_CHECKING:
+    from air_cluster.client.client import Client
+
+PENDING, ALIVE, RESTARTING, DEAD = "PENDING", "ALIVE", "RESTARTING", "DEAD"
+
+
+def handle_id(actor_id: bytes) -> bytes:
+    """The object that stands for an actor's handles in the reference counts."""
+    return object_id(actor_id, 0)
+
+
+@dataclass(slots=True, eq=False)
+class _Call:
+    task_id: bytes
+    method: str
+    name: str
+    returns: int
+    depth: int
+    parent: bytes
+    arguments: Arguments
+    retries_left: int
+
+
+@dataclass(slots=True, eq=False)
+class _Actor:
+    """What this process knows of an actor that it has called."""
+
+    actor_id: bytes
+    class_name: str
+    methods: Mapping[str, MethodInfo]
+    max_task_retries: int = 0
+    max_pending_calls: int = -1
+    restartable: bool = False
+    named: bool = False
+    state: str = PENDING
+    connection: Connection | None = None
+    worker: bytes = b""
+    reason: str = ""
+    cause: BaseException | None = None
+    waiting: OrderedDict[bytes, _Call] = field(default_factory=OrderedDict)
+    sent: OrderedDict[bytes, _Call] = field(default_factory=OrderedDict)
+    creation: Arguments | None = None
+
+
+class Actors:
+    """Creates and calls actors."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._lock = client.reactor.lock
+        self._actors: dict[bytes, _Actor] = {}
+        self._calls: dict[bytes, _Actor] = {}  # task -> actor
+        self.me: tuple[Any, ...] | None = None  # of the actor that lives in this process
+        client.peers.handle(ActorEvent, self._on_event)
+        client.peers.handle(
+            ActorReply, lambda _c, message, _p: client.requests.answered(message.request, message)
+        )
+
+    # Creating and finding -----------------------------------------------------------------
+
+    def create(
+        self,
+        code: Code,
+        methods: Mapping[str, MethodInfo],
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        options: ActorOptions,
+    ) -> ActorHandle:
+        """See :meth:`Executor.create_actor`."""
+        client = self._client
+        with client.objects.exporting():
+            pickled = code.pickled
+        actor_id = client.ids.task()
+        arguments = pack_arguments(client, actor_id, args, kwargs, code.name, later=True)
+        parent = context.current.get()
+        placement = options.placement
+        if placement is None and parent is not None and parent.capture:
+            placement = GroupPlacement(parent.group, -1, True)
+        concurrency = options.max_concurrency
+        if concurrency is None:
+            is_async = any(info.is_async for info in methods.values())
+            concurrency = DEFAULT_ASYNC_CONCURRENCY if is_async else 1
+        wire_args, slots, slot_refs, payload = arguments.to_wire(client.address)
+
+        def make(request: int) -> tuple[CreateActor, list[Any]]:
+            return (
+                CreateActor(
+                    request=request,
+                    actor_id=actor_id,
+                    class_name=code.name,
+                    methods=_pack_methods(methods, options),
+                    name=options.name or "",
+                    namespace=options.namespace or client.namespace,
+                    detached=options.detached,
+                    get_if_exists=options.get_if_exists,
+                    max_restarts=options.max_restarts,
+                    max_concurrency=concurrency,
+                    shape=shape_on_wire(options.resources, placement),
+                    capture=isinstance(placement, GroupPlacement) and placement.capture_child_tasks,
+                    code=code.key,
+                    code_bytes=len(pickled),
+                    depth=1 if parent is None else parent.depth + 1,
+                    address=client.address,
+                    args=wire_args,
+                    slots=slots,
+                    slot_refs=slot_refs,
+                ),
+                [pickled, *payload],
+            )
+
+        with self._lock:
+            client.objects.drain()
+            client.references.own(handle_id(actor_id)).local = 1
+            self._actors[actor_id] = _Actor(
+                actor_id,
+                code.name,
+                methods,
+                options.max_task_retries,
+                options.max_pending_calls,
+                restartable=options.max_restarts != 0,
+                named=options.name is not None,
+                creation=arguments,
+            )
+            handle = ActorHandle(actor_id, code.name, methods, client.executor)
+            if options.name is None:
+                message, parts = make(0)
+                client.daemon.send(message, parts)
+                return handle
+        reply: ActorReply = client.requests.ask(client.daemon, make)
+        if reply.error:
+            self._abandon(actor_id)
+            raise InvalidOption(reply.error)
+        if reply.actor_id != actor_id:  # get_if_exists found one
+            self._abandon(actor_id)
+            return self._found(reply)
+        return handle
+
+    def _abandon(self, actor_id: bytes) -> None:
+        """The cluster did not make this actor after all."""
+        with self._lock:
+            self._release_creation(self._actors.pop(actor_id))
+
+    def find(self, name: str, namespace: str | None) -> ActorHandle:
+        """See :meth:`Executor.find_actor`."""
+        client = self._client
+        where = namespace or client.namespace
+        reply: ActorReply = client.requests.ask(
+            client.daemon, lambda number: (FindActor(number, name, where), [])
+        )
+        if reply.error:
+            raise ValueError(reply.error)
+        return self._found(reply)
+
+    def _found(self, reply: ActorReply) -> ActorHandle:
+        methods, retries, pending = pickle.loads(reply.methods)
+        state = (reply.actor_id, reply.class_name, methods, retries, pending, reply.owner_address)
+        handle = self.import_handle(state)
+        with self._lock:
+            references = self._client.references
+            out = references.register([handle_id(reply.actor_id)], None)
+            self._client.objects.follow(out)
+        return handle
+
+    def own_handle(self) -> ActorHandle:
+        """A handle to the actor that lives in this process."""
+        assert self.me is not None
+        return self.import_handle(self.me)
+
+    def export_handle(self, handle: ActorHandle) -> tuple[Any, ...]:
+        """What stands for a handle inside a pickled value."""
+        actor_id = handle._actor_id
+        _, address = self._client.objects.export(handle_id(actor_id))
+        actor = self._actors[actor_id]
+        return (
+            actor_id,
+            actor.class_name,
+            handle._methods,
+            actor.max_task_retries,
+            actor.max_pending_calls,
+            address,
+        )
+
+    def import_handle(self, state: tuple[Any, ...]) -> ActorHandle:
+        """The handle that :meth:`export_handle` described."""
+        actor_id, class_name, methods, retries, pending, address = state
+        with self._lock:
+            if actor_id not in self._actors:
+                self._actors[actor_id] = _Actor(actor_id, class_name, methods, retries, pending)
+                self._client.daemon.send(WatchActor(actor_id))
+            self._client.objects.imported(handle_id(actor_id), address)
+        return ActorHandle(actor_id, class_name, methods, self._client.executor)
+
+    def is_actor(self, identity: bytes) -> bool:
+        """Whether an object stands for an actor's handles."""
+        return identity[:TASK_BYTES] in self._actors and identity[TASK_BYTES:] == b"\0\0\0\0"
+
+    def fail_all(self, reason: str) -> None:
+        """The cluster is gone; called under the lock."""
+        for actor in list(self._actors.values()):
+            self._die(actor, reason)
+
+    def freed(self, entry: Entry) -> None:
+        """The last reference to a handle in this process is gone; called under the lock."""
+        actor_id = entry.id[:TASK_BYTES]
+        actor = self._actors.get(actor_id)
+        if actor is None:
+            return
+        if entry.owned and actor.state != DEAD and not actor.named:
+            self._client.daemon.send(ReleaseActor(actor_id))
+        if not entry.owned:
+            # Calls that are under way hold the handle, so none are left here.
+            del self._actors[actor_id]
+        elif actor.state == DEAD:
+            del self._actors[actor_id]
+
+    def kill(self, handle: ActorHandle, no_restart: bool) -> None:
+        """See :meth:`Executor.kill_actor`."""
+        with self._lock:
+            self._client.daemon.send(KillActor(handle._actor_id, no_restart))
+            actor = self._actors.get(handle._actor_id)
+            if actor is not None and no_restart:
+                self._die(actor, "it was killed by air.kill")
+
+    # Calling ------------------------------------------------------------------------------
+
+    def call(
+        self,
+        handle: ActorHandle,
+        method: str,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        options: MethodOptions,
+    ) -> list[ObjectRef[Any]] | ObjectRefGenerator:
+        """See :meth:`Executor.call_actor`."""
+        client = self._client
+        task_id = client.ids.task()
+        name = options.name or f"{handle._class_name}.{method}"
+        arguments = pack_arguments(client, task_id, args, kwargs, name)
+        parent = context.current.get()
+        returns = STREAMING if options.num_returns == "streaming" else options.num_returns
+        assert isinstance(returns, int)
+        with self._lock:
+            client.objects.drain()
+            actor = self._actors[handle._actor_id]
+            pending = len(actor.waiting) + len(actor.sent)
+            if 0 <= actor.max_pending_calls <= pending:
+                self._give_up(arguments)
+                raise PendingCallsLimitExceeded(
+                    f"{name}: the actor has max_pending_calls={pending}, and that many calls of"
+                    " this process are unfinished; wait for some of them"
+                )
+            # The handle may be dropped before the call is done.
+            client.references.hold([handle_id(actor.actor_id)])
+            arguments.held.append(handle_id(actor.actor_id))
+            made = client.submitter.make_returns(task_id, returns, name)
+            call = _Call(
+                task_id,
+                method,
+                name,
+                returns,
+                1 if parent is None else parent.depth + 1,
+                b"" if parent is None else parent.task_id,
+                arguments,
+                actor.max_task_retries,
+            )
+            self._calls[task_id] = actor
+            if actor.state == DEAD:
+                self._finish(actor, call, self._dead(actor, name))
+                return made
+            actor.waiting[task_id] = call
+            for entry in arguments.missing:
+                client.objects.watch(entry, lambda _entry: self._send_ready(actor))
+            self._send_ready(actor)
+        return made
+
+    def _give_up(self, arguments: Arguments) -> None:
+        self._client.objects.follow(self._client.references.unhold(arguments.held))
+
+    def _send_ready(self, actor: _Actor) -> None:
+        """Send calls in order, up to the first whose arguments are not there yet."""
+        connection = actor.connection
+        if actor.state != ALIVE or connection is None or connection.closed:
+            return
+        while actor.waiting:
+            task_id, call = next(iter(actor.waiting.items()))
+            if call.arguments.missing:
+                return
+            del actor.waiting[task_id]
+            failed = call.arguments.failed
+            if failed is not None:
+                self._finish(actor, call, failed)
+                continue
+            args, slots, slot_refs, payload = call.arguments.to_wire(self._client.address)
+            actor.sent[task_id] = call
+            connection.send(
+                ActorCall(
+                    task_id,
+                    actor.actor_id,
+                    call.method,
+                    call.name,
+                    call.returns,
+                    call.depth,
+                    self._client.address,
+                    args,
+                    slots,
+                    slot_refs,
+                ),
+                payload,
+            )
+
+    def on_done(self, connection: Connection, message: TaskDone, payload: bytes) -> None:
+        """A call has ended; called under the lock."""
+        actor = self._calls.get(message.task_id)
+        if actor is None:
+            return
+        call = actor.sent.pop(message.task_id, None)
+        if call is None:
+            return
+        if message.cancelled:
+            self._finish(actor, call, self._cancelled(call))
+        elif message.results and message.results[0].kind == FAILED:
+            content, _ = from_wire(message.results[0], payload, 0, connection.peer)
+            self._finish(actor, call, content)
+        else:
+            self._client.submitter.take_results(message, payload, connection)
+            self._finish(actor, call, None)
+
+    def _finish(self, actor: _Actor, call: _Call, failed: Content | None) -> None:
+        self._calls.pop(call.task_id, None)
+        self._client.submitter.settle_returns(call.task_id, call.returns, failed)
+        self._give_up(call.arguments)
+
+    def cancel(self, task_id: bytes, *, force: bool, recursive: bool) -> bool:
+        """Cancel a call; false if it is none of ours. Called under the lock."""
+        actor = self._calls.get(task_id)
+        if actor is None:
+            return False
+        if force:
+            raise TypeError(
+                "air.cancel(force=True) is not for methods of actors; air.kill ends the actor"
+            )
+        call = actor.waiting.pop(task_id, None)
+        if call is not None:
+            self._finish(actor, call, self._cancelled(call))
+        elif actor.connection is not None:
+            actor.connection.send(CancelTask(task_id, recursive))
+        return True
+
+    def cancel_children(self, parent: bytes) -> None:
+        """Cancel the calls that a task has made; called under the lock."""
+        for actor in set(self._calls.values()):
+            for call in [*actor.waiting.values(), *actor.sent.values()]:
+                if call.parent == parent:
+                    self.cancel(call.task_id, force=False, recursive=True)
+
+    def _cancelled(self, call: _Call) -> Content:
+        return self._client.system_failure(TaskCancelled(f"call {call.name} was cancelled"))
+
+    # Life and death -----------------------------------------------------------------------
+
+    def _on_event(self, _connection: Connection, message: ActorEvent, payload: bytes) -> None:
+        actor = self._actors.get(message.actor_id)
+        if actor is None or actor.state == DEAD:
+            return
+        if message.state == ALIVE:
+            self._alive(actor, message)
+        elif message.state == RESTARTING:
+            actor.state = RESTARTING
+            actor.connection = None
+            self._requeue_sent(actor)
+        elif message.state == DEAD:
+            if payload:
+                actor.cause = load_failure(payload)
+            elif message.refusal == "unschedulable":
+                actor.cause = Unschedulable(message.reason)
+            elif message.refusal == "removed":
+                actor.cause = ActorPlacementError(message.reason)
+            self._die(actor, message.reason)
+
+    def _alive(self, actor: _Actor, message: ActorEvent) -> None:
+        try:
+            actor.connection = self._client.peers.to(message.worker, message.address)
+        except OSError:
+            return  # it died already; the daemon will say so
+        actor.state = ALIVE
+        actor.worker = message.worker
+        if not actor.restartable:
+            self._release_creation(actor)
+        self._send_ready(actor)
+
+    def _requeue_sent(self, actor: _Actor) -> None:
+        """The actor's process died: send calls again that may be, in their old order."""
+        for call in reversed(actor.sent.values()):
+            if call.retries_left != 0 and call.returns != STREAMING:
+                call.retries_left -= 1
+                actor.waiting[call.task_id] = call
+                actor.waiting.move_to_end(call.task_id, last=False)
+            else:
+                self._finish(actor, call, self._died_under(actor, call.name))
+        actor.sent.clear()
+
+    def _died_under(self, actor: _Actor, name: str) -> Content:
+        return self._client.system_failure(
+            ActorDied(f"actor {actor.class_name} died while it ran {name}, and is restarting")
+        )
+
+    def _die(self, actor: _Actor, reason: str) -> None:
+        if actor.state == DEAD:
+            return
+        actor.state = DEAD
+        actor.reason = reason
+        actor.connection = None
+        calls = [*actor.sent.values(), *actor.waiting.values()]
+        actor.sent.clear()
+        actor.waiting.clear()
+        for call in calls:
+            self._finish(actor, call, self._dead(actor, call.name))
+        self._release_creation(actor)
+        if self._client.references.get(handle_id(actor.actor_id)) is None:
+            self._actors.pop(actor.actor_id, None)
+
+    def _release_creation(self, actor: _Actor) -> None:
+        if actor.creation is not None:
+            creation, actor.creation = actor.creation, None
+            self._give_up(creation)
+
+    def _dead(self, actor: _Actor, name: str) -> Content:
+        if actor.cause is not None and isinstance(
+            actor.cause, (Unschedulable, ActorPlacementError)
+        ):
+            return self._client.system_failure(actor.cause)
+        why = actor.reason if actor.cause is None else f"{actor.reason} {actor.cause!r}"
+        error = ActorDied(f"{name} cannot run: actor {actor.class_name} is dead: {why}")
+        error.__cause__ = actor.cause
+        return self._client.system_failure(error)
+
+    def describe(self, task_id: bytes) -> str | None:
+        """A call and its state, for messages."""
+        actor = self._calls.get(task_id)
+        if actor is None:
+            return None
+        call = actor.sent.get(task_id) or actor.waiting.get(task_id)
+        if call is None:
+            return None
+        if task_id in actor.sent:
+            state = "was sent to the actor"
+        elif call.arguments.missing:
+            state = f"waits for {len(call.arguments.missing)} of its arguments"
+        else:
+            state = f"waits: the actor is {actor.state}"
+        return f"call {call.name} ({state})"
+
+
+def _pack_methods(methods: Mapping[str, MethodInfo], options: ActorOptions) -> bytes:
+    return pickle.dumps((dict(methods), options.max_task_retries, options.max_pending_calls))

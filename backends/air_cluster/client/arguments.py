@@ -1,0 +1,181 @@
+"""Arguments of tasks and method calls, on the caller's side and on the worker's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from air.executor.handles import ObjectRef
+from air_cluster.client.contents import NOTHING, NOTHING_ON_WIRE, Content, from_wire
+from air_cluster.core.references import Entry
+from air_cluster.protocol.frames import Buffer
+from air_cluster.protocol.ids import object_id
+from air_cluster.protocol.messages import FAILED, INLINE, Ref, Value
+
+if TYPE_CHECKING:
+    from air_cluster.client.client import Client
+
+ARGUMENTS_INDEX = 0xFFFFFFFF
+"""Index of the object that large arguments of a task are stored as."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """Stands in the pickled arguments for a reference that is replaced by its value."""
+
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """Stands for a reference whose value the actor itself waits for, in its process."""
+
+    ref: ObjectRef[Any]
+
+
+@dataclass(slots=True)
+class Arguments:
+    """Packed arguments; everything in them is held until :meth:`Arguments.held` is given up.
+
+    Attributes:
+        content: the pickled ``(args, kwargs)``.
+        slots: entries of the references that were arguments themselves.
+        held: all references that must outlive the call.
+    """
+
+    content: Content = field(default_factory=lambda: NOTHING)
+    slots: list[Entry] = field(default_factory=list)
+    held: list[bytes] = field(default_factory=list)
+
+    @property
+    def missing(self) -> list[Entry]:
+        """Slots whose values are not there yet."""
+        return [entry for entry in self.slots if entry.content is None]
+
+    @property
+    def failed(self) -> Content | None:
+        """The first slot that holds an error."""
+        for entry in self.slots:
+            if entry.content is not None and entry.content.kind == FAILED:
+                content: Content = entry.content
+                return content
+        return None
+
+    def to_wire(self, my_address: str) -> tuple[Value, list[Value], list[Ref], list[Buffer]]:
+        """For a message: arguments, slots, slots' references, and the payload of all."""
+        if not self.slots:
+            if self.content is NOTHING:
+                return NOTHING_ON_WIRE, [], [], []
+            return self.content.to_wire(), [], [], list(self.content.pieces)
+        payload: list[Buffer] = list(self.content.pieces)
+        values, refs = [], []
+        for entry in self.slots:
+            values.append(entry.content.to_wire())
+            payload += entry.content.pieces
+            refs.append(Ref(entry.id, my_address if entry.owned else entry.address))
+        return self.content.to_wire(), values, refs, payload
+
+
+def pack_arguments(
+    client: Client,
+    task_id: bytes,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    name: str,
+    *,
+    later: bool = False,
+) -> Arguments:
+    """Pickle arguments and hold what they refer to.
+
+    Args:
+        later: leave it to the receiver to wait for arguments that are references.
+
+    Raises:
+        SerializationError: an argument cannot be pickled.
+    """
+    if not args and not kwargs:
+        return Arguments()
+    slots: list[bytes] = []
+
+    def place(value: Any) -> Any:
+        if not isinstance(value, ObjectRef):
+            return value
+        if later:
+            return Later(value)
+        slots.append(value.id)
+        return Slot(len(slots) - 1)
+
+    objects = client.objects
+    if any(isinstance(value, ObjectRef) for value in (*args, *kwargs.values())):
+        args = tuple(place(value) for value in args)
+        kwargs = {key: place(value) for key, value in kwargs.items()}
+    content = objects.pack((tuple(args), dict(kwargs)), lambda: f"an argument of {name}")
+    made = Arguments(content)
+    with client.reactor.lock:
+        references = client.references
+        made.held = [*slots, *(ref.id for ref in content.refs)]
+        references.hold(made.held)
+        made.slots = [references.entries[slot] for slot in slots]
+        if content.location is not None:
+            # Buffers that the task keeps map this memory: it is an object like any other.
+            entry = references.own(object_id(task_id, ARGUMENTS_INDEX))
+            entry.content = content
+            references.hold([entry.id])
+            made.held.append(entry.id)
+    return made
+
+
+def unpack_arguments(
+    client: Client,
+    task_id: bytes,
+    caller: tuple[bytes, str],
+    message: Any,
+    payload: bytes,
+    start: int,
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """On the worker: the arguments of a ``Task``, an ``ActorCall`` or a ``CreateActor``.
+
+    References that come in are left fresh: the runner settles them when the task is done.
+    """
+    value: Value = message.args
+    if value.kind == INLINE and not value.lengths:
+        return (), {}
+    holder, address = caller
+    content, start = from_wire(value, payload, start, holder)
+    pin = None if content.location is None else object_id(task_id, ARGUMENTS_INDEX)
+    args, kwargs = _load(client, content, pin, address)
+    if not message.slots:
+        return _wait_for_later(client, args, kwargs)
+    filled: list[Any] = []
+    for slot, ref in zip(message.slots, message.slot_refs, strict=True):
+        content, start = from_wire(slot, payload, start, holder)
+        filled.append(_load(client, content, ref.id if content.location else None, ref.address))
+    return (
+        tuple(filled[value.index] if isinstance(value, Slot) else value for value in args),
+        {k: filled[v.index] if isinstance(v, Slot) else v for k, v in kwargs.items()},
+    )
+
+
+def _wait_for_later(
+    client: Client, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    later = [value for value in (*args, *kwargs.values()) if isinstance(value, Later)]
+    if not later:
+        return args, kwargs
+    values = iter(client.executor.get([value.ref for value in later], None))
+    return (
+        tuple(next(values) if isinstance(value, Later) else value for value in args),
+        {k: next(values) if isinstance(v, Later) else v for k, v in kwargs.items()},
+    )
+
+
+def _load(client: Client, content: Content, pin: bytes | None, address: str) -> Any:
+    if pin is None:
+        return client.objects.unpack(content, None)[0]
+    # Our reference lasts until the buffers, if any, have taken their own.
+    client.objects.imported(pin, address)
+    try:
+        return client.objects.unpack(content, pin)[0]
+    finally:
+        client.objects.drop(pin)

@@ -1,0 +1,266 @@
+"""A process's membership of the cluster: the same in drivers and workers."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+from air.errors import AirError, BackendError, NodeDied, NotInitialized, ObjectLost, ObjectStoreFull
+from air.executor.failures import dump_failure
+from air_cluster.client.actors import Actors
+from air_cluster.client.contents import Content, failure
+from air_cluster.client.groups import Groups
+from air_cluster.client.objects import Objects
+from air_cluster.client.requests import Requests
+from air_cluster.client.submitter import Submitter
+from air_cluster.core.references import Entry, References
+from air_cluster.protocol.ids import IdMaker, task_of
+from air_cluster.protocol.messages import (
+    Ask,
+    DropSegment,
+    LogLines,
+    NeedSegment,
+    OpenSegment,
+    Orphans,
+    ProcessGone,
+    Register,
+    Reply,
+    SegmentReply,
+    Welcome,
+)
+from air_cluster.store.reader import Reader
+from air_cluster.store.writer import Writer
+from air_cluster.transport.connection import Connection
+from air_cluster.transport.peers import Peers
+from air_cluster.transport.reactor import Reactor
+
+if TYPE_CHECKING:
+    from air_cluster.executor import ClusterExecutor
+
+
+class Client:
+    """Connects to a node's daemon and holds the parts that do the work.
+
+    Args:
+        session: the session's directory, where the sockets are.
+        token: what members of this cluster know.
+        process_id: this process.
+        kind: ``"driver"`` or ``"worker"``.
+    """
+
+    def __init__(
+        self,
+        session: str,
+        token: bytes,
+        process_id: bytes,
+        kind: str,
+        *,
+        namespace: str = "default",
+        log_to_driver: bool = False,
+    ) -> None:
+        self.session = session
+        self.token = token
+        self.process_id = process_id
+        self.kind = kind
+        self.namespace = namespace
+        self.job_id = process_id
+        self.node_id = ""
+        self.closed = False
+        self.address = f"unix:{session}/{process_id.hex()}.sock"
+        self.fetching: set[bytes] = set()
+        self.executor: ClusterExecutor
+        self.reactor = Reactor()
+        self.ids = IdMaker(process_id)
+        self.references = References(process_id)
+        self.requests = Requests(self.reactor)
+        self.peers = Peers(self.reactor, token, process_id)
+        self.writer = Writer(self._need_segment, self._drop_segment)
+        self.reader = Reader(self._open_segment)
+        self.objects = Objects(self)
+        self.submitter = Submitter(self)
+        self.actors = Actors(self)
+        self.groups = Groups(self)
+        self.on_block: Callable[[bool], None] | None = None
+        self.on_daemon_lost: Callable[[str], None] = self._fail_everything
+        self._blocked = 0
+        self._helper: ThreadPoolExecutor | None = None
+        self._fds: dict[int, int] = {}
+        self._welcome: Welcome | None = None
+        self._registration = Register(
+            kind, os.getpid(), self.address, namespace, log_to_driver, process_id
+        )
+        self.daemon: Connection
+
+    def connect(self, on_ready: Callable[[], None] = lambda: None) -> None:
+        """Join: listen, register with the daemon and wait for its welcome.
+
+        Args:
+            on_ready: called under the lock between connecting and registering, to install
+                further handlers.
+
+        Raises:
+            BackendError: the daemon cannot be reached or turns this process away.
+        """
+        handle = self.peers.handle
+        handle(Welcome, self._on_welcome)
+        handle(Reply, lambda _c, message, _p: self.requests.answered(message.request, message))
+        handle(SegmentReply, self._on_segment)
+        handle(ProcessGone, self._on_process_gone)
+        handle(LogLines, _print_lines)
+        self.peers.on_lost = self._on_lost
+        lost: list[str] = []
+        give_up, self.on_daemon_lost = self.on_daemon_lost, lost.append
+        with self.reactor.lock:
+            self.peers.listen(self.address)
+            try:
+                self.daemon = self.peers.open(f"unix:{self.session}/daemon.sock", takes_fds=True)
+            except OSError as error:
+                raise BackendError(f"the node's daemon cannot be reached: {error}") from error
+            on_ready()
+            self.daemon.send(self._registration)
+        self.reactor.wait_for(lambda: self._welcome or lost)
+        self.on_daemon_lost = give_up
+        if lost:
+            raise BackendError(f"the node's daemon turned this process away: {lost[0]}")
+
+    def _on_welcome(self, _connection: Connection, message: Welcome, _payload: object) -> None:
+        self._welcome = message
+        self.node_id = message.node_id
+        if self.kind == "worker":
+            self.job_id = message.job_id
+
+    # Waiting ------------------------------------------------------------------------------
+
+    def flush(self) -> None:
+        """Send everything that was gathered; called under the lock before waiting."""
+        self.submitter.flush()
+
+    def can_block(self) -> bool:
+        """Whether the node has to know when this process waits."""
+        return self.on_block is not None
+
+    @contextlib.contextmanager
+    def blocked(self) -> Iterator[None]:
+        """Tell the node, meanwhile, that this worker waits and needs no CPU."""
+        assert self.on_block is not None
+        with self.reactor.lock:
+            self._blocked += 1
+            if self._blocked == 1:
+                self.on_block(True)
+        try:
+            yield
+        finally:
+            with self.reactor.lock:
+                self._blocked -= 1
+                if self._blocked == 0:
+                    self.on_block(False)
+
+    def in_helper(self, function: Callable[[], None]) -> None:
+        """Run *function* in a helper thread, in order: what must not run under the lock."""
+        if self._helper is None:
+            self._helper = ThreadPoolExecutor(1, thread_name_prefix="air-helper")
+        with contextlib.suppress(RuntimeError):  # shut down meanwhile
+            self._helper.submit(function)
+
+    def cancel_children(self, parent: bytes) -> None:
+        """Cancel what a task has started; called under the lock."""
+        self.submitter.cancel_children(parent)
+        self.actors.cancel_children(parent)
+
+    # The daemon ---------------------------------------------------------------------------
+
+    def ask(self, topic: str) -> Any:
+        """What the daemon knows about *topic*."""
+        reply: Reply = self.requests.ask(self.daemon, lambda number: (Ask(number, topic), []))
+        return reply.content
+
+    def _need_segment(self, size: int) -> tuple[int, int, int]:
+        reply = self.requests.ask(self.daemon, lambda number: (NeedSegment(number, size), []))
+        if reply.error:
+            raise ObjectStoreFull(reply.error)
+        return reply.segment, self._fds.pop(reply.request), reply.size
+
+    def _open_segment(self, segment: int) -> tuple[int, int]:
+        reply = self.requests.ask(self.daemon, lambda number: (OpenSegment(number, segment), []))
+        if reply.error:
+            raise ObjectLost(reply.error)
+        return self._fds.pop(reply.request), reply.size
+
+    def _drop_segment(self, segment: int) -> None:
+        self.reactor.call_soon(lambda: self.daemon.send(DropSegment(segment)))
+
+    def _on_process_gone(self, _connection: Connection, message: ProcessGone, _p: object) -> None:
+        segments = self.objects.process_gone(message.process)
+        self.daemon.send(Orphans(message.process, segments))
+
+    def _on_segment(self, connection: Connection, message: SegmentReply, _p: object) -> None:
+        if not message.error:
+            self._fds[message.request] = connection.fds.popleft()
+        self.requests.answered(message.request, message)
+
+    # Failing ------------------------------------------------------------------------------
+
+    def system_failure(self, error: BaseException) -> Content:
+        """An error of the system in the place of a value."""
+        return failure(dump_failure(error, ""))
+
+    def _on_lost(self, connection: Connection, reason: str) -> None:
+        if connection is getattr(self, "daemon", None) and not self.closed:
+            self.requests.fail(reason)
+            self.on_daemon_lost(reason)
+
+    def _fail_everything(self, reason: str) -> None:
+        error = NodeDied(f"the daemon of this node is gone ({reason}); call air.shutdown()")
+        content = self.system_failure(error)
+        self.submitter.fail_all(content)
+        self.actors.fail_all(f"the daemon of its node is gone ({reason})")
+        for entry in list(self.references.entries.values()):
+            if entry.content is None and not self.actors.is_actor(entry.id):
+                entry.content = content
+                self.objects.notify(entry)
+
+    def not_initialized(self) -> AirError:
+        """The error of a call after ``air.shutdown()``."""
+        return NotInitialized("this cluster was shut down; call air.init() to start another")
+
+    # Smaller things -----------------------------------------------------------------------
+
+    def entry_freed(self, entry: Entry) -> None:
+        """A value is free; if it stands for an actor's handles, so is the actor."""
+        if self.actors.is_actor(entry.id):
+            self.actors.freed(entry)
+
+    def describe(self, object_id: bytes) -> str:
+        """What computes a value, and how far it is, for messages."""
+        task_id = task_of(object_id)
+        found = self.submitter.describe(task_id) or self.actors.describe(task_id)
+        return found or f"a value of another process ({object_id.hex()})"
+
+    def close(self) -> None:
+        """Leave the cluster: close sockets, end threads, unmap memory."""
+        with self.reactor.lock:
+            if self.closed:
+                return
+            self.closed = True
+            self.peers.close()
+            if hasattr(self, "daemon"):
+                self.daemon.close("shut down")
+        self.reactor.close()
+        if self._helper is not None:
+            self._helper.shutdown(wait=False, cancel_futures=True)
+        self.writer.close()
+        self.reader.close()
+
+
+def _print_lines(_connection: Connection, message: LogLines, payload: bytes) -> None:
+    """Show what a worker printed; never fails, whatever the program did to its output."""
+    stream = sys.stderr if message.is_error else sys.stdout
+    text = bytes(payload).decode(errors="replace")
+    shown = "".join(f"({message.source}) {line}\n" for line in text.splitlines())
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        stream.write(shown)
+        stream.flush()

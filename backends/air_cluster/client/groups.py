@@ -1,0 +1,94 @@
+"""Placement groups as a client sees them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from air.errors import ActorPlacementError, InvalidOption, Unschedulable
+from air.executor.handles import ObjectRef
+from air.executor.interface import PlacementGroupInfo
+from air.executor.scheduling import PlacementGroupSpec
+from air_cluster.client.contents import Content
+from air_cluster.client.objects import PUT_INDEX
+from air_cluster.protocol.ids import object_id
+from air_cluster.protocol.messages import CreateGroup, GroupEvent, RemoveGroup, Reply, WatchGroup
+from air_cluster.transport.connection import Connection
+
+if TYPE_CHECKING:
+    from air_cluster.client.client import Client
+
+CREATED = "CREATED"
+
+
+class Groups:
+    """Creates placement groups and tells when they are ready."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._lock = client.reactor.lock
+        self._states: dict[bytes, GroupEvent] = {}
+        self._waiting: dict[bytes, list[bytes]] = {}  # group -> references that wait for it
+        client.peers.handle(GroupEvent, self._on_event)
+
+    def create(self, spec: PlacementGroupSpec) -> bytes:
+        """See :meth:`Executor.create_placement_group`."""
+        client = self._client
+        group_id = client.ids.task()
+        bundles = [bundle.to_dict() for bundle in spec.bundles]
+        reply: Reply = client.requests.ask(
+            client.daemon,
+            lambda number: (
+                CreateGroup(number, group_id, bundles, spec.strategy, spec.name, spec.detached),
+                [],
+            ),
+        )
+        if reply.error:
+            error = InvalidOption if reply.content == "invalid" else Unschedulable
+            raise error(reply.error)
+        return group_id
+
+    def ready(self, group_id: bytes) -> ObjectRef[bool]:
+        """A reference that becomes true once the bundles are reserved."""
+        client = self._client
+        identity = object_id(client.ids.task(), PUT_INDEX)
+        with self._lock:
+            entry = client.references.own(identity)
+            entry.local = 1
+            event = self._states.get(group_id)
+            if event is not None:
+                entry.content = self._content(event)
+            else:
+                self._waiting.setdefault(group_id, []).append(identity)
+                client.daemon.send(WatchGroup(group_id))
+        return ObjectRef(identity, client.executor)
+
+    def remove(self, group_id: bytes) -> None:
+        """Give the bundles back."""
+        with self._lock:
+            self._client.daemon.send(RemoveGroup(group_id))
+
+    def infos(self) -> list[PlacementGroupInfo]:
+        """All groups that the cluster knows."""
+        return [
+            PlacementGroupInfo(
+                group_id=found["group_id"],
+                name=found["name"],
+                strategy=found["strategy"],
+                bundles=tuple(found["bundles"]),
+                state=found["state"],
+                bundle_nodes=tuple(found["nodes"]),
+            )
+            for found in self._client.ask("groups")
+        ]
+
+    def _content(self, event: GroupEvent) -> Content:
+        if event.state == CREATED:
+            return self._client.objects.pack(True, "the answer")
+        return self._client.system_failure(
+            ActorPlacementError(f"placement group {event.group_id.hex()} was removed")
+        )
+
+    def _on_event(self, _connection: Connection, message: GroupEvent, _payload: object) -> None:
+        self._states[message.group_id] = message
+        for identity in self._waiting.pop(message.group_id, ()):
+            self._client.objects.fulfil(identity, self._content(message), None)

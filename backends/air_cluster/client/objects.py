@@ -1,0 +1,553 @@
+"""The values that a process owns or borrows: put, get, wait, fetch, free."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from air.errors import GetTimeout, ObjectLost, OwnerDied, SerializationError
+from air.executor.failures import load_failure
+from air.executor.handles import ObjectRef
+from air.executor.serialization import dumps, loads
+from air_cluster.client.contents import (
+    INLINE_MAX_BYTES,
+    Content,
+    from_wire,
+    inline,
+    shared_location,
+)
+from air_cluster.core.references import Entry, Free, Instruction, Register, Unregister
+from air_cluster.protocol.ids import object_id, owner_of, task_of
+from air_cluster.protocol.messages import (
+    FAILED,
+    SHARED,
+    BorrowAck,
+    BorrowAdd,
+    BorrowRemove,
+    DropSegment,
+    FetchObject,
+    FreeShared,
+    ObjectValue,
+    Ref,
+    ReleaseReturned,
+)
+from air_cluster.store.layout import Location
+from air_cluster.transport.connection import Connection
+
+if TYPE_CHECKING:
+    from air_cluster.client.client import Client
+
+_BLOCKED_AFTER_S = 0.001
+_LISTED_IN_TIMEOUT = 5
+
+PUT_INDEX = 0xFFFFFFFE
+"""Index of objects that no task made, but ``put``."""
+
+
+class _Pickling(threading.local):
+    """Which references the value that this thread is pickling or unpickling holds."""
+
+    exported: list[Ref] | None = None
+    imported: list[bytes] | None = None
+
+
+class Objects:
+    """Values and the references to them; see :mod:`air_cluster.core.references`."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._reactor = client.reactor
+        self._lock = client.reactor.lock
+        self.references = client.references
+        self._pickling = _Pickling()
+        self._watchers: dict[bytes, list[Callable[[Entry], None]]] = {}
+        self._fetchers: dict[bytes, list[Connection]] = {}  # who wants a value of ours
+        self._dropped: deque[bytes] = deque()
+        self._returned: dict[bytes, list[bytes]] = {}  # result -> references held for its caller
+        self._orphaned: dict[int, int] = {}  # segment of a dead process -> our values in it
+        self._on_token: dict[int, Callable[[], None]] = {}
+        peers = client.peers
+        peers.handle(FetchObject, self._on_fetch)
+        peers.handle(ObjectValue, self._on_value)
+        peers.handle(BorrowAdd, self._on_borrow_add)
+        peers.handle(BorrowAck, lambda _c, message, _p: self._token_done(message.token))
+        peers.handle(BorrowRemove, self._on_borrow_remove)
+        peers.handle(FreeShared, self._on_free_shared)
+        peers.handle(ReleaseReturned, self._on_release_returned)
+
+    # Pickling -----------------------------------------------------------------------------
+
+    def pack(self, value: Any, what: str | Callable[[], str]) -> Content:
+        """Pickle a value; large ones are written to shared memory.
+
+        Takes no lock while it copies. The references inside are listed, not yet held.
+        """
+        outer, self._pickling.exported = self._pickling.exported, []
+        try:
+            serialized = dumps(value, what)
+            refs = self._pickling.exported
+        finally:
+            self._pickling.exported = outer
+        if serialized.size <= INLINE_MAX_BYTES:
+            return inline(serialized, refs)
+        location = self._client.writer.write(serialized)
+        return Content(SHARED, location=location, holder=self._client.process_id, refs=refs)
+
+    def unpack(self, content: Content, pin: bytes | None) -> tuple[Any, list[bytes]]:
+        """The value, and the references that came in with it (not yet registered).
+
+        Args:
+            pin: the value's identity; its entry is kept while buffers map shared memory.
+        """
+        outer, self._pickling.imported = self._pickling.imported, []
+        try:
+            if content.location is not None:
+                value = self._load_shared(content.location, pin)
+            else:
+                value = loads(content.pieces[0], content.pieces[1:])
+            return value, self._pickling.imported
+        finally:
+            self._pickling.imported = outer
+
+    def _load_shared(self, location: Location, pin: bytes | None) -> Any:
+        if pin is None:
+            return self._client.reader.load(location, lambda: None)
+        with self._lock:
+            entry = self.references.get(pin)
+            if entry is not None:
+                entry.local += 1
+        return self._client.reader.load(location, lambda: self.drop(pin))
+
+    @contextmanager
+    def exporting(self) -> Iterator[None]:
+        """Let references be pickled inside code; the code itself keeps them alive."""
+        outer, self._pickling.exported = self._pickling.exported, []
+        try:
+            yield
+        finally:
+            self._pickling.exported = outer
+
+    def export(self, object_id: bytes) -> tuple[bytes, str]:
+        """Note that the value being pickled holds this reference."""
+        if self._pickling.exported is None:
+            raise SerializationError(
+                "a reference or an actor's handle can only be pickled as part of an argument,"
+                " a result or a value for air.put: pass it to a task or an actor"
+            )
+        with self._lock:
+            entry = self.references.entries[object_id]
+            address = self._client.address if entry.owned else entry.address
+        self._pickling.exported.append(Ref(object_id, address))
+        return object_id, address
+
+    def imported(self, object_id: bytes, address: str) -> None:
+        """A reference was unpickled; counts one local reference."""
+        with self._lock:
+            if owner_of(object_id) == self._client.process_id:
+                entry = self.references.get(object_id)
+                if entry is None:
+                    entry = self.references.own(object_id)
+                    entry.content = self._lost(object_id)
+                entry.local += 1
+            else:
+                self.references.borrow(object_id, address)
+        if self._pickling.imported is not None:
+            self._pickling.imported.append(object_id)
+
+    def _lost(self, object_id: bytes) -> Content:
+        return self._client.system_failure(
+            ObjectLost(f"the value of {object_id.hex()} was freed: no reference to it was left")
+        )
+
+    # Making and freeing -------------------------------------------------------------------
+
+    def put(self, value: Any) -> bytes:
+        """Store a value of this process; counts one local reference."""
+        content = self.pack(value, "the value of air.put")
+        made = object_id(self._client.ids.task(), PUT_INDEX)
+        with self._lock:
+            self.drain()
+            entry = self.references.own(made)
+            entry.local = 1
+            entry.content = content
+            self._hold_inner(entry, content)
+        return made
+
+    def entry(self, ref: ObjectRef[Any]) -> Entry:
+        """The entry of a reference; called under the lock.
+
+        Raises:
+            ObjectLost: the reference was made before ``air.shutdown()``.
+        """
+        entry = self.references.get(ref.id)
+        if entry is None:
+            raise ObjectLost(f"{ref!r} belongs to a cluster that was shut down")
+        return entry
+
+    def drop(self, identity: bytes) -> None:
+        """A local reference is garbage; may be called by the garbage collector, anywhere."""
+        self._dropped.append(identity)
+        if len(self._dropped) == 1:
+            self._reactor.call_soon(self.drain)
+
+    def drain(self) -> None:
+        """Count off what was dropped; called under the lock."""
+        dropped = self._dropped
+        while dropped:
+            out = self.references.drop_local(dropped.popleft())
+            if out:
+                self.follow(out)
+
+    def follow(self, instructions: Iterable[Instruction]) -> None:
+        """Do what the reference counts ask for; called under the lock."""
+        for instruction in instructions:
+            if isinstance(instruction, Free):
+                self._free(instruction.entry)
+            elif isinstance(instruction, Unregister):
+                message = BorrowRemove([instruction.object_id])
+                self._client.peers.send_to(instruction.owner, instruction.address, message)
+            else:
+                self._register(instruction)
+
+    def _register(self, instruction: Register) -> None:
+        message = BorrowAdd(instruction.object_ids, instruction.token)
+        sent = self._client.peers.send_to(instruction.owner, instruction.address, message)
+        if not sent and instruction.token:
+            self._token_done(instruction.token)
+
+    def _free(self, entry: Entry) -> None:
+        content = entry.content
+        if entry.owned and isinstance(content, Content) and content.location is not None:
+            self.free_shared(content.location, content.holder)
+        self._client.entry_freed(entry)
+
+    def free_shared(self, location: Location, holder: bytes) -> None:
+        """Tell whoever wrote a value that its memory is free."""
+        if holder == self._client.process_id:
+            self._client.writer.free(location)
+            return
+        if location.segment in self._orphaned:
+            self._orphaned[location.segment] -= 1
+            if self._orphaned[location.segment] == 0:
+                del self._orphaned[location.segment]
+                self._client.daemon.send(DropSegment(location.segment))
+            return
+        connection = self._client.peers.known(holder)
+        if connection is not None:
+            connection.send(FreeShared(location.segment, location.offset, list(location.lengths)))
+
+    def _hold_inner(self, entry: Entry, content: Content) -> None:
+        if content.refs:
+            self.references.contain(entry, [ref.id for ref in content.refs])
+
+    # Arriving values ----------------------------------------------------------------------
+
+    def fulfil(self, identity: bytes, content: Content, returned_by: Connection | None) -> None:
+        """A value of ours is there; called under the lock.
+
+        Args:
+            returned_by: the worker that returned it, which holds the references inside
+                until we have made sure of them.
+        """
+        entry = self.references.get(identity)
+        if entry is None or entry.content is not None:
+            # Nobody waits for it any more, or it was cancelled meanwhile.
+            self.discard(identity, content, returned_by)
+            return
+        if content.refs:
+            self._adopt_inner(entry, content, returned_by)
+        entry.content = content
+        self.notify(entry)
+
+    def discard(self, identity: bytes, content: Content, returned_by: Connection | None) -> None:
+        """A value came that nobody wants; called under the lock."""
+        if content.location is not None:
+            self.free_shared(content.location, content.holder)
+        if content.refs and returned_by is not None:
+            returned_by.send(ReleaseReturned(identity))
+
+    def _adopt_inner(self, entry: Entry, content: Content, by: Connection | None) -> None:
+        references = self.references
+        ids = [ref.id for ref in content.refs]
+        fresh = []
+        for ref in content.refs:
+            if references.get(ref.id) is None and owner_of(ref.id) != self._client.process_id:
+                references.borrow(ref.id, ref.address)
+                fresh.append(ref.id)
+        references.contain(entry, [i for i in ids if references.get(i) is not None])
+        out = references.register(fresh, None)
+        for identity in fresh:
+            out += references.drop_local(identity)
+        tokens = {made.token for made in out if isinstance(made, Register)}
+        if by is not None:
+            release = ReleaseReturned(entry.id)
+            self.when_acknowledged(tokens, lambda: by.send(release))
+        self.follow(out)
+
+    def notify(self, entry: Entry) -> None:
+        """A value is there: tell everybody who waits for it; called under the lock."""
+        for watcher in self._watchers.pop(entry.id, ()):
+            watcher(entry)
+        content = entry.content
+        for connection in self._fetchers.pop(entry.id, ()):
+            connection.send(ObjectValue(entry.id, content.to_wire()), content.pieces)
+
+    def watch(self, entry: Entry, watcher: Callable[[Entry], None]) -> None:
+        """Call *watcher* when a pending value is there; called under the lock."""
+        self._watchers.setdefault(entry.id, []).append(watcher)
+        if not entry.owned:
+            self._fetch(entry)
+
+    def _fetch(self, entry: Entry) -> None:
+        if entry.content is None and entry.id not in self._client.fetching:
+            self._client.fetching.add(entry.id)
+            if not self._client.peers.send_to(
+                owner_of(entry.id), entry.address, FetchObject(entry.id)
+            ):
+                self.owner_died(entry)
+
+    def owner_died(self, entry: Entry) -> None:
+        """The owner of a borrowed value is gone; what we know of it stays."""
+        if entry.content is None:
+            entry.content = self._client.system_failure(
+                OwnerDied(f"the process that owned {entry.id.hex()} ended; its value is lost")
+            )
+            self.notify(entry)
+
+    # Getting ------------------------------------------------------------------------------
+
+    def get(self, refs: Sequence[ObjectRef[Any]], timeout: float | None) -> list[Any]:
+        """The values in order; see :meth:`Executor.get`."""
+        entries = self._wait_for_all(refs, timeout)
+        return [self.load(entry) for entry in entries]
+
+    def _wait_for_all(self, refs: Sequence[ObjectRef[Any]], timeout: float | None) -> list[Entry]:
+        position = 0
+        with self._lock:
+            if self._dropped:
+                self.drain()
+            entries = [self.entry(ref) for ref in refs]
+            for entry in entries:
+                if entry.content is None and not entry.owned:
+                    self._fetch(entry)
+            self._client.flush()
+
+        def settled() -> bool:
+            nonlocal position
+            while position < len(entries):
+                content = entries[position].content
+                if content is None:
+                    return False
+                if content.kind == FAILED:
+                    return True
+                position += 1
+            return True
+
+        if not self.wait_until(settled, timeout):
+            raise self._timed_out(entries, timeout)
+        return entries[: position + 1]
+
+    def wait_until(self, ready: Callable[[], bool], timeout: float | None) -> bool:
+        """Wait, telling the node that this worker is blocked if it takes longer."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        if ready():
+            return True
+        if not self._client.can_block():
+            return self._reactor.wait_for(ready, deadline)
+        soon = time.monotonic() + _BLOCKED_AFTER_S
+        if self._reactor.wait_for(ready, soon if deadline is None else min(soon, deadline)):
+            return True
+        with self._client.blocked():
+            return self._reactor.wait_for(ready, deadline)
+
+    def _timed_out(self, entries: list[Entry], timeout: float | None) -> Exception:
+        if self._client.closed:
+            return self._client.not_initialized()
+        with self._lock:
+            missing = [entry for entry in entries if entry.content is None]
+            shown = [self._client.describe(entry.id) for entry in missing[:_LISTED_IN_TIMEOUT]]
+        more = len(missing) - len(shown)
+        listed = "; ".join(shown) + (f"; and {more} more" if more else "")
+        return GetTimeout(
+            f"{len(missing)} of {len(entries)} values were not there after {timeout} s: {listed}"
+        )
+
+    def load(self, entry: Entry) -> Any:
+        """The value of an entry that is there, or raise its error."""
+        content = entry.content
+        if content.kind == FAILED:
+            raise load_failure(content.pieces[0])
+        value, refs = self.unpack(content, entry.id)
+        if refs:
+            with self._lock:
+                self.follow(self.references.register(refs, entry.id))
+        return value
+
+    def wait(
+        self, refs: Sequence[ObjectRef[Any]], count: int, timeout: float | None
+    ) -> tuple[list[ObjectRef[Any]], list[ObjectRef[Any]]]:
+        """Split by readiness; see :meth:`Executor.wait`."""
+        with self._lock:
+            self.drain()
+            entries = [self.entry(ref) for ref in refs]
+            pending = [entry for entry in entries if entry.content is None]
+            arrived = len(entries) - len(pending)
+
+            def note(_entry: Entry) -> None:
+                nonlocal arrived
+                arrived += 1
+
+            if arrived < count and timeout != 0:
+                for entry in pending:
+                    self.watch(entry, note)
+            self._client.flush()
+        if arrived < count:
+            if timeout == 0:
+                self._reactor.poll()
+            else:
+                self.wait_until(lambda: arrived >= count, timeout)
+                with self._lock:
+                    for entry in pending:
+                        watchers = self._watchers.get(entry.id)
+                        if watchers is not None and note in watchers:
+                            watchers.remove(note)
+        ready: list[ObjectRef[Any]] = []
+        rest: list[ObjectRef[Any]] = []
+        for ref, entry in zip(refs, entries, strict=True):
+            is_ready = entry.content is not None and len(ready) < count
+            (ready if is_ready else rest).append(ref)
+        return ready, rest
+
+    def future(self, ref: ObjectRef[Any]) -> Future[Any]:
+        """A future of the value; the reference lives as long as it is pending."""
+        future: Future[Any] = Future()
+        future.set_running_or_notify_cancel()
+
+        def finish(entry: Entry, _keep: ObjectRef[Any] = ref) -> None:
+            # Unpickling may run user code or map memory: not under the lock.
+            self._client.in_helper(lambda: _settle(future, lambda: self.load(entry)))
+
+        with self._lock:
+            entry = self.entry(ref)
+            if entry.content is None:
+                self.watch(entry, finish)
+                self._client.flush()
+                return future
+        _settle(future, lambda: self.load(entry))
+        return future
+
+    def check_cancellable(self, ref: ObjectRef[Any]) -> None:
+        """Complain about a reference that no task of this process computes.
+
+        Raises:
+            TypeError: it was made by ``put``.
+            ValueError: another process submitted the task; only that one can cancel it.
+        """
+        entry = self.entry(ref)
+        if ref.id == object_id(task_of(ref.id), PUT_INDEX):
+            raise TypeError(f"{ref!r} was made by air.put: there is no task to cancel")
+        if not entry.owned and entry.content is None:
+            raise ValueError(
+                "only the process that submitted a task can cancel it; this reference came"
+                " from another one"
+            )
+
+    # References of others -----------------------------------------------------------------
+
+    def hold_for_caller(self, result_id: bytes, refs: Sequence[Ref]) -> None:
+        """References in a value that we return: keep them until the caller has its own."""
+        ids = [ref.id for ref in refs]
+        with self._lock:
+            self.references.hold(ids)
+            self._returned[result_id] = ids
+
+    def when_acknowledged(self, tokens: set[int], function: Callable[[], None]) -> None:
+        """Call *function* once all registrations are on record; under the lock."""
+        if not tokens:
+            function()
+            return
+
+        def one_done(token: int) -> None:
+            tokens.discard(token)
+            if not tokens:
+                function()
+
+        for token in tokens:
+            self._on_token[token] = lambda token=token: one_done(token)  # type: ignore[misc]
+
+    def _token_done(self, token: int) -> None:
+        self.follow(self.references.acknowledged(token))
+        callback = self._on_token.pop(token, None)
+        if callback is not None:
+            callback()
+
+    def process_gone(self, process_id: bytes) -> list[int]:
+        """Another process died; called under the lock.
+
+        Returns:
+            The segments that it wrote in which values of ours lie.
+        """
+        found: Counter[int] = Counter()
+        for entry in self.references.entries.values():
+            content = entry.content
+            if entry.owned and content is not None and content.holder == process_id:
+                found[content.location.segment] += 1
+        self._orphaned.update(found)
+        lost, tokens, out = self.references.process_gone(process_id)
+        self.follow(out)
+        for entry in lost:
+            self.owner_died(entry)
+        for token in tokens:
+            self._token_done(token)
+        for result_id in [i for i in self._returned if owner_of(i) == process_id]:
+            self.follow(self.references.unhold(self._returned.pop(result_id)))
+        return sorted(found)
+
+    # Messages -----------------------------------------------------------------------------
+
+    def _on_fetch(self, connection: Connection, message: FetchObject, _payload: object) -> None:
+        entry = self.references.get(message.object_id)
+        if entry is None:
+            content = self._lost(message.object_id)
+        elif entry.content is None:
+            self._fetchers.setdefault(entry.id, []).append(connection)
+            return
+        else:
+            content = entry.content
+        connection.send(ObjectValue(message.object_id, content.to_wire()), content.pieces)
+
+    def _on_value(self, connection: Connection, message: ObjectValue, payload: bytes) -> None:
+        self._client.fetching.discard(message.object_id)
+        entry = self.references.get(message.object_id)
+        if entry is not None and entry.content is None:
+            entry.content, _ = from_wire(message.value, payload, 0, connection.peer)
+            self.notify(entry)
+
+    def _on_borrow_add(self, connection: Connection, message: BorrowAdd, _payload: object) -> None:
+        self.references.lend(connection.peer, message.object_ids)
+        if message.token:
+            connection.send(BorrowAck(message.token))
+
+    def _on_borrow_remove(self, connection: Connection, message: BorrowRemove, _p: object) -> None:
+        self.follow(self.references.give_back(connection.peer, message.object_ids))
+
+    def _on_free_shared(self, _connection: Connection, message: FreeShared, _p: object) -> None:
+        location = shared_location(message.segment, message.offset, message.lengths)
+        self._client.writer.free(location)
+
+    def _on_release_returned(self, _c: Connection, message: ReleaseReturned, _p: object) -> None:
+        held = self._returned.pop(message.object_id, None)
+        if held is not None:
+            self.follow(self.references.unhold(held))
+
+
+def _settle(future: Future[Any], compute: Callable[[], Any]) -> None:
+    try:
+        future.set_result(compute())
+    except BaseException as error:
+        future.set_exception(error)

@@ -1,0 +1,52 @@
+"""Questions to the daemon that a thread waits for the answers of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from air.errors import BackendError
+from air_cluster.protocol.frames import Buffer
+from air_cluster.protocol.messages import Message
+from air_cluster.transport.connection import Connection
+from air_cluster.transport.reactor import Reactor
+
+Make = Callable[[int], tuple[Message, Sequence[Buffer]]]
+
+
+class Requests:
+    """Numbers questions and keeps the answers until their askers have taken them."""
+
+    def __init__(self, reactor: Reactor) -> None:
+        self._reactor = reactor
+        self._next = 0
+        self._answers: dict[int, Any] = {}
+        self._lost: str | None = None
+
+    def ask(self, connection: Connection, make: Make) -> Any:
+        """Send what *make* gives for a fresh number, and wait for the answer.
+
+        Raises:
+            BackendError: the daemon is gone.
+        """
+        with self._reactor.lock:
+            self._next += 1
+            number = self._next
+            self._answers[number] = None
+            message, payload = make(number)
+            connection.send(message, payload)
+        self._reactor.wait_for(lambda: self._lost or self._answers[number] is not None)
+        with self._reactor.lock:
+            answer = self._answers.pop(number)
+        if answer is None:
+            raise BackendError(f"the node's daemon is gone: {self._lost or 'shut down'}")
+        return answer
+
+    def answered(self, number: int, answer: Any) -> None:
+        """An answer came; called under the lock."""
+        if number in self._answers:
+            self._answers[number] = answer
+
+    def fail(self, reason: str) -> None:
+        """No answers will come any more."""
+        self._lost = reason

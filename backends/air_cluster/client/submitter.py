@@ -1,0 +1,566 @@
+"""Tasks of this process: from the call to their results."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from air.errors import (
+    ActorPlacementError,
+    GetTimeout,
+    TaskCancelled,
+    Unschedulable,
+    WorkerDied,
+)
+from air.executor.code import Code
+from air.executor.failures import load_failure
+from air.executor.handles import ObjectRef, ObjectRefGenerator
+from air.executor.options import TaskOptions
+from air.executor.resources import Resources, describe
+from air.executor.scheduling import GroupPlacement, NodePlacement, Placement, SpreadPlacement
+from air_cluster.client import context
+from air_cluster.client.arguments import Arguments, pack_arguments
+from air_cluster.client.contents import Content, from_wire
+from air_cluster.client.streams import Stream
+from air_cluster.core.tasks import LINGER_S, Demand, Dispatch, Instruction, TaskScheduler
+from air_cluster.protocol.ids import object_id
+from air_cluster.protocol.messages import (
+    FAILED,
+    STREAMING,
+    Assign,
+    CancelTask,
+    KillWorker,
+    LeaseGranted,
+    LeaseLost,
+    LeaseReclaim,
+    LeaseRefused,
+    LeaseReturn,
+    SetDemand,
+    Shape,
+    StreamItem,
+    Task,
+    TaskDone,
+    TasksReturned,
+)
+from air_cluster.transport.connection import Connection
+
+if TYPE_CHECKING:
+    from air_cluster.client.client import Client
+
+logger = logging.getLogger("air")
+
+_GATHER_PARTS = 64
+_LATE_S = 30.0
+
+
+@dataclass(slots=True)
+class TaskRecord:
+    """A task whose results are not there yet."""
+
+    task_id: bytes
+    code: Code
+    name: str
+    returns: int
+    shape_id: int
+    depth: int
+    capture: bool
+    options: TaskOptions
+    arguments: Arguments
+    parent: bytes
+    retries_left: int
+    since: float
+    missing: int = 0
+    stream: Stream | None = None
+    cancelled: bool = False
+    reported_late: bool = False
+
+
+@dataclass(slots=True)
+class _Lease:
+    lease_id: int
+    shape_id: int
+    worker: bytes
+    connection: Connection | None
+    in_flight: int = 0
+    gathering: bool = False
+
+
+@dataclass(slots=True)
+class _ShapeInfo:
+    shape_id: int
+    wire: Shape
+    resources: Resources
+    placement: Placement
+    depth: int
+
+
+class Submitter:
+    """Submits tasks, follows the scheduler's instructions, takes results in."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._reactor = client.reactor
+        self._lock = client.reactor.lock
+        self.scheduler = TaskScheduler()
+        self.records: dict[bytes, TaskRecord] = {}
+        self.streams: dict[bytes, Stream] = {}
+        self._shapes: dict[tuple[Resources, Placement, int], _ShapeInfo] = {}
+        self._by_id: list[_ShapeInfo] = []
+        self._leases: dict[int, _Lease] = {}
+        self._gathering: list[_Lease] = []
+        self._ticking = False
+        handle = client.peers.handle
+        handle(LeaseGranted, self._on_granted)
+        handle(LeaseRefused, self._on_refused)
+        handle(LeaseReclaim, lambda _c, m, _p: self._follow(self.scheduler.reclaim(m.lease_id)))
+        handle(LeaseLost, self._on_lost)
+        handle(TaskDone, self._on_done)
+        handle(TasksReturned, self._on_returned)
+        handle(StreamItem, self._on_stream_item)
+
+    # Submitting ---------------------------------------------------------------------------
+
+    def submit(
+        self, code: Code, args: tuple[Any, ...], kwargs: Mapping[str, Any], options: TaskOptions
+    ) -> list[ObjectRef[Any]] | ObjectRefGenerator:
+        """See :meth:`Executor.submit_task`."""
+        client = self._client
+        with client.objects.exporting():
+            code.key  # noqa: B018 - pickles the function at its first call, which may fail
+        task_id = client.ids.task()
+        name = options.name or code.name
+        arguments = pack_arguments(client, task_id, args, kwargs, name)
+        parent = context.current.get()
+        placement = options.placement
+        if placement is None and parent is not None and parent.capture:
+            placement = GroupPlacement(parent.group, -1, True)
+        depth = 1 if parent is None else parent.depth + 1
+        returns = STREAMING if options.num_returns == "streaming" else options.num_returns
+        assert isinstance(returns, int)
+        with self._lock:
+            client.objects.drain()
+            record = TaskRecord(
+                task_id=task_id,
+                code=code,
+                name=name,
+                returns=returns,
+                shape_id=self._shape(options.resources, placement, depth).shape_id,
+                depth=depth,
+                capture=isinstance(placement, GroupPlacement) and placement.capture_child_tasks,
+                options=options,
+                arguments=arguments,
+                parent=b"" if parent is None else parent.task_id,
+                retries_left=options.max_retries,
+                since=time.monotonic(),
+            )
+            self.records[task_id] = record
+            made = self.make_returns(task_id, returns, name)
+            if isinstance(made, ObjectRefGenerator):
+                record.stream = self.streams[task_id]
+            self._resolve(record)
+        return made
+
+    def make_returns(
+        self, task_id: bytes, returns: int, name: str
+    ) -> list[ObjectRef[Any]] | ObjectRefGenerator:
+        """The references that a call gives out; called under the lock."""
+        if returns == STREAMING:
+            self.streams[task_id] = Stream(task_id, name)
+            return ObjectRefGenerator(task_id, self._client.executor)
+        refs: list[ObjectRef[Any]] = []
+        for index in range(returns):
+            identity = object_id(task_id, index)
+            self._client.references.own(identity).local = 1
+            refs.append(ObjectRef(identity, self._client.executor))
+        return refs
+
+    def _shape(self, resources: Resources, placement: Placement, depth: int) -> _ShapeInfo:
+        key = (resources, placement, depth)
+        info = self._shapes.get(key)
+        if info is None:
+            wire = shape_on_wire(resources, placement)
+            info = _ShapeInfo(len(self._by_id), wire, resources, placement, depth)
+            self._shapes[key] = info
+            self._by_id.append(info)
+            self.scheduler.add_shape(info.shape_id, takes_resources=bool(resources))
+        return info
+
+    def _resolve(self, record: TaskRecord) -> None:
+        """Wait for arguments that are references, then queue the task."""
+        missing = record.arguments.missing
+        record.missing = len(missing)
+        for entry in missing:
+            self._client.objects.watch(entry, lambda _entry: self._one_there(record))
+        if not missing:
+            self._queue(record)
+
+    def _one_there(self, record: TaskRecord) -> None:
+        record.missing -= 1
+        if record.missing == 0:
+            self._queue(record)
+
+    def _queue(self, record: TaskRecord) -> None:
+        if record.task_id not in self.records:
+            return  # cancelled meanwhile
+        failed = record.arguments.failed
+        if failed is not None:
+            self._finish(record, failed)
+            return
+        now = time.monotonic()
+        record.since = now
+        self._follow(self.scheduler.submit(record.task_id, record.code.key, record.shape_id, now))
+        self._start_ticking()
+
+    # Following the scheduler --------------------------------------------------------------
+
+    def _follow(self, instructions: Iterable[Instruction]) -> None:
+        for instruction in instructions:
+            if isinstance(instruction, Dispatch):
+                self._dispatch(instruction.task_id, self._leases[instruction.lease_id])
+            elif isinstance(instruction, Demand):
+                info = self._by_id[instruction.shape_id]
+                self._client.daemon.send(
+                    SetDemand(info.shape_id, info.wire, instruction.count, info.depth)
+                )
+            else:
+                self._leases.pop(instruction.lease_id, None)
+                self._client.daemon.send(LeaseReturn(instruction.lease_id))
+
+    def _dispatch(self, task_id: bytes, lease: _Lease) -> None:
+        connection = lease.connection
+        record = self.records[task_id]
+        lease.in_flight += 1
+        if connection is None or connection.closed:
+            return  # the daemon will tell that the worker is lost
+        known = connection.data
+        assert isinstance(known, set)
+        args, slots, slot_refs, payload = record.arguments.to_wire(self._client.address)
+        code_bytes = 0
+        if record.code.key not in known:
+            known.add(record.code.key)
+            pickled = record.code.pickled
+            code_bytes = len(pickled)
+            payload.insert(0, pickled)
+        message = Task(
+            record.task_id,
+            record.code.key,
+            code_bytes,
+            record.name,
+            record.returns,
+            record.depth,
+            record.capture,
+            self._client.address,
+            args,
+            slots,
+            slot_refs,
+        )
+        # The first task of an idle worker goes out at once. More are gathered: the worker is
+        # busy, and its next answer (at the latest) sends them off.
+        if lease.in_flight > 1 and not lease.gathering:
+            lease.gathering = True
+            connection.cork()
+            self._gathering.append(lease)
+        connection.send(message, payload)
+        if lease.gathering and connection.gathered > _GATHER_PARTS:
+            connection.uncork(force=True)
+
+    def flush(self) -> None:
+        """Send what was gathered; called under the lock."""
+        while self._gathering:
+            lease = self._gathering.pop()
+            lease.gathering = False
+            if lease.connection is not None:
+                lease.connection.uncork()
+
+    # Leases -------------------------------------------------------------------------------
+
+    def _on_granted(self, _connection: Connection, message: LeaseGranted, _p: object) -> None:
+        info = self._by_id[message.shape_id]
+        connection: Connection | None
+        try:
+            connection = self._client.peers.to(message.worker, message.address)
+        except OSError:
+            connection = None  # it died already; the daemon will say so
+        else:
+            if connection.data is None:
+                connection.data = set()
+            connection.send(
+                Assign(
+                    info.wire.resources,
+                    message.gpu_ids,
+                    info.wire.group,
+                    self._client.job_id,
+                    self._client.namespace,
+                )
+            )
+        self._leases[message.lease_id] = _Lease(
+            message.lease_id, message.shape_id, message.worker, connection
+        )
+        now = time.monotonic()
+        self._follow(self.scheduler.granted(message.shape_id, message.lease_id, now))
+        self.flush()
+        self._start_ticking()
+
+    def _on_refused(self, _connection: Connection, message: LeaseRefused, _p: object) -> None:
+        error: Exception
+        if message.kind == "unschedulable":
+            error = Unschedulable(message.message)
+        elif message.kind == "removed":
+            error = ActorPlacementError(message.message)
+        else:
+            error = WorkerDied(message.message)
+        content = self._client.system_failure(error)
+        for task_id in self.scheduler.refused(message.shape_id):
+            self._finish(self.records[task_id], content)
+
+    def _on_lost(self, _connection: Connection, message: LeaseLost, _p: object) -> None:
+        lease = self._leases.pop(message.lease_id, None)
+        tasks = self.scheduler.lost(message.lease_id)
+        # A worker runs its tasks in the order in which they were sent: the first of them was
+        # running when it died, the others may not have been.
+        for position, task_id in enumerate(tasks):
+            record = self.records.get(task_id)
+            if record is None:
+                continue
+            if record.cancelled:
+                self._finish(record, self._cancelled(record))
+            elif record.retries_left != 0:
+                if position == 0:
+                    record.retries_left -= 1
+                self._queue(record)
+            else:
+                self._finish(record, self._died(record, lease, message.reason))
+
+    def _died(self, record: TaskRecord, lease: _Lease | None, reason: str) -> Content:
+        worker = "?" if lease is None else lease.worker.hex()
+        return self._client.system_failure(
+            WorkerDied(f"the worker {worker} that ran task {record.name} ended: {reason}")
+        )
+
+    # Results ------------------------------------------------------------------------------
+
+    def _on_done(self, connection: Connection, message: TaskDone, payload: bytes) -> None:
+        record = self.records.get(message.task_id)
+        if record is None:
+            self._client.actors.on_done(connection, message, payload)
+            return
+        lease_id = self.scheduler.lease_of(message.task_id)
+        if lease_id is not None:
+            self._leases[lease_id].in_flight -= 1
+        now = time.monotonic()
+        self._follow(self.scheduler.finished(message.task_id, message.seconds, now))
+        if self._gathering:
+            self.flush()
+        if message.cancelled:
+            self._finish(record, self._cancelled(record))
+            return
+        if message.results and message.results[0].kind == FAILED:
+            content, _ = from_wire(message.results[0], payload, 0, connection.peer)
+            if self._retry(record, content):
+                return
+            self._finish(record, content)
+            return
+        self.take_results(message, payload, connection)
+        self._finish(record, None)
+
+    def take_results(self, message: TaskDone, payload: bytes, connection: Connection) -> None:
+        """Store the results that came with a report; called under the lock."""
+        start = 0
+        for index, value in enumerate(message.results):
+            content, start = from_wire(value, payload, start, connection.peer)
+            identity = object_id(message.task_id, index)
+            self._client.objects.fulfil(identity, content, connection)
+
+    def _retry(self, record: TaskRecord, content: Content) -> bool:
+        wanted = record.options.retry_exceptions
+        if not wanted or record.retries_left == 0:
+            return False
+        if isinstance(wanted, tuple) and not isinstance(load_failure(content.pieces[0]), wanted):
+            return False
+        record.retries_left -= 1
+        self._queue(record)
+        return True
+
+    def _finish(self, record: TaskRecord, failed: Content | None) -> None:
+        """The task is over; with *failed* all results that are missing hold that error."""
+        self.records.pop(record.task_id, None)
+        self.settle_returns(record.task_id, record.returns, failed)
+        if record.arguments.held:
+            self._client.objects.follow(self._client.references.unhold(record.arguments.held))
+
+    def settle_returns(self, task_id: bytes, returns: int, failed: Content | None) -> None:
+        """End a call's stream, or put its failure in the place of its results."""
+        if returns == STREAMING:
+            stream = self.streams.get(task_id)
+            if stream is not None:
+                if failed is not None:
+                    self._add_item(stream, failed, None)
+                stream.ended = True
+                stream.notify()
+            return
+        if failed is not None:
+            for index in range(returns):
+                self._client.objects.fulfil(object_id(task_id, index), failed, None)
+
+    def _on_returned(self, connection: Connection, message: TasksReturned, _p: object) -> None:
+        for task_id in message.task_ids:
+            lease_id = self.scheduler.lease_of(task_id)
+            if lease_id is not None:
+                self._leases[lease_id].in_flight -= 1
+        self._follow(self.scheduler.returned(message.task_ids, time.monotonic()))
+        self.flush()
+        for task_id in message.task_ids:
+            record = self.records.get(task_id)
+            if record is not None and record.cancelled:
+                self.scheduler.forget(task_id)
+                self._finish(record, self._cancelled(record))
+
+    # Streams ------------------------------------------------------------------------------
+
+    def _on_stream_item(self, connection: Connection, message: StreamItem, payload: bytes) -> None:
+        content, _ = from_wire(message.value, payload, 0, connection.peer)
+        stream = self.streams.get(message.task_id)
+        if stream is None:
+            self._client.objects.discard(
+                object_id(message.task_id, message.index), content, connection
+            )
+            return
+        stream.connection = connection
+        if message.index < stream.produced:
+            # A retry makes again what was given out before.
+            identity = object_id(message.task_id, message.index)
+            self._client.objects.discard(identity, content, connection)
+            stream.credit_again(message.index)
+            return
+        self._add_item(stream, content, connection)
+
+    def _add_item(self, stream: Stream, content: Content, by: Connection | None) -> None:
+        identity = stream.next_id()
+        self._client.references.own(identity).local = 1  # the stream's own, until it is taken
+        self._client.objects.fulfil(identity, content, by)
+        stream.ready.append(identity)
+        stream.notify()
+
+    def next_in_stream(self, stream_id: bytes, timeout: float | None) -> bytes | None:
+        """The identity of the next value, which the caller's reference takes over."""
+        with self._lock:
+            self._reactor.run_soon()  # it may have been closed a moment ago
+            self._client.flush()
+            stream = self.streams.get(stream_id)
+        if stream is None:
+            return None
+        objects = self._client.objects
+        if not objects.wait_until(lambda: bool(stream.ready) or stream.ended, timeout):
+            if self._client.closed:
+                raise self._client.not_initialized()
+            raise GetTimeout(f"task {stream.name} yielded nothing within {timeout} s")
+        with self._lock:
+            return stream.take()
+
+    def close_stream(self, stream_id: bytes) -> None:
+        """Nobody wants more of it; called under the lock."""
+        stream = self.streams.pop(stream_id, None)
+        if stream is None:
+            return
+        for identity in stream.close():
+            self._client.objects.follow(self._client.references.drop_local(identity))
+        record = self.records.get(stream_id)
+        if record is not None and not stream.ended and stream.connection is None:
+            self.cancel(stream_id, force=False, recursive=False)
+
+    # Cancelling ---------------------------------------------------------------------------
+
+    def cancel(self, task_id: bytes, *, force: bool, recursive: bool) -> bool:
+        """Cancel a task of this process; false if it is none. Called under the lock."""
+        record = self.records.get(task_id)
+        if record is None:
+            return False
+        record.cancelled = True
+        record.retries_left = 0
+        lease_id = self.scheduler.lease_of(task_id)
+        if lease_id is None:
+            self.scheduler.forget(task_id)
+            self._finish(record, self._cancelled(record))
+            return True
+        lease = self._leases[lease_id]
+        if force:
+            self._client.daemon.send(KillWorker(lease_id))
+        elif lease.connection is not None:
+            self.flush()
+            lease.connection.send(CancelTask(task_id, recursive))
+        return True
+
+    def cancel_children(self, parent: bytes) -> None:
+        """Cancel what a task has started; called under the lock."""
+        for record in [r for r in self.records.values() if r.parent == parent]:
+            self.cancel(record.task_id, force=False, recursive=True)
+
+    def _cancelled(self, record: TaskRecord) -> Content:
+        return self._client.system_failure(TaskCancelled(f"task {record.name} was cancelled"))
+
+    def fail_all(self, content: Content) -> None:
+        """The cluster is gone; called under the lock."""
+        for record in list(self.records.values()):
+            self.scheduler.forget(record.task_id)
+            self._finish(record, content)
+
+    # Housekeeping -------------------------------------------------------------------------
+
+    def _start_ticking(self) -> None:
+        if not self._ticking:
+            self._ticking = True
+            self._reactor.call_later(LINGER_S, self._tick)
+
+    def _tick(self) -> None:
+        self._ticking = False
+        now = time.monotonic()
+        self._follow(self.scheduler.tick(now))
+        self._report_late(now)
+        if self.scheduler.has_leases or self.records:
+            self._start_ticking()
+
+    def _report_late(self, now: float) -> None:
+        """Say on the log what waits for very long, once a task."""
+        # The dictionary is in order of submission: the oldest come first.
+        for record in self.records.values():
+            if now - record.since < _LATE_S:
+                break
+            if not record.reported_late and self.scheduler.state_of(record.task_id) == "queued":
+                record.reported_late = True
+                waiting = self.scheduler.queued(record.shape_id)
+                logger.warning(
+                    "task %s has waited for %.0f s for a worker with %s (%d tasks wait for one"
+                    " like it); `air.available_resources()` shows what is free",
+                    record.name,
+                    now - record.since,
+                    describe(record.options.resources),
+                    waiting,
+                )
+            else:
+                break
+
+    def describe(self, task_id: bytes) -> str | None:
+        """A task and its state, for messages."""
+        record = self.records.get(task_id)
+        if record is None:
+            return None
+        if record.missing:
+            state = f"waits for {record.missing} of its arguments"
+        elif self.scheduler.state_of(task_id) == "queued":
+            state = f"waits for a worker with {describe(record.options.resources)}"
+        else:
+            state = "was sent to a worker"
+        return f"task {record.name} ({state})"
+
+
+def shape_on_wire(resources: Resources, placement: Placement) -> Shape:
+    """How a request for a worker is described to the node."""
+    quantities = resources.to_dict()
+    if isinstance(placement, GroupPlacement):
+        return Shape(quantities, group=placement.group_id, bundle=placement.bundle_index)
+    if isinstance(placement, NodePlacement):
+        return Shape(quantities, node=placement.node_id, soft=placement.soft)
+    return Shape(quantities, spread=isinstance(placement, SpreadPlacement))

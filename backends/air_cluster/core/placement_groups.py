@@ -1,0 +1,500 @@
+"""The placement groups of a cluster (head service): reserving bundles in two phases.
+
+See :class:`PlacementGroups`.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from air.errors import InvalidOption, Unschedulable
+from air.executor.info import PlacementGroupInfo
+from air.executor.resources import Resources
+from air.executor.scheduling import PlacementGroupSpec
+from air_cluster.core.placement import plan, why_never
+
+
+class GroupState(enum.Enum):
+    """Where a group is in its life."""
+
+    PENDING = "PENDING"
+    """Not all of its bundles are reserved."""
+
+    CREATED = "CREATED"
+    """All bundles are reserved and may be used."""
+
+    REMOVED = "REMOVED"
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectGroup:
+    """Tell every node that a group exists, so that requests for it wait there."""
+
+    group_id: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Reserve:
+    """Phase one: ask a node for a bundle; answered by ``reserved`` or ``refused``.
+
+    Attributes:
+        group_id: the group.
+        index: the bundle.
+        node_id: which node.
+        resources: what to reserve.
+        wait: whether the node should reserve it as soon as it fits, instead of refusing.
+        attempt: to be repeated in the answer.
+    """
+
+    group_id: bytes
+    index: int
+    node_id: str
+    resources: Resources
+    wait: bool
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unreserve:
+    """Take a request for a bundle back, or give the bundle back if it was reserved."""
+
+    group_id: bytes
+    index: int
+    node_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """Phase two: requests may use the bundles of a group on a node."""
+
+    group_id: bytes
+    node_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveGroup:
+    """Tell every node that a group is gone, with its bundles and all that is in them."""
+
+    group_id: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class GroupChanged:
+    """Tell whoever cares about the state of a group, and the nodes of its bundles."""
+
+    group_id: bytes
+    state: GroupState
+    bundle_nodes: tuple[str | None, ...]
+
+
+GroupInstruction = ExpectGroup | Reserve | Unreserve | Commit | RemoveGroup | GroupChanged
+
+
+@dataclass(frozen=True, slots=True)
+class UnmetGroup:
+    """A group that waits for room: which bundles, and since when."""
+
+    group_id: bytes
+    bundles: tuple[Resources, ...]
+    strategy: str
+    since: float
+
+
+class _Phase(enum.Enum):
+    UNPLACED = "unplaced"
+    ASKED = "asked"
+    RESERVED = "reserved"
+    COMMITTED = "committed"
+
+
+@dataclass(slots=True, eq=False)
+class _Bundle:
+    resources: Resources
+    phase: _Phase = _Phase.UNPLACED
+    node_id: str | None = None
+
+
+@dataclass(slots=True, eq=False)
+class _Group:
+    group_id: bytes
+    spec: PlacementGroupSpec
+    owner: bytes
+    bundles: list[_Bundle]
+    since: float
+    state: GroupState = GroupState.PENDING
+    attempt: int = 0
+    waiting: bool = False  # this attempt asked nodes to reserve when they can
+    refused: bool = False  # since free resources were last reported
+    missing: dict[int, _Bundle] = field(default_factory=dict)
+
+    @property
+    def bundle_nodes(self) -> tuple[str | None, ...]:
+        """Where bundles are that are reserved for good."""
+        return tuple(
+            bundle.node_id if bundle.phase is _Phase.COMMITTED else None for bundle in self.bundles
+        )
+
+
+class PlacementGroups:
+    """All placement groups, and what is known of the nodes for placing them.
+
+    ::
+
+        PENDING --all bundles reserved--> CREATED --remove, owner_gone--> REMOVED
+           ^----------node_lost-----------'             (from PENDING too)
+
+    An attempt to place a group asks the nodes of a plan for all bundles that are missing
+    (phase one). Once all are reserved, they are committed (phase two); if one is refused,
+    all of the attempt are given back.
+
+    Attempts go to what is free, first come first served; a group that does not fit is passed
+    over. The oldest group for which that fails, but which would fit if nothing ran outside
+    groups, makes a *waiting* attempt: nodes reserve its bundles as tasks end there. There is
+    one waiting attempt at a time, so groups cannot wait for each other's halves; it is given
+    up for an ordinary one if there is room on other nodes than those that it waits for.
+
+    A group that lost bundles with a node is PENDING again until they have been placed anew;
+    the others stay as they are. Owners take their groups along, save detached ones.
+
+    Events about groups and attempts that are over do nothing. The last *max_removed* removed
+    groups are remembered.
+    """
+
+    def __init__(self, *, max_removed: int = 1000) -> None:
+        self._max_removed = max_removed
+        self._groups: dict[bytes, _Group] = {}
+        self._removed: dict[bytes, None] = {}
+        self._names: dict[str, bytes] = {}
+        self._owned: dict[bytes, dict[bytes, None]] = {}
+        self._pending: dict[bytes, _Group] = {}
+        self._totals: dict[str, Resources] = {}
+        self._free: dict[str, Resources] = {}
+        self._reserved: dict[str, Resources] = {}  # by groups, or asked for
+        self._attempts = 0
+
+    # Nodes ------------------------------------------------------------------------------
+
+    def node_joined(self, node_id: str, total: Resources, now: float) -> list[GroupInstruction]:
+        """There is a new node, empty."""
+        self._totals[node_id] = self._free[node_id] = total
+        self._reserved[node_id] = Resources()
+        return self._advance(now)
+
+    def node_lost(self, node_id: str, now: float) -> list[GroupInstruction]:
+        """A node is gone, with the bundles on it."""
+        if node_id not in self._totals:
+            return []
+        del self._totals[node_id], self._free[node_id]
+        out: list[GroupInstruction] = []
+        for group in self._groups.values():
+            lost = [bundle for bundle in group.bundles if bundle.node_id == node_id]
+            if not lost or group.state is GroupState.REMOVED:
+                continue
+            if group.state is GroupState.PENDING:
+                out += self._abort(group, gone=node_id)
+            for bundle in lost:
+                bundle.phase, bundle.node_id = _Phase.UNPLACED, None
+            group.missing = _missing(group)
+            if group.state is GroupState.CREATED:
+                group.state, group.since = GroupState.PENDING, now
+                out.append(_changed(group))
+        del self._reserved[node_id]
+        self._pending = {
+            group_id: group
+            for group_id, group in self._groups.items()
+            if group.state is GroupState.PENDING
+        }
+        return out + self._advance(now)
+
+    def resources_changed(
+        self, nodes_free: Mapping[str, Resources], now: float
+    ) -> list[GroupInstruction]:
+        """What is free on (some of) the nodes. Needed only while :meth:`unmet` is not empty,
+        and before :meth:`create`."""
+        for node_id, free in nodes_free.items():
+            if node_id in self._totals:
+                self._free[node_id] = free
+                self._clamp(node_id)
+        for group in self._pending.values():
+            group.refused = False
+        return self._advance(now)
+
+    # Groups -----------------------------------------------------------------------------
+
+    def create(
+        self, group_id: bytes, spec: PlacementGroupSpec, owner: bytes, now: float
+    ) -> list[GroupInstruction]:
+        """A new group; ``GroupChanged`` tells when it is CREATED.
+
+        Raises:
+            InvalidOption: another group has that name.
+            Unschedulable: see :meth:`feasibility`. In both cases nothing has changed.
+        """
+        if group_id in self._groups:  # the request was sent again
+            return []
+        if spec.name and spec.name in self._names:
+            raise InvalidOption(f"the name {spec.name!r} is taken by another placement group")
+        if (message := self.feasibility(spec)) is not None:
+            raise Unschedulable(message)
+        group = _Group(group_id, spec, owner, [_Bundle(r) for r in spec.bundles], now)
+        group.missing = _missing(group)
+        self._groups[group_id] = self._pending[group_id] = group
+        if spec.name:
+            self._names[spec.name] = group_id
+        if not spec.detached:
+            self._owned.setdefault(owner, {})[group_id] = None
+        return [ExpectGroup(group_id), *self._advance(now)]
+
+    def reserved(
+        self, group_id: bytes, index: int, attempt: int, now: float
+    ) -> list[GroupInstruction]:
+        """A node has set a bundle aside."""
+        group = self._current(group_id, attempt)
+        if group is None or group.bundles[index].phase is not _Phase.ASKED:
+            return []
+        group.bundles[index].phase = _Phase.RESERVED
+        if any(bundle.phase is not _Phase.RESERVED for bundle in group.missing.values()):
+            return []
+        nodes: dict[str, None] = {}
+        for bundle in group.missing.values():
+            bundle.phase = _Phase.COMMITTED
+            assert bundle.node_id is not None
+            nodes[bundle.node_id] = None
+        group.missing, group.waiting = {}, False
+        group.state, group.since = GroupState.CREATED, now
+        del self._pending[group_id]
+        commits = [Commit(group_id, node_id) for node_id in nodes]
+        return [*commits, _changed(group), *self._advance(now)]
+
+    def refused(
+        self, group_id: bytes, index: int, attempt: int, now: float
+    ) -> list[GroupInstruction]:
+        """A node has no room for a bundle."""
+        group = self._current(group_id, attempt)
+        if group is None or group.bundles[index].phase is not _Phase.ASKED:
+            return []
+        bundle = group.bundles[index]
+        self._forget_request(bundle)
+        group.refused = True
+        return self._abort(group) + self._advance(now)
+
+    def remove(self, group_id: bytes, now: float) -> list[GroupInstruction]:
+        """A group is not needed any more."""
+        group = self._groups.get(group_id)
+        if group is None or group.state is GroupState.REMOVED:
+            return []
+        for bundle in group.bundles:
+            if bundle.node_id is not None:
+                self._forget_request(bundle)
+        group.missing, group.waiting = {}, False
+        group.state, group.since = GroupState.REMOVED, now
+        self._pending.pop(group_id, None)
+        if group.spec.name:
+            del self._names[group.spec.name]
+        if not group.spec.detached:
+            owned = self._owned[group.owner]
+            del owned[group_id]
+            if not owned:
+                del self._owned[group.owner]
+        self._removed[group_id] = None
+        if len(self._removed) > self._max_removed:
+            oldest = next(iter(self._removed))
+            del self._removed[oldest], self._groups[oldest]
+        return [RemoveGroup(group_id), _changed(group), *self._advance(now)]
+
+    def owner_gone(self, owner: bytes, now: float) -> list[GroupInstruction]:
+        """A process is dead: its groups are removed, save detached ones."""
+        out: list[GroupInstruction] = []
+        for group_id in list(self._owned.get(owner, ())):
+            out += self.remove(group_id, now)
+        return out
+
+    # Queries ----------------------------------------------------------------------------
+
+    def feasibility(self, spec: PlacementGroupSpec) -> str | None:
+        """Why a group can never be placed on the nodes that there are, or ``None``.
+
+        Override it where nodes can be added on demand.
+        """
+        return why_never(spec.bundles, spec.strategy, self._totals)
+
+    def state(self, group_id: bytes) -> GroupState | None:
+        """The state of a group; ``None`` if it never was, or was removed long ago."""
+        group = self._groups.get(group_id)
+        return group.state if group is not None else None
+
+    def find(self, name: str) -> bytes | None:
+        """The group of that name that is not removed."""
+        return self._names.get(name)
+
+    def infos(self) -> list[PlacementGroupInfo]:
+        """All groups that are remembered, in the order of their creation."""
+        return [
+            PlacementGroupInfo(
+                group_id=group.group_id,
+                name=group.spec.name,
+                strategy=group.spec.strategy,
+                bundles=tuple(bundle.to_dict() for bundle in group.spec.bundles),
+                state=group.state.value,
+                bundle_nodes=group.bundle_nodes,
+            )
+            for group in self._groups.values()
+        ]
+
+    def unmet(self) -> list[UnmetGroup]:
+        """Groups that wait, with the bundles that are missing, oldest first."""
+        return [
+            UnmetGroup(
+                group_id,
+                tuple(bundle.resources for bundle in group.missing.values()),
+                group.spec.strategy,
+                group.since,
+            )
+            for group_id, group in self._pending.items()
+        ]
+
+    def check(self) -> None:
+        """Assert that phases, states, indexes and sums agree."""
+        sums = dict.fromkeys(self._totals, Resources())
+        for group_id, group in self._groups.items():
+            phases = {bundle.phase for bundle in group.bundles}
+            pending = group.state is GroupState.PENDING
+            assert (group_id in self._pending) == pending
+            assert (group_id in self._removed) == (group.state is GroupState.REMOVED)
+            assert pending == bool(group.missing)
+            if group.state is GroupState.CREATED:
+                assert phases == {_Phase.COMMITTED}, phases
+            if group.state is GroupState.REMOVED:
+                assert phases == {_Phase.UNPLACED}, phases
+                continue
+            for index, bundle in enumerate(group.bundles):
+                assert (bundle.phase is _Phase.UNPLACED) == (bundle.node_id is None), bundle
+                assert (index in group.missing) == (bundle.phase is not _Phase.COMMITTED), bundle
+                if bundle.node_id is not None:
+                    sums[bundle.node_id] += bundle.resources
+            tried = [bundle.phase is not _Phase.UNPLACED for bundle in group.missing.values()]
+            assert all(tried) or not any(tried), "an attempt for some of the missing bundles"
+            assert not pending or group.waiting <= any(tried)
+            self._check_strategy(group)
+            if group.spec.name:
+                assert self._names[group.spec.name] == group_id
+            assert (group_id in self._owned.get(group.owner, {})) != group.spec.detached
+        assert sums == self._reserved, (sums, self._reserved)
+        assert all(sums[node_id].fits_in(total) for node_id, total in self._totals.items())
+        assert sum(group.waiting for group in self._groups.values()) <= 1
+        assert len(self._removed) <= self._max_removed
+
+    def _check_strategy(self, group: _Group) -> None:
+        nodes = [bundle.node_id for bundle in group.bundles if bundle.node_id is not None]
+        if group.spec.strategy == "STRICT_PACK":
+            assert len(set(nodes)) <= 1, nodes
+        if group.spec.strategy == "STRICT_SPREAD":
+            assert len(set(nodes)) == len(nodes), nodes
+
+    # Attempts ---------------------------------------------------------------------------
+
+    def _current(self, group_id: bytes, attempt: int) -> _Group | None:
+        group = self._pending.get(group_id)
+        return group if group is not None and group.attempt == attempt else None
+
+    def _advance(self, now: float) -> list[GroupInstruction]:
+        """Try to place what is pending, oldest first."""
+        out: list[GroupInstruction] = []
+        hopeless: set[tuple[object, ...]] = set()  # what has been tried already
+        anybody_waits = any(group.waiting for group in self._pending.values())
+        for group in self._pending.values():
+            trying = any(bundle.phase is not _Phase.UNPLACED for bundle in group.missing.values())
+            if trying and not group.waiting:
+                continue
+            wanted = tuple(bundle.resources for bundle in group.missing.values())
+            key = group.spec.strategy, wanted, group.bundle_nodes
+            nodes = None
+            if not group.refused and key not in hopeless:
+                nodes = self._plan(group, self._free)
+                if nodes is None:
+                    hopeless.add(key)
+            if group.waiting:
+                if nodes is not None and self._elsewhere(group, nodes):
+                    out += self._abort(group)
+                    out += self._ask(group, nodes, wait=False)
+                    anybody_waits = False
+            elif nodes is not None:
+                out += self._ask(group, nodes, wait=False)
+            elif not anybody_waits and (later := self._plan(group, self._capacity())) is not None:
+                out += self._ask(group, later, wait=True)
+                anybody_waits = True
+        return out
+
+    def _plan(self, group: _Group, nodes: Mapping[str, Resources]) -> list[str] | None:
+        """Nodes for the missing bundles of *group*, in their order."""
+        if group.spec.strategy == "STRICT_SPREAD":
+            kept = {b.node_id for b in group.bundles if b.phase is _Phase.COMMITTED}
+            if kept:
+                nodes = {node_id: free for node_id, free in nodes.items() if node_id not in kept}
+        wanted = [bundle.resources for bundle in group.missing.values()]
+        return plan(wanted, group.spec.strategy, nodes)
+
+    def _capacity(self) -> dict[str, Resources]:
+        """What nodes would have free if nothing ran on them outside of groups."""
+        return {node_id: total - self._reserved[node_id] for node_id, total in self._totals.items()}
+
+    def _elsewhere(self, group: _Group, nodes: list[str]) -> bool:
+        """Whether a plan avoids the nodes that *group* has been waiting for."""
+        awaited = {b.node_id for b in group.missing.values() if b.phase is _Phase.ASKED}
+        return awaited.isdisjoint(nodes)
+
+    def _ask(self, group: _Group, nodes: list[str], *, wait: bool) -> list[GroupInstruction]:
+        self._attempts += 1
+        group.attempt, group.waiting = self._attempts, wait
+        out: list[GroupInstruction] = []
+        for (index, bundle), node_id in zip(group.missing.items(), nodes, strict=True):
+            bundle.phase, bundle.node_id = _Phase.ASKED, node_id
+            self._reserved[node_id] += bundle.resources
+            if not wait:
+                self._free[node_id] -= bundle.resources
+            self._clamp(node_id)
+            out.append(
+                Reserve(group.group_id, index, node_id, bundle.resources, wait, group.attempt)
+            )
+        return out
+
+    def _abort(self, group: _Group, gone: str | None = None) -> list[GroupInstruction]:
+        """Give up an attempt: take back what was asked for, except on the node *gone*."""
+        out: list[GroupInstruction] = []
+        for index, bundle in group.missing.items():
+            if bundle.node_id is not None:
+                if bundle.node_id != gone:
+                    out.append(Unreserve(group.group_id, index, bundle.node_id))
+                self._forget_request(bundle)
+        group.attempt, group.waiting = 0, False
+        return out
+
+    def _clamp(self, node_id: str) -> None:
+        """Count nothing as free that groups have reserved, or may: reports can be late.
+
+        Nor is anything below zero, such as CPU that blocked workers have taken again.
+        """
+        free = self._free[node_id]
+        most = self._totals[node_id] - self._reserved[node_id]
+        self._free[node_id] = Resources(
+            {name: max(0.0, min(amount, most.get(name, 0.0))) for name, amount in free.items()}
+        )
+
+    def _forget_request(self, bundle: _Bundle) -> None:
+        assert bundle.node_id is not None
+        self._reserved[bundle.node_id] -= bundle.resources
+        bundle.phase, bundle.node_id = _Phase.UNPLACED, None
+
+
+def _missing(group: _Group) -> dict[int, _Bundle]:
+    return {
+        index: bundle
+        for index, bundle in enumerate(group.bundles)
+        if bundle.phase is not _Phase.COMMITTED
+    }
+
+
+def _changed(group: _Group) -> GroupChanged:
+    return GroupChanged(group.group_id, group.state, group.bundle_nodes)

@@ -1,0 +1,315 @@
+"""Distributed reference counting: who still wants a value, without I/O.
+
+A value has one *owner*: the process that submitted the task or put the value. The owner
+keeps it while any of these is left:
+
+* *local* references: ``ObjectRef`` objects in its own process, and buffers that map it;
+* *holds*: tasks in flight that have it as an argument, other kept values that contain it;
+* *borrowers*: other processes that have told the owner that they hold references.
+
+A process that receives a reference to somebody else's value becomes a borrower. Until its
+owner knows, something else protects the value:
+
+* received in the arguments of a task: the caller's hold, which lasts until the caller hears
+  that the task is done. What is still referenced then is registered first
+  (:meth:`References.settle`);
+* received inside another value: that *outer* value, which contains it. The receiver holds
+  the outer value until the owner has acknowledged (:meth:`References.acknowledged`).
+
+States of a borrowed entry: *fresh* (protected by a caller) -> *asked* (registration sent) ->
+*registered*; it vanishes when nothing local is left, and the owner is told unless it never
+knew.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from air_cluster.protocol.ids import owner_of
+
+FRESH, ASKED, REGISTERED = "fresh", "asked", "registered"
+
+
+class Entry:
+    """One value, as this process sees it. ``content`` is for the client alone."""
+
+    __slots__ = (
+        "address", "borrowers", "contains", "content", "holds", "id", "local", "owned", "state"
+    )  # fmt: skip
+
+    def __init__(self, object_id: bytes, *, owned: bool, address: str = "") -> None:
+        self.id = object_id
+        self.owned = owned
+        self.address = address
+        self.state = REGISTERED if owned else FRESH
+        self.local = 0
+        self.holds = 0
+        self.borrowers: set[bytes] | None = None
+        self.contains: Sequence[bytes] = ()
+        self.content: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Free:
+    """Nobody wants this value any more: its content can go."""
+
+    entry: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Register:
+    """Tell an owner that we borrow its values; *token* 0 wants no acknowledgement."""
+
+    owner: bytes
+    address: str
+    object_ids: list[bytes]
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unregister:
+    """Tell an owner that we borrow this value no longer."""
+
+    owner: bytes
+    address: str
+    object_id: bytes
+
+
+Instruction = Free | Register | Unregister
+
+
+class References:
+    """The reference counts of one process; events in, instructions out."""
+
+    def __init__(self, process_id: bytes) -> None:
+        self.entries: dict[bytes, Entry] = {}
+        self._me = process_id
+        self._tokens = itertools.count(1)
+        self._waiting: dict[int, tuple[list[bytes], list[bytes]]] = {}  # token: borrowed, guards
+        self._fresh: dict[bytes, None] = {}
+        self._lent: dict[bytes, set[bytes]] = {}  # borrower -> our objects
+        self._dead: set[bytes] = set()
+
+    def own(self, object_id: bytes) -> Entry:
+        """A new value of this process, without any reference yet."""
+        entry = self.entries[object_id] = Entry(object_id, owned=True)
+        return entry
+
+    def get(self, object_id: bytes) -> Entry | None:
+        """The entry of a value that this process owns or borrows."""
+        return self.entries.get(object_id)
+
+    def borrow(self, object_id: bytes, address: str) -> Entry:
+        """A reference came in; counts one local reference.
+
+        A new entry is *fresh*: the caller must make it safe with :meth:`settle` or
+        :meth:`register`.
+        """
+        entry = self.entries.get(object_id)
+        if entry is None:
+            # Our own values have entries as long as anybody can send us references to them.
+            entry = self.entries[object_id] = Entry(object_id, owned=False, address=address)
+            self._fresh[object_id] = None
+        entry.local += 1
+        return entry
+
+    @property
+    def lends(self) -> bool:
+        """Whether other processes hold references to values of this one."""
+        return any(self._lent.values())
+
+    # Counting -----------------------------------------------------------------------------
+
+    def drop_local(self, object_id: bytes) -> list[Instruction]:
+        """One local reference is garbage."""
+        entry = self.entries.get(object_id)
+        if entry is None:
+            return []
+        entry.local -= 1
+        return self._gone(entry) if entry.local == 0 else []
+
+    def hold(self, object_ids: Iterable[bytes]) -> None:
+        """Keep values for a task in flight or for a value that contains them."""
+        for object_id in object_ids:
+            self.entries[object_id].holds += 1
+
+    def unhold(self, object_ids: Iterable[bytes]) -> list[Instruction]:
+        """The counterpart of :meth:`hold`."""
+        out: list[Instruction] = []
+        for entry in self._unhold(object_ids):
+            out += self._gone(entry)
+        return out
+
+    def _unhold(self, object_ids: Iterable[bytes]) -> list[Entry]:
+        """Count down; returns the entries that nothing holds any more."""
+        unheld = []
+        for object_id in object_ids:
+            entry = self.entries.get(object_id)
+            if entry is not None:
+                entry.holds -= 1
+                if entry.holds == 0:
+                    unheld.append(entry)
+        return unheld
+
+    def contain(self, outer: Entry, object_ids: Sequence[bytes]) -> None:
+        """*outer* contains references; they are held until it is freed."""
+        self.hold(object_ids)
+        outer.contains = [*outer.contains, *object_ids]
+
+    # Borrowing: our side ------------------------------------------------------------------
+
+    def settle(self, caller: bytes) -> tuple[list[Register], set[int]]:
+        """A task is about to be reported done: register what it left behind.
+
+        Returns:
+            The registrations, and the tokens to wait for before the report may be sent:
+            registrations with the caller itself travel before the report and need none.
+        """
+        out: list[Register] = []
+        tokens: set[int] = set()
+        for (owner, address), object_ids in self._take_fresh(list(self._fresh)).items():
+            token = 0
+            if owner == caller:
+                for object_id in object_ids:
+                    self.entries[object_id].state = REGISTERED
+            else:
+                token = next(self._tokens)
+                tokens.add(token)
+                self._waiting[token] = (object_ids, [])
+            out.append(Register(owner, address, object_ids, token))
+        return out, tokens
+
+    def register(self, object_ids: Iterable[bytes], guard: bytes | None) -> list[Instruction]:
+        """Values came in inside *guard*: hold that until their owners have acknowledged."""
+        out: list[Instruction] = []
+        object_ids = list(object_ids)
+        guards = [] if guard is None or guard not in self.entries else [guard]
+        # Another thread's settle() may just have asked for some of them.
+        asked = {i for i in object_ids if i in self.entries and self.entries[i].state == ASKED}
+        if asked and guards:
+            for borrowed, held in self._waiting.values():
+                if not asked.isdisjoint(borrowed):
+                    self.hold(guards)
+                    held += guards
+        for (owner, address), fresh in self._take_fresh(object_ids).items():
+            token = next(self._tokens)
+            self.hold(guards)
+            self._waiting[token] = (fresh, list(guards))
+            out.append(Register(owner, address, fresh, token))
+        return out
+
+    def acknowledged(self, token: int) -> list[Instruction]:
+        """An owner has our registration on record, or (being dead) never will."""
+        borrowed, guards = self._waiting.pop(token, ([], []))
+        for object_id in borrowed:
+            entry = self.entries.get(object_id)
+            if entry is not None and entry.state == ASKED:
+                entry.state = REGISTERED
+        return self.unhold(guards)
+
+    def _take_fresh(self, object_ids: Iterable[bytes]) -> dict[tuple[bytes, str], list[bytes]]:
+        by_owner: dict[tuple[bytes, str], list[bytes]] = {}
+        for object_id in object_ids:
+            entry = self.entries.get(object_id)
+            if entry is None or entry.state != FRESH:
+                continue
+            del self._fresh[object_id]
+            entry.state = ASKED
+            by_owner.setdefault((owner_of(object_id), entry.address), []).append(object_id)
+        return by_owner
+
+    # Borrowing: the owner's side ----------------------------------------------------------
+
+    def lend(self, borrower: bytes, object_ids: Iterable[bytes]) -> None:
+        """A process has told us that it borrows our values."""
+        if borrower in self._dead:
+            return  # it said so before it died, and we read it after we heard of that
+        for object_id in object_ids:
+            entry = self.entries.get(object_id)
+            if entry is not None and entry.owned and borrower != self._me:
+                if entry.borrowers is None:
+                    entry.borrowers = set()
+                entry.borrowers.add(borrower)
+                self._lent.setdefault(borrower, set()).add(object_id)
+
+    def give_back(self, borrower: bytes, object_ids: Iterable[bytes]) -> list[Instruction]:
+        """A process borrows our values no longer."""
+        out: list[Instruction] = []
+        lent = self._lent.get(borrower)
+        if lent is None:
+            return out
+        for object_id in object_ids:
+            lent.discard(object_id)
+            entry = self.entries.get(object_id)
+            if entry is not None and entry.borrowers:
+                entry.borrowers.discard(borrower)
+                out += self._gone(entry)
+        if not lent:
+            del self._lent[borrower]
+        return out
+
+    def process_gone(self, process_id: bytes) -> tuple[list[Entry], list[int], list[Instruction]]:
+        """A process died.
+
+        Returns:
+            Its values that we borrow (lost now), the tokens that it will not acknowledge
+            any more (to be treated as done), and instructions.
+        """
+        lost = [
+            entry
+            for entry in self.entries.values()
+            if not entry.owned and owner_of(entry.id) == process_id
+        ]
+        tokens = [
+            token
+            for token, (borrowed, _) in self._waiting.items()
+            if any(owner_of(object_id) == process_id for object_id in borrowed)
+        ]
+        self._dead.add(process_id)
+        out = self.give_back(process_id, sorted(self._lent.get(process_id, ())))
+        return lost, tokens, out
+
+    # Inner workings -----------------------------------------------------------------------
+
+    def _gone(self, entry: Entry) -> list[Instruction]:
+        """What to do if nothing is left of an entry."""
+        out: list[Instruction] = []
+        # A loop and no recursion: values may contain one another a thousand levels deep.
+        doubtful = [entry]
+        while doubtful:
+            entry = doubtful.pop()
+            if entry.local > 0 or entry.holds > 0 or entry.borrowers:
+                continue
+            if self.entries.pop(entry.id, None) is None:
+                continue
+            out.append(Free(entry))
+            if not entry.owned:
+                if entry.state == FRESH:
+                    del self._fresh[entry.id]
+                else:
+                    out.append(Unregister(owner_of(entry.id), entry.address, entry.id))
+            doubtful += self._unhold(entry.contains)
+        return out
+
+    def check(self) -> None:
+        """Assert the invariants."""
+        for object_id, entry in self.entries.items():
+            assert entry.local >= 0, entry.id
+            assert entry.holds >= 0, entry.id
+            assert entry.owned == (owner_of(object_id) == self._me)
+            assert not entry.borrowers or entry.owned
+            for borrower in entry.borrowers or ():
+                assert object_id in self._lent[borrower]
+            assert (entry.state == FRESH) == (object_id in self._fresh)
+        assert self._fresh.keys() <= self.entries.keys()
+        assert all(self._lent.values())
+        assert self._dead.isdisjoint(self._lent)
+        contained: dict[bytes, int] = {}
+        for entry in self.entries.values():
+            for object_id in entry.contains:
+                contained[object_id] = contained.get(object_id, 0) + 1
+        for object_id, count in contained.items():
+            assert self.entries[object_id].holds >= count

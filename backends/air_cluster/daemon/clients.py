@@ -1,0 +1,52 @@
+"""The processes that are connected to a daemon."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from air_cluster.transport.connection import Connection
+
+
+@dataclass(slots=True)
+class ClientRecord:
+    """A registered driver or worker."""
+
+    process: bytes
+    kind: str
+    connection: Connection
+    address: str
+    namespace: str
+    wants_logs: bool
+
+
+class Clients:
+    """Clients by identity."""
+
+    def __init__(self) -> None:
+        self._by_process: dict[bytes, ClientRecord] = {}
+        self.job_id = b""
+
+    def add(self, record: ClientRecord) -> None:
+        """A client has registered; the first driver gives the job its identity."""
+        self._by_process[record.process] = record
+        if record.kind == "driver" and not self.job_id:
+            self.job_id = record.process
+
+    def remove(self, connection: Connection) -> ClientRecord | None:
+        """A connection is gone; returns the client behind it, if it had registered."""
+        record = self._by_process.get(connection.peer)
+        if record is None or record.connection is not connection:
+            return None
+        return self._by_process.pop(connection.peer)
+
+    def get(self, process: bytes) -> ClientRecord | None:
+        """The client of that identity, if it is connected."""
+        return self._by_process.get(process)
+
+    def others(self, process: bytes) -> list[ClientRecord]:
+        """All clients but one."""
+        return [record for key, record in self._by_process.items() if key != process]
+
+    def drivers(self) -> list[ClientRecord]:
+        """All drivers."""
+        return [record for record in self._by_process.values() if record.kind == "driver"]

@@ -1,0 +1,89 @@
+"""Entry of the daemon process.
+
+The configuration comes as JSON on standard input. ``ready`` on standard output says that the
+socket listens.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import sys
+from typing import Any
+
+from air_cluster.daemon.template import name_process, run_template
+
+
+def main() -> None:
+    """Run a node until the program that started it is gone, or says so."""
+    config = json.load(sys.stdin)
+    token = bytes.fromhex(config["token"])
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    # The template is forked before anything that a worker must not inherit exists.
+    if os.fork() == 0:
+        ours.close()
+        _leave_standard_streams(config["log"])
+        run_template(theirs, config["session"], token, [])
+    theirs.close()
+    name_process("air-daemon")
+    _run(config, token, ours)
+
+
+def _run(config: dict[str, Any], token: bytes, control: socket.socket) -> None:
+    from air.executor.resources import Resources
+    from air_cluster.daemon.memory import NodeMemory
+    from air_cluster.daemon.node import NodeDaemon
+    from air_cluster.daemon.pool import WorkerPool
+    from air_cluster.protocol.ids import new_process_id
+    from air_cluster.transport.peers import Peers
+    from air_cluster.transport.reactor import Reactor
+
+    # Ctrl-C on the terminal is for the program, which ends us when it ends.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    reactor = Reactor()
+    with reactor.lock:
+        node = NodeDaemon(
+            reactor,
+            Peers(reactor, token, new_process_id()),
+            config["node_id"],
+            Resources(config["resources"]),
+            config["labels"],
+            NodeMemory(config["object_store_memory"]),
+        )
+        node.pool = WorkerPool.over(
+            reactor,
+            control,
+            exited=node.worker_exited,
+            printed=node.worker_printed,
+            broken=node.stop,
+        )
+        node.peers.listen(f"unix:{config['session']}/daemon.sock")
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    _leave_standard_streams(config["log"])
+    signal.signal(signal.SIGTERM, lambda _number, _frame: node.stop())
+    try:
+        reactor.run(lambda: node.stopping)
+    finally:
+        with reactor.lock:
+            node.close()
+        _remove_session(config["session"])
+
+
+def _leave_standard_streams(log: str) -> None:
+    """Let go of the pipes to the driver; complaints go to the session's log."""
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    os.dup2(nothing, 0)
+    os.dup2(out, 1)
+    os.dup2(out, 2)
+    os.close(nothing)
+    os.close(out)
+
+
+def _remove_session(session: str) -> None:
+    import shutil
+
+    shutil.rmtree(session, ignore_errors=True)

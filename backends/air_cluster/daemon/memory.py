@@ -1,0 +1,112 @@
+"""Shared memory of a node: segments that processes write values into.
+
+Segments are anonymous (nothing in the file system names them), so the kernel takes them
+back when the last process that has them is gone, however it went.
+
+A segment whose writer died is an *orphan*: it stays as long as a process owns a value in
+it, and these processes say so (see ``Orphans`` in the protocol).
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+
+from air_cluster.store.segment import create
+
+
+@dataclass(slots=True)
+class _Segment:
+    fd: int
+    size: int
+    writer: bytes
+    keepers: set[bytes] = field(default_factory=set)
+    unheard: set[bytes] = field(default_factory=set)  # who has not said whether it keeps it
+    orphan: bool = False
+
+
+class NodeMemory:
+    """Grants and opens segments, up to a cap on their sizes together."""
+
+    def __init__(self, cap: int) -> None:
+        self.cap = cap
+        self.granted = 0
+        self._segments: dict[int, _Segment] = {}
+        self._next = 0
+
+    def grant(self, writer: bytes, size: int) -> tuple[int, int] | str:
+        """A new segment of *size* bytes.
+
+        Returns:
+            Its identity and descriptor, or why there is none.
+        """
+        if self.granted + size > self.cap:
+            return (
+                f"a value needs {size} bytes of shared memory, but {self.granted} of the"
+                f" {self.cap} bytes of this node's object store are granted already."
+                " Drop references to values that are not needed, or start with a larger"
+                " object_store_memory"
+            )
+        try:
+            fd = create(size)
+        except OSError as error:
+            return f"{size} bytes of shared memory cannot be had: {error}"
+        self._next += 1
+        self._segments[self._next] = _Segment(fd, size, writer)
+        self.granted += size
+        return self._next, fd
+
+    def open(self, segment: int) -> tuple[int, int] | str:
+        """The descriptor and size of a segment, or why there is none."""
+        found = self._segments.get(segment)
+        if found is None:
+            return "the value's memory is gone, because the process that wrote it ended"
+        return found.fd, found.size
+
+    def drop(self, process: bytes, segment: int) -> None:
+        """A writer gives a segment back, or a keeper has nothing in it any more."""
+        found = self._segments.get(segment)
+        if found is None:
+            return
+        if found.orphan:
+            found.keepers.discard(process)
+            self._drop_if_unkept(segment, found)
+        elif found.writer == process:
+            self._close(segment, found)
+
+    def process_gone(self, process: bytes, others: set[bytes]) -> None:
+        """A process died: what it wrote is orphaned, what it kept is kept by one less.
+
+        Args:
+            others: the processes that will say what they keep of the orphans.
+        """
+        for segment, found in list(self._segments.items()):
+            if found.writer == process and not found.orphan:
+                found.orphan = True
+                found.unheard = set(others)
+            found.keepers.discard(process)
+            found.unheard.discard(process)
+            self._drop_if_unkept(segment, found)
+
+    def keeps(self, process: bytes, writer: bytes, segments: list[int]) -> None:
+        """Which orphans of *writer* a process owns values in."""
+        for segment, found in list(self._segments.items()):
+            if found.writer == writer and found.orphan:
+                found.unheard.discard(process)
+                if segment in segments:
+                    found.keepers.add(process)
+                self._drop_if_unkept(segment, found)
+
+    def _drop_if_unkept(self, segment: int, found: _Segment) -> None:
+        if found.orphan and not found.keepers and not found.unheard:
+            self._close(segment, found)
+
+    def _close(self, segment: int, found: _Segment) -> None:
+        del self._segments[segment]
+        self.granted -= found.size
+        os.close(found.fd)
+
+    def close(self) -> None:
+        """Give everything back."""
+        for segment, found in list(self._segments.items()):
+            self._close(segment, found)

@@ -1,0 +1,231 @@
+"""Starts worker processes from templates and hears of their ends."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import selectors
+import signal
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+
+from air_cluster.daemon.logs import LogPipe
+from air_cluster.transport.reactor import Reactor
+
+_PACKET_BYTES = 1 << 16
+
+
+@dataclass(slots=True)
+class _Process:
+    worker: bytes
+    template: TemplateLink
+    pid: int = 0
+    unwanted: bool = False
+
+
+class TemplateLink:
+    """The daemon's end of a template process."""
+
+    def __init__(self, pool: WorkerPool, control: socket.socket, modules: frozenset[str]) -> None:
+        self._pool = pool
+        self.control = control
+        self.modules = modules
+        self.ready = False
+        self.children = 0
+        control.setblocking(False)
+        pool.reactor.register(self, selectors.EVENT_READ)
+
+    def fileno(self) -> int:
+        """The socket's descriptor."""
+        return self.control.fileno()
+
+    def command(self, command: dict[str, object], fds: list[int]) -> None:
+        """Send a command; its descriptors are closed here afterwards."""
+        try:
+            socket.send_fds(self.control, [json.dumps(command).encode()], fds)
+        finally:
+            for fd in fds:
+                os.close(fd)
+
+    def on_events(self, _mask: int) -> None:
+        """Called by the reactor."""
+        while True:
+            try:
+                data = self.control.recv(_PACKET_BYTES)
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError:
+                data = b""
+            if not data:
+                self._pool.template_lost(self)
+                return
+            self._pool.on_event(self, json.loads(data))
+
+    def close(self) -> None:
+        """End the template; the kernel ends its children with it."""
+        self._pool.reactor.unregister(self)
+        self.control.close()
+
+
+@dataclass(slots=True)
+class _Hooks:
+    exited: Callable[[bytes, str], None]
+    printed: Callable[[str, bool, bytes], None]
+    broken: Callable[[], None]
+
+
+@dataclass(slots=True)
+class WorkerPool:
+    """Worker processes of this node, by identity.
+
+    Tasks' workers are forked from the newest template that is ready. Actors' workers are
+    forked from the newest one even if it still imports: an actor that needs those modules
+    would have to import them itself otherwise, beside everybody else who does.
+    """
+
+    reactor: Reactor
+    hooks: _Hooks
+    _templates: list[TemplateLink] = field(default_factory=list)
+    _by_worker: dict[bytes, _Process] = field(default_factory=dict)
+    _by_pid: dict[int, _Process] = field(default_factory=dict)
+    closing: bool = False
+
+    @classmethod
+    def over(
+        cls,
+        reactor: Reactor,
+        control: socket.socket,
+        *,
+        exited: Callable[[bytes, str], None],
+        printed: Callable[[str, bool, bytes], None],
+        broken: Callable[[], None],
+    ) -> WorkerPool:
+        """A pool over the first template.
+
+        Args:
+            control: the daemon's end of its socket.
+            exited: called with a worker and how it ended.
+            printed: called with who printed, whether to standard error, and what.
+            broken: called when the first template is gone, which nothing can replace.
+        """
+        pool = cls(reactor, _Hooks(exited, printed, broken))
+        pool._templates.append(TemplateLink(pool, control, frozenset()))
+        return pool
+
+    def start(self, worker: bytes, *, dedicated: bool) -> None:
+        """Fork a worker; it registers with the daemon by itself."""
+        template = self._templates[-1]
+        if not dedicated:
+            template = next((t for t in reversed(self._templates) if t.ready), self._templates[0])
+        process = self._by_worker[worker] = _Process(worker, template)
+        template.children += 1
+        fds = []
+        for is_error in (False, True):
+            reader, writer = os.pipe()
+            fds.append(writer)
+            LogPipe(self.reactor, reader, partial(self._printed, process, is_error))
+        template.command({"worker": worker.hex()}, fds)
+
+    def _printed(self, process: _Process, is_error: bool, text: bytes) -> None:
+        self.hooks.printed(f"pid={process.pid}", is_error, text)
+
+    def preload(self, modules: list[str]) -> None:
+        """Make a template that has imported these modules as well."""
+        newest = self._templates[-1]
+        wanted = newest.modules | frozenset(modules)
+        if wanted == newest.modules:
+            return
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._templates[0].command({"modules": sorted(wanted)}, [theirs.detach()])
+        self._templates.append(TemplateLink(self, ours, wanted))
+        self._retire()
+
+    def kill(self, worker: bytes) -> None:
+        """End a worker at once; ``exited`` is called when it is gone."""
+        process = self._by_worker.get(worker)
+        if process is None:
+            return
+        if process.pid:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGKILL)
+        else:
+            process.unwanted = True
+
+    def pid_of(self, worker: bytes) -> int:
+        """The worker's process id, 0 while it is not known."""
+        process = self._by_worker.get(worker)
+        return 0 if process is None else process.pid
+
+    def on_event(self, template: TemplateLink, event: dict[str, object]) -> None:
+        """A template has answered."""
+        kind = event["event"]
+        pid = event.get("pid")
+        if kind == "ready":
+            template.ready = True
+            self._retire()
+        elif kind == "forked" and event["worker"] is not None:
+            process = self._by_worker[bytes.fromhex(str(event["worker"]))]
+            assert isinstance(pid, int)
+            process.pid = pid
+            self._by_pid[pid] = process
+            if process.unwanted:
+                self.kill(process.worker)
+        elif kind == "exited":
+            assert isinstance(pid, int)
+            gone = self._by_pid.pop(pid, None)
+            if gone is not None:
+                self._gone(gone, describe_exit(int(str(event["status"]))))
+
+    def _gone(self, process: _Process, how: str) -> None:
+        del self._by_worker[process.worker]
+        process.template.children -= 1
+        self._retire()
+        self.hooks.exited(process.worker, how)
+
+    def _retire(self) -> None:
+        """End templates that newer ones replace, once they have no children left."""
+        newest_ready = max((i for i, t in enumerate(self._templates) if t.ready), default=0)
+        for template in self._templates[1:newest_ready]:
+            if not template.children:
+                self._templates.remove(template)
+                template.close()
+
+    def template_lost(self, template: TemplateLink) -> None:
+        """A template died, and its children with it."""
+        template.close()
+        if self.closing:
+            return
+        if template is self._templates[0]:
+            self.hooks.broken()
+            return
+        self._templates.remove(template)
+        for process in [p for p in self._by_worker.values() if p.template is template]:
+            self._by_pid.pop(process.pid, None)
+            self._gone(process, "the template that it was forked from ended")
+
+    def close(self) -> None:
+        """End all workers and templates at once."""
+        self.closing = True
+        for process in list(self._by_worker.values()):
+            self.kill(process.worker)
+        for template in self._templates:
+            template.close()
+
+    @property
+    def running(self) -> int:
+        """How many workers there are."""
+        return len(self._by_worker)
+
+
+def describe_exit(status: int) -> str:
+    """What ``waitpid`` says of an end, in words."""
+    code = os.waitstatus_to_exitcode(status)
+    if code < 0:
+        try:
+            return f"it was killed by {signal.Signals(-code).name}"
+        except ValueError:
+            return f"it was killed by signal {-code}"
+    return f"it exited with code {code}"

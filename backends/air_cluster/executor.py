@@ -1,0 +1,282 @@
+"""The ``cluster`` backend as the libraries see it: the executor interface over a client."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from functools import partial
+from typing import Any, ClassVar
+
+from air.executor.capabilities import Capability
+from air.executor.code import Code, MethodInfo
+from air.executor.handles import ActorHandle, ObjectRef, ObjectRefGenerator
+from air.executor.interface import ContextInfo, Executor, NodeInfo, PlacementGroupInfo
+from air.executor.options import ActorOptions, MethodOptions, TaskOptions
+from air.executor.scheduling import PlacementGroupSpec
+from air_cluster.client import context
+from air_cluster.client.actors import handle_id
+from air_cluster.client.client import Client
+from air_cluster.core.references import Entry
+from air_cluster.protocol.ids import task_of
+from air_cluster.protocol.messages import Preload
+
+
+class ClusterExecutor(Executor):
+    """One process's access to the cluster, in a driver or in a worker."""
+
+    name: ClassVar[str] = "cluster"
+    capabilities: ClassVar[frozenset[Capability]] = frozenset(
+        {
+            Capability.PARALLEL_TASKS,
+            Capability.THREADED_ACTORS,
+            Capability.FORCED_CANCEL,
+            Capability.ACTOR_RESTARTS,
+        }
+    )
+
+    def __init__(self, client: Client, stop: Callable[[], None]) -> None:
+        self._client = client
+        self._stop = stop
+        self._pid = os.getpid()
+        self.leave_actor: Callable[[], None] | None = None
+        client.executor = self
+
+    # Tasks and actors ---------------------------------------------------------------------
+
+    def submit_task(
+        self, code: Code, args: tuple[Any, ...], kwargs: Mapping[str, Any], options: TaskOptions
+    ) -> list[ObjectRef[Any]] | ObjectRefGenerator:
+        self._check()
+        return self._client.submitter.submit(code, args, kwargs, options)
+
+    def create_actor(
+        self,
+        code: Code,
+        methods: Mapping[str, MethodInfo],
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        options: ActorOptions,
+    ) -> ActorHandle:
+        self._check()
+        return self._client.actors.create(code, methods, args, kwargs, options)
+
+    def call_actor(
+        self,
+        handle: ActorHandle,
+        method: str,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        options: MethodOptions,
+    ) -> list[ObjectRef[Any]] | ObjectRefGenerator:
+        self._check()
+        return self._client.actors.call(handle, method, args, kwargs, options)
+
+    def kill_actor(self, handle: ActorHandle, *, no_restart: bool) -> None:
+        self._check()
+        self._client.actors.kill(handle, no_restart)
+
+    def find_actor(self, name: str, namespace: str | None) -> ActorHandle:
+        self._check()
+        return self._client.actors.find(name, namespace)
+
+    def exit_actor(self) -> None:
+        if self.leave_actor is None:
+            raise RuntimeError("air.exit_actor() is only there inside a method of an actor")
+        self.leave_actor()
+
+    def current_actor(self) -> ActorHandle:
+        running = context.current.get()
+        if running is None or not running.actor_id:
+            raise RuntimeError("current_actor is only there inside a method of an actor")
+        return self._client.actors.own_handle()
+
+    # Values -------------------------------------------------------------------------------
+
+    def put(self, value: Any) -> ObjectRef[Any]:
+        self._check()
+        return ObjectRef(self._client.objects.put(value), self)
+
+    def get(self, refs: Sequence[ObjectRef[Any]], timeout: float | None) -> list[Any]:
+        self._check()
+        return self._client.objects.get(refs, timeout)
+
+    def wait(
+        self,
+        refs: Sequence[ObjectRef[Any]],
+        num_returns: int,
+        timeout: float | None,
+        fetch_local: bool,
+    ) -> tuple[list[ObjectRef[Any]], list[ObjectRef[Any]]]:
+        self._check()
+        return self._client.objects.wait(refs, num_returns, timeout)
+
+    def cancel(self, ref: ObjectRef[Any], *, force: bool, recursive: bool) -> None:
+        self._check()
+        client = self._client
+        task_id = task_of(ref.id)
+        with client.reactor.lock:
+            if client.submitter.cancel(task_id, force=force, recursive=recursive):
+                return
+            if client.actors.cancel(task_id, force=force, recursive=recursive):
+                return
+            client.objects.check_cancellable(ref)
+
+    def as_future(self, ref: ObjectRef[Any]) -> Future[Any]:
+        self._check()
+        return self._client.objects.future(ref)
+
+    async def await_ref(self, ref: ObjectRef[Any]) -> Any:
+        self._check()
+        client = self._client
+        loop = asyncio.get_running_loop()
+        arrived: asyncio.Future[None] = loop.create_future()
+
+        def wake(_entry: Entry) -> None:
+            loop.call_soon_threadsafe(_set_once, arrived)
+
+        with client.reactor.lock:
+            entry = client.objects.entry(ref)
+            if entry.content is None:
+                client.objects.watch(entry, wake)
+                client.flush()
+            else:
+                arrived.set_result(None)
+        await arrived
+        return client.objects.load(entry)
+
+    # Streams ------------------------------------------------------------------------------
+
+    def next_in_stream(
+        self, stream: ObjectRefGenerator, timeout: float | None
+    ) -> ObjectRef[Any] | None:
+        self._check()
+        identity = self._client.submitter.next_in_stream(stream.id, timeout)
+        return None if identity is None else ObjectRef(identity, self)
+
+    async def await_next_in_stream(self, stream: ObjectRefGenerator) -> ObjectRef[Any] | None:
+        self._check()
+        client = self._client
+        loop = asyncio.get_running_loop()
+        while True:
+            arrived: asyncio.Future[None] = loop.create_future()
+            with client.reactor.lock:
+                client.flush()
+                found = client.submitter.streams.get(stream.id)
+                if found is None or found.ready or found.ended:
+                    identity = found.take() if found is not None else None
+                    return None if identity is None else ObjectRef(identity, self)
+                found.watchers.append(partial(loop.call_soon_threadsafe, _set_once, arrived))
+            await arrived
+
+    def close_stream(self, stream_id: bytes) -> None:
+        client = self._client
+        if not client.closed and os.getpid() == self._pid:
+            client.reactor.call_soon(lambda: client.submitter.close_stream(stream_id))
+
+    # References and handles ---------------------------------------------------------------
+
+    def release_ref(self, object_id: bytes) -> None:
+        if not self._client.closed:
+            self._client.objects.drop(object_id)
+
+    def release_actor(self, actor_id: bytes) -> None:
+        if not self._client.closed:
+            self._client.objects.drop(handle_id(actor_id))
+
+    def export_ref(self, ref: ObjectRef[Any]) -> Any:
+        return self._client.objects.export(ref.id)
+
+    def import_ref(self, state: Any) -> ObjectRef[Any]:
+        object_id, address = state
+        self._client.objects.imported(object_id, address)
+        return ObjectRef(object_id, self)
+
+    def export_actor(self, handle: ActorHandle) -> Any:
+        return self._client.actors.export_handle(handle)
+
+    def import_actor(self, state: Any) -> ActorHandle:
+        return self._client.actors.import_handle(state)
+
+    # Placement groups ---------------------------------------------------------------------
+
+    def create_placement_group(self, spec: PlacementGroupSpec) -> bytes:
+        self._check()
+        return self._client.groups.create(spec)
+
+    def placement_group_ready(self, group_id: bytes) -> ObjectRef[bool]:
+        self._check()
+        return self._client.groups.ready(group_id)
+
+    def remove_placement_group(self, group_id: bytes) -> None:
+        self._check()
+        self._client.groups.remove(group_id)
+
+    def placement_groups(self) -> list[PlacementGroupInfo]:
+        self._check()
+        return self._client.groups.infos()
+
+    # The cluster --------------------------------------------------------------------------
+
+    def nodes(self) -> list[NodeInfo]:
+        self._check()
+        return [NodeInfo(**node) for node in self._client.ask("nodes")]
+
+    def cluster_resources(self) -> Mapping[str, float]:
+        total: dict[str, float] = {}
+        for node in self.nodes():
+            if node.alive:
+                for name, value in node.resources.items():
+                    total[name] = total.get(name, 0) + value
+        return total
+
+    def available_resources(self) -> Mapping[str, float]:
+        self._check()
+        found: Mapping[str, float] = self._client.ask("available")
+        return found
+
+    def context(self) -> ContextInfo:
+        self._check()
+        client = self._client
+        running = context.current.get()
+        known = ContextInfo(
+            job_id=client.job_id.hex(),
+            node_id=client.node_id,
+            worker_id=client.process_id.hex(),
+            namespace=client.namespace,
+        )
+        if running is None:
+            return known
+        return ContextInfo(
+            job_id=known.job_id,
+            node_id=known.node_id,
+            worker_id=known.worker_id,
+            namespace=known.namespace,
+            task_id=running.task_id.hex(),
+            task_name=running.name,
+            actor_id=running.actor_id.hex() or None,
+            placement_group_id=running.group.hex() or None,
+            capture_child_tasks=running.capture,
+            resources=running.resources,
+            gpu_ids=running.gpu_ids,
+            was_restarted=running.was_restarted,
+        )
+
+    def preload(self, modules: Sequence[str]) -> None:
+        self._check()
+        with self._client.reactor.lock:
+            self._client.daemon.send(Preload(list(modules)))
+
+    def shutdown(self) -> None:
+        if os.getpid() == self._pid:
+            self._stop()
+
+    def _check(self) -> None:
+        if self._client.closed:
+            raise self._client.not_initialized()
+
+
+def _set_once(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

@@ -1,0 +1,1 @@
+"""The wire: frames, typed messages and the handshake. No sockets here."""

@@ -1,0 +1,538 @@
+"""The messages of the runtime, as MessagePack arrays ``[tag, field, field, ...]``.
+
+Fields are only ever added at the end, with a default: an older reader skips what it does
+not know, a newer one fills in what is missing.
+
+``Value`` describes bytes in the payload or in shared memory; who reads a message takes the
+payload apart by the lengths, in the order of the fields.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+INLINE, SHARED, FAILED = 0, 1, 2
+STREAMING = -1
+
+
+class Ref(msgspec.Struct, array_like=True, frozen=True):
+    """A reference inside a value: what it stands for and where its owner listens."""
+
+    id: bytes
+    address: str
+
+
+class Value(msgspec.Struct, array_like=True, frozen=True):
+    """A value (or a failure) in pieces: its pickle stream, then its buffers.
+
+    ``INLINE`` and ``FAILED`` pieces are in the payload; ``SHARED`` ones in a segment.
+    """
+
+    kind: int
+    lengths: list[int]
+    refs: list[Ref] = []
+    segment: int = 0
+    offset: int = 0
+
+    @property
+    def inline_bytes(self) -> int:
+        """How much of the payload belongs to this value."""
+        return 0 if self.kind == SHARED else sum(self.lengths)
+
+
+class Shape(msgspec.Struct, array_like=True, frozen=True):
+    """What a worker must offer: resources, or room in a bundle of a placement group."""
+
+    resources: dict[str, float]
+    group: bytes = b""
+    bundle: int = -1
+    node: str = ""
+    soft: bool = False
+    spread: bool = False
+
+
+# Client and node daemon ---------------------------------------------------------------------
+
+
+class Register(msgspec.Struct, tag=1, array_like=True, frozen=True):
+    """First message of a client: who it is and where it listens."""
+
+    kind: str
+    os_pid: int
+    address: str
+    namespace: str = "default"
+    log_to_driver: bool = False
+    worker_id: bytes = b""
+
+
+class Welcome(msgspec.Struct, tag=2, array_like=True, frozen=True):
+    """Answer to ``Register``."""
+
+    node_id: str
+    job_id: bytes
+    address: str
+
+
+class SetDemand(msgspec.Struct, tag=3, array_like=True, frozen=True):
+    """A client could use *count* more workers of this shape now."""
+
+    shape_id: int
+    shape: Shape
+    count: int
+    depth: int
+
+
+class LeaseGranted(msgspec.Struct, tag=4, array_like=True, frozen=True):
+    """A worker is the client's until it gives the lease back."""
+
+    shape_id: int
+    lease_id: int
+    worker: bytes
+    address: str
+    gpu_ids: list[int]
+
+
+class LeaseRefused(msgspec.Struct, tag=5, array_like=True, frozen=True):
+    """No worker of this shape can ever be had: ``unschedulable``, ``removed``, ``broken``."""
+
+    shape_id: int
+    kind: str
+    message: str
+
+
+class LeaseReclaim(msgspec.Struct, tag=6, array_like=True, frozen=True):
+    """Others wait: give this lease back when the tasks on it are done."""
+
+    lease_id: int
+
+
+class LeaseReturn(msgspec.Struct, tag=7, array_like=True, frozen=True):
+    """The client needs this worker no longer."""
+
+    lease_id: int
+
+
+class LeaseLost(msgspec.Struct, tag=8, array_like=True, frozen=True):
+    """The worker behind a lease died or was stopped."""
+
+    lease_id: int
+    reason: str
+
+
+class Blocked(msgspec.Struct, tag=9, array_like=True, frozen=True):
+    """The worker that sends this waits in ``get``, or (*blocked* false) goes on."""
+
+    blocked: bool
+
+
+class CreateActor(msgspec.Struct, tag=10, array_like=True, frozen=True):
+    """Make an actor. Payload: pickled class, then the arguments."""
+
+    request: int
+    actor_id: bytes
+    class_name: str
+    methods: bytes
+    name: str
+    namespace: str
+    detached: bool
+    get_if_exists: bool
+    max_restarts: int
+    max_concurrency: int
+    shape: Shape
+    capture: bool
+    code: bytes
+    code_bytes: int
+    depth: int
+    address: str
+    args: Value
+    slots: list[Value]
+    slot_refs: list[Ref]
+
+
+class ActorReply(msgspec.Struct, tag=11, array_like=True, frozen=True):
+    """Answer to ``CreateActor`` with a name and to ``FindActor``; empty error: found."""
+
+    request: int
+    error: str
+    actor_id: bytes = b""
+    class_name: str = ""
+    methods: bytes = b""
+    owner_address: str = ""
+
+
+class ActorEvent(msgspec.Struct, tag=12, array_like=True, frozen=True):
+    """An actor's state changed. Payload: why its constructor failed, if it did.
+
+    ``refusal`` says why it never got a worker, in the terms of ``LeaseRefused``.
+    """
+
+    actor_id: bytes
+    state: str
+    worker: bytes
+    address: str
+    reason: str
+    refusal: str = ""
+
+
+class WatchActor(msgspec.Struct, tag=13, array_like=True, frozen=True):
+    """Tell me of this actor's state, now and at each change."""
+
+    actor_id: bytes
+
+
+class KillActor(msgspec.Struct, tag=14, array_like=True, frozen=True):
+    """End an actor at once."""
+
+    actor_id: bytes
+    no_restart: bool
+
+
+class ReleaseActor(msgspec.Struct, tag=15, array_like=True, frozen=True):
+    """Nobody holds a handle any more: end the actor when its calls are done."""
+
+    actor_id: bytes
+
+
+class FindActor(msgspec.Struct, tag=16, array_like=True, frozen=True):
+    """Look an actor up by name."""
+
+    request: int
+    name: str
+    namespace: str
+
+
+class StartActor(msgspec.Struct, tag=17, array_like=True, frozen=True):
+    """To a fresh worker: become this actor. Payload as in ``CreateActor``."""
+
+    spec: CreateActor
+    gpu_ids: list[int]
+    restarted: bool
+
+
+class ActorStarted(msgspec.Struct, tag=18, array_like=True, frozen=True):
+    """From the worker: the constructor ended. Payload: its failure, if it failed."""
+
+    actor_id: bytes
+    failed: bool
+
+
+class ActorExit(msgspec.Struct, tag=19, array_like=True, frozen=True):
+    """To a worker: end gracefully. From a worker: the actor asked to end itself."""
+
+    actor_id: bytes
+
+
+class CreateGroup(msgspec.Struct, tag=20, array_like=True, frozen=True):
+    """Reserve bundles."""
+
+    request: int
+    group_id: bytes
+    bundles: list[dict[str, float]]
+    strategy: str
+    name: str
+    detached: bool
+
+
+class GroupEvent(msgspec.Struct, tag=21, array_like=True, frozen=True):
+    """A placement group is CREATED or REMOVED."""
+
+    group_id: bytes
+    state: str
+
+
+class RemoveGroup(msgspec.Struct, tag=22, array_like=True, frozen=True):
+    """Give the bundles back."""
+
+    group_id: bytes
+
+
+class Ask(msgspec.Struct, tag=23, array_like=True, frozen=True):
+    """A question: ``nodes``, ``available`` or ``groups``."""
+
+    request: int
+    topic: str
+
+
+class Reply(msgspec.Struct, tag=24, array_like=True, frozen=True):
+    """Answer to ``Ask`` and ``CreateGroup``; a non-empty error says why not."""
+
+    request: int
+    error: str
+    content: Any = None
+
+
+class NeedSegment(msgspec.Struct, tag=25, array_like=True, frozen=True):
+    """Grant me shared memory of at least this size."""
+
+    request: int
+    size: int
+
+
+class OpenSegment(msgspec.Struct, tag=26, array_like=True, frozen=True):
+    """Let me map this segment."""
+
+    request: int
+    segment: int
+
+
+class SegmentReply(msgspec.Struct, tag=27, array_like=True, frozen=True):
+    """Answer to both; a file descriptor comes with it unless there is an error."""
+
+    request: int
+    segment: int
+    size: int
+    error: str
+
+
+class DropSegment(msgspec.Struct, tag=28, array_like=True, frozen=True):
+    """I hold nothing in this segment any more."""
+
+    segment: int
+
+
+class Preload(msgspec.Struct, tag=29, array_like=True, frozen=True):
+    """Have these modules imported where new workers are forked from."""
+
+    modules: list[str]
+
+
+class LogLines(msgspec.Struct, tag=30, array_like=True, frozen=True):
+    """What a worker printed. Payload: the text."""
+
+    source: str
+    is_error: bool
+
+
+class ProcessGone(msgspec.Struct, tag=31, array_like=True, frozen=True):
+    """A client's process ended."""
+
+    process: bytes
+    reason: str
+
+
+class Exit(msgspec.Struct, tag=32, array_like=True, frozen=True):
+    """To a worker: end (with *graceful*, once nobody wants values of yours any more).
+
+    To the daemon: end everything.
+    """
+
+    graceful: bool = False
+
+
+class KillWorker(msgspec.Struct, tag=33, array_like=True, frozen=True):
+    """End the process of a leased worker: a forced cancellation."""
+
+    lease_id: int
+
+
+class WatchGroup(msgspec.Struct, tag=34, array_like=True, frozen=True):
+    """Tell me when this placement group is created or removed."""
+
+    group_id: bytes
+
+
+class Orphans(msgspec.Struct, tag=35, array_like=True, frozen=True):
+    """Answer to ``ProcessGone``: the segments of that process in which I own values.
+
+    Followed, for each of them, by a ``DropSegment`` when the last of these is freed.
+    """
+
+    process: bytes
+    segments: list[int]
+
+
+# Between clients ----------------------------------------------------------------------------
+
+
+class Assign(msgspec.Struct, tag=40, array_like=True, frozen=True):
+    """From the holder of a lease: what the tasks that follow hold while they run."""
+
+    resources: dict[str, float]
+    gpu_ids: list[int]
+    group: bytes
+    job_id: bytes
+    namespace: str
+
+
+class Task(msgspec.Struct, tag=41, array_like=True, frozen=True):
+    """Run a function. Payload: its pickle (if ``code_bytes``), arguments, slots.
+
+    ``slots`` are the values of references that were arguments themselves, ``slot_refs`` the
+    references. ``address`` is where the caller listens.
+    """
+
+    task_id: bytes
+    code: bytes
+    code_bytes: int
+    name: str
+    returns: int
+    depth: int
+    capture: bool
+    address: str
+    args: Value
+    slots: list[Value] = []
+    slot_refs: list[Ref] = []
+
+
+class ActorCall(msgspec.Struct, tag=42, array_like=True, frozen=True):
+    """Call a method. Payload: arguments, slots."""
+
+    task_id: bytes
+    actor_id: bytes
+    method: str
+    name: str
+    returns: int
+    depth: int
+    address: str
+    args: Value
+    slots: list[Value] = []
+    slot_refs: list[Ref] = []
+
+
+class TaskDone(msgspec.Struct, tag=43, array_like=True, frozen=True):
+    """A task ended. Payload: its results; one ``FAILED`` value stands for all of them."""
+
+    task_id: bytes
+    seconds: float
+    results: list[Value]
+    cancelled: bool = False
+
+
+class TasksReturned(msgspec.Struct, tag=44, array_like=True, frozen=True):
+    """These tasks have not started and would wait for long: run them elsewhere."""
+
+    task_ids: list[bytes]
+
+
+class StreamItem(msgspec.Struct, tag=45, array_like=True, frozen=True):
+    """A generator yielded. Payload: the value."""
+
+    task_id: bytes
+    index: int
+    value: Value
+
+
+class StreamCredit(msgspec.Struct, tag=46, array_like=True, frozen=True):
+    """The consumer has taken this many values of a generator so far."""
+
+    task_id: bytes
+    consumed: int
+
+
+class StreamClose(msgspec.Struct, tag=47, array_like=True, frozen=True):
+    """Nobody wants more of this generator."""
+
+    task_id: bytes
+
+
+class CancelTask(msgspec.Struct, tag=48, array_like=True, frozen=True):
+    """Cancel a task, and with *recursive* those that it started."""
+
+    task_id: bytes
+    recursive: bool
+
+
+class FetchObject(msgspec.Struct, tag=49, array_like=True, frozen=True):
+    """To the owner: send me this value when it is there."""
+
+    object_id: bytes
+
+
+class ObjectValue(msgspec.Struct, tag=50, array_like=True, frozen=True):
+    """From the owner. Payload: the value."""
+
+    object_id: bytes
+    value: Value
+
+
+class BorrowAdd(msgspec.Struct, tag=51, array_like=True, frozen=True):
+    """To the owner: I hold references to these; acknowledge with *token* if it is not 0."""
+
+    object_ids: list[bytes]
+    token: int
+
+
+class BorrowAck(msgspec.Struct, tag=52, array_like=True, frozen=True):
+    """The borrow is on record."""
+
+    token: int
+
+
+class BorrowRemove(msgspec.Struct, tag=53, array_like=True, frozen=True):
+    """To the owner: I hold none of these any more."""
+
+    object_ids: list[bytes]
+
+
+class FreeShared(msgspec.Struct, tag=54, array_like=True, frozen=True):
+    """To whoever wrote a value: its bytes are free."""
+
+    segment: int
+    offset: int
+    lengths: list[int]
+
+
+class ReleaseReturned(msgspec.Struct, tag=55, array_like=True, frozen=True):
+    """To whoever returned a value: the references in it are on record with their owners."""
+
+    object_id: bytes
+
+
+Message = (
+    Register
+    | Welcome
+    | SetDemand
+    | LeaseGranted
+    | LeaseRefused
+    | LeaseReclaim
+    | LeaseReturn
+    | LeaseLost
+    | Blocked
+    | CreateActor
+    | ActorReply
+    | ActorEvent
+    | WatchActor
+    | KillActor
+    | ReleaseActor
+    | FindActor
+    | StartActor
+    | ActorStarted
+    | ActorExit
+    | CreateGroup
+    | GroupEvent
+    | RemoveGroup
+    | Ask
+    | Reply
+    | NeedSegment
+    | OpenSegment
+    | SegmentReply
+    | DropSegment
+    | Preload
+    | LogLines
+    | ProcessGone
+    | Exit
+    | KillWorker
+    | WatchGroup
+    | Orphans
+    | Assign
+    | Task
+    | ActorCall
+    | TaskDone
+    | TasksReturned
+    | StreamItem
+    | StreamCredit
+    | StreamClose
+    | CancelTask
+    | FetchObject
+    | ObjectValue
+    | BorrowAdd
+    | BorrowAck
+    | BorrowRemove
+    | FreeShared
+    | ReleaseReturned
+)
+
+encode = msgspec.msgpack.Encoder().encode
+decode = msgspec.msgpack.Decoder(Message).decode

@@ -1,0 +1,281 @@
+"""Puts values into shared memory: one copy each, and a round trip only to grow."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from air.errors import ObjectStoreFull
+from air.executor.serialization import Serialized
+from air_cluster.store import layout
+from air_cluster.store.arena import Arena, aligned
+from air_cluster.store.layout import Location
+from air_cluster.store.segment import Mapping
+
+SEGMENT_BYTES = 64 << 20
+"""Bytes asked for at a time; a value that is larger gets a segment that fits it."""
+
+KEEP_BYTES = 256 << 20
+"""Bytes of empty segments that a writer keeps for their warm pages."""
+
+_LARGE_SIZE_STEPS = 16
+
+
+class _Segment:
+    __slots__ = ("arena", "id", "mapping")
+
+    def __init__(self, id: int, mapping: Mapping) -> None:
+        self.id = id
+        self.mapping = mapping
+        self.arena = Arena(mapping.size)
+
+
+class _Room(NamedTuple):
+    """A range that was just taken; no page at or above ``fresh_from`` was used before."""
+
+    segment: _Segment
+    offset: int
+    fresh_from: int
+
+
+class Writer:
+    """Writes values into segments that the node grants, and reuses what is freed.
+
+    Thread-safe: :meth:`free` never waits, and copies run side by side.
+
+    Values larger than *segment_bytes* are kept apart from the others, so that their
+    segments become empty, and can be given back, with them.
+
+    Args:
+        request_segment: asks the node for a segment of a number of bytes; returns its id,
+            its descriptor, which the writer takes over, and its size in bytes. May block;
+            called by one thread at a time. What it raises leaves :meth:`write` as it is.
+        release_segment: gives a segment back to the node. Called by the thread that freed
+            the last value in it, as :meth:`free` may be: it must not block.
+        segment_bytes: how much to ask for at a time.
+        keep_bytes: empty segments are kept while they are no larger than this together.
+            The one that became empty last is kept whatever its size.
+    """
+
+    def __init__(
+        self,
+        request_segment: Callable[[int], tuple[int, int, int]],
+        release_segment: Callable[[int], None],
+        *,
+        segment_bytes: int = SEGMENT_BYTES,
+        keep_bytes: int = KEEP_BYTES,
+    ) -> None:
+        self._request_segment = request_segment
+        self._release_segment = release_segment
+        self._segment_bytes = segment_bytes
+        self._keep_bytes = keep_bytes
+        self._lock = threading.Lock()  # held for bookkeeping only: never over a copy or a callback
+        self._growing = threading.Lock()  # so that threads which all lack room ask once
+        self._freed: deque[Location] = deque()
+        self._segments: dict[int, _Segment] = {}
+        self._large: dict[int, _Segment] = {}  # those for values above segment_bytes
+        self._small: dict[int, _Segment] = {}
+        self._empty: dict[int, _Segment] = {}  # the longest empty first
+        self._recent: _Segment | None = None  # of the small ones
+        self._closed = False
+
+    @property
+    def granted_bytes(self) -> int:
+        """Bytes of all segments held, used or not."""
+        return sum(segment.mapping.size for segment in list(self._segments.values()))
+
+    @property
+    def used_bytes(self) -> int:
+        """Bytes of all ranges that are not free, alignment included."""
+        self._collect()
+        return sum(segment.arena.used for segment in list(self._segments.values()))
+
+    def write(self, serialized: Serialized) -> Location:
+        """Copy a value into shared memory.
+
+        Raises:
+            ObjectStoreFull: as raised by ``request_segment``. Before that, the empty
+                segments that this writer holds are given back and the request is repeated.
+            ValueError: the writer is closed.
+        """
+        lengths = layout.lengths_of(serialized)
+        room, location = self._reserve(lengths)
+        mapping = room.segment.mapping
+        try:
+            for at, part in layout.parts(serialized):
+                start = room.offset + at
+                mapping.write(start, part, fresh=start >= room.fresh_from)
+        except BaseException:
+            self.free(location)
+            raise
+        return location
+
+    def reserve(self, lengths: Sequence[int]) -> tuple[Location, memoryview]:
+        """Take a range for a value that comes in pieces, from another node or from disk.
+
+        Args:
+            lengths: as in :class:`Location`.
+
+        Returns:
+            The location, and the range of ``location.nbytes`` bytes, to be filled before
+            anyone reads it.
+
+        Raises:
+            ObjectStoreFull, ValueError: as :meth:`write`.
+        """
+        room, location = self._reserve(tuple(lengths))
+        return location, room.segment.mapping.view(location.offset, location.nbytes)
+
+    def free(self, location: Location) -> None:
+        """Give a range back, once every reader of it has called its ``on_release``.
+
+        What is still read from it would change with the next value that is put there. Never
+        blocks, so that a finalizer may call it in the middle of any other code, this
+        writer's included; the range is then reused a little later. Does nothing on a closed
+        writer.
+
+        Raises:
+            ValueError: nothing is allocated at the location (it was freed twice).
+        """
+        self._freed.append(location)
+        self._collect()
+
+    def trim(self, keep_bytes: int = 0) -> None:
+        """Give back empty segments, the longest empty first, until *keep_bytes* are left."""
+        with self._lock:
+            self._apply_freed()
+            surplus = self._pop_surplus(keep_bytes, at_least=0)
+        self._give_back(surplus)
+
+    def close(self) -> None:
+        """Unmap all segments, for the end of the process; gives nothing back to the node.
+
+        No other thread may be writing.
+        """
+        with self._lock:
+            self._closed = True
+            segments = list(self._segments.values())
+            for index in (self._segments, self._large, self._small, self._empty):
+                index.clear()
+            self._recent = None
+            self._freed.clear()
+        for segment in segments:
+            segment.mapping.close()
+
+    def _reserve(self, lengths: tuple[int, ...]) -> tuple[_Room, Location]:
+        nbytes = layout.extent(lengths)
+        # Whole pages, so that every large value starts on a page, as its layout expects.
+        taken = aligned(nbytes, layout.PAGE) if nbytes > self._segment_bytes else nbytes
+        room = self._place(taken)
+        if room is None:
+            with self._growing:
+                room = self._place(taken) or self._grow(taken)
+        return room, Location(room.segment.id, room.offset, lengths, nbytes)
+
+    def _place(self, nbytes: int) -> _Room | None:
+        with self._lock:
+            if self._closed:
+                raise ValueError("the writer is closed")
+            self._apply_freed()
+            segment = self._choose(nbytes)
+            room = None if segment is None else self._take(segment, nbytes)
+        self._collect()
+        return room
+
+    def _choose(self, nbytes: int) -> _Segment | None:
+        if nbytes > self._segment_bytes:
+            fitting = [s for s in self._large.values() if s.arena.largest_free >= nbytes]
+            return min(fitting, key=_largest_free, default=None)
+        # What was freed last is warm, and most writes look at this one segment only.
+        if self._recent is None or self._recent.arena.largest_free < nbytes:
+            self._recent = max(self._small.values(), key=_largest_free, default=None)
+        return self._recent
+
+    def _take(self, segment: _Segment, nbytes: int) -> _Room | None:
+        fresh_from = segment.arena.touched
+        offset = segment.arena.allocate(nbytes)
+        if offset is None:
+            return None
+        self._empty.pop(segment.id, None)
+        return _Room(segment, offset, fresh_from)
+
+    def _grow(self, nbytes: int) -> _Room:
+        size = self._size_for(nbytes)
+        try:
+            id, fd, size = self._request_segment(size)
+        except ObjectStoreFull:
+            with self._lock:
+                surplus = self._pop_surplus(0, at_least=0)
+            if not surplus:
+                raise
+            self._give_back(surplus)
+            id, fd, size = self._request_segment(size)
+        segment = _Segment(id, Mapping(fd, size, writable=True))
+        with self._lock:
+            room = self._take(segment, nbytes)
+            if room is not None:
+                self._segments[id] = segment
+                if nbytes > self._segment_bytes:
+                    self._large[id] = segment
+                else:
+                    self._small[id] = self._recent = segment
+        if room is None:
+            self._give_back([segment])
+            raise ValueError(f"segment {id} has {size} bytes; {nbytes} were asked for")
+        return room
+
+    def _size_for(self, nbytes: int) -> int:
+        if nbytes <= self._segment_bytes:
+            return self._segment_bytes
+        # Rounded up by 1/16 at most, so that values of about the same size can take turns.
+        step = (1 << (nbytes.bit_length() - 1)) // _LARGE_SIZE_STEPS
+        return aligned(-(-nbytes // step) * step, layout.PAGE)
+
+    def _collect(self) -> None:
+        """Apply what was freed, unless the lock is taken: its holder then does this next."""
+        while self._freed and self._lock.acquire(blocking=False):
+            try:
+                self._apply_freed()
+                surplus = self._pop_surplus(self._keep_bytes, at_least=1)
+            finally:
+                self._lock.release()
+            self._give_back(surplus)
+
+    def _apply_freed(self) -> None:
+        if self._closed:
+            self._freed.clear()
+        while self._freed:
+            location = self._freed.popleft()
+            segment = self._segments.get(location.segment)
+            if segment is None:
+                raise ValueError(f"segment {location.segment} is none of this writer's")
+            segment.arena.free(location.offset)
+            if segment.id in self._small:
+                self._recent = segment
+            if not segment.arena.used:
+                self._empty[segment.id] = segment
+
+    def _pop_surplus(self, keep_bytes: int, *, at_least: int) -> list[_Segment]:
+        surplus = []
+        total = sum(segment.mapping.size for segment in self._empty.values())
+        while total > keep_bytes and len(self._empty) > at_least:
+            segment = self._empty.pop(next(iter(self._empty)))
+            total -= segment.mapping.size
+            del self._segments[segment.id]
+            self._small.pop(segment.id, None)
+            self._large.pop(segment.id, None)
+            if self._recent is segment:
+                self._recent = None
+            surplus.append(segment)
+        return surplus
+
+    def _give_back(self, segments: list[_Segment]) -> None:
+        for segment in segments:
+            segment.mapping.close()
+            self._release_segment(segment.id)
+
+
+def _largest_free(segment: _Segment) -> int:
+    return segment.arena.largest_free

@@ -1,0 +1,329 @@
+"""A connection to a peer: handshake, then frames, without ever blocking."""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import logging
+import os
+import selectors
+import socket
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from air_cluster.protocol.frames import Buffer, FrameDecoder, FrameError, pack
+from air_cluster.protocol.handshake import Handshake, HandshakeError
+from air_cluster.protocol.messages import Message
+from air_cluster.transport.reactor import Reactor
+
+logger = logging.getLogger(__name__)
+
+_READ = selectors.EVENT_READ
+_BOTH = selectors.EVENT_READ | selectors.EVENT_WRITE
+_RECEIVE_BYTES = 256 << 10
+_MAX_PARTS = 256  # of one gathering write; Linux takes up to 1024
+_MAX_FDS = 8
+
+Handler = Callable[["Connection", Message, bytes], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Parcel:
+    """A message with a file descriptor beside it, which waits to be sent."""
+
+    data: bytes
+    fd: int
+
+
+class Connection:
+    """A stream socket that speaks frames; all methods are called under the reactor's lock.
+
+    Messages sent before the handshake has ended wait for it. A connection closes itself when
+    the peer does, or misbehaves; then ``on_close(connection, reason)`` is called once.
+
+    Attributes:
+        closed: nothing is sent or received any more.
+        broken: the peer takes nothing more. What it sent before it went is still received;
+            the connection closes after that.
+        peer: the process on the other side, once the handshake has ended.
+        fds: descriptors that came, in the order of the messages that they came with.
+        data: for the user of the connection.
+    """
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        reactor: Reactor,
+        handshake: Handshake,
+        on_message: Handler,
+        on_close: Callable[[Connection, str], None],
+        *,
+        takes_fds: bool = False,
+    ) -> None:
+        sock.setblocking(False)
+        self._socket = sock
+        self._reactor = reactor
+        self._handshake: Handshake | None = handshake
+        self._on_message = on_message
+        self._on_close = on_close
+        self._takes_fds = takes_fds
+        self._decoder = FrameDecoder()
+        self._waiting: list[Buffer] = []  # for the handshake to end
+        self._out: deque[memoryview | _Parcel] = deque()
+        self._corked = 0
+        self._cork_parts: list[Buffer] = []
+        self._writing = False
+        self.closed = False
+        self.broken = False
+        self.peer = b""
+        self.fds: deque[int] = deque()
+        self.data: object = None
+        reactor.register(self, _READ)
+        self._write([handshake.opening()])
+
+    def fileno(self) -> int:
+        """The socket's descriptor."""
+        return self._socket.fileno()
+
+    # Sending ------------------------------------------------------------------------------
+
+    def send(self, message: Message, payload: Sequence[Buffer] = ()) -> None:
+        """Send a message, now or as soon as the peer takes it. Ignored once closed or broken.
+
+        Raises:
+            FrameError: it is too long; nothing was sent.
+        """
+        if self.closed or self.broken:
+            return
+        parts = pack(message, payload)
+        if self._handshake is not None:
+            self._waiting += parts
+        elif self._corked:
+            self._cork_parts += parts
+        else:
+            self._write(parts)
+
+    def send_with_fd(self, message: Message, fd: int) -> None:
+        """Send a message with a file descriptor beside it, in its turn (Unix sockets only).
+
+        The descriptor may be closed when this returns. The handshake must have ended.
+        """
+        assert self._handshake is None
+        if self.closed or self.broken:
+            return
+        self.uncork(force=True)
+        self._out.append(_Parcel(b"".join(pack(message)), os.dup(fd)))
+        if len(self._out) == 1:
+            self._flush()
+        self._watch_writing()
+
+    def cork(self) -> None:
+        """Gather what is sent from now on until :meth:`uncork`."""
+        self._corked += 1
+
+    def uncork(self, *, force: bool = False) -> None:
+        """Send what was gathered, in one write."""
+        if self._corked and not force:
+            self._corked -= 1
+        if (self._corked == 0 or force) and self._cork_parts:
+            parts, self._cork_parts = self._cork_parts, []
+            if not self.closed:
+                self._write(parts)
+
+    @property
+    def gathered(self) -> int:
+        """How many parts wait for :meth:`uncork`."""
+        return len(self._cork_parts)
+
+    def _write(self, parts: Sequence[Buffer]) -> None:
+        sent = 0
+        if not self._out:
+            sent = self._send_now(parts[:_MAX_PARTS])
+            if sent < 0:
+                return
+        for part in parts:
+            if sent >= len(part):  # empty parts too: a socket never gets rid of these
+                sent -= len(part)
+            else:
+                self._out.append(memoryview(part)[sent:])
+                sent = 0
+        self._watch_writing()
+
+    def _watch_writing(self) -> None:
+        if self._out and not self._writing:
+            self._writing = True
+            self._reactor.modify(self, _BOTH)
+
+    def _send_now(self, parts: Sequence[Buffer]) -> int:
+        """How many bytes the socket took; -1 if the peer is gone."""
+        try:
+            if len(parts) == 1:
+                return self._socket.send(parts[0])
+            return self._socket.sendmsg(parts)
+        except OSError as error:
+            return self._not_sent(error)
+
+    def _send_parcel(self, parcel: _Parcel) -> int:
+        """Like :meth:`_send_now`; a descriptor goes out with the first byte of its message."""
+        try:
+            sent = socket.send_fds(self._socket, [parcel.data], [parcel.fd])
+        except OSError as error:
+            return self._not_sent(error)
+        os.close(parcel.fd)
+        return sent
+
+    def _not_sent(self, error: OSError) -> int:
+        if isinstance(error, BlockingIOError):
+            return 0
+        if isinstance(error, ConnectionError):
+            self._break()
+        else:
+            self.close(f"cannot send: {error}")
+        return -1
+
+    def _break(self) -> None:
+        """The peer is gone. Its last words are still in the socket, so that stays open."""
+        self.broken = True
+        self._cork_parts.clear()
+        self._clear_out()
+        if self._writing:
+            self._writing = False
+            self._reactor.modify(self, _READ)
+
+    def _clear_out(self) -> None:
+        for part in self._out:
+            if isinstance(part, _Parcel):
+                os.close(part.fd)
+        self._out.clear()
+
+    def drain(self) -> None:
+        """Send what waits, blocking."""
+        if self.closed:
+            return
+        self.uncork(force=True)
+        self._socket.setblocking(True)
+        self._flush()
+        if not self.closed:
+            self._socket.setblocking(False)
+
+    def _flush(self) -> None:
+        out = self._out
+        while out:
+            head = out[0]
+            if isinstance(head, _Parcel):
+                sent = self._send_parcel(head)
+            else:
+                sent = self._send_now(self._plain_head())
+            if sent <= 0:
+                return
+            while sent:
+                first = out.popleft()
+                data = first.data if isinstance(first, _Parcel) else first
+                if sent < len(data):
+                    out.appendleft(memoryview(data)[sent:])
+                    sent = 0
+                else:
+                    sent -= len(data)
+        if self._writing:
+            self._writing = False
+            self._reactor.modify(self, _READ)
+
+    def _plain_head(self) -> list[memoryview]:
+        """What waits and can go out in one write: up to the next descriptor."""
+        parts: list[memoryview] = []
+        for part in islice(self._out, _MAX_PARTS):
+            if isinstance(part, _Parcel):
+                break
+            parts.append(part)
+        return parts
+
+    # Receiving ----------------------------------------------------------------------------
+
+    def on_events(self, mask: int) -> None:
+        """Called by the reactor."""
+        if self.closed:
+            return  # by the handler of another event of the same round
+        if mask & selectors.EVENT_WRITE:
+            self._flush()
+        if mask & selectors.EVENT_READ:
+            self._receive()
+
+    def _receive(self) -> None:
+        try:
+            if self._takes_fds:
+                data = self._receive_with_fds()
+            else:
+                data = self._socket.recv(_RECEIVE_BYTES)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self.close(f"connection lost: {error}")
+            return
+        if not data:
+            self.close("connection closed by the other side")
+            return
+        try:
+            if self._handshake is not None:
+                self._shake_hands(self._handshake, data)
+            else:
+                self._take(data)
+        except (FrameError, HandshakeError) as error:
+            self.close(str(error))
+
+    def _receive_with_fds(self) -> bytes:
+        data, ancillary, _flags, _address = self._socket.recvmsg(
+            _RECEIVE_BYTES, socket.CMSG_SPACE(_MAX_FDS * array.array("i").itemsize)
+        )
+        for level, kind, content in ancillary:
+            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+                fds = array.array("i")
+                fds.frombytes(content[: len(content) - len(content) % fds.itemsize])
+                self.fds.extend(fds)
+        return data
+
+    def _shake_hands(self, handshake: Handshake, data: bytes) -> None:
+        answer = handshake.feed(data)
+        if answer:
+            self._write([answer])
+        if handshake.done:
+            self._handshake = None
+            self.peer = handshake.peer
+            if self._waiting:
+                parts, self._waiting = self._waiting, []
+                self._write(parts)
+            if handshake.leftover:
+                self._take(handshake.leftover)
+
+    def _take(self, data: bytes) -> None:
+        self.cork()
+        try:
+            for message, payload in self._decoder.feed(data):
+                try:
+                    self._on_message(self, message, payload)
+                except Exception:
+                    # Ours, not the peer's: the messages behind this one must not wait for it.
+                    logger.exception("handling %s of %r failed", type(message).__name__, self)
+                if self.closed:
+                    return
+        finally:
+            self.uncork()
+
+    def close(self, reason: str = "closed") -> None:
+        """Close; what was not sent is lost."""
+        if self.closed:
+            return
+        self.closed = True
+        self._reactor.unregister(self)
+        self._socket.close()
+        self._clear_out()
+        self._cork_parts.clear()
+        self._waiting.clear()
+        while self.fds:
+            with contextlib.suppress(OSError):
+                os.close(self.fds.popleft())
+        self._on_close(self, reason)
+
+    def __repr__(self) -> str:
+        return f"Connection(peer={self.peer.hex() or '?'}, {'closed' if self.closed else 'open'})"

@@ -1,0 +1,67 @@
+"""Keeps ``KeyboardInterrupt`` out of the middle of our own bookkeeping.
+
+Python runs signal handlers between any two instructions of the main thread. An exception in
+the middle of a message handler would leave half a message handled, and somebody waiting for
+ever. While the main thread holds the reactor's lock the interrupt is kept, and raised as
+soon as it is safe.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType
+
+from air_cluster.transport.reactor import Reactor
+
+_RESEND_S = 0.002
+
+
+class InterruptGuard:
+    """Installs a SIGINT handler that calls *on_interrupt* only where that may raise.
+
+    Args:
+        on_interrupt: called in the main thread; raises if the interrupt is meant for it.
+    """
+
+    def __init__(self, reactor: Reactor, on_interrupt: Callable[[], None]) -> None:
+        self._reactor = reactor
+        self._on_interrupt = on_interrupt
+        reactor.interrupt = None
+        self._previous = signal.signal(signal.SIGINT, self._handle)
+
+    @classmethod
+    def for_keyboard(cls, reactor: Reactor) -> InterruptGuard | None:
+        """A guard around what Ctrl-C does by default; ``None`` if the program changed that."""
+        if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+            return None
+
+        def interrupt() -> None:
+            raise KeyboardInterrupt
+
+        return cls(reactor, interrupt)
+
+    def _handle(self, _number: int, _frame: FrameType | None) -> None:
+        if self._reactor.owns_lock():
+            self._reactor.interrupt = self._on_interrupt
+            # If the main thread computes from now on, nothing else would raise it.
+            self._reactor.call_later(_RESEND_S, self._resend)
+        else:
+            self._reactor.interrupt = None
+            self._on_interrupt()
+
+    def _resend(self) -> None:
+        if self._reactor.interrupt is not None:
+            self.send()
+
+    def send(self) -> None:
+        """Interrupt the main thread, also out of a system call."""
+        main = threading.main_thread().ident
+        assert main is not None
+        signal.pthread_kill(main, signal.SIGINT)
+
+    def remove(self) -> None:
+        """Put the previous handler back."""
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, self._previous)

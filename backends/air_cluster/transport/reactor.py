@@ -1,0 +1,296 @@
+"""One event loop for a process, led by whichever thread has to wait.
+
+A thread that waits for a message reads the sockets itself (it *leads*): on the reference
+machine a round trip takes 44 us that way, against 125 us when a reader thread has to wake
+it. A background thread leads only while nobody else does, so that messages are served while
+the program computes. It takes over two milliseconds after the last foreground thread
+stopped, which keeps it out of the way of a program that makes one call after another.
+
+Everything that handlers touch is guarded by :attr:`Reactor.lock`. The leader holds it while
+it dispatches, and not while it waits for the sockets. Handlers must not block.
+
+Waiting threads look again after each round of events. Who changes what they wait for outside
+of a round has one made, with :meth:`Reactor.call_soon`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import itertools
+import logging
+import os
+import selectors
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Protocol
+
+logger = logging.getLogger(__name__)
+
+_HANDOVER_S = 0.002
+_PARK_AFTER = 3
+_CLOSE_S = 5.0
+_NOBODY, _FOREGROUND, _BACKGROUND = 0, 1, 2
+
+
+class Pollable(Protocol):
+    """What can be registered: sockets and pipes that have a file descriptor."""
+
+    def fileno(self) -> int:
+        """The descriptor to watch."""
+        ...
+
+    def on_events(self, mask: int) -> None:
+        """Called under the lock when the descriptor is ready for ``mask``."""
+        ...
+
+
+class Reactor:
+    """Dispatches socket events and timers; see the module's docstring."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self._changed = threading.Condition(self.lock)
+        self._background_wakes = threading.Condition(self.lock)
+        self._selector = selectors.DefaultSelector()
+        self._wake_reader, self._wake_writer = os.pipe()
+        os.set_blocking(self._wake_reader, False)
+        os.set_blocking(self._wake_writer, False)
+        self._selector.register(self._wake_reader, selectors.EVENT_READ, None)
+        self._leader = _NOBODY
+        self._leading_thread = 0
+        self._waiting = 0
+        self._background: threading.Thread | None = None
+        self._background_parked = False
+        self._foreground_left = 0.0
+        self._timers: list[tuple[float, int, Callable[[], None]]] = []
+        self._timer_ids = itertools.count()
+        self._soon: deque[Callable[[], None]] = deque()
+        self._closed = False
+        self._released = False
+        self.interrupt: Callable[[], None] | None = None
+        """Set by the interrupt guard when it caught the main thread in the middle of things."""
+
+    # Registration (under the lock) ------------------------------------------------------
+
+    def register(self, pollable: Pollable, mask: int) -> None:
+        """Watch a descriptor."""
+        self._selector.register(pollable.fileno(), mask, pollable)
+        self._wake_leader()
+
+    def modify(self, pollable: Pollable, mask: int) -> None:
+        """Watch for other events on it."""
+        self._selector.modify(pollable.fileno(), mask, pollable)
+        self._wake_leader()
+
+    def unregister(self, pollable: Pollable) -> None:
+        """Stop watching it."""
+        with contextlib.suppress(KeyError, ValueError):
+            self._selector.unregister(pollable.fileno())
+
+    def call_later(self, delay: float, function: Callable[[], None]) -> None:
+        """Run *function* under the lock after *delay* seconds."""
+        entry = (time.monotonic() + delay, next(self._timer_ids), function)
+        heapq.heappush(self._timers, entry)
+        if self._timers[0] is entry:
+            self._wake_leader()
+
+    def call_soon(self, function: Callable[[], None]) -> None:
+        """Run *function* under the lock, soon, in the leading thread.
+
+        Takes no lock and never blocks: may be called from anywhere, ``__del__`` included.
+        """
+        self._soon.append(function)
+        # The leading thread itself runs it at the end of its round.
+        if self._leader != _NOBODY and self._leading_thread != threading.get_ident():
+            self._wake()
+
+    def run_soon(self) -> None:
+        """Run now what was left to be run soon; called under the lock."""
+        while self._soon:
+            self._guarded(self._soon.popleft())
+
+    # Waiting ------------------------------------------------------------------------------
+
+    def wait_for(self, ready: Callable[[], Any], deadline: float | None = None) -> bool:
+        """Serve events until ``ready()`` is true; false if *deadline* passed first.
+
+        *ready* is called under the lock. *deadline* is in ``time.monotonic`` seconds. Also
+        false once the reactor is closed.
+
+        Raises:
+            RuntimeError: called by a handler, which would wait for itself.
+        """
+        with self.lock:
+            while not ready():
+                remaining = None
+                if deadline is not None:
+                    remaining = deadline - time.monotonic()
+                    if remaining <= 0:
+                        return False
+                if self._closed:
+                    return False
+                if self._leader == _NOBODY:
+                    self._lead_once(_FOREGROUND, remaining)
+                    continue
+                if self._leading_thread == threading.get_ident():
+                    raise RuntimeError("a message handler must not wait for messages")
+                if self._leader == _BACKGROUND:
+                    self._wake()
+                self._waiting += 1
+                try:
+                    self._changed.wait(remaining)
+                finally:
+                    self._waiting -= 1
+            return True
+
+    def poll(self) -> None:
+        """Serve what is there now, without waiting."""
+        with self.lock:
+            if self._leader == _NOBODY and not self._closed:
+                self._lead_once(_FOREGROUND, 0)
+
+    def run(self, until: Callable[[], Any]) -> None:
+        """Lead until ``until()`` is true: the main loop of a daemon."""
+        self.wait_for(until)
+
+    def _lead_once(self, role: int, timeout: float | None) -> None:
+        """One round: wait for events without the lock, then dispatch them with it."""
+        self._leader = role
+        self._leading_thread = threading.get_ident()
+        if self._timers:
+            due = max(0.0, self._timers[0][0] - time.monotonic())
+            timeout = due if timeout is None else min(timeout, due)
+        if self._soon:
+            timeout = 0
+        try:
+            try:
+                self.lock.release()
+                events = self._selector.select(timeout)
+            finally:
+                self._take_lock_back()
+            self._dispatch(events)
+        finally:
+            self._leader = _NOBODY
+            if self._closed:
+                self._release()
+            if role == _FOREGROUND:
+                self._foreground_left = time.monotonic()
+                if self._background_parked:
+                    self._background_parked = False
+                    self._background_wakes.notify()
+            if self._waiting:
+                self._changed.notify_all()
+        if self.interrupt is not None and _is_main_thread():
+            interrupt, self.interrupt = self.interrupt, None
+            interrupt()
+
+    def _take_lock_back(self) -> None:
+        """Acquire the lock, whatever signals arrive.
+
+        A signal handler that raises (see ``interrupts``) may do so right after the lock was
+        released, and would do so out of ``acquire`` while that has to wait.
+        """
+        if not self.owns_lock():
+            state = (1, threading.get_ident())
+            self.lock._acquire_restore(state)  # type: ignore[attr-defined]
+
+    def owns_lock(self) -> bool:
+        """Whether the calling thread holds the lock."""
+        return self.lock._is_owned()  # type: ignore[attr-defined,no-any-return]
+
+    def _dispatch(self, events: list[tuple[selectors.SelectorKey, int]]) -> None:
+        for key, mask in events:
+            if key.data is None:
+                self._drain_wake_pipe()
+                continue
+            try:
+                key.data.on_events(mask)
+            except Exception:
+                logger.exception("handling an event on %r failed", key.data)
+        self.run_soon()
+        if self._timers:
+            now = time.monotonic()
+            while self._timers and self._timers[0][0] <= now:
+                self._guarded(heapq.heappop(self._timers)[2])
+
+    def _guarded(self, function: Callable[[], None]) -> None:
+        try:
+            function()
+        except Exception:
+            logger.exception("%r failed", function)
+
+    # The background thread ----------------------------------------------------------------
+
+    def start_background(self, name: str) -> None:
+        """Have a thread lead while no other does."""
+        self._background = threading.Thread(target=self._run_background, name=name, daemon=True)
+        self._background.start()
+
+    def _run_background(self) -> None:
+        with self.lock:
+            quiet_rounds = 0
+            while not self._closed:
+                idle = time.monotonic() - self._foreground_left
+                if self._leader == _NOBODY and not self._waiting and idle >= _HANDOVER_S:
+                    quiet_rounds = 0
+                    self._lead_once(_BACKGROUND, None)
+                    continue
+                # While one foreground thread leads for long, sleep until it tells us that it
+                # stopped; while it comes and goes, look again in a moment.
+                quiet_rounds = quiet_rounds + 1 if self._leader == _FOREGROUND else 0
+                if quiet_rounds >= _PARK_AFTER:
+                    self._background_parked = True
+                    self._background_wakes.wait()
+                    quiet_rounds = 0
+                else:
+                    self._background_wakes.wait(_HANDOVER_S)
+
+    def _wake_leader(self) -> None:
+        if self._leader != _NOBODY:
+            self._wake()
+
+    def _wake(self) -> None:
+        with contextlib.suppress(BlockingIOError, OSError):
+            os.write(self._wake_writer, b"\0")
+
+    def _drain_wake_pipe(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._wake_reader, 4096)
+
+    def close(self) -> None:
+        """Stop the background thread and wake everybody who waits."""
+        with self.lock:
+            if self._closed:
+                return
+            self._closed = True
+            self._wake()
+            self._changed.notify_all()
+            self._background_wakes.notify_all()
+        background = self._background
+        if background is not None and background is not threading.current_thread():
+            background.join(timeout=_CLOSE_S)
+        with self.lock:
+            if self._leader == _NOBODY:
+                self._release()
+            elif self._leading_thread != threading.get_ident():
+                # Whoever still leads was woken, and releases what it uses when it leaves.
+                self._waiting += 1
+                self._changed.wait_for(lambda: self._released, _CLOSE_S)
+                self._waiting -= 1
+
+    def _release(self) -> None:
+        if self._released:
+            return
+        self._released = True
+        self._selector.close()
+        reader, self._wake_reader = self._wake_reader, -1
+        writer, self._wake_writer = self._wake_writer, -1
+        os.close(reader)
+        os.close(writer)
+
+
+def _is_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()

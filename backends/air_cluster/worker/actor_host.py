@@ -1,0 +1,355 @@
+"""A worker that lives as an actor: one thread, several threads, or an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import pickle
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from typing import Any
+
+from air.errors import ActorDied, WorkerDied
+from air.executor.failures import dump_failure, trim
+from air_cluster.client import context
+from air_cluster.client.arguments import unpack_arguments
+from air_cluster.client.client import Client
+from air_cluster.client.context import TaskContext
+from air_cluster.protocol.ids import owner_of
+from air_cluster.protocol.messages import (
+    STREAMING,
+    ActorCall,
+    ActorExit,
+    ActorStarted,
+    Blocked,
+    CancelTask,
+    CreateActor,
+    StartActor,
+    TaskDone,
+)
+from air_cluster.transport.connection import Connection
+from air_cluster.transport.interrupts import InterruptGuard
+from air_cluster.worker.runner import Job, Reporter, as_iterator
+
+
+class ExitActor(BaseException):
+    """Raised by ``air.exit_actor()`` to leave the running method."""
+
+
+class ActorHost:
+    """Makes the instance, then runs its methods in the order in which calls arrive."""
+
+    def __init__(
+        self, client: Client, reporter: Reporter, start: StartActor, payload: bytes
+    ) -> None:
+        self._client = client
+        self._reactor = client.reactor
+        self._lock = client.reactor.lock
+        self._reporter = reporter
+        self._spec: CreateActor = start.spec
+        self._start = start
+        self._payload = payload
+        self._instance: Any = None
+        self._queue: deque[Job] = deque()
+        self._ending = False
+        self._running: dict[bytes, float] = {}  # call -> since when
+        self._cancelling: set[bytes] = set()
+        self._was_cancelled: set[bytes] = set()
+        self._arrived: Callable[[Job], object] = self._queue.append
+        self._cancel: Callable[[bytes], object] = self._interrupt
+        # Has the main loop look whether it has to end; a reactor's own loop looks anyway.
+        self._wake: Callable[[], object] = bool
+        self._main_call: bytes | None = None
+        self._guard = InterruptGuard(client.reactor, self._interrupted)
+        client.on_block = lambda blocked: client.daemon.send(Blocked(blocked))
+        client.executor.leave_actor = self._leave
+        client.actors.me = (
+            self._spec.actor_id,
+            self._spec.class_name,
+            *pickle.loads(self._spec.methods),
+            self._spec.address,
+        )
+        handle = client.peers.handle
+        handle(ActorCall, self._on_call)
+        handle(CancelTask, self._on_cancel)
+        handle(ActorExit, self._on_exit)
+
+    # Life ---------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Construct, serve calls until told to end."""
+        token = context.current.set(self._context(self._spec.actor_id, self._spec.class_name, 0))
+        try:
+            cls = self._construct()
+        except BaseException as error:
+            self._construction_failed(error)
+            return
+        finally:
+            context.current.reset(token)
+        self._settled(lambda: self._client.daemon.send(ActorStarted(self._spec.actor_id, False)))
+        if any(_is_async(member) for _, member in inspect.getmembers(cls)):
+            asyncio.run(self._serve_loop())
+        elif self._spec.max_concurrency > 1:
+            self._serve_threads()
+        else:
+            self._serve_one()
+        # The instance's own clean-up runs while the cluster can still be reached.
+        self._instance = None
+
+    def _construct(self) -> type:
+        spec = self._spec
+        try:
+            cls: type = pickle.loads(self._payload[: spec.code_bytes])
+        except Exception as error:
+            raise WorkerDied(
+                f"actor class {spec.class_name} cannot be loaded in the worker:"
+                f" {type(error).__name__}: {error}"
+            ) from error
+        caller = (owner_of(spec.actor_id), spec.address)
+        args, kwargs = unpack_arguments(
+            self._client, spec.actor_id, caller, spec, self._payload, spec.code_bytes
+        )
+        self._payload = b""
+        self._instance = cls(*args, **kwargs)
+        return cls
+
+    def _construction_failed(self, error: BaseException) -> None:
+        trim(error)
+        pickled = dump_failure(error, f"{self._spec.class_name}.__init__")
+        error.__traceback__ = None
+        with self._lock:
+            self._client.daemon.send(ActorStarted(self._spec.actor_id, True), [pickled])
+
+    def _settled(self, then: Callable[[], None]) -> None:
+        """Do *then* once the references that the constructor kept are on record."""
+        objects = self._client.objects
+        with self._lock:
+            objects.drain()
+            registrations, tokens = self._client.references.settle(b"")
+            objects.when_acknowledged(tokens, then)
+            objects.follow(registrations)
+
+    def _context(self, task_id: bytes, name: str, depth: int) -> TaskContext:
+        shape = self._spec.shape
+        return TaskContext(
+            task_id=task_id,
+            name=name,
+            depth=depth,
+            actor_id=self._spec.actor_id,
+            group=shape.group,
+            capture=self._spec.capture,
+            resources=shape.resources,
+            gpu_ids=tuple(self._start.gpu_ids),
+            was_restarted=self._start.restarted,
+        )
+
+    def _leave(self) -> None:
+        running = context.current.get()
+        if running is None or running.actor_id != self._spec.actor_id:
+            raise RuntimeError("air.exit_actor() is only there inside a method of an actor")
+        raise ExitActor
+
+    def _on_exit(self, _connection: Connection, _message: ActorExit, _payload: object) -> None:
+        self._end()
+
+    def _end(self) -> None:
+        """End after what has arrived; called under the lock."""
+        self._ending = True
+        self._wake()
+
+    # Calls --------------------------------------------------------------------------------
+
+    def _on_call(self, connection: Connection, message: ActorCall, payload: bytes) -> None:
+        self._arrived(Job(connection, message, payload, None))
+
+    def _on_cancel(self, connection: Connection, message: CancelTask, _payload: object) -> None:
+        for job in self._queue:
+            if job.message.task_id == message.task_id:
+                self._queue.remove(job)
+                connection.send(TaskDone(message.task_id, 0.0, [], True))
+                return
+        if message.task_id in self._running:
+            if message.recursive:
+                self._client.cancel_children(message.task_id)
+            self._cancelling.add(message.task_id)
+            self._cancel(message.task_id)
+
+    def _interrupt(self, task_id: bytes) -> None:
+        if task_id == self._main_call:
+            self._guard.send()
+
+    def _interrupted(self) -> None:
+        if self._main_call is not None and self._main_call in self._cancelling:
+            self._was_cancelled.add(self._main_call)
+            self._cancelling.discard(self._main_call)
+            raise KeyboardInterrupt
+
+    def _begin(self, job: Job) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
+        message = job.message
+        assert isinstance(message, ActorCall)
+        self._running[message.task_id] = time.perf_counter()
+        context.current.set(self._context(message.task_id, message.name, message.depth))
+        caller = (job.connection.peer, message.address)
+        args, kwargs = unpack_arguments(
+            self._client, message.task_id, caller, message, job.payload, 0
+        )
+        job.payload = b""
+        return getattr(self._instance, message.method), args, kwargs
+
+    def _finish(self, job: Job, contents: list[Any], *, cancelled: bool = False) -> None:
+        task_id = job.message.task_id
+        seconds = time.perf_counter() - self._running.pop(task_id)
+        self._cancelling.discard(task_id)
+        self._was_cancelled.discard(task_id)
+        self._reporter.report(job, contents, seconds, cancelled=cancelled)
+
+    def _fail(self, job: Job, error: BaseException) -> None:
+        task_id = job.message.task_id
+        if isinstance(error, (KeyboardInterrupt, asyncio.CancelledError)) and (
+            task_id in self._was_cancelled
+        ):
+            self._finish(job, [], cancelled=True)
+            return
+        if isinstance(error, ExitActor):
+            error = ActorDied(f"{job.message.name} called air.exit_actor()")
+            with self._lock:
+                self._client.daemon.send(ActorExit(self._spec.actor_id))
+                # Calls that wait are not run any more: the daemon tells their callers.
+                self._queue.clear()
+                self._arrived = lambda _job: None
+                self._end()
+        self._finish(job, self._reporter.failed(error, job.message.name))
+
+    def _run_job(self, job: Job) -> None:
+        """Run one call in this thread."""
+        try:
+            method, args, kwargs = self._begin(job)
+            value = method(*args, **kwargs)
+            del args, kwargs
+            if job.message.returns == STREAMING:
+                self._reporter.produce(job, as_iterator(value, job.message.name))
+                contents = []
+            else:
+                contents = self._reporter.pack_results(job, value)
+                del value
+        except BaseException as error:
+            self._fail(job, error)
+        else:
+            self._finish(job, contents)
+
+    # One thread ---------------------------------------------------------------------------
+
+    def _serve_one(self) -> None:
+        queue = self._queue
+        while True:
+            self._reactor.wait_for(lambda: queue or self._ending or self._client.closed)
+            with self._lock:
+                if not queue:
+                    return
+                job = queue.popleft()
+                self._main_call = job.message.task_id
+            try:
+                copy_context().run(self._run_job, job)
+            finally:
+                self._main_call = None
+
+    # Several threads ----------------------------------------------------------------------
+
+    def _serve_threads(self) -> None:
+        pool = ThreadPoolExecutor(self._spec.max_concurrency, thread_name_prefix="air-actor")
+        pending = 0
+
+        def run(job: Job) -> None:
+            nonlocal pending
+            try:
+                copy_context().run(self._run_job, job)
+            finally:
+                with self._lock:
+                    pending -= 1
+                    self._reactor.call_soon(lambda: None)  # the main thread looks again
+
+        def arrived(job: Job) -> None:
+            nonlocal pending
+            pending += 1
+            pool.submit(run, job)
+
+        with self._lock:
+            self._arrived = arrived
+            self._cancel = lambda _task_id: None  # threads cannot be interrupted
+            while self._queue:
+                arrived(self._queue.popleft())
+        self._reactor.wait_for(lambda: (self._ending and not pending) or self._client.closed)
+        pool.shutdown(wait=False, cancel_futures=True)
+
+    # An event loop ------------------------------------------------------------------------
+
+    async def _serve_loop(self) -> None:
+        loop = asyncio.get_running_loop()
+        room = asyncio.Semaphore(self._spec.max_concurrency)
+        tasks: dict[bytes, asyncio.Task[None]] = {}
+        ended = asyncio.Event()
+
+        def start(job: Job) -> None:
+            task_id = job.message.task_id
+            task = loop.create_task(self._run_async(job, room))
+            tasks[task_id] = task
+            task.add_done_callback(lambda _task: done(task_id))
+
+        def done(task_id: bytes) -> None:
+            del tasks[task_id]
+            if self._ending and not tasks:
+                ended.set()
+
+        def cancel(task_id: bytes) -> None:
+            if task_id in tasks:
+                self._was_cancelled.add(task_id)
+                tasks[task_id].cancel()
+
+        def look() -> None:
+            if self._ending and not tasks:
+                ended.set()
+
+        with self._lock:
+            self._arrived = lambda job: loop.call_soon_threadsafe(start, job)
+            self._cancel = lambda task_id: loop.call_soon_threadsafe(cancel, task_id)
+            self._wake = lambda: loop.call_soon_threadsafe(look)
+            while self._queue:
+                start(self._queue.popleft())
+            if self._ending:
+                look()
+        await ended.wait()
+
+    async def _run_async(self, job: Job, room: asyncio.Semaphore) -> None:
+        async with room:
+            try:
+                method, args, kwargs = self._begin(job)
+                value = method(*args, **kwargs)
+                del args, kwargs
+                if inspect.isawaitable(value):
+                    value = await value
+                if job.message.returns == STREAMING:
+                    await self._produce(job, value)
+                    contents = []
+                else:
+                    contents = self._reporter.pack_results(job, value)
+                    del value
+            except BaseException as error:
+                if job.message.task_id not in self._running:
+                    self._running[job.message.task_id] = time.perf_counter()
+                self._fail(job, error)
+            else:
+                self._finish(job, contents)
+
+    async def _produce(self, job: Job, value: Any) -> None:
+        if hasattr(value, "__aiter__"):
+            await self._reporter.produce_async(job, value)
+        else:
+            # A plain generator blocks the loop, as it would in any asyncio program.
+            self._reporter.produce(job, as_iterator(value, job.message.name))
+
+
+def _is_async(member: object) -> bool:
+    return inspect.iscoroutinefunction(member) or inspect.isasyncgenfunction(member)

@@ -1,0 +1,99 @@
+"""What a freshly forked worker does."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import random
+import signal
+import sys
+
+from air.executor.current import install
+from air_cluster.client.client import Client
+from air_cluster.executor import ClusterExecutor
+from air_cluster.protocol.messages import Exit, StartActor
+from air_cluster.transport.connection import Connection
+from air_cluster.worker.actor_host import ActorHost
+from air_cluster.worker.runner import Reporter, TaskRunner
+
+_LOOK_AGAIN_S = 0.5
+
+
+def run_worker(session: str, token: bytes, worker_id: bytes) -> None:
+    """Join the cluster, run what comes, and leave. Never returns."""
+    code = 1
+    try:
+        _fresh_process()
+        _serve(session, token, worker_id)
+        code = 0
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    finally:
+        with contextlib.suppress(Exception):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        # The interpreter's own teardown takes long with large libraries loaded, and threads
+        # of theirs that were forked away can hang it.
+        os._exit(code)
+
+
+def _fresh_process() -> None:
+    """Undo what a process shares with the one that it was forked from."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    sys.stderr.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    random.seed()
+    numpy = sys.modules.get("numpy")
+    if numpy is not None:
+        numpy.random.seed()
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.seed()
+
+
+def _serve(session: str, token: bytes, worker_id: bytes) -> None:
+    client = Client(session, token, worker_id, "worker")
+    executor = ClusterExecutor(client, _no_shutdown)
+    install(executor)
+    reporter = Reporter(client)
+    runner = TaskRunner(client, reporter)
+    become: list[tuple[StartActor, bytes]] = []
+
+    def start_actor(_connection: Connection, message: StartActor, payload: bytes) -> None:
+        become.append((message, bytes(payload)))
+        runner.stop = True
+
+    def stop(_connection: Connection, message: Exit, _payload: object) -> None:
+        if message.graceful and client.references.lends:
+            # Others hold values that only this process knows: look again in a while.
+            client.reactor.call_later(_LOOK_AGAIN_S, lambda: stop(_connection, message, b""))
+            return
+        # What runs is not waited for: its results have no taker any more.
+        _run_exit_functions()
+        os._exit(0)
+
+    client.on_daemon_lost = lambda _reason: os._exit(1)
+    client.peers.handle(StartActor, start_actor)
+    client.peers.handle(Exit, stop)
+    client.connect()
+    client.reactor.start_background("air-background")
+    runner.run()
+    if become:
+        message, payload = become[0]
+        runner.guard.remove()
+        ActorHost(client, reporter, message, payload).run()
+    _run_exit_functions()
+    with client.reactor.lock:
+        client.peers.drain()
+
+
+def _run_exit_functions() -> None:
+    with contextlib.suppress(Exception):
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+
+
+def _no_shutdown() -> None:
+    raise RuntimeError("air.shutdown() is for the program that started the cluster")

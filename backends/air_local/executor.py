@@ -1,0 +1,549 @@
+"""The executor: the seam's methods, put together from the other modules."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from typing import Any, cast
+
+from air.errors import GetTimeout, NotInitialized
+from air.executor.capabilities import Capability
+from air.executor.code import Code, MethodInfo
+from air.executor.handles import ActorHandle, ObjectRef, ObjectRefGenerator
+from air.executor.interface import (
+    ContextInfo,
+    Executor,
+    InitConfig,
+    NodeInfo,
+    PlacementGroupInfo,
+)
+from air.executor.options import ActorOptions, MethodOptions, NumReturns, TaskOptions
+from air.executor.scheduling import PlacementGroupSpec
+from air.executor.serialization import loads
+from air.executor.validation import listing
+from air_local.actors import Actor, Actors, MethodCall
+from air_local.calls import ActorExit, Arguments, Call, Frame, ValueCall, cancelled, current_frame
+from air_local.engine import Engine
+from air_local.placement import Node
+from air_local.store import Entry, Ids, Store, collect, collecting, pack
+from air_local.streams import Step, Stream
+
+_CODE_CACHE = 512
+
+
+class LocalExecutor(Executor):
+    """Runs everything in this process, in the thread that asks for it.
+
+    A task runs at the call and its caller sees it finished, unless its arguments wait for an
+    async method. It works on copies of its function and arguments, as it would on a cluster.
+
+    ``log_to_driver`` and ``object_store_memory`` have nothing to act on here: there is one
+    process, which prints for itself, and no shared memory.
+    """
+
+    name = "local"
+    capabilities = frozenset()
+
+    def __init__(self, config: InitConfig) -> None:
+        self._lock = threading.RLock()
+        self._ids = Ids()
+        self._namespace = config.namespace
+        self._job_id = self._ids.new().hex()
+        self._worker_id = self._ids.new().hex()
+        self._code: OrderedDict[bytes, Callable[..., Any]] = OrderedDict()
+        self._streams: dict[bytes, Stream] = {}
+        self._store = Store(self, self._ids, self._lock, lambda: self._engine.notify())
+        self._node = Node(config, self._ids, self._store, self._lock)
+        self._engine = Engine(self._node, self._lock)
+        self._actors = Actors(self, self._engine, self._node, self._store, self._ids, self._lock)
+        self._open = True
+
+    # Tasks ------------------------------------------------------------------------------
+
+    def submit_task(
+        self,
+        code: Code,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        options: TaskOptions,
+    ) -> list[ObjectRef[Any]] | ObjectRefGenerator:
+        self._check_open()
+        name = options.name or code.name
+        parent = current_frame.get()
+        what = f"task {name}"
+        group, bundle, capture = self._node.place(
+            what, options.resources, options.placement, parent
+        )
+        function = self._load(code)
+        frame = Frame(
+            self._ids.new(),
+            name,
+            options.resources,
+            group=group,
+            bundle=bundle,
+            capture=capture,
+            parent_id=_id_of(parent),
+        )
+        arguments = Arguments(args, kwargs, what)
+        assert options.num_returns is not None
+        if options.num_returns == "streaming":
+            return self._open_stream(
+                Stream(
+                    self._store,
+                    self._engine,
+                    name,
+                    frame,
+                    arguments,
+                    lambda: function,
+                    is_async=inspect.isasyncgenfunction(function),
+                    retries=options,
+                )
+            )
+        call = ValueCall(
+            self._store,
+            name,
+            frame,
+            arguments,
+            lambda: function,
+            options.num_returns,
+            is_async=_is_coroutine_function(function),
+            retries=options,
+        )
+        refs = call.references()
+        self._engine.when_arguments_are_there(
+            call, self._store, lambda: self._engine.run(call, lambda: None)
+        )
+        self._engine.progress()
+        return refs
+
+    # Actors -----------------------------------------------------------------------------
+
+    def create_actor(
+        self,
+        code: Code,
+        methods: Mapping[str, MethodInfo],
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        options: ActorOptions,
+    ) -> ActorHandle:
+        self._check_open()
+        if options.detached:
+            self.require(Capability.DETACHED_ACTORS)
+        if options.max_restarts != 0:
+            self.require(Capability.ACTOR_RESTARTS)
+        namespace = options.namespace or self._namespace
+        if options.get_if_exists and options.name is not None:
+            existing = self._actors.find_existing(options.name, namespace)
+            if existing is not None:
+                return existing
+        parent = current_frame.get()
+        what = f"actor {code.name}"
+        group, bundle, capture = self._node.place(
+            what, options.resources, options.placement, parent
+        )
+        cls = self._load(code)
+        arguments = Arguments(args, kwargs, what)
+        actor = Actor(
+            self._ids.new(), code.name, methods, options, namespace, group, bundle, capture
+        )
+        handle = self._actors.create(actor, lambda: cls, arguments, _id_of(parent))
+        self._engine.progress()
+        return handle
+
+    def call_actor(
+        self,
+        handle: ActorHandle,
+        method: str,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        options: MethodOptions,
+    ) -> list[ObjectRef[Any]] | ObjectRefGenerator:
+        self._check_open()
+        actor = self._actors.of(handle)
+        self._actors.check_pending_calls(actor)
+        name = options.name or f"{actor.class_name}.{method}"
+        frame = actor.frame(self._ids.new(), name, _id_of(current_frame.get()))
+        arguments = Arguments(args, kwargs, name)
+        num_returns: NumReturns = 1 if options.num_returns is None else options.num_returns
+        if num_returns == "streaming":
+            return self._open_stream(
+                Stream(
+                    self._store,
+                    self._engine,
+                    name,
+                    frame,
+                    arguments,
+                    lambda: getattr(actor.instance, method),
+                    is_async=actor.is_async,
+                    actors=self._actors,
+                )
+            )
+        call = MethodCall(
+            self._actors,
+            actor,
+            method,
+            store=self._store,
+            name=name,
+            frame=frame,
+            arguments=arguments,
+            num_returns=num_returns,
+            is_async=actor.is_async,
+        )
+        refs = call.references()
+        self._actors.enqueue(actor, call)
+        self._engine.progress()
+        return refs
+
+    def kill_actor(self, handle: ActorHandle, *, no_restart: bool) -> None:
+        self._check_open()
+        # Nothing is restarted here (see capabilities), so no_restart makes no difference.
+        self._actors.end(self._actors.of(handle), "it was killed by air.kill()")
+        self._engine.progress()
+
+    def find_actor(self, name: str, namespace: str | None) -> ActorHandle:
+        self._check_open()
+        return self._actors.find_named(name, namespace or self._namespace)
+
+    # Values -----------------------------------------------------------------------------
+
+    def put(self, value: Any) -> ObjectRef[Any]:
+        self._check_open()
+        parcel = pack(value, "the value of air.put")
+        entry = self._store.put("a value of air.put", parcel)
+        entry.by_put = True
+        return self._store.reference(entry)
+
+    def get(self, refs: Sequence[ObjectRef[Any]], timeout: float | None) -> list[Any]:
+        self._check_open()
+        deadline = _deadline(timeout)
+        entries = [self._entry(ref) for ref in refs]
+        values = []
+        for entry in entries:
+            if not entry.done and not self._wait_for(_is_done(entry), deadline, entries):
+                raise self._timeout(timeout, entries)
+            values.append(entry.value())
+        return values
+
+    def wait(
+        self,
+        refs: Sequence[ObjectRef[Any]],
+        num_returns: int,
+        timeout: float | None,
+        fetch_local: bool,
+    ) -> tuple[list[ObjectRef[Any]], list[ObjectRef[Any]]]:
+        self._check_open()
+        entries = [self._entry(ref) for ref in refs]
+        self._wait_for(
+            lambda: sum(entry.done for entry in entries) >= num_returns,
+            _deadline(timeout),
+            entries,
+        )
+        ready: list[ObjectRef[Any]] = []
+        rest: list[ObjectRef[Any]] = []
+        for ref, entry in zip(refs, entries, strict=True):
+            (ready if entry.done and len(ready) < num_returns else rest).append(ref)
+        return ready, rest
+
+    def cancel(self, ref: ObjectRef[Any], *, force: bool, recursive: bool) -> None:
+        self._check_open()
+        entry = self._entry(ref)
+        if entry.by_put:
+            raise TypeError(f"{ref} was made by air.put: there is no task to cancel")
+        call = entry.call
+        if call is None:
+            return
+        if force and call.frame.actor is not None:
+            raise TypeError(
+                f"{call.name} is an actor's method: force=True would end the actor;"
+                " use air.kill for that"
+            )
+        if force:
+            self.require(Capability.FORCED_CANCEL)
+        self._cancel(call, recursive)
+        self._engine.progress()
+
+    def as_future(self, ref: ObjectRef[Any]) -> Future[Any]:
+        self._check_open()
+        entry = self._entry(ref)
+        # The future holds the reference, so that the value is not freed before it is there.
+        future = _DrivenFuture(lambda timeout: self.wait([ref], 1, timeout, True))
+
+        def deliver() -> None:
+            if not future.set_running_or_notify_cancel():
+                return
+            try:
+                future.set_result(entry.value())
+            except BaseException as error:
+                future.set_exception(error)
+
+        self._store.when_done(entry, deliver)
+        return future
+
+    async def await_ref(self, ref: ObjectRef[Any]) -> Any:
+        self._check_open()
+        entry = self._entry(ref)
+        await self._engine.until_done(entry, self._store)
+        return entry.value()
+
+    # Streaming generators ---------------------------------------------------------------
+
+    def next_in_stream(
+        self, stream: ObjectRefGenerator, timeout: float | None
+    ) -> ObjectRef[Any] | None:
+        self._check_open()
+        deadline = _deadline(timeout)
+        state = self._streams.get(stream.id)
+        while state is not None and not (state.ended and state.step is None):
+            step = state.advance()
+            if not self._wait_for(_is_done(step.done), deadline, [step.done]):
+                raise self._timeout(timeout, [step.done])
+            if state.take(step):
+                return self._outcome(stream.id, state, step)
+        return None
+
+    async def await_next_in_stream(self, stream: ObjectRefGenerator) -> ObjectRef[Any] | None:
+        self._check_open()
+        state = self._streams.get(stream.id)
+        while state is not None and not (state.ended and state.step is None):
+            step = state.advance()
+            await self._engine.until_done(step.done, self._store)
+            if state.take(step):
+                return self._outcome(stream.id, state, step)
+        return None
+
+    def close_stream(self, stream_id: bytes) -> None:
+        stream = self._streams.pop(stream_id, None)
+        if stream is not None and self._open:
+            stream.close()
+
+    def _outcome(self, stream_id: bytes, stream: Stream, step: Step) -> ObjectRef[Any] | None:
+        if stream.ended:
+            self._streams.pop(stream_id, None)
+        return step.ref
+
+    def _open_stream(self, stream: Stream) -> ObjectRefGenerator:
+        stream_id = self._ids.new()
+        self._streams[stream_id] = stream
+        return ObjectRefGenerator(stream_id, self)
+
+    # References and handles -------------------------------------------------------------
+
+    def release_ref(self, object_id: bytes) -> None:
+        # Nothing to count: see LocalRef.
+        return
+
+    def release_actor(self, actor_id: bytes) -> None:
+        # LocalHandle does it: the handle knows its actor also where a table no longer does.
+        return
+
+    def export_ref(self, ref: ObjectRef[Any]) -> Any:
+        self._check_open()
+        self._entry(ref)
+        collect(ref)
+        return ref.id
+
+    def import_ref(self, state: Any) -> ObjectRef[Any]:
+        self._check_open()
+        return self._store.reference(self._store.find(state))
+
+    def export_actor(self, handle: ActorHandle) -> Any:
+        self._check_open()
+        self._actors.of(handle)
+        collect(handle)
+        return handle._actor_id
+
+    def import_actor(self, state: Any) -> ActorHandle:
+        self._check_open()
+        return self._actors.handle(self._actors.find(state))
+
+    # Placement groups -------------------------------------------------------------------
+
+    def create_placement_group(self, spec: PlacementGroupSpec) -> bytes:
+        self._check_open()
+        if spec.detached:
+            self.require(Capability.DETACHED_ACTORS)
+        return self._node.create_group(spec)
+
+    def placement_group_ready(self, group_id: bytes) -> ObjectRef[bool]:
+        self._check_open()
+        return self._node.group_ready(group_id)
+
+    def remove_placement_group(self, group_id: bytes) -> None:
+        self._check_open()
+        group = self._node.remove_group(group_id)
+        if group is not None:
+            self._actors.end_group(group)
+            self._engine.progress()
+
+    def placement_groups(self) -> list[PlacementGroupInfo]:
+        self._check_open()
+        return self._node.group_infos()
+
+    # The cluster ------------------------------------------------------------------------
+
+    def nodes(self) -> list[NodeInfo]:
+        self._check_open()
+        return [self._node.info()]
+
+    def cluster_resources(self) -> Mapping[str, float]:
+        self._check_open()
+        return self._node.totals
+
+    def available_resources(self) -> Mapping[str, float]:
+        self._check_open()
+        return self._node.available()
+
+    def context(self) -> ContextInfo:
+        self._check_open()
+        here = ContextInfo(
+            job_id=self._job_id,
+            node_id=self._node.node_id,
+            worker_id=self._worker_id,
+            namespace=self._namespace,
+        )
+        frame = current_frame.get()
+        if frame is None:
+            return here
+        return dataclasses.replace(
+            here,
+            task_id=frame.task_id.hex(),
+            task_name=frame.name,
+            actor_id=None if frame.actor is None else frame.actor.id.hex(),
+            placement_group_id=None if frame.group is None else frame.group.id.hex(),
+            capture_child_tasks=frame.capture,
+            resources=frame.resources,
+            gpu_ids=frame.gpu_ids,
+        )
+
+    def preload(self, modules: Sequence[str]) -> None:
+        # Tasks run in this process: there is no worker to warm, and importing here what a
+        # task may never use would only make the program slower.
+        self._check_open()
+
+    def exit_actor(self) -> None:
+        self._check_open()
+        self._running_actor("air.exit_actor()")
+        raise ActorExit
+
+    def current_actor(self) -> ActorHandle:
+        self._check_open()
+        return self._actors.handle(self._running_actor("current_actor"))
+
+    def shutdown(self) -> None:
+        with self._lock:
+            if not self._open:
+                return
+            self._open = False
+        streams, self._streams = self._streams, {}
+        for stream in streams.values():
+            stream.close()
+        self._actors.end_all()
+        self._engine.close()
+        self._code.clear()
+        self._node.clear()
+        self._store.clear()
+
+    # Helpers ----------------------------------------------------------------------------
+
+    def _check_open(self) -> None:
+        if not self._open:
+            raise NotInitialized(
+                "this belongs to a local backend that air.shutdown() has ended; references,"
+                " actors and placement groups do not outlive it"
+            )
+
+    def _load(self, code: Code) -> Callable[..., Any]:
+        """The function or class as a worker would have it: unpickled, once for equal code."""
+        with collecting():
+            key = code.key
+        loaded = self._code.get(key)
+        if loaded is None:
+            loaded = self._code[key] = loads(code.pickled)
+            while len(self._code) > _CODE_CACHE:
+                self._code.popitem(last=False)
+        else:
+            self._code.move_to_end(key)
+        return cast("Callable[..., Any]", loaded)
+
+    def _entry(self, ref: ObjectRef[Any]) -> Entry:
+        return self._store.entry(ref)
+
+    def _cancel(self, call: Call, recursive: bool) -> None:
+        if call.started and not call.is_async:
+            self.require(
+                Capability.PARALLEL_TASKS,
+                f"{call.name} runs in a thread of the program, where nothing can interrupt it",
+            )
+        running = call.running
+        call.fail(cancelled(call.name))
+        if running is not None:
+            self._engine.on_loop(running.cancel)
+        if recursive:
+            for child in self._engine.unfinished():
+                if child.frame.parent_id == call.frame.task_id:
+                    self._cancel(child, recursive=True)
+
+    def _running_actor(self, what: str) -> Actor:
+        frame = current_frame.get()
+        if frame is None or frame.actor is None:
+            raise RuntimeError(f"{what} is only there inside a method of an actor")
+        return frame.actor
+
+    def _wait_for(
+        self, done: Callable[[], bool], deadline: float | None, entries: Sequence[Entry]
+    ) -> bool:
+        return self._engine.wait_until(
+            done, deadline, lambda: [entry for entry in entries if not entry.done]
+        )
+
+    def _timeout(self, timeout: float | None, entries: Sequence[Entry]) -> GetTimeout:
+        names = list(dict.fromkeys(entry.label for entry in entries if not entry.done))
+        return GetTimeout(f"not finished within {timeout:g} s: {listing(names, limit=5)}")
+
+
+class _DrivenFuture(Future[Any]):
+    """A future whose ``result`` turns the event loop, because nobody else would."""
+
+    def __init__(self, drive: Callable[[float | None], object]) -> None:
+        super().__init__()
+        self._drive: Callable[[float | None], object] | None = drive
+        self.add_done_callback(lambda _: self._let_go())
+
+    def result(self, timeout: float | None = None) -> Any:
+        self._wait(timeout)
+        return super().result(0 if timeout is not None else None)
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        self._wait(timeout)
+        return super().exception(0 if timeout is not None else None)
+
+    def _wait(self, timeout: float | None) -> None:
+        drive = self._drive
+        if drive is not None and not self.done():
+            drive(timeout)
+
+    def _let_go(self) -> None:
+        self._drive = None
+
+
+def _deadline(timeout: float | None) -> float | None:
+    return None if timeout is None else time.monotonic() + timeout
+
+
+def _id_of(frame: Frame | None) -> bytes | None:
+    return None if frame is None else frame.task_id
+
+
+def _is_done(entry: Entry) -> Callable[[], bool]:
+    return lambda: entry.done
+
+
+def _is_coroutine_function(function: Callable[..., Any]) -> bool:
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
+        getattr(function, "__call__", None)  # noqa: B004 - not a test for being callable
+    )

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from air.data.batching import RowQueue, first_rows, rebatch, shuffled
+from air.data.block import accessor, concat
+
+sizes = st.lists(st.integers(0, 7), max_size=8)
+
+
+def make_blocks(lengths: list[int], as_tables: bool) -> tuple[list, list[int]]:
+    """Blocks of the given lengths, numbered through, and the numbers."""
+    blocks, start = [], 0
+    for length in lengths:
+        numbers = list(range(start, start + length))
+        blocks.append(pa.table({"n": pa.array(numbers, pa.int64())}) if as_tables else numbers)
+        start += length
+    return blocks, list(range(start))
+
+
+def numbers_in(block) -> list[int]:
+    return [row["n"] if isinstance(row, dict) else row for row in accessor(block).rows()]
+
+
+@given(sizes, st.booleans(), st.integers(1, 9), st.booleans())
+def test_batches_have_one_size_and_all_rows_in_order(lengths, as_tables, batch_size, drop_last):
+    blocks, numbers = make_blocks(lengths, as_tables)
+    batches = [numbers_in(b) for b in rebatch(blocks, batch_size, drop_last=drop_last)]
+    expected = [numbers[i : i + batch_size] for i in range(0, len(numbers), batch_size)]
+    if drop_last and expected and len(expected[-1]) < batch_size:
+        expected.pop()
+    assert batches == expected
+
+
+def test_without_a_size_blocks_pass_as_they_are():
+    blocks, _ = make_blocks([2, 0, 3], as_tables=True)
+    assert list(rebatch(blocks, None)) == [blocks[0], blocks[2]]
+
+
+@given(sizes, st.booleans(), st.integers(0, 30))
+def test_first_rows(lengths, as_tables, count):
+    blocks, numbers = make_blocks(lengths, as_tables)
+    found = [n for block in first_rows(blocks, count) for n in numbers_in(block)]
+    assert found == numbers[:count]
+
+
+def test_first_rows_asks_for_no_more_blocks_than_it_needs():
+    def blocks():
+        yield [1, 2]
+        yield [3, 4]
+        pytest.fail("asked for a third block")
+
+    assert [*first_rows(blocks(), 4)] == [[1, 2], [3, 4]]
+
+
+@given(sizes, st.booleans(), st.integers(1, 5), st.integers(1, 9), st.integers(0, 3))
+def test_shuffling_keeps_every_row_once(lengths, as_tables, batch_size, buffer_size, seed):
+    blocks, numbers = make_blocks(lengths, as_tables)
+    batches = [
+        numbers_in(b) for b in shuffled(blocks, batch_size, buffer_size=buffer_size, seed=seed)
+    ]
+    assert sorted(n for batch in batches for n in batch) == numbers
+    assert all(len(batch) == batch_size for batch in batches[:-1])
+
+
+@given(st.integers(0, 40), st.integers(1, 39), st.integers(1, 5), st.integers(1, 9))
+def test_the_order_does_not_depend_on_the_blocks(rows, cut, batch_size, buffer_size):
+    one, _ = make_blocks([rows], as_tables=True)
+    two, _ = make_blocks([min(cut, rows), rows - min(cut, rows)], as_tables=True)
+    orders = [
+        [numbers_in(b) for b in shuffled(blocks, batch_size, buffer_size=buffer_size, seed=1)]
+        for blocks in (one, two)
+    ]
+    assert orders[0] == orders[1]
+
+
+def test_shuffling_mixes_and_leaves_out_the_last():
+    blocks, numbers = make_blocks([100], as_tables=False)
+    batches = list(shuffled(blocks, 30, buffer_size=50, seed=7, drop_last=True))
+    assert [len(batch) for batch in batches] == [30, 30, 30]
+    assert concat(batches) != numbers[:90]
+
+
+def test_a_queue_gives_parts_of_one_block_without_copying():
+    table = pa.table({"n": [1, 2, 3]})
+    queue = RowQueue()
+    queue.push(table)
+    assert queue.take(3) is table
+    queue.push(table)
+    part = queue.take(2)
+    assert part["n"].chunk(0).buffers()[1].address == table["n"].chunk(0).buffers()[1].address
+    assert queue.num_rows == 1

@@ -1,0 +1,458 @@
+"""Datasets, run with calls in this process and again with tasks and actors."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+import air
+from air import data
+from air.data.context import DataContext
+from air.data.datasource import Datasource, ReadTask
+from air.errors import TaskError
+
+pytestmark = pytest.mark.usefixtures("placement")
+
+
+def test_plain_objects_stay_what_they_are():
+    ds = data.range(10_000)
+    assert ds.take(5) == [0, 1, 2, 3, 4]
+    assert ds.schema() is int
+    assert ds.columns() is None
+    assert data.from_items(["a", "b"]).map(str.upper).take_all() == ["A", "B"]
+    assert data.range(5).map_batches(lambda batch: [2 * i for i in batch]).sum() == 20
+    assert data.range(3).map_batches(lambda a: a + 1, batch_format="numpy").take_all() == [1, 2, 3]
+
+
+def test_records_have_a_schema():
+    ds = data.from_items([{"a": 1, "b": "x"}, {"a": 2, "b": None}])
+    assert ds.schema() == pa.schema({"a": pa.int64(), "b": pa.string()})
+    assert ds.columns() == ["a", "b"]
+    assert ds.take_all() == [{"a": 1, "b": "x"}, {"a": 2, "b": None}]
+
+
+def test_every_way_to_make_one():
+    frame = pd.DataFrame({"a": [1, 2]})
+    assert data.from_pandas(frame).to_pandas().equals(frame)
+    assert data.from_pandas([frame, frame]).count() == 4
+    assert data.from_arrow(pa.table({"a": [1]})).take_all() == [{"a": 1}]
+    array = np.arange(6).reshape(3, 2)
+    np.testing.assert_array_equal(data.from_numpy(array).take_batch()["data"], array)
+    assert data.from_numpy([np.arange(2), np.arange(3)]).count() == 5
+    assert data.range_table(3).take_all() == [{"value": 0}, {"value": 1}, {"value": 2}]
+    np.testing.assert_array_equal(
+        data.range_tensor(3, shape=(2, 2)).take(3)[2]["data"], [[2, 2]] * 2
+    )
+    assert data.range(0).take_all() == []
+
+
+def test_what_datasets_are_made_from_may_change_afterwards():
+    array, frame = np.zeros(2), pd.DataFrame({"a": [0.0, 0.0]})
+    from_array, from_frame = data.from_numpy(array), data.from_pandas(frame)
+    array[:] = 1
+    frame.loc[:, "a"] = 1.0
+    assert from_array.sum("data") == from_frame.sum("a") == 0
+
+
+def test_rows_in_rows_out():
+    ds = data.range(100, parallelism=7)
+    assert ds.map(lambda i: {"i": i}).take_all() == [{"i": i} for i in range(100)]
+    assert ds.filter(lambda i: i % 10 == 0).take_all() == list(range(0, 100, 10))
+    assert ds.flat_map(lambda i: [i] * (i % 3)).count() == sum(i % 3 for i in range(100))
+    assert ds.map(pow, fn_args=[2]).sum() == sum(i**2 for i in range(100))
+    assert ds.map(int.__add__, fn_args=(1,)).take(2) == [1, 2]
+
+
+def test_batches_in_every_format():
+    ds = data.from_items([{"x": i} for i in range(50)], parallelism=3)
+
+    def double_frame(batch: pd.DataFrame) -> pd.DataFrame:
+        return batch * 2
+
+    def double_table(batch: pa.Table):
+        assert isinstance(batch, pa.Table)
+        return {"x": [2 * x.as_py() for x in batch["x"]]}
+
+    def double_arrays(batch):
+        batch["x"] *= 2
+        return batch
+
+    def double_parts(batch):
+        yield {"x": batch["x"][:1] * 2}
+        yield {"x": batch["x"][1:] * 2}
+
+    for fn in (double_frame, double_table, double_arrays, double_parts):
+        assert ds.map_batches(fn, batch_size=8).sum("x") == 2 * sum(range(50))
+    sizes = ds.map_batches(lambda batch: {"n": [len(batch["x"])]}, batch_size=8).take_all()
+    assert max(row["n"] for row in sizes) == 8
+    whole = ds.map_batches(lambda batch: {"n": [len(batch["x"])]}, batch_size=None).take_all()
+    assert [row["n"] for row in whole] == [16, 17, 17]
+
+
+def test_small_blocks_are_put_together_for_a_batch_size():
+    ds = data.range(100, parallelism=20)
+    sizes = ds.map_batches(lambda batch: [len(batch)], batch_size=10).take_all()
+    assert sizes == [10] * 10
+    later = ds.filter(lambda i: i < 50).map_batches(len_of, batch_size=25, concurrency=1)
+    assert later.take_all() == [25, 25]
+
+
+def len_of(batch):
+    return [len(batch)]
+
+
+class AddAndCount:
+    made = 0
+
+    def __init__(self, summand, *, factor=1):
+        self.summand, self.factor, self.seen = summand, factor, 0
+
+    def __call__(self, row):
+        self.seen += 1
+        return {"y": row * self.factor + self.summand, "seen": self.seen}
+
+
+def test_callable_classes_are_made_once_for_each_worker():
+    ds = data.range(12, parallelism=4).map(
+        AddAndCount,
+        fn_constructor_args=[100],
+        fn_constructor_kwargs={"factor": 2},
+        concurrency=1,
+    )
+    rows = ds.take_all()
+    assert [row["y"] for row in rows] == [100 + 2 * i for i in range(12)]
+    assert [row["seen"] for row in rows] == list(range(1, 13))
+
+
+def test_pools_keep_the_order():
+    pool = data.ActorPoolStrategy(min_size=1, max_size=3)
+    ds = data.range(40, parallelism=10).map(AddAndCount, fn_constructor_args=[0], compute=pool)
+    assert [row["y"] for row in ds.take_all()] == list(range(40))
+    stages = (
+        ds.map(lambda row: row["y"])
+        .filter(lambda y: y % 2)
+        .map(AddAndCount, fn_constructor_args=[1], concurrency=(1, 2))
+    )
+    assert [row["y"] for row in stages.take_all()] == list(range(2, 41, 2))
+
+
+def test_columns_can_be_picked_and_named():
+    ds = data.from_items([{"a": i, "b": str(i), "c": i / 2} for i in range(5)], parallelism=2)
+    assert ds.select_columns(["c", "a"]).columns() == ["c", "a"]
+    assert ds.select_columns("b").take(1) == [{"b": "0"}]
+    assert ds.drop_columns(["a", "c"]).columns() == ["b"]
+    assert ds.rename_columns({"a": "x", "b": "a"}).take(1) == [{"x": 0, "a": "0", "c": 0.0}]
+    added = ds.add_column("d", lambda frame: frame["a"] * 10)
+    assert added.columns() == ["a", "b", "c", "d"]
+    assert added.sum("d") == 100
+    replaced = ds.add_column("b", lambda batch: batch["a"] + 1, batch_format="numpy")
+    assert replaced.take(2)[1] == {"a": 1, "b": 2, "c": 0.5}
+    assert ds.add_column("k", lambda frame: 7).unique("k") == [7]
+
+
+def test_limits_take_the_first_rows():
+    ds = data.range(30, parallelism=5)
+    assert ds.limit(8).take_all() == list(range(8))
+    assert ds.limit(0).take_all() == []
+    assert ds.limit(99).count() == 30
+    assert ds.filter(lambda i: i > 9).limit(4).map(str).take_all() == ["10", "11", "12", "13"]
+    assert ds.limit(8).filter(lambda i: i % 2).limit(2).take_all() == [1, 3]
+    assert ds.flat_map(lambda i: [i, i]).limit(3).take_all() == [0, 0, 1]
+
+
+def test_a_limit_stops_reading():
+    read = []
+
+    class Endless(Datasource):
+        def get_read_tasks(self, parallelism):
+            return [ReadTask(lambda i=i: self.blocks(i)) for i in range(1000)]
+
+        def blocks(self, i):
+            read.append(i)
+            yield [i]
+
+    assert data.read_datasource(Endless()).map(str).take(3) == ["0", "1", "2"]
+    assert len(read) < 30
+
+
+def test_union_keeps_the_order_and_brings_types_together():
+    one = data.from_items([{"a": 1}, {"a": 2}])
+    two = data.from_items([{"a": 2.5, "b": "x"}])
+    both = one.union(two, one.map(lambda row: {"a": -row["a"]}))
+    assert both.to_pandas()["a"].tolist() == [1, 2, 2.5, -1, -2]
+    assert both.count() == 5
+    assert data.range(2).union(data.range(3)).limit(4).take_all() == [0, 1, 0, 1]
+
+
+def test_repartition_keeps_the_order():
+    ds = data.range(10, parallelism=4)
+    for blocks in (1, 3, 10, 15):
+        divided = ds.repartition(blocks).materialize()
+        assert divided.num_blocks() == blocks
+        assert divided.take_all() == list(range(10))
+    assert ds.map(str).repartition(2).map(int).take_all() == list(range(10))
+    assert data.from_items([]).repartition(2).count() == 0
+
+
+def test_a_seed_gives_one_order_however_the_rows_are_divided():
+    orders = [
+        data.range(50, parallelism=blocks).random_shuffle(seed=3).take_all() for blocks in (1, 4, 9)
+    ]
+    assert orders[0] == orders[1] == orders[2]
+    assert orders[0] != list(range(50))
+    assert sorted(orders[0]) == list(range(50))
+    assert data.range(50).random_shuffle(seed=4).take_all() != orders[0]
+
+
+def test_a_shuffle_without_a_seed_has_one_order_too():
+    shuffled = data.range(50).random_shuffle()
+    assert shuffled.take_all() == shuffled.take_all()
+    assert shuffled.take_all() != data.range(50).random_shuffle().take_all()
+    assert data.from_items([]).random_shuffle().take_all() == []
+
+
+def test_shuffled_tables_keep_rows_whole():
+    ds = data.from_items([{"a": i, "b": str(i)} for i in range(30)], parallelism=4)
+    rows = ds.random_shuffle(seed=0).take_all()
+    assert all(row["b"] == str(row["a"]) for row in rows)
+
+
+def test_splits_are_contiguous_and_even():
+    ds = data.range(10, parallelism=3)
+    assert [part.take_all() for part in ds.split(3)] == [[0, 1, 2], [3, 4, 5], [6, 7, 8, 9]]
+    assert [part.count() for part in ds.split(3, equal=True)] == [3, 3, 3]
+    assert [part.count() for part in ds.split(20)].count(0) == 10
+    assert [part.take_all() for part in ds.split_at_indices([2, 2, 99])] == [
+        [0, 1],
+        [],
+        list(range(2, 10)),
+        [],
+    ]
+    assert [part.count() for part in ds.split_proportionately([0.2, 0.5])] == [2, 5, 3]
+    train, test = ds.train_test_split(0.3)
+    assert (train.take_all(), test.take_all()) == (list(range(7)), [7, 8, 9])
+    train, test = ds.train_test_split(4, shuffle=True, seed=1)
+    assert len(test.take_all()) == 4
+    assert sorted(train.take_all() + test.take_all()) == list(range(10))
+
+
+def test_shares_of_rows_are_not_lost_to_binary_fractions():
+    ds = data.range(10)
+    for tenths in range(1, 10):
+        train, test = ds.train_test_split(tenths / 10)
+        assert test.count() == tenths
+        assert train.count() == 10 - tenths
+
+
+def test_parts_can_be_sent_to_actors():
+    parts = data.from_items([{"a": i} for i in range(150)], parallelism=10).split(4, equal=True)
+
+    @air.remote
+    class Counter:
+        def count(self, part):
+            return part.count(), part.map(lambda row: {"a": row["a"] + 1}).min("a")
+
+    counters = [Counter.remote() for _ in parts]
+    found = air.get([c.count.remote(part) for c, part in zip(counters, parts, strict=True)])
+    assert found == [(37, 1), (37, 38), (37, 75), (37, 112)]
+
+
+def test_iterators_over_shares_can_be_sent():
+    ds = data.range(100, parallelism=8).map(lambda i: i + 1)
+
+    @air.remote
+    def total(iterator):
+        return sum(iterator.iter_rows()), sum(iterator.iter_rows())
+
+    for shares in (
+        ds.streaming_split(3),
+        ds.streaming_split(9),
+        ds.materialize().streaming_split(3),
+        ds.limit(100).streaming_split(2, equal=True),
+    ):
+        found = air.get([total.remote(share) for share in shares])
+        assert sum(first for first, _ in found) == 5050
+        assert all(first == second for first, second in found)
+    assert [len(list(s.iter_rows())) for s in ds.materialize().streaming_split(3)] == [33, 33, 34]
+
+
+def test_materialized_rows_are_not_made_again():
+    calls = []
+
+    def slow(row):
+        calls.append(row)
+        return row
+
+    ds = data.range(4).map(slow).materialize()
+    before = len(calls)
+    assert ds.take_all() == [0, 1, 2, 3]
+    assert ds.count() == 4
+    assert len(calls) == before
+    assert ds.materialize() is ds
+    assert ds.is_materialized
+
+
+def test_numbers_about_columns():
+    frame = pd.DataFrame({"a": [3, 1, 2, 2], "b": [0.5, None, 1.5, 2.5]})
+    ds = data.from_pandas(frame).repartition(3)
+    assert ds.sum("a") == 8
+    assert ds.min() == {"min(a)": 1, "min(b)": 0.5}
+    assert ds.max(["b"]) == {"max(b)": 2.5}
+    assert ds.mean("b") == 1.5
+    assert ds.std("b") == pytest.approx(frame["b"].std())
+    assert ds.std("a", ddof=0) == pytest.approx(frame["a"].std(ddof=0))
+    assert ds.sum("b", ignore_nulls=False) is None
+    assert ds.unique("a") == [3, 1, 2]
+    assert ds.unique("b") == [0.5, None, 1.5, 2.5]
+    assert data.range(5).mean() == 2
+    assert data.range(5).unique() == [0, 1, 2, 3, 4]
+    assert data.from_items([{"s": "b"}, {"s": "a"}]).min("s") == "a"
+    assert ds.filter(lambda row: False).sum("a") is None
+
+
+def test_taking_rows():
+    ds = data.range(30)
+    assert len(ds.take()) == 20
+    assert ds.take_all(limit=30) == list(range(30))
+    assert ds.take_batch(3) == [0, 1, 2]
+    assert data.from_items([{"a": 1}]).take_batch(batch_format="pandas")["a"].tolist() == [1]
+    assert ds.to_arrow().to_pydict() == {"value": list(range(30))}
+    assert len(ds.to_pandas(limit=30)) == 30
+
+
+def test_show_prints_rows(capsys):
+    data.from_items([{"a": 1}, {"a": 2}]).show(1)
+    assert capsys.readouterr().out == "{'a': 1}\n"
+
+
+def test_size_and_blocks():
+    ds = data.from_arrow(pa.table({"a": np.arange(100)})).repartition(4)
+    assert ds.num_blocks() == 4
+    assert ds.size_bytes() == 800
+    assert ds.materialize().size_bytes() == 800
+
+
+def test_stats_tell_what_each_stage_did():
+    ds = data.range(10, parallelism=2).map(lambda i: i)
+    assert ds.stats() == "not run yet"
+    ds.take_all()
+    assert "map(<lambda>): 10 rows in 2 blocks" in ds.stats()
+    assert "map(<lambda>): 10 rows in 2 blocks" in ds.materialize().stats()
+
+
+def test_large_blocks_are_divided(monkeypatch):
+    monkeypatch.setattr(DataContext.get_current(), "target_max_block_size", 800)
+    ds = data.from_arrow(pa.table({"a": np.arange(1000)})).map_batches(lambda b: b, batch_size=None)
+    materialized = ds.materialize()
+    assert materialized.num_blocks() == 10
+    assert materialized.sum("a") == 499500
+    assert materialized.repartition(1).materialize().num_blocks() == 1
+
+
+def test_a_small_memory_budget_changes_nothing_but_the_pace(monkeypatch):
+    monkeypatch.setattr(DataContext.get_current(), "memory_budget", 1)
+    ds = data.range(100, parallelism=20).map(lambda i: {"i": i}).map(AddTen, concurrency=2)
+    assert [row["i"] for row in ds.take_all()] == list(range(10, 110))
+
+
+class AddTen:
+    def __call__(self, row):
+        return {"i": row["i"] + 10}
+
+
+def test_an_error_keeps_its_class_its_line_and_learns_where_it_was():
+    class Odd(Exception):
+        pass
+
+    def refuse(row):
+        if row == 7:
+            raise Odd("seven")
+        return row
+
+    with pytest.raises(Odd, match="seven") as raised:
+        data.range(20, parallelism=2).map(refuse).take_all()
+    assert raised.traceback[-1].name == "refuse"
+    assert raised.value.__notes__ == [
+        "in map(refuse), at row 7 of its input from range 0-9 (int objects)"
+    ]
+
+
+def test_an_error_in_a_batch_tells_rows_columns_and_source():
+    def refuse(batch):
+        raise KeyError("nope")
+
+    ds = data.from_items([{"a": 1, "b": "x"}] * 10, parallelism=1)
+    with pytest.raises(KeyError) as raised:
+        ds.map_batches(refuse, batch_size=4).take_all()
+    assert raised.traceback[-1].name == "refuse"
+    (note,) = raised.value.__notes__
+    assert note == (
+        "in map_batches(refuse), at rows 0-3 of its input from from_items, items 0-9"
+        " (columns a: int64, b: string)"
+    )
+
+
+def test_what_a_function_returns_is_blamed_on_it():
+    with pytest.raises(data.UnsupportedValue, match=r"what map_batches\(<lambda>\) returned"):
+        data.range(3).map_batches(lambda batch: 5).take_all()
+    with pytest.raises(data.UnsupportedValue, match=r"what map\(<lambda>\) returned.*'a' mixes"):
+        data.from_items([1, "x"], parallelism=1).map(lambda x: {"a": x}).take_all()
+    with pytest.raises(data.UnsupportedValue, match=r"flat_map\(<lambda>\) must return a list"):
+        data.range(3).flat_map(lambda i: i).take_all()
+    wrong = data.from_items([{"a": 1}]).add_column("b", lambda frame: [1, 2])
+    with pytest.raises(data.UnsupportedValue, match="must return one value for each of the 1"):
+        wrong.take_all()
+
+
+def test_a_column_that_is_missing_when_the_plan_runs_is_named():
+    ds = data.from_items([{"abc": 1}]).map(lambda row: row)
+    with pytest.raises(data.ColumnNotFound, match=r"no column 'abd'\. Did you mean 'abc'"):
+        ds.select_columns("abd").take_all()
+    with pytest.raises(data.UnsupportedValue, match="rows are plain int objects"):
+        data.range(2).map(lambda i: i).drop_columns("a").take_all()
+
+
+def test_a_dataset_says_what_it_is_without_running():
+    def never(row):
+        pytest.fail("ran")
+
+    ds = data.from_items([{"a": 1}]).map(never).limit(3)
+    assert repr(ds) == (
+        "Dataset(num_rows=1, schema=unknown)\n+- limit(3)\n   +- map(never)\n      +- from_items"
+    )
+    made = data.from_items([{"a": 1}])
+    assert repr(made) == "Dataset(num_blocks=1, num_rows=1, schema={a: int64})"
+    assert "num_rows=5, schema=<class 'int'>" in repr(data.range(5))
+
+
+def test_local_runs_user_code_in_the_calling_thread():
+    threads = data.range(8).map(lambda i: threading.get_ident()).unique()
+    assert threads == [threading.get_ident()]
+
+
+def test_a_slow_job_moves_to_tasks_midway(monkeypatch, placement):
+    if placement == "tasks":
+        pytest.skip("begins on tasks")
+    from air.data.execution import execute
+
+    clock = iter(range(10_000))
+    monkeypatch.setattr(time, "perf_counter", lambda: float(next(clock)))
+    monkeypatch.setattr(execute, "_can_run_in_parallel", lambda: True)
+    ds = data.range(40, parallelism=8).map(lambda i: i + 1)
+    assert ds.take_all() == list(range(1, 41))
+    assert "40 rows in 8 blocks" in ds.stats()
+    assert "7 tasks" in ds.stats()
+
+
+def test_task_errors_are_task_errors(placement):
+    def refuse(row):
+        raise ValueError(row)
+
+    with pytest.raises(ValueError, match="0") as raised:
+        data.range(3).map(refuse).take_all()
+    assert isinstance(raised.value, TaskError) == (placement == "tasks")

@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from air import data
+from air.data.handle import BlockHandle
+from air.data.plan import InputBlocks
+from air.data.prefetch import prefetched
+from air.errors import InvalidOption
+
+
+def numbers(rows=100, blocks=7):
+    return data.range_table(rows, parallelism=blocks)
+
+
+@pytest.mark.parametrize("batch_size", [1, 10, 33, 100, 1000])
+def test_batches_have_one_size(placement, batch_size):
+    batches = list(numbers().iter_batches(batch_size=batch_size))
+    assert [len(batch["value"]) for batch in batches[:-1]] == [batch_size] * (len(batches) - 1)
+    assert np.concatenate([batch["value"] for batch in batches]).tolist() == list(range(100))
+
+
+def test_batch_formats():
+    ds = numbers(5)
+    (batch,) = ds.iter_batches(batch_format="pandas")
+    assert isinstance(batch, pd.DataFrame)
+    (batch,) = ds.iter_batches(batch_format="pyarrow")
+    assert isinstance(batch, pa.Table)
+    (batch,) = ds.iter_batches()
+    batch["value"] += 1
+    assert list(data.range(3).iter_batches()) == [[0, 1, 2]]
+
+
+def test_blocks_as_they_come_and_what_is_left_over():
+    sizes = [len(batch["value"]) for batch in numbers(10, 4).iter_batches(batch_size=None)]
+    assert sizes == [2, 3, 2, 3]
+    assert len(list(numbers(10).iter_batches(batch_size=4, drop_last=True))) == 2
+
+
+def test_a_local_shuffle_mixes_by_its_seed(placement):
+    def order(seed):
+        batches = numbers().iter_batches(
+            batch_size=10, local_shuffle_buffer_size=40, local_shuffle_seed=seed
+        )
+        return np.concatenate([batch["value"] for batch in batches]).tolist()
+
+    assert sorted(order(1)) == list(range(100))
+    assert order(1) == order(1) != order(2)
+
+
+def test_an_iterator_goes_through_again_and_again(placement):
+    iterator = numbers(6).map(lambda row: row["value"]).iterator()
+    assert list(iterator.iter_rows()) == list(iterator.iter_rows()) == list(range(6))
+    assert list(iterator.iter_batches(batch_size=4)) == [[0, 1, 2, 3], [4, 5]]
+    assert iterator.schema() is int
+    assert "map(<lambda>): 6 rows" in iterator.stats()
+
+
+def test_iteration_makes_no_more_than_is_asked_for():
+    made = []
+
+    def note(row):
+        made.append(row)
+        return row
+
+    rows = data.range(100, parallelism=10).map(note).iter_rows()
+    assert [next(rows), next(rows)] == [0, 1]
+    assert len(made) == 10
+    rows.close()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"batch_size": 0},
+        {"batch_size": 2.5},
+        {"prefetch_batches": -1},
+        {"batch_format": "panda"},
+        {"local_shuffle_seed": 1},
+        {"local_shuffle_buffer_size": 0},
+        {"local_shuffle_buffer_size": 10, "batch_size": None},
+        {"batchsize": 3},
+    ],
+)
+def test_wrong_options_are_refused_at_the_call(wrong):
+    with pytest.raises(InvalidOption):
+        numbers().iter_batches(**wrong)
+
+
+# Ahead of use ---------------------------------------------------------------------------------
+
+
+def thread_count():
+    return sum(thread.name == "air-data-prefetch" for thread in threading.enumerate())
+
+
+def test_batches_from_elsewhere_are_made_in_a_thread(air_local, monkeypatch):
+    import air
+
+    table = pa.table({"a": list(range(10))})
+    handle = BlockHandle.of_block(table)
+    stored = BlockHandle.of_ref(air.put(table), handle.metadata)
+    for handles, threads in (((stored, stored), 1), ((handle, handle), 0)):
+        ds = data.Dataset(InputBlocks(handles))
+        batches = ds.iter_batches(batch_size=4)
+        first = next(batches)
+        assert first["a"].tolist() == [0, 1, 2, 3]
+        assert thread_count() == threads
+        assert sum(len(batch["a"]) for batch in batches) == 16
+        assert thread_count() == 0
+
+
+def test_items_come_in_order_and_the_thread_ends():
+    assert list(prefetched(lambda: iter(range(50)), 3)) == list(range(50))
+    assert thread_count() == 0
+
+
+def test_an_error_comes_where_its_item_would():
+    def items():
+        yield 1
+        raise KeyError("two")
+
+    taken = prefetched(items, 5)
+    assert next(taken) == 1
+    with pytest.raises(KeyError, match="two"):
+        next(taken)
+    assert thread_count() == 0
+
+
+@pytest.mark.parametrize("taken", [1, 2, 5])
+def test_stopping_early_closes_what_is_being_made(taken):
+    closed = threading.Event()
+
+    def items():
+        try:
+            yield from range(1000)
+        finally:
+            closed.set()
+
+    ahead = prefetched(items, 2)
+    for _ in range(taken):
+        next(ahead)
+    ahead.close()
+    assert closed.is_set()
+    assert thread_count() == 0

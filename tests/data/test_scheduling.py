@@ -1,0 +1,288 @@
+"""Scenarios of the scheduler as transcripts, and random ones that must keep its promises."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from air.data.execution.scheduling import Item, Launch, Scheduler, StageLimits
+
+
+class Segment:
+    """A scheduler with sizes of input and a log of what it decided."""
+
+    def __init__(self, *limits: StageLimits, budget: int = 1000, unknown: int = 100) -> None:
+        self.scheduler = Scheduler(limits, budget_bytes=budget, unknown_bytes=unknown)
+        self.next_key = 0
+
+    def give(self, size: int | None = 10, rows: int | None = 1) -> int:
+        key = self.next_key
+        self.next_key += 1
+        self.scheduler.input_arrived(Item(key, rows, size))
+        return key
+
+    def block(self, task: int, size: int = 10, rows: int = 1) -> int:
+        key = self.next_key
+        self.next_key += 1
+        self.scheduler.block_arrived(task, Item(key, rows, size))
+        return key
+
+    def done(self, task: int, *sizes: int) -> list[int]:
+        """The task gives blocks of these sizes and ends."""
+        keys = [self.block(task, size) for size in sizes]
+        self.scheduler.task_ended(task)
+        return keys
+
+    def launches(self) -> list[tuple[int, int]]:
+        """(task, stage) of all that starts now."""
+        started = []
+        while launch := self.scheduler.next_launch():
+            started.append((launch.task, launch.stage))
+        self.scheduler.check()
+        return started
+
+    def outputs(self) -> list[int]:
+        """All output that is there, taken and used up."""
+        taken = []
+        while (key := self.scheduler.next_output()) is not None:
+            taken.append(key)
+            self.scheduler.output_taken(key)
+        self.scheduler.check()
+        return taken
+
+
+def test_units_become_tasks_up_to_the_limit_of_their_stage():
+    segment = Segment(StageLimits(2))
+    for _ in range(3):
+        segment.give()
+    assert segment.launches() == [(0, 0), (1, 0)]
+    segment.done(0, 10)
+    assert segment.launches() == [(2, 0)]
+
+
+def test_output_keeps_the_order_of_the_input():
+    segment = Segment(StageLimits(3))
+    for _ in range(3):
+        segment.give()
+    segment.launches()
+    late = segment.done(1, 10, 10)
+    assert segment.outputs() == []
+    first = segment.done(0, 10)
+    assert segment.outputs() == [*first, *late]
+    last = segment.done(2, 10)
+    assert segment.outputs() == last
+
+
+def test_blocks_of_the_first_task_come_out_before_it_ends():
+    segment = Segment(StageLimits(2))
+    segment.give()
+    segment.give()
+    segment.launches()
+    key = segment.block(0)
+    segment.block(1)
+    assert segment.outputs() == [key]
+
+
+def test_a_task_may_give_nothing():
+    segment = Segment(StageLimits(2))
+    segment.give()
+    segment.give()
+    segment.launches()
+    segment.done(0)
+    key = segment.done(1, 10)
+    assert segment.outputs() == key
+
+
+def test_later_stages_go_first():
+    segment = Segment(StageLimits(1), StageLimits(1))
+    for _ in range(2):
+        segment.give()
+    assert segment.launches() == [(0, 0)]
+    segment.done(0, 10)
+    assert segment.launches() == [(1, 1), (2, 0)]
+
+
+def test_nothing_is_done_until_everything_is_out():
+    segment = Segment(StageLimits(1))
+    assert segment.scheduler.wants_input()
+    segment.give()
+    segment.launches()
+    segment.scheduler.input_ended()
+    assert not segment.scheduler.is_done
+    (key,) = segment.done(0, 10)
+    assert not segment.scheduler.is_done
+    assert segment.outputs() == [key]
+    assert segment.scheduler.is_done
+    assert segment.scheduler.held == 0
+
+
+def test_input_is_wanted_only_when_it_could_start():
+    segment = Segment(StageLimits(1))
+    assert segment.scheduler.wants_input()
+    segment.give()
+    assert not segment.scheduler.wants_input()
+    segment.launches()
+    assert not segment.scheduler.wants_input()
+    segment.done(0, 10)
+    assert segment.scheduler.wants_input()
+
+
+def test_the_budget_holds_back_what_does_not_fit():
+    segment = Segment(StageLimits(8), budget=25)
+    for _ in range(4):
+        segment.give(size=10)
+    assert segment.launches() == [(0, 0), (1, 0)]
+    segment.done(0, 10)
+    assert segment.launches() == []  # 10 given, 10 expected, 10 more would be too much
+    segment.outputs()
+    assert segment.launches() == [(2, 0)]
+
+
+def test_what_tasks_gave_tells_what_others_will_give():
+    segment = Segment(StageLimits(8), budget=100)
+    segment.give(size=10)
+    segment.launches()
+    segment.done(0, 90)  # nine times its input
+    segment.outputs()
+    segment.give(size=10)
+    segment.give(size=10)
+    assert segment.launches() == [(1, 0)]
+
+
+def test_input_of_unknown_size_is_reckoned_with_too():
+    segment = Segment(StageLimits(8), budget=100, unknown=60)
+    segment.give(size=None)
+    segment.give(size=None)
+    assert segment.launches() == [(0, 0)]
+    segment.done(0, 20)
+    assert segment.launches() == [(1, 0)]
+
+
+def test_one_task_runs_even_if_it_is_larger_than_the_budget():
+    segment = Segment(StageLimits(8), budget=5)
+    segment.give(size=10)
+    segment.give(size=10)
+    assert segment.launches() == [(0, 0)]
+    segment.done(0, 10)
+    assert segment.launches() == []  # the output can be taken: that is progress
+    segment.outputs()
+    assert segment.launches() == [(1, 0)]
+
+
+def test_a_block_counts_until_its_taker_is_done_with_it():
+    segment = Segment(StageLimits(1), budget=10)
+    segment.give(size=10)
+    segment.launches()
+    segment.done(0, 10)
+    segment.give(size=10)
+    key = segment.scheduler.next_output()
+    assert segment.launches() == []
+    segment.scheduler.output_taken(key)
+    assert segment.launches() == [(1, 0)]
+
+
+def test_later_stages_are_charged_only_for_what_they_add():
+    segment = Segment(StageLimits(2), StageLimits(2), budget=20)
+    segment.give(size=10)
+    segment.give(size=10)
+    segment.launches()
+    segment.done(0, 10)
+    assert segment.launches() == [(2, 1)]  # the budget is used up, but this makes no more of it
+
+
+def test_blocks_are_put_together_for_a_stage_that_wants_rows():
+    segment = Segment(StageLimits(4), StageLimits(4, min_rows=3))
+    for _ in range(4):
+        segment.give()
+    segment.launches()
+    keys = [segment.block(task) for task in (0, 1)]
+    segment.scheduler.task_ended(0)
+    segment.scheduler.task_ended(1)
+    assert segment.launches() == []
+    keys += segment.done(2, 10)
+    assert segment.scheduler.next_launch() == Launch(4, 1, tuple(keys))
+    last = segment.done(3, 10)
+    assert segment.launches() == []  # more might come
+    segment.scheduler.input_ended()
+    assert segment.scheduler.next_launch() == Launch(5, 1, tuple(last))
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 4), st.sampled_from([0, 0, 3])), min_size=1, max_size=3),
+    st.integers(0, 12),
+    st.integers(1, 200),
+    st.randoms(use_true_random=False),
+)
+def test_any_order_of_events_keeps_the_promises(limits, num_units, budget, rng: random.Random):
+    """Everything comes out once and in order, and the machine never stops half-way.
+
+    An item's payload is the list of the units it is made from; a task gives its input's list,
+    in one piece or cut into several.
+    """
+    stages = [StageLimits(n, rows if position else 0) for position, (n, rows) in enumerate(limits)]
+    scheduler = Scheduler(stages, budget_bytes=budget, unknown_bytes=20)
+    payload: dict[int, list[int]] = {}
+    running: dict[int, list[list[int]]] = {}
+    out: list[int] = []
+    given = 0
+
+    def item(content: list[int], size: int | None) -> Item:
+        key = len(payload)
+        payload[key] = content
+        return Item(key, len(content), size)
+
+    while not scheduler.is_done:
+        moves = []
+        if scheduler.wants_input():
+            moves.append("input")
+        moves += [("block", task) for task in running]
+        launch = scheduler.next_launch()
+        if launch is not None:
+            content = [unit for key in launch.keys for unit in payload[key]]
+            cut = rng.randrange(len(content) + 1)
+            running[launch.task] = [part for part in (content[:cut], content[cut:]) if part]
+            scheduler.check()
+            continue
+        key = scheduler.next_output()
+        if key is not None:
+            out += payload[key]
+            if rng.random() < 0.8:
+                scheduler.output_taken(key)
+            else:  # the taker keeps it while other things happen
+                moves = [move for move in moves if move != "input"]
+                if moves:
+                    _step(rng.choice(moves), scheduler, running, item, rng)
+                scheduler.output_taken(key)
+            scheduler.check()
+            continue
+        assert moves, "nothing runs, nothing waits, and nothing is wanted"
+        move = rng.choice(moves)
+        if move != "input":
+            _step(move, scheduler, running, item, rng)
+        elif given == num_units:
+            scheduler.input_ended()
+        else:
+            scheduler.input_arrived(item([given], rng.choice([None, 5, 30])))
+            given += 1
+        scheduler.check()
+    assert out == list(range(num_units))
+    assert scheduler.held == 0
+
+
+def _step(move, scheduler, running, item, rng):
+    _, task = move
+    if running[task]:
+        scheduler.block_arrived(task, item(running[task].pop(0), rng.randrange(1, 60)))
+    else:
+        del running[task]
+        scheduler.task_ended(task)
+
+
+def test_check_notices_a_broken_account():
+    segment = Segment(StageLimits(1))
+    segment.scheduler.held += 1
+    with pytest.raises(AssertionError):
+        segment.scheduler.check()

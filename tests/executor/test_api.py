@@ -1,0 +1,140 @@
+"""The functions that a person types: what they refuse, and in which words."""
+
+from __future__ import annotations
+
+import pytest
+
+import air
+from air.errors import InvalidOption
+
+
+@air.remote
+def double(number):
+    """Twice the number."""
+    return 2 * number
+
+
+@air.remote
+class Box:
+    """Holds a thing."""
+
+    def __init__(self, thing=None):
+        self.thing = thing
+
+    def get(self):
+        return self.thing
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_cpu": 1}, "Did you mean 'num_cpus'"),
+        ({"num_cpus": -1}, "num_cpus must be a number >= 0, got -1"),
+        ({"num_gpus": "all"}, "num_gpus"),
+        ({"resources": {"CPU": 2}}, "use num_cpus="),
+        ({"labels": {"zone": 1}}, "labels must map text to text"),
+        ({"object_store_memory": 0.5}, "object_store_memory"),
+        ({"namespace": ""}, "namespace"),
+        ({"address": 1234}, "address must be 'HOST:PORT'"),
+        ({"address": ""}, "address must be 'HOST:PORT'"),
+        ({"backend": 1}, "backend must be a name"),
+        ({"backend": "clutser"}, "Did you mean 'cluster'"),
+    ],
+    ids=str,
+)
+def test_init_checks_its_arguments(options, message):
+    with pytest.raises(InvalidOption) as caught:
+        air.init(**options)
+    assert message in str(caught.value)
+    assert not air.is_initialized()
+
+
+def test_shutdown_without_start():
+    air.shutdown()
+    air.shutdown()
+
+
+def test_remote_keeps_the_looks():
+    assert double.__name__ == "double"
+    assert double.__doc__ == "Twice the number."
+    assert Box.__doc__ == "Holds a thing."
+    assert "double" in repr(double)
+    assert "Box" in repr(Box)
+
+
+def test_remote_takes_functions_and_classes():
+    with pytest.raises(TypeError, match="takes a function or a class, got int"):
+        air.remote(3)
+    with pytest.raises(TypeError, match="is remote already"):
+        air.remote(double)
+    with pytest.raises(TypeError, match="function or class alone, or keyword options"):
+        air.remote(2, num_cpus=1)
+    with pytest.raises(InvalidOption, match="Did you mean 'num_cpus'"):
+        air.remote(num_cpu=1)
+    with pytest.raises(InvalidOption, match="a task has no option 'max_restarts'"):
+        air.remote(max_restarts=1)(lambda: None)
+    with pytest.raises(InvalidOption, match="an actor has no option 'num_returns'"):
+        air.remote(num_returns=1)(type("Some", (), {}))
+
+
+def test_remote_things_are_not_called():
+    with pytest.raises(TypeError, match=r"double\.remote"):
+        double(1)
+    with pytest.raises(TypeError, match=r"Box\.remote"):
+        Box()
+
+
+def test_remote_things_can_be_sent(air_local):
+    @air.remote
+    def use(function, cls):
+        return air.get(function.remote(2)), air.get(cls.remote("x").get.remote())
+
+    assert air.get(use.remote(double, Box)) == (4, "x")
+
+
+def test_options_add_up(air_local):
+    changed = double.options(name="twice").options(num_cpus=0)
+    assert air.get(changed.remote(2)) == 4
+    assert Box.options(num_cpus=2).options(name="box").actor_options.resources["CPU"] == 2
+
+
+def test_actor_names_are_checked(air_local):
+    with pytest.raises(InvalidOption, match="non-empty text"):
+        air.get_actor("")
+
+
+def test_handles_show_what_they_have(air_local):
+    box = Box.remote()
+    assert dir(box) == ["get"]
+    assert "Box" in repr(box)
+    assert "Box.get" in repr(box.get)
+    assert not hasattr(box, "__len__")
+    with pytest.raises(AttributeError, match="Methods are: 'get'"):
+        box.put.remote()
+
+
+def test_what_remote_gives(air_local):
+    ref = double.remote(1)
+    assert isinstance(ref, air.ObjectRef)
+    assert repr(ref) == f"ObjectRef({ref.hex()})"
+    assert double.options(num_returns=0).remote(1) is None
+    assert len(double.options(num_returns=2).remote((1, 2))) == 2
+
+
+def test_context_outside(air_local):
+    context = air.get_runtime_context()
+    assert context.get_task_id() is None
+    assert not context.should_capture_child_tasks_in_placement_group
+    assert "ContextInfo" in repr(context)
+
+
+def test_placement_group_lookups(air_local):
+    with pytest.raises(ValueError, match=r"'none'.*Named ones: none"):
+        air.util.get_placement_group("none")
+    group = air.util.placement_group([{"CPU": 1}], name="some")
+    assert group.id in repr(group)
+    assert group == air.util.get_placement_group("some")
+    assert len({group, air.util.get_placement_group("some")}) == 1
+    assert air.util.placement_group_table()[group.id]["name"] == "some"
+    with pytest.raises(InvalidOption, match="timeout_seconds"):
+        group.wait(-1)

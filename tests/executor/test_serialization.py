@@ -1,0 +1,165 @@
+"""Values as bytes, and finding what cannot be pickled."""
+
+from __future__ import annotations
+
+import functools
+import pickle
+import threading
+
+import numpy as np
+import pytest
+
+from air.errors import SerializationError
+from air.executor.serialization import (
+    OUT_OF_BAND_BYTES,
+    dumps,
+    dumps_code,
+    find_culprit,
+    is_plain,
+    loads,
+)
+
+
+class Slots:
+    __slots__ = ("lock", "name")
+
+    def __init__(self):
+        self.name, self.lock = "a", threading.Lock()
+
+
+class Holder:
+    def __init__(self, held):
+        self.held = held
+
+    def method(self):
+        return self.held
+
+
+@pytest.mark.parametrize(
+    "value",
+    [None, 1, 1.5, "text", b"bytes", (1, 2), [1, [2, {"a": 3}]], {"a": (1,)}, {1, 2}, Ellipsis],
+    ids=repr,
+)
+def test_round_trip(value):
+    assert loads(*dumps(value)) == value
+
+
+def test_large_buffers_stay_beside_the_stream():
+    array = np.arange(100_000)
+    stream, buffers = dumps({"array": array})
+    assert len(stream) < 1000
+    assert [buffer.nbytes for buffer in buffers] == [array.nbytes]
+    assert dumps({"array": array}).size > array.nbytes
+    back = loads(stream, [bytes(buffer) for buffer in buffers])["array"]
+    np.testing.assert_array_equal(back, array)
+    assert not back.flags.writeable
+
+
+def test_small_buffers_stay_in_the_stream():
+    assert dumps(np.zeros(OUT_OF_BAND_BYTES - 1, dtype=np.uint8)).buffers == []
+    assert len(dumps(np.zeros(OUT_OF_BAND_BYTES, dtype=np.uint8)).buffers) == 1
+
+
+def test_buffers_are_views():
+    array = np.zeros(100_000)
+    stream, buffers = dumps(array)
+    array[0] = 1
+    assert loads(stream, buffers)[0] == 1
+
+
+def test_strided_arrays():
+    array = np.arange(100_000)[::2]
+    np.testing.assert_array_equal(loads(*dumps(array)), array)
+
+
+def test_functions_are_pickled_by_value():
+    offset = 2
+    shift = loads(*dumps(lambda x: x + offset))
+    assert shift(1) == 3
+
+
+def test_what_is_plain():
+    assert is_plain([1, "a", (2.5, None, {"b": b"c"})])
+    assert not is_plain([len])
+    assert not is_plain({"a": {1}})
+    assert not is_plain([[[[[1]]]]])
+    assert not is_plain([0] * 1000)
+    assert not is_plain(type("Number", (int,), {})(1))
+
+
+@pytest.mark.parametrize(
+    ("make", "path"),
+    [
+        (lambda lock: {"a": [1, lock]}, "['a'][1]"),
+        (lambda lock: ({"a": 1}, {"b": Holder(lock)}), "[1]['b'].held"),
+        (lambda lock: Holder(Holder(lock)), ".held.held"),
+        (lambda lock: Slots(), ".lock"),
+        (lambda lock: Holder(lock).method, ".__self__.held"),
+        (lambda lock: lambda: lock, ".__closure__['lock']"),
+        (lambda lock: lambda x=lock: x, ".__defaults__[0]"),
+        (lambda lock: lambda *, x=lock: x, ".__kwdefaults__['x']"),
+        (lambda lock: functools.partial(print, lock), ".args[0]"),
+        (lambda lock: type("Local", (), {"lock": lock, "__module__": "__main__"}), ".lock"),
+    ],
+)
+def test_find_culprit(make, path):
+    found, culprit = find_culprit(make(threading.Lock()))
+    assert found == path
+    assert type(culprit) is type(threading.Lock())
+
+
+def test_find_culprit_in_cycles():
+    holder = Holder(None)
+    holder.held = [holder, threading.Lock()]
+    assert find_culprit(holder)[0].endswith("[1]")
+
+
+def test_nothing_to_find():
+    assert find_culprit([1, 2]) == ("", [1, 2])
+
+
+def test_error_names_value_path_and_kind():
+    with pytest.raises(SerializationError) as caught:
+        dumps([Holder(threading.Lock())], "an argument of task work")
+    message = str(caught.value)
+    assert "cannot serialize an argument of task work: value[0].held is a _thread.lock" in message
+    assert "Make it inside the task" in message
+    assert isinstance(caught.value.__cause__, TypeError)
+
+
+def test_error_of_the_value_itself():
+    with pytest.raises(SerializationError, match=r"cannot serialize the thing \(lock\)"):
+        dumps(threading.Lock(), lambda: "the thing")
+
+
+def test_error_of_code():
+    lock = threading.Lock()
+
+    def work():
+        return lock
+
+    with pytest.raises(SerializationError, match=r"work\.__closure__\['lock'\]"):
+        dumps_code(work, "tests.work")
+
+
+def test_error_raised_by_reduce():
+    class Refuses:
+        def __reduce__(self):
+            raise RuntimeError("not me")
+
+    with pytest.raises(SerializationError, match="not me"):
+        dumps({"a": Refuses()})
+
+
+def test_pickling_error_of_recursion():
+    value = []
+    for _ in range(100_000):
+        value = [value]
+    with pytest.raises(SerializationError):
+        dumps(value)
+    while value:  # taken apart step by step: freeing it at once would recurse as deeply
+        value = value.pop()
+
+
+def test_stream_is_plain_pickle():
+    assert pickle.loads(dumps([1]).stream) == [1]

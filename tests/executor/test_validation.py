@@ -1,0 +1,58 @@
+"""The wording of complaints."""
+
+from __future__ import annotations
+
+import pytest
+
+from air.errors import InvalidOption
+from air.executor.validation import check_number, listing, nearest, reject_unknown
+
+
+def test_nearest():
+    assert nearest("colour", ["color", "size"]) == " Did you mean 'color'?"
+    assert nearest("zzz", ["color", "size"]) == ""
+    assert nearest("a", []) == ""
+
+
+def test_listing():
+    assert listing(["b", "a"]) == "'b', 'a'"
+    assert listing(range(20), limit=2) == "'0', '1' and 18 more".replace("'", "")
+    assert listing([]) == ""
+
+
+def test_reject_unknown():
+    reject_unknown({"size": 1}, ["size"], what="a box")
+    with pytest.raises(InvalidOption) as caught:
+        reject_unknown({"siez": 1}, ["size", "color"], what="a box")
+    assert str(caught.value) == (
+        "a box has no option 'siez'. Did you mean 'size'? Options are: 'color', 'size'"
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "limits"),
+    [
+        ("1", {}),
+        (None, {}),
+        (True, {}),
+        (float("inf"), {}),
+        (float("nan"), {}),
+        (-1, {"minimum": 0}),
+        (11, {"maximum": 10}),
+        (1.0, {"integer": True}),
+    ],
+)
+def test_check_number_refuses(value, limits):
+    with pytest.raises(InvalidOption, match="size must be a"):
+        check_number(value, "size", **limits)
+
+
+def test_check_number_accepts():
+    assert check_number(1, "size", minimum=1, maximum=1, integer=True) == 1
+    assert check_number(0.5, "size") == 0.5
+
+
+def test_check_number_says_the_bounds():
+    with pytest.raises(InvalidOption) as caught:
+        check_number(11, "size", minimum=1, maximum=10, integer=True)
+    assert str(caught.value) == "size must be a whole number >= 1 and <= 10, got 11"

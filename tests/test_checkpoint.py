@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import pytest
+
+from air.checkpoint import Checkpoint
+from air.errors import InvalidOption
+
+
+class Scale:
+    """Stands in for a preprocessor; only its way through a checkpoint matters here."""
+
+    def __init__(self, by: float) -> None:
+        self.by = by
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Scale) and other.by == self.by
+
+    def __hash__(self) -> int:
+        return hash(self.by)
+
+
+@pytest.fixture
+def tree(tmp_path):
+    directory = tmp_path / "made"
+    (directory / "parts").mkdir(parents=True)
+    (directory / "model.bin").write_bytes(b"\x00\x01")
+    (directory / "parts" / "a.txt").write_text("a")
+    return directory
+
+
+def test_a_dict_comes_back_from_every_place(tmp_path):
+    data = {"weights": [1.0, 2.0], "step": 7}
+    checkpoint = Checkpoint.from_dict(data)
+
+    assert checkpoint.to_dict() == data
+    assert Checkpoint.from_bytes(checkpoint.to_bytes()).to_dict() == data
+    path = checkpoint.to_directory(tmp_path / "c")
+    assert Checkpoint.from_directory(path).to_dict() == data
+    uri = checkpoint.to_uri(f"file://{tmp_path}/u")
+    assert Checkpoint.from_uri(uri).to_dict() == data
+    assert pickle.loads(pickle.dumps(checkpoint)).to_dict() == data
+
+
+def test_files_come_back_from_every_place(tree, tmp_path):
+    checkpoint = Checkpoint.from_directory(tree)
+    assert checkpoint.path == str(tree)
+    assert checkpoint.uri == f"file://{tree}"
+
+    for same in (
+        Checkpoint.from_bytes(checkpoint.to_bytes()),
+        Checkpoint.from_dict(checkpoint.to_dict()),
+        Checkpoint.from_directory(checkpoint.to_directory(tmp_path / "copy")),
+        checkpoint.in_memory(),
+    ):
+        with same.as_directory() as path:
+            assert Path(path, "model.bin").read_bytes() == b"\x00\x01"
+            assert Path(path, "parts", "a.txt").read_text() == "a"
+
+
+def test_reading_does_not_copy_a_directory_and_cleans_up_a_temporary_one(tree):
+    with Checkpoint.from_directory(tree).as_directory() as path:
+        assert path == str(tree)
+    with Checkpoint.from_dict({"a": 1}).as_directory() as path:
+        assert Checkpoint.from_directory(path).to_dict() == {"a": 1}
+    with pytest.raises(FileNotFoundError):
+        Checkpoint.from_directory(path)
+
+
+def test_the_preprocessor_goes_wherever_the_checkpoint_goes(tree, tmp_path):
+    for number, checkpoint in enumerate(
+        [Checkpoint.from_dict({"a": 1}), Checkpoint.from_directory(tree)]
+    ):
+        assert checkpoint.get_preprocessor() is None
+        checkpoint.set_preprocessor(Scale(2.0))
+        written = Checkpoint.from_directory(checkpoint.to_directory(tmp_path / str(number)))
+        assert written.get_preprocessor() == Scale(2.0)
+        assert Checkpoint.from_bytes(checkpoint.to_bytes()).get_preprocessor() == Scale(2.0)
+        assert Checkpoint.from_dict(checkpoint.to_dict()).get_preprocessor() == Scale(2.0)
+        with checkpoint.as_directory() as path:
+            assert Checkpoint.from_directory(path).get_preprocessor() == Scale(2.0)
+    assert sorted(p.name for p in tree.iterdir()) == ["model.bin", "parts"]
+
+
+def test_a_checkpoint_of_another_class_shares_the_place(tree):
+    class Mine(Checkpoint):
+        pass
+
+    mine = Mine.from_checkpoint(Checkpoint.from_directory(tree))
+    assert isinstance(mine, Mine)
+    assert mine.path == str(tree)
+
+
+def test_a_directory_appears_whole_or_not_at_all(tmp_path):
+    checkpoint = Checkpoint.from_dict({"a": 1})
+    taken = tmp_path / "taken"
+    taken.mkdir()
+    (taken / "file").touch()
+    with pytest.raises(FileExistsError, match="taken exists already"):
+        checkpoint.to_directory(taken)
+
+    class Unpicklable:
+        def __reduce__(self):
+            raise ValueError("not me")
+
+    with pytest.raises(ValueError, match="not me"):
+        Checkpoint.from_dict({"a": Unpicklable()}).to_directory(tmp_path / "new")
+    assert [p.name for p in tmp_path.iterdir()] == ["taken"]
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: Checkpoint(), InvalidOption, "exactly one of"),
+        (lambda: Checkpoint("x", {"a": 1}), InvalidOption, "got 2 of them"),
+        (lambda: Checkpoint.from_directory("/nowhere/c"), FileNotFoundError, "/nowhere/c"),
+        (lambda: Checkpoint.from_directory(__file__), NotADirectoryError, "is a file"),
+        (lambda: Checkpoint.from_uri("bucket/path"), InvalidOption, "s3://"),
+        (lambda: Checkpoint.from_dict([1]), TypeError, "takes a dict, got list"),
+        (lambda: Checkpoint.from_checkpoint("c"), TypeError, "got str"),
+    ],
+)
+def test_what_is_no_checkpoint_is_refused_by_name(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
+
+
+def test_repr_says_where_it_is(tree):
+    assert repr(Checkpoint.from_directory(tree)) == f"Checkpoint({str(tree)!r})"
+    assert repr(Checkpoint.from_dict({"step": 1})) == "Checkpoint(in memory: step)"

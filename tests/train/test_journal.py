@@ -1,0 +1,214 @@
+from __future__ import annotations
+
+import itertools
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from air.checkpoint import Checkpoint
+from air.config import CheckpointConfig
+from air.errors import InvalidOption
+from air.result import Result
+from air.train.journal import ResultJournal, new_run_directory
+from air.train.stopping import should_stop
+
+
+@pytest.fixture
+def new_journal(tmp_path):
+    journals = []
+
+    def new(**config):
+        ticks = itertools.count(1000.0, 0.5)
+        journal = ResultJournal(
+            new_run_directory(str(tmp_path), "run"),
+            config={"lr": 0.1},
+            checkpoint_config=CheckpointConfig(**config),
+            trial_id="1a",
+            clock=lambda: next(ticks),
+        )
+        journals.append(journal)
+        return journal
+
+    yield new
+    for journal in journals:
+        journal.close()
+
+
+def _lines(journal):
+    with Path(journal.path, "result.json").open() as file:
+        return [json.loads(line) for line in file]
+
+
+def _state(step):
+    return Checkpoint.from_dict({"step": step})
+
+
+def _on_disk(journal):
+    return sorted(p.name for p in Path(journal.path).glob("checkpoint_*"))
+
+
+def test_every_report_is_a_line_with_its_number_and_time(new_journal):
+    journal = new_journal()
+    journal.record({"loss": 1.0}, None)
+    journal.record({"loss": np.float32(0.5), "parts": np.array([1, 2])}, None)
+    first, second = _lines(journal)
+    assert first == {
+        "training_iteration": 1,
+        "loss": 1.0,
+        "trial_id": "1a",
+        "timestamp": 1000,
+        "time_this_iter_s": 0.5,
+        "time_total_s": 0.5,
+    }
+    assert (second["loss"], second["parts"]) == (0.5, [1, 2])
+    assert (second["training_iteration"], second["time_total_s"]) == (2, 1.0)
+    assert journal.metrics["loss"] == 0.5
+
+
+def test_a_report_may_give_its_own_number_and_the_count_goes_on_from_there(new_journal):
+    journal = new_journal()
+    journal.record({"training_iteration": 10}, None)
+    assert journal.record({}, None)["training_iteration"] == 11
+
+
+def test_a_report_for_the_same_iteration_adds_to_its_row(new_journal):
+    journal = new_journal()
+    journal.record({"training_iteration": 1, "loss": 1.0}, None)
+    journal.record({"training_iteration": 2, "loss": 0.5}, None)
+    journal.record({"training_iteration": 2, "loss": 0.5}, _state(2))
+    rows = _lines(journal)
+    assert [row["training_iteration"] for row in rows] == [1, 2]
+    assert rows[1]["checkpoint_dir_name"] == "checkpoint_000000"
+    assert journal.latest_checkpoint.to_dict() == {"step": 2}
+
+
+def test_all_checkpoints_stay_unless_told(new_journal):
+    journal = new_journal()
+    for step in range(3):
+        journal.record({"loss": step}, _state(step))
+    assert _on_disk(journal) == ["checkpoint_000000", "checkpoint_000001", "checkpoint_000002"]
+
+
+def test_the_newest_checkpoints_stay_without_a_score(new_journal):
+    journal = new_journal(num_to_keep=2)
+    for step in range(4):
+        journal.record({}, _state(step))
+    assert _on_disk(journal) == ["checkpoint_000002", "checkpoint_000003"]
+
+
+@pytest.mark.parametrize(
+    ("order", "kept"), [("min", [1, 3, 4]), ("max", [0, 2, 4])], ids=["min", "max"]
+)
+def test_the_best_checkpoints_stay_and_the_last_one_besides(new_journal, order, kept):
+    journal = new_journal(
+        num_to_keep=2, checkpoint_score_attribute="loss", checkpoint_score_order=order
+    )
+    for step, loss in enumerate([5.0, 1.0, 4.0, 2.0, float("nan")]):
+        journal.record({"loss": loss}, _state(step))
+    assert _on_disk(journal) == [f"checkpoint_{step:06d}" for step in kept]
+    assert [each.checkpoint.to_dict()["step"] for each in journal.kept] == kept
+    assert journal.latest_checkpoint.to_dict() == {"step": 4}
+
+
+def test_a_score_that_is_not_reported_is_an_error_before_anything_is_written(new_journal):
+    journal = new_journal(checkpoint_score_attribute="los")
+    with pytest.raises(InvalidOption, match=r"'los'.*Did you mean 'loss'"):
+        journal.record({"loss": 1.0}, _state(0))
+    assert _on_disk(journal) == []
+    assert _lines(journal) == []
+
+
+def test_after_a_failure_the_rows_end_with_the_checkpoint(new_journal):
+    journal = new_journal()
+    for step in range(5):
+        journal.record({"step": step}, _state(step) if step == 2 else None)
+    journal.rewind()
+    journal.record({"step": 30}, None)
+    assert [(row["training_iteration"], row["step"]) for row in _lines(journal)] == [
+        (1, 0),
+        (2, 1),
+        (3, 2),
+        (4, 30),
+    ]
+
+
+def test_after_a_failure_before_the_first_checkpoint_nothing_is_left(new_journal):
+    journal = new_journal()
+    journal.record({"step": 0}, None)
+    journal.rewind()
+    assert _lines(journal) == []
+
+
+def test_a_result_can_be_read_back(new_journal):
+    journal = new_journal()
+    for step in range(3):
+        journal.record({"loss": 3.0 - step, "eval": {"auc": step}}, _state(step))
+    with Path(journal.path, "result.json").open("a") as file:
+        file.write('{"loss": 0.')  # the program was killed while it wrote
+    result = Result.from_path(journal.path)
+    assert result.metrics == journal.metrics
+    assert result.config == {"lr": 0.1}
+    assert result.error is None
+    assert result.path == journal.path
+    assert result.checkpoint.to_dict() == {"step": 2}
+    assert [c.to_dict()["step"] for c, _ in result.best_checkpoints] == [0, 1, 2]
+    assert result.get_best_checkpoint("loss", "max").to_dict() == {"step": 0}
+    assert result.get_best_checkpoint("loss", "min").to_dict() == {"step": 2}
+    frame = result.metrics_dataframe
+    assert frame["loss"].tolist() == [3.0, 2.0, 1.0]
+    assert frame["eval/auc"].tolist() == [0, 1, 2]
+    with pytest.raises(InvalidOption, match=r"Did you mean 'loss'"):
+        result.get_best_checkpoint("los", "min")
+    with pytest.raises(InvalidOption, match="'max' or 'min'"):
+        result.get_best_checkpoint("loss", "best")
+
+
+class MyError(Exception):
+    pass
+
+
+def test_the_error_is_kept_as_itself_or_as_text(new_journal):
+    journal = new_journal()
+    journal.record_error(MyError("broken"))
+    assert isinstance(Result.from_path(journal.path).error, MyError)
+
+    class Unpicklable(Exception):
+        def __reduce__(self):
+            raise TypeError("no")
+
+    other = new_journal()
+    other.record_error(Unpicklable("odd"))
+    error = Result.from_path(other.path).error
+    assert isinstance(error, RuntimeError)
+    assert "Unpicklable: odd" in str(error)
+
+
+def test_a_name_that_is_taken_is_numbered(tmp_path):
+    paths = [new_run_directory(str(tmp_path / "new"), "run") for _ in range(3)]
+    assert [Path(path).name for path in paths] == ["run", "run-2", "run-3"]
+
+
+def test_a_path_without_a_run_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no params\.json"):
+        Result.from_path(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("criterion", "expected"),
+    [
+        (None, False),
+        ({"training_iteration": 3}, True),
+        ({"training_iteration": 4}, False),
+        ({"training_iteration": 4, "accuracy": 0.9}, True),
+        (lambda trial_id, metrics: trial_id == "1a" and metrics["accuracy"] > 0.9, True),
+    ],
+)
+def test_a_run_stops_when_a_metric_reaches_its_value(criterion, expected):
+    assert should_stop(criterion, "1a", {"training_iteration": 3, "accuracy": 0.95}) is expected
+
+
+def test_a_stop_criterion_on_a_metric_that_is_not_reported_is_an_error():
+    with pytest.raises(InvalidOption, match=r"'acuracy'.*Did you mean 'accuracy'"):
+        should_stop({"acuracy": 0.9}, "1a", {"accuracy": 0.95})

@@ -1,0 +1,330 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import xgboost  # before a backend starts: it opens files that stay open
+
+import air.data
+from air import CheckpointConfig, FailureConfig, Result, RunConfig, ScalingConfig
+from air.errors import InvalidOption
+from air.train.session import Session, StopTraining, install
+from air.train.xgboost import XGBoostCheckpoint, XGBoostTrainer
+
+PARAMS = {"objective": "binary:logistic", "eval_metric": ["logloss", "error"]}
+
+
+@pytest.fixture
+def new_trainer(breast_cancer):
+    training, validation = breast_cancer
+
+    def new(**options):
+        arguments = {
+            "datasets": {"train": training, "valid": validation},
+            "label_column": "target",
+            "params": PARAMS,
+            "num_boost_round": 5,
+            "scaling_config": ScalingConfig(num_workers=2),
+        }
+        return XGBoostTrainer(**arguments | options)
+
+    return new
+
+
+def native_metrics(training, validation, rounds, **params):
+    """What XGBoost itself says, on all rows in one process."""
+    frames = {"train": training.to_pandas(), "valid": validation.to_pandas()}
+    matrices = {}
+    for name, frame in frames.items():
+        matrices[name] = xgboost.QuantileDMatrix(
+            frame.drop(columns="target"), frame["target"], ref=matrices.get("train")
+        )
+    found = {}
+    xgboost.train(
+        {**PARAMS, **params},
+        matrices["train"],
+        rounds,
+        evals=[(matrix, name) for name, matrix in matrices.items()],
+        evals_result=found,
+        verbose_eval=False,
+    )
+    return {
+        f"{name}-{metric}": values for name, log in found.items() for metric, values in log.items()
+    }
+
+
+def test_metrics_of_every_round_are_those_of_xgboost_alone(new_trainer, breast_cancer):
+    result = new_trainer(num_boost_round=8).fit()
+    expected = native_metrics(*breast_cancer, rounds=8)
+    frame = result.metrics_dataframe
+    assert frame["training_iteration"].tolist() == list(range(1, 9))
+    for name, values in expected.items():
+        assert frame[name].tolist() == pytest.approx(values, abs=1e-6), name
+    assert set(expected) == {"train-logloss", "train-error", "valid-logloss", "valid-error"}
+    assert result.metrics["valid-error"] <= 0.06
+
+
+def test_the_last_round_has_a_checkpoint_and_others_when_due(new_trainer):
+    result = new_trainer().fit()
+    assert isinstance(result.checkpoint, XGBoostCheckpoint)
+    assert result.checkpoint.get_model().num_boosted_rounds() == 5
+    assert [m["training_iteration"] for _, m in result.best_checkpoints] == [5]
+
+    every_second = RunConfig(checkpoint_config=CheckpointConfig(checkpoint_frequency=2))
+    result = new_trainer(run_config=every_second).fit()
+    rounds = [c.get_model().num_boosted_rounds() for c, _ in result.best_checkpoints]
+    assert rounds == [2, 4, 5]
+    assert len(result.metrics_dataframe) == 5
+
+    none = RunConfig(checkpoint_config=CheckpointConfig(checkpoint_at_end=False))
+    result = new_trainer(run_config=none).fit()
+    assert result.checkpoint is None
+    assert len(result.metrics_dataframe) == 5
+
+
+def test_training_goes_on_from_a_checkpoint_as_if_it_had_not_stopped(new_trainer):
+    whole = new_trainer(num_boost_round=6).fit()
+    half = new_trainer(num_boost_round=3).fit()
+    rest = new_trainer(num_boost_round=6, resume_from_checkpoint=half.checkpoint).fit()
+    assert rest.metrics_dataframe["training_iteration"].tolist() == [4, 5, 6]
+    assert rest.metrics["train-logloss"] == pytest.approx(whole.metrics["train-logloss"], abs=1e-6)
+    assert rest.checkpoint.get_model().num_boosted_rounds() == 6
+    with pytest.raises(InvalidOption, match=r"has 3 rounds.*nothing to train"):
+        new_trainer(num_boost_round=3, resume_from_checkpoint=half.checkpoint).fit()
+
+
+def test_early_stopping_ends_with_a_checkpoint(new_trainer):
+    result = new_trainer(num_boost_round=100, early_stopping_rounds=2).fit()
+    rounds = result.metrics["training_iteration"]
+    assert rounds < 100
+    assert result.checkpoint.get_model().num_boosted_rounds() == rounds
+    assert result.checkpoint.get_model().best_iteration == rounds - 3
+
+
+def test_a_stop_criterion_ends_with_a_checkpoint_of_that_round(new_trainer):
+    result = new_trainer(
+        num_boost_round=100, run_config=RunConfig(stop={"training_iteration": 3})
+    ).fit()
+    assert result.metrics_dataframe["training_iteration"].tolist() == [1, 2, 3]
+    assert result.checkpoint.get_model().num_boosted_rounds() == 3
+
+
+def test_as_trainable_sets_params_and_reports_to_its_session(new_trainer):
+    rows = []
+
+    def sink(metrics, checkpoint):
+        rows.append((metrics["training_iteration"], checkpoint))
+        if metrics["training_iteration"] == 2:
+            raise StopTraining
+
+    with install(Session(sink)):
+        new_trainer().as_trainable()({"params": {"max_depth": 1}, "num_boost_round": 4})
+    assert [iteration for iteration, _ in rows] == [1, 2, 2]
+    trees = rows[-1][1].get_model().get_dump()
+    assert len(trees) == 2
+    assert all(len(tree.splitlines()) == 3 for tree in trees)
+
+
+class FailsOnce(xgboost.callback.TrainingCallback):
+    """Fails in round 3 of the first attempt."""
+
+    def __init__(self, marker):
+        super().__init__()
+        self.marker = marker
+
+    def after_iteration(self, model, epoch, evals_log):
+        if epoch == 2 and not Path(self.marker).exists():
+            Path(self.marker).touch()
+            raise LookupError("round 3")
+        return False
+
+
+def test_a_failed_run_goes_on_from_its_last_checkpoint(new_trainer, tmp_path):
+    result = new_trainer(
+        callbacks=[FailsOnce(str(tmp_path / "marker"))],
+        run_config=RunConfig(
+            failure_config=FailureConfig(max_failures=1),
+            checkpoint_config=CheckpointConfig(checkpoint_frequency=1),
+        ),
+    ).fit()
+    assert result.metrics_dataframe["training_iteration"].tolist() == [1, 2, 3, 4, 5]
+    assert result.checkpoint.get_model().num_boosted_rounds() == 5
+
+
+def test_methods_that_need_the_values_themselves(new_trainer):
+    for method in ("approx", "exact"):
+        result = new_trainer(
+            params={**PARAMS, "tree_method": method}, scaling_config=ScalingConfig(num_workers=1)
+        ).fit()
+        assert result.metrics["valid-error"] < 0.1
+
+
+def test_weights_are_no_feature_and_count(breast_cancer, new_trainer):
+    training, validation = breast_cancer
+    weighted = training.map_batches(_add_weight, batch_format="pandas")
+    unweighted = new_trainer().fit()
+    result = new_trainer(
+        datasets={"train": weighted, "valid": validation},
+        dmatrix_params={"train": {"weight": "w"}},
+    ).fit()
+    assert "w" not in result.checkpoint.get_model().feature_names
+    assert result.metrics["train-logloss"] != unweighted.metrics["train-logloss"]
+
+
+def _add_weight(frame):
+    frame["w"] = np.where(frame["target"] == 1, 5.0, 1.0)
+    return frame
+
+
+def test_a_custom_metric_and_objective(new_trainer):
+    result = new_trainer(
+        params={"disable_default_eval_metric": True}, custom_metric=_rms, obj=_squared_error
+    ).fit()
+    assert {"train-rms", "valid-rms"} <= set(result.metrics)
+
+
+def _rms(predictions, matrix):
+    return "rms", float(np.sqrt(np.mean((predictions - matrix.get_label()) ** 2)))
+
+
+def _squared_error(predictions, matrix):
+    return predictions - matrix.get_label(), np.ones_like(predictions)
+
+
+def test_columns_of_other_datasets_are_found_by_name(breast_cancer, new_trainer):
+    training, validation = breast_cancer
+    names = validation.columns()
+    shuffled = validation.select_columns(names[::-1]).add_column("extra", _texts)
+    expected = new_trainer().fit().metrics["valid-logloss"]
+    result = new_trainer(datasets={"train": training, "valid": shuffled}).fit()
+    assert result.metrics["valid-logloss"] == pytest.approx(expected, abs=1e-6)
+
+
+def _texts(frame):
+    return ["text"] * len(frame)
+
+
+def test_one_row_to_validate_with_is_enough_for_two_workers(breast_cancer, new_trainer):
+    training, validation = breast_cancer
+    result = new_trainer(datasets={"train": training, "valid": validation.limit(1)}).fit()
+    assert 0 < result.metrics["valid-logloss"] < 1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_boost_rounds": 3}, "no option 'num_boost_rounds'. Did you mean 'num_boost_round'"),
+        ({"early_stoping_rounds": 3}, "Did you mean 'early_stopping_rounds'"),
+        ({"early_stopping_rounds": 0}, "early_stopping_rounds must be a whole number >= 1"),
+        ({"num_boost_round": 0}, "num_boost_round must be a whole number >= 1, got 0"),
+        ({"label_column": 3}, "label_column must be a column's name"),
+        ({"params": "max_depth=3"}, "params must be a dict"),
+        ({"datasets": {}}, 'the one to train on as "train"'),
+        ({"dmatrix_params": {"valdi": {}}}, "Did you mean 'valid'"),
+        ({"dmatrix_params": {"train": {"weigth": "w"}}}, "Did you mean 'weight'"),
+        ({"dmatrix_params": {"train": 3}}, "must be a dict, got 3"),
+        (
+            {"params": {"tree_method": "exact"}, "scaling_config": ScalingConfig(num_workers=2)},
+            "one worker only",
+        ),
+    ],
+)
+def test_bad_arguments_are_refused_when_the_trainer_is_made(new_trainer, options, message):
+    with pytest.raises(InvalidOption, match=message):
+        new_trainer(**options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"label_column": "tagret"}, "label_column is 'tagret'.*Did you mean 'target'"),
+        ({"dmatrix_params": {"train": {"weight": "w"}}}, "weight is 'w'.*no such column"),
+    ],
+)
+def test_columns_are_checked_before_anything_starts(new_trainer, options, message, storage):
+    with pytest.raises(InvalidOption, match=message):
+        new_trainer(**options).fit()
+    assert not storage.exists()
+
+
+def test_datasets_that_cannot_be_trained_on(breast_cancer, new_trainer, storage):
+    training, validation = breast_cancer
+    for datasets, message in (
+        ({"train": training.map_batches(_with_text, batch_format="pandas")}, r"text \(.*string"),
+        ({"train": training.select_columns(["target"])}, "no features"),
+        ({"train": training, "valid": validation.drop_columns(["mean area"])}, "lacks features"),
+        ({"train": air.data.from_items([1, 2, 3])}, "no columns: its rows are int"),
+        ({"train": training.limit(0)}, "no rows|0 rows"),
+        ({"train": training, "held-out": validation}, "Call it 'held_out'"),
+    ):
+        with pytest.raises(InvalidOption, match=message):
+            new_trainer(datasets=datasets).fit()
+
+
+def _with_text(frame):
+    frame["text"] = "a"
+    return frame
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"max_dept": 3}, "XGBoost has no parameter 'max_dept'. Did you mean 'max_depth'"),
+        ({"objective": "binary:logistc"}, "refuses the params.*Unknown objective"),
+        ({"max_depth": "three"}, "refuses the params.*max_depth"),
+    ],
+)
+def test_params_are_judged_by_xgboost(new_trainer, params, message):
+    with pytest.raises(InvalidOption, match=message):
+        new_trainer(params=params).fit()
+
+
+def test_params_of_no_use_with_a_booster_are_not_refused(new_trainer):
+    params = {**PARAMS, "booster": "gblinear", "max_depth": 3}
+    with pytest.warns(UserWarning, match="max_depth"):
+        new_trainer(params=params).fit()
+
+
+def test_a_checkpoint_holds_a_model_or_says_what_is_missing(new_trainer, tmp_path):
+    model = new_trainer().fit().checkpoint.get_model()
+    checkpoint = XGBoostCheckpoint.from_model(model)
+    path = checkpoint.to_directory(tmp_path / "model")
+    assert XGBoostCheckpoint.from_directory(path).get_model().get_dump() == model.get_dump()
+    with pytest.raises(InvalidOption, match=r"no model\.ubj"):
+        XGBoostCheckpoint.from_dict({"weights": 1}).get_model()
+
+
+def test_a_run_can_be_read_back(new_trainer):
+    result = new_trainer().fit()
+    read = Result.from_path(result.path)
+    assert read.metrics == result.metrics
+    assert read.config == {
+        "label_column": "target",
+        "params": PARAMS,
+        "dmatrix_params": {},
+        "num_boost_round": 5,
+    }
+    model = XGBoostCheckpoint.from_checkpoint(read.checkpoint).get_model()
+    assert model.num_boosted_rounds() == 5
+
+
+def test_the_program_that_trains_elsewhere_does_not_import_xgboost():
+    code = (
+        "import sys; from air.train.xgboost import XGBoostTrainer, XGBoostPredictor;"
+        "assert 'xgboost' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_boolean_columns_and_labels_are_numbers(air_backend):
+    random = np.random.default_rng(0)
+    flag = random.random(200) < 0.5
+    table = pa.table({"flag": flag, "noise": random.random(200), "label": flag})
+    result = XGBoostTrainer(
+        datasets={"train": air.data.from_arrow(table)}, label_column="label", params=PARAMS
+    ).fit()
+    assert result.metrics["train-error"] == 0

@@ -1,0 +1,83 @@
+"""What only happens where trials have processes of their own."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import threading
+from typing import Any
+
+import pytest
+
+from air import Checkpoint, FailureConfig, RunConfig, train, tune
+from air.errors import ActorDied, Unschedulable
+from air.tune import TuneConfig, Tuner, actor_runner
+
+pytestmark = pytest.mark.usefixtures("air_cluster")
+
+
+def test_trials_run_in_processes_that_are_used_again(run_config: RunConfig) -> None:
+    def trainable(config: dict[str, Any]) -> dict[str, Any]:
+        return {"pid": os.getpid()}
+
+    grid = Tuner(trainable, tune_config=TuneConfig(num_samples=8), run_config=run_config).fit()
+    pids = {result.metrics["pid"] for result in grid}
+    assert grid.errors == []
+    assert len(pids) <= 2
+    assert os.getpid() not in pids
+
+
+def test_a_trial_whose_process_dies_is_tried_again_from_its_checkpoint(
+    run_config: RunConfig,
+) -> None:
+    def trainable(config: dict[str, Any]) -> None:
+        checkpoint = train.get_checkpoint()
+        for step in range(checkpoint.to_dict()["step"] if checkpoint else 0, 3):
+            if config["n"] == 0 and step == 1 and not checkpoint:
+                os._exit(1)
+            tune.report({"step": step}, checkpoint=Checkpoint.from_dict({"step": step + 1}))
+
+    grid = Tuner(
+        trainable,
+        param_space={"n": tune.grid_search([0, 1, 2])},
+        run_config=dataclasses.replace(run_config, failure_config=FailureConfig(max_failures=1)),
+    ).fit()
+    assert grid.errors == []
+    for result in grid:
+        assert result.metrics_dataframe["step"].tolist() == [0, 1, 2]
+
+
+def test_a_trial_whose_process_dies_fails_alone(run_config: RunConfig) -> None:
+    def trainable(config: dict[str, Any]) -> None:
+        tune.report({"n": config["n"]})
+        if config["n"] == 1:
+            os._exit(1)
+
+    grid = Tuner(
+        trainable, param_space={"n": tune.grid_search([0, 1, 2])}, run_config=run_config
+    ).fit()
+    assert (grid.num_terminated, grid.num_errors) == (2, 1)
+    assert isinstance(grid[1].error, ActorDied)
+    assert grid[1].metrics["n"] == 1  # what it had reported is not lost
+
+
+def test_a_trial_that_is_silent_is_ended_at_the_end_of_the_time(
+    run_config: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(actor_runner, "STOP_GRACE_S", 0.1)
+
+    def trainable(config: dict[str, Any]) -> None:
+        tune.report({"step": 0})
+        threading.Event().wait()
+
+    grid = Tuner(
+        trainable,
+        tune_config=TuneConfig(num_samples=-1, time_budget_s=1),
+        run_config=run_config,
+    ).fit()
+    assert grid.num_terminated == len(grid) == 2
+
+
+def test_resources_that_no_node_has_are_refused(run_config: RunConfig) -> None:
+    with pytest.raises(Unschedulable, match="99"):
+        Tuner(tune.with_resources(lambda config: None, {"cpu": 99}), run_config=run_config).fit()
