@@ -12,7 +12,8 @@ from air.core.remote_function import RemoteFunction
 from air.errors import InvalidOption
 from air.executor import current
 from air.executor.handles import ActorHandle, ObjectRef, check_distinct, check_refs
-from air.executor.interface import InitConfig
+from air.executor.info import InitConfig
+from air.executor.interface import Executor
 from air.executor.options import ACTOR_KEYS, TASK_KEYS
 from air.executor.resources import check_custom
 from air.executor.validation import check_number, reject_unknown
@@ -143,10 +144,10 @@ def get(refs: ObjectRef[Any] | Sequence[ObjectRef[Any]], *, timeout: float | Non
         AirError: the system failed: see :mod:`air.errors`.
     """
     _check_timeout(timeout)
-    executor = current.get_executor()
     if isinstance(refs, ObjectRef):
-        return executor.get([refs], timeout)[0]
-    return executor.get(check_refs(refs, "air.get"), timeout)
+        return _executor_for([refs]).get([refs], timeout)[0]
+    found = check_refs(refs, "air.get")
+    return _executor_for(found).get(found, timeout)
 
 
 def put(value: Any) -> ObjectRef[Any]:
@@ -179,14 +180,14 @@ def wait(
     check_number(num_returns, "num_returns", minimum=1, integer=True)
     if num_returns > len(found):
         raise InvalidOption(f"num_returns is {num_returns}, but there are {len(found)} references")
-    return current.get_executor().wait(found, num_returns, timeout, fetch_local)
+    return _executor_for(found).wait(found, num_returns, timeout, fetch_local)
 
 
 def cancel(object_ref: ObjectRef[Any], *, force: bool = False, recursive: bool = True) -> None:
     """Cancel the task that computes a reference; see :meth:`Executor.cancel`."""
     if not isinstance(object_ref, ObjectRef):
         raise TypeError(f"air.cancel takes an ObjectRef, got {type(object_ref).__name__}")
-    current.get_executor().cancel(object_ref, force=force, recursive=recursive)
+    _executor_for([object_ref]).cancel(object_ref, force=force, recursive=recursive)
 
 
 def kill(actor: ActorHandle, *, no_restart: bool = True) -> None:
@@ -239,6 +240,16 @@ def available_resources() -> dict[str, float]:
 def get_gpu_ids() -> list[int]:
     """The numbers of the GPUs that the calling task or actor holds."""
     return list(current.get_executor().context().gpu_ids)
+
+
+def _executor_for(refs: Sequence[ObjectRef[Any]]) -> Executor:
+    """The running executor; after ``air.shutdown()`` the one that the references came from.
+
+    That one complains, where starting another cluster for them would be of no use.
+    """
+    if refs and not current.is_initialized():
+        return refs[0]._executor
+    return current.get_executor()
 
 
 def _check_timeout(timeout: object) -> None:

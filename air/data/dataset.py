@@ -13,7 +13,7 @@ from air.data import splitting, writing
 from air.data.aggregation import Aggregations
 from air.data.arguments import check_batch_size, check_names, check_seed
 from air.data.batch_format import annotated_format, check_batch_format, resolve_batch_format
-from air.data.block import Block, Schema, accessor, concat
+from air.data.block import Block, Schema, accessor, column_names, concat
 from air.data.compute import ON_TASKS, ActorPoolStrategy, Compute, check_compute
 from air.data.datasources.files import FileDatasource
 from air.data.datasources.paths import PathLike

@@ -6,7 +6,6 @@ and the traceback must end on the user's line.
 
 from __future__ import annotations
 
-import functools
 import pickle
 import types
 from typing import Any, NamedTuple
@@ -134,14 +133,13 @@ def load_failure(data: bytes | memoryview) -> BaseException:
 def _dump_exception(error: BaseException) -> bytes:
     """Pickle one exception, or as much of it as can be pickled."""
     try:
-        pickled = cloudpickle.dumps(("whole", error), protocol=5)
+        pickled: bytes = cloudpickle.dumps(("whole", error), protocol=5)
         if type(pickle.loads(pickled)[1]) is type(error):
             return pickled
     except Exception:
         # Many exceptions cannot be rebuilt because __init__ takes other arguments than
         # ``args`` holds, or carry sockets and locks: fall back to class and state.
-        pickled = b""
-    state = {name: item for name, item in vars(error).items() if _can_pickle(item)}
+        state = {name: item for name, item in vars(error).items() if _can_pickle(item)}
     args = tuple(item if _can_pickle(item) else repr(item) for item in error.args)
     try:
         pickled = cloudpickle.dumps(("parts", type(error), args, state), protocol=5)
@@ -209,7 +207,7 @@ def _build(cls: type[BaseException], args: tuple[Any, ...]) -> BaseException:
     twice. The built-in base class's one does run: fields of C live there.
     """
     error = cls.__new__(cls, *args)
-    base = next(base for base in cls.__mro__ if base.__module__ == "builtins")
+    base: Any = next(base for base in cls.__mro__ if base.__module__ == "builtins")
     try:
         base.__init__(error, *args)
     except TypeError:
@@ -217,16 +215,25 @@ def _build(cls: type[BaseException], args: tuple[Any, ...]) -> BaseException:
     return error
 
 
-@functools.lru_cache(maxsize=1024)
+_mixed: dict[type, type[BaseException]] = {}
+
+
 def _mixed_class(cls: type[Exception]) -> type[BaseException]:
     """A class that is both *cls* and :class:`TaskError`, shown under the name of *cls*."""
+    made = _mixed.get(cls)
+    if made is not None:
+        return made
     namespace = {
         "__module__": cls.__module__,
         "__qualname__": cls.__qualname__,
         "__doc__": cls.__doc__,
         "__reduce__": _reduce_mixed,
     }
-    return type(cls)(cls.__name__, (cls, TaskError), namespace)
+    # The class of the class may be the user's own, and may refuse.
+    metaclass: Any = type(cls)
+    fresh: type[BaseException] = metaclass(cls.__name__, (cls, TaskError), namespace)
+    _mixed[cls] = fresh
+    return fresh
 
 
 def _reduce_mixed(error: Any) -> tuple[Any, ...]:

@@ -249,7 +249,8 @@ def check_refs(refs: object, what: str) -> list[ObjectRef[Any]]:
     for index, ref in enumerate(refs):
         if not isinstance(ref, ObjectRef):
             raise TypeError(
-                f"{what} takes a list of ObjectRef, item {index} is {type(ref).__name__}: {ref!r:.80}"
+                f"{what} takes a list of ObjectRef,"
+                f" item {index} is {type(ref).__name__}: {ref!r:.80}"
             )
     return list(refs)
 

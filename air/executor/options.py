@@ -186,7 +186,7 @@ def _flag(merged: Mapping[str, Any], name: str) -> bool:
 
 def _check_num_returns(value: object) -> NumReturns | None:
     if value is None or value == "streaming":
-        return value  # type: ignore[return-value]
+        return value
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return value
     raise InvalidOption(f"num_returns must be a whole number >= 0 or 'streaming', got {value!r}")

@@ -82,7 +82,8 @@ def loads(stream: bytes | memoryview, buffers: Iterable[Any] = ()) -> Any:
 def dumps_code(target: Callable[..., Any], name: str) -> bytes:
     """Pickle a function or class; see :func:`dumps` for errors."""
     try:
-        return cloudpickle.dumps(target, protocol=5)
+        pickled: bytes = cloudpickle.dumps(target, protocol=5)
+        return pickled
     except AirError:
         raise
     except Exception as error:

@@ -48,7 +48,11 @@ class Belongings:
             if ident not in before.threads
         ]
         gained += [f"file {number}: {what}" for number, what in self.files - before.files]
-        gained += [f"/dev/shm/{name}" for name in self.shared_memory - before.shared_memory]
+        gained += [
+            f"/dev/shm/{name}"
+            for name in self.shared_memory - before.shared_memory
+            if not _is_mapped_elsewhere(name)
+        ]
         return gained
 
 
@@ -97,6 +101,21 @@ def _open_files() -> frozenset[tuple[int, str]]:
         if int(entry) > 2 and target.startswith(_FILE_KINDS):
             found.add((int(entry), target))
     return frozenset(found)
+
+
+def _is_mapped_elsewhere(name: str) -> bool:
+    """Whether some other program uses a file of shared memory: then it made it, meanwhile."""
+    ours = {os.getpid(), *_children()}
+    for process in psutil.process_iter():
+        if process.pid in ours:
+            continue
+        try:
+            maps = Path(f"/proc/{process.pid}/maps").read_text()
+        except OSError:  # ended just now, or not ours to look at
+            continue
+        if f"/dev/shm/{name}" in maps:
+            return True
+    return False
 
 
 def _shared_memory() -> frozenset[str]:

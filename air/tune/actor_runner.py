@@ -38,9 +38,8 @@ class ActorRunner(Runner):
     """Runs every trial in an actor, which is used again for the next one.
 
     A trial's bundles are first the resources of its actor, then those of whatever the trainable
-    starts itself, which all share a placement group. ``bundles`` are those of a usual trial, by
-    which
-    ``slots`` is reckoned.
+    starts itself, which all share a placement group. ``bundles`` are those of a usual trial: how
+    often they fit into the cluster gives ``slots``.
     """
 
     def __init__(

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _START_TIMEOUT_S = 30.0
 _STOP_TIMEOUT_S = 5.0
 _STORE_SHARE = 0.3
+_MAX_ROOT_LENGTH = 50
 _DAEMON = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]);"
     " from air_cluster.daemon.main import main; main()"
@@ -144,12 +145,15 @@ class _LocalSession:
         if self._client is not None:
             from air_cluster.protocol.messages import Exit
 
-            if hasattr(self._client, "daemon"):
-                with self._client.reactor.lock:
-                    self._client.daemon.send(Exit())
-                    self._client.daemon.drain()
-            self._client.close()
-            self._client = None
+            client, self._client = self._client, None
+            if hasattr(client, "daemon"):
+                # It sends what workers have printed so far, then closes the connection.
+                client.leaving = True
+                with client.reactor.lock:
+                    client.daemon.send(Exit())
+                deadline = time.monotonic() + _STOP_TIMEOUT_S
+                client.reactor.wait_for(lambda: client.daemon.closed, deadline)
+            client.close()
         try:
             self._daemon.wait(_STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
@@ -163,16 +167,19 @@ class _LocalSession:
 
 
 def _session_directory() -> str:
-    """A fresh directory that only this user can enter; removes those of dead programs."""
-    root = Path(tempfile.gettempdir()) / f"air-{os.getuid()}"
-    root.mkdir(mode=0o700, exist_ok=True)
-    if root.stat().st_uid != os.getuid():
-        raise BackendError(f"{root} belongs to another user; set TMPDIR to another directory")
-    for path in root.iterdir():
-        pid = path.name.partition("-")[0]
+    """A fresh directory that only this user can enter; removes those of dead programs.
+
+    A program and its daemon that are killed at the same moment leave theirs behind.
+    """
+    root = Path(tempfile.gettempdir())
+    if len(str(root)) > _MAX_ROOT_LENGTH:
+        root = Path("/tmp")  # noqa: S108 - the paths of sockets must be short
+    mine = f"air-{os.getuid()}-"
+    for path in root.glob(f"{mine}*"):
+        pid = path.name.removeprefix(mine).partition("-")[0]
         if pid.isdigit() and not _alive(int(pid)) and _age(path) > _STOP_TIMEOUT_S:
             shutil.rmtree(path, ignore_errors=True)
-    return tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=root)
+    return tempfile.mkdtemp(prefix=f"{mine}{os.getpid()}-", dir=root)
 
 
 def _alive(pid: int) -> bool:

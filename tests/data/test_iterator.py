@@ -7,6 +7,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+import air
 from air import data
 from air.data.handle import BlockHandle
 from air.data.plan import InputBlocks
@@ -99,9 +100,7 @@ def thread_count():
     return sum(thread.name == "air-data-prefetch" for thread in threading.enumerate())
 
 
-def test_batches_from_elsewhere_are_made_in_a_thread(air_local, monkeypatch):
-    import air
-
+def test_batches_from_elsewhere_are_made_in_a_thread(backend):
     table = pa.table({"a": list(range(10))})
     handle = BlockHandle.of_block(table)
     stored = BlockHandle.of_ref(air.put(table), handle.metadata)

@@ -20,7 +20,7 @@ from air.data.preprocessors import (
     StandardScaler,
 )
 
-settings.register_profile("data", deadline=None, max_examples=40)
+settings.register_profile("data", deadline=None, max_examples=25)
 settings.load_profile("data")
 
 numbers = st.one_of(

@@ -16,6 +16,7 @@ from air.train.ingest import arrow_schema
 from air.train.worker import TrainFunction
 from air.train.xgboost.backend import XGBoostConfig
 from air.train.xgboost.job import Job
+from air.train.xgboost.library import import_xgboost
 from air.train.xgboost.matrix import MATRIX_SETTINGS, Columns
 
 if TYPE_CHECKING:
@@ -189,7 +190,8 @@ class XGBoostTrainer(GroupTrainer):
 
 
 def _train(config: dict[str, Any]) -> None:
-    # Imports XGBoost, which the process that calls fit() can do without.
+    # The process that calls fit() can do without XGBoost; a worker says so if it is missing.
+    import_xgboost()
     from air.train.xgboost.worker import train
 
     train(config)

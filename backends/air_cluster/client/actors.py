@@ -113,8 +113,7 @@ class Actors:
     ) -> ActorHandle:
         """See :meth:`Executor.create_actor`."""
         client = self._client
-        with client.objects.exporting():
-            pickled = code.pickled
+        pickled = client.objects.pack_code(code)
         actor_id = client.ids.task()
         arguments = pack_arguments(client, actor_id, args, kwargs, code.name, later=True)
         parent = context.current.get()

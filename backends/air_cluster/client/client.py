@@ -70,6 +70,8 @@ class Client:
         self.job_id = process_id
         self.node_id = ""
         self.closed = False
+        self.leaving = False
+        """Whether the loss of the daemon is what we asked for."""
         self.address = f"unix:{session}/{process_id.hex()}.sock"
         self.fetching: set[bytes] = set()
         self.executor: ClusterExecutor
@@ -209,7 +211,7 @@ class Client:
         return failure(dump_failure(error, ""))
 
     def _on_lost(self, connection: Connection, reason: str) -> None:
-        if connection is getattr(self, "daemon", None) and not self.closed:
+        if connection is getattr(self, "daemon", None) and not (self.closed or self.leaving):
             self.requests.fail(reason)
             self.on_daemon_lost(reason)
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from air.errors import GetTimeout, ObjectLost, OwnerDied, SerializationError
+from air.executor.code import Code
 from air.executor.failures import load_failure
 from air.executor.handles import ObjectRef
 from air.executor.serialization import dumps, loads
@@ -44,6 +44,9 @@ if TYPE_CHECKING:
 
 _BLOCKED_AFTER_S = 0.001
 _LISTED_IN_TIMEOUT = 5
+
+CODE_MAX_BYTES = 32 << 20
+"""A pickled function or class must fit into a message together with small arguments."""
 
 PUT_INDEX = 0xFFFFFFFE
 """Index of objects that no task made, but ``put``."""
@@ -123,14 +126,26 @@ class Objects:
                 entry.local += 1
         return self._client.reader.load(location, lambda: self.drop(pin))
 
-    @contextmanager
-    def exporting(self) -> Iterator[None]:
-        """Let references be pickled inside code; the code itself keeps them alive."""
+    def pack_code(self, code: Code) -> bytes:
+        """Pickle a function or class, at its first use.
+
+        References that it captures are kept alive by the code itself.
+
+        Raises:
+            SerializationError: it cannot be pickled, or captures too much.
+        """
         outer, self._pickling.exported = self._pickling.exported, []
         try:
-            yield
+            pickled = code.pickled
         finally:
             self._pickling.exported = outer
+        if len(pickled) > CODE_MAX_BYTES:
+            raise SerializationError(
+                f"{code.name} is {len(pickled) >> 20} MiB when pickled, because of the data that"
+                f" it captures; the limit is {CODE_MAX_BYTES >> 20} MiB. Store the data with"
+                " air.put and pass the reference as an argument"
+            )
+        return pickled
 
     def export(self, object_id: bytes) -> tuple[bytes, str]:
         """Note that the value being pickled holds this reference."""

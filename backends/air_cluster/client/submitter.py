@@ -6,11 +6,13 @@ import logging
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from air.errors import (
     ActorPlacementError,
     GetTimeout,
+    SerializationError,
     TaskCancelled,
     Unschedulable,
     WorkerDied,
@@ -26,6 +28,7 @@ from air_cluster.client.arguments import Arguments, pack_arguments
 from air_cluster.client.contents import Content, from_wire
 from air_cluster.client.streams import Stream
 from air_cluster.core.tasks import LINGER_S, Demand, Dispatch, Instruction, TaskScheduler
+from air_cluster.protocol.frames import FrameError
 from air_cluster.protocol.ids import object_id
 from air_cluster.protocol.messages import (
     FAILED,
@@ -128,8 +131,7 @@ class Submitter:
     ) -> list[ObjectRef[Any]] | ObjectRefGenerator:
         """See :meth:`Executor.submit_task`."""
         client = self._client
-        with client.objects.exporting():
-            code.key  # noqa: B018 - pickles the function at its first call, which may fail
+        client.objects.pack_code(code)
         task_id = client.ids.task()
         name = options.name or code.name
         arguments = pack_arguments(client, task_id, args, kwargs, name)
@@ -263,9 +265,22 @@ class Submitter:
             lease.gathering = True
             connection.cork()
             self._gathering.append(lease)
-        connection.send(message, payload)
+        try:
+            connection.send(message, payload)
+        except FrameError as error:
+            # All arguments together are too much for one message.
+            failed = self._client.system_failure(SerializationError(f"{record.name}: {error}"))
+            self._reactor.call_soon(partial(self._give_up, record, failed))
         if lease.gathering and connection.gathered > _GATHER_PARTS:
             connection.uncork(force=True)
+
+    def _give_up(self, record: TaskRecord, failed: Content) -> None:
+        """A task that was assigned to a worker cannot be sent to it after all."""
+        lease_id = self.scheduler.lease_of(record.task_id)
+        if lease_id is not None:
+            self._leases[lease_id].in_flight -= 1
+        self._follow(self.scheduler.finished(record.task_id, 0.0, time.monotonic()))
+        self._finish(record, failed)
 
     def flush(self) -> None:
         """Send what was gathered; called under the lock."""

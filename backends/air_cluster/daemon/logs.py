@@ -21,6 +21,8 @@ class LogPipe:
         self._fd = fd
         self._on_text = on_text
         self._rest = b""
+        self._read_bytes = 0
+        self._finished = False
         reactor.register(self, selectors.EVENT_READ)
 
     def fileno(self) -> int:
@@ -38,6 +40,7 @@ class LogPipe:
         if not data:
             self._finish()
             return
+        self._read_bytes += len(data)
         text = self._rest + data
         end = text.rfind(b"\n") + 1
         if len(text) - end > _MAX_LINE_BYTES:
@@ -46,7 +49,18 @@ class LogPipe:
         if end:
             self._on_text(text[:end])
 
+    def drain(self) -> None:
+        """Pass on all that was printed so far, and no more after that."""
+        while not self._finished:
+            before = self._read_bytes
+            self.on_events(0)
+            if self._read_bytes == before:
+                break
+        if not self._finished:
+            self._finish()
+
     def _finish(self) -> None:
+        self._finished = True
         self._reactor.unregister(self)
         os.close(self._fd)
         if self._rest:

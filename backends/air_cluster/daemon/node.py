@@ -408,7 +408,9 @@ class NodeDaemon:
         connection.send(messages.Reply(message.request, "", content))
 
     def close(self) -> None:
-        """End all processes and give everything back."""
+        """End all processes and give everything back; passes on what they printed."""
         self.pool.close()
+        for record in self.clients.drivers():
+            record.connection.drain()
         self.memory.close()
         self.peers.close()

@@ -24,6 +24,7 @@ class _Process:
     template: TemplateLink
     pid: int = 0
     unwanted: bool = False
+    pipes: list[LogPipe] = field(default_factory=list)
 
 
 class TemplateLink:
@@ -126,7 +127,8 @@ class WorkerPool:
         for is_error in (False, True):
             reader, writer = os.pipe()
             fds.append(writer)
-            LogPipe(self.reactor, reader, partial(self._printed, process, is_error))
+            on_text = partial(self._printed, process, is_error)
+            process.pipes.append(LogPipe(self.reactor, reader, on_text))
         template.command({"worker": worker.hex()}, fds)
 
     def _printed(self, process: _Process, is_error: bool, text: bytes) -> None:
@@ -211,6 +213,8 @@ class WorkerPool:
         self.closing = True
         for process in list(self._by_worker.values()):
             self.kill(process.worker)
+            for pipe in process.pipes:
+                pipe.drain()
         for template in self._templates:
             template.close()
 

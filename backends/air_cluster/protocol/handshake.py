@@ -57,20 +57,14 @@ class Handshake:
             HandshakeError: wrong magic, version or proof.
         """
         self._received += data
-        needed = _HELLO_BYTES + (0 if self._server else PROOF_BYTES)
-        if self._expected_proof is not None:
-            needed = PROOF_BYTES
-        # A stranger is turned away at the first wrong byte, not when it has sent enough.
         if self._expected_proof is None:
+            # A stranger is turned away at the first wrong byte, not when it has sent enough.
             self._check_magic()
-        if len(self._received) < needed:
-            return b""
-        message = bytes(self._received[:needed])
-        del self._received[:needed]
-        if self._expected_proof is not None:
-            self._finish(message)
-            return b""
-        return self._answer_hello(message)
+            if len(self._received) < _HELLO_BYTES + (0 if self._server else PROOF_BYTES):
+                return b""
+            return self._answer_hello()
+        self._check_proof()
+        return b""
 
     def _check_magic(self) -> None:
         got = bytes(self._received[: len(MAGIC)])
@@ -81,22 +75,29 @@ class Handshake:
                 )
             raise HandshakeError("the other side does not speak this protocol")
 
-    def _answer_hello(self, message: bytes) -> bytes:
-        hello, proof = message[:_HELLO_BYTES], message[_HELLO_BYTES:]
+    def _answer_hello(self) -> bytes:
+        hello = self._take(_HELLO_BYTES)
         self.peer = hello[-PROCESS_ID_BYTES:]
         if self._server:
             self._expected_proof = self._proof(b"client", hello, self._hello)
+            self._check_proof()
             return self._hello + self._proof(b"server", hello, self._hello)
-        if not hmac.compare_digest(proof, self._proof(b"server", self._hello, hello)):
-            raise HandshakeError("the other side does not know this cluster's token")
-        self._done()
+        self._expected_proof = self._proof(b"server", self._hello, hello)
+        self._check_proof()
         return self._proof(b"client", self._hello, hello)
 
-    def _finish(self, proof: bytes) -> None:
+    def _check_proof(self) -> None:
         assert self._expected_proof is not None
-        if not hmac.compare_digest(proof, self._expected_proof):
+        if len(self._received) < PROOF_BYTES:
+            return
+        if not hmac.compare_digest(self._take(PROOF_BYTES), self._expected_proof):
             raise HandshakeError("the other side does not know this cluster's token")
         self._done()
+
+    def _take(self, count: int) -> bytes:
+        taken = bytes(self._received[:count])
+        del self._received[:count]
+        return taken
 
     def _done(self) -> None:
         self.done = True
