@@ -244,7 +244,8 @@ class DatasetConfig:
     Attributes:
         fit: whether the preprocessor is fitted on it (the dataset "train" only).
         split: whether each worker gets a part of it (yes for "train") or all of it.
-        required: whether it is an error not to give it (no).
+        required: whether it is an error not to give it; ``False`` lets a configuration stand for
+            a dataset that is not there, which is otherwise taken for a misspelt name.
         transform: whether the preprocessor is applied to it (yes).
     """
 

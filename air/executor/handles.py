@@ -6,7 +6,6 @@ They are thin: everything is done by the executor that made them.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Generator, Iterator, Mapping
-from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from air.errors import InvalidOption
@@ -14,6 +13,8 @@ from air.executor.options import MethodOptions, method_options
 from air.executor.validation import listing, nearest
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from air.executor.code import MethodInfo
     from air.executor.interface import Executor
 

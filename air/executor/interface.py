@@ -22,8 +22,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from air.errors import UnsupportedByBackend
 from air.executor.capabilities import Capability
@@ -32,6 +31,9 @@ from air.executor.handles import ActorHandle, ObjectRef, ObjectRefGenerator
 from air.executor.info import ContextInfo, InitConfig, NodeInfo, PlacementGroupInfo
 from air.executor.options import ActorOptions, MethodOptions, TaskOptions
 from air.executor.scheduling import PlacementGroupSpec
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 __all__ = ["ContextInfo", "Executor", "InitConfig", "NodeInfo", "PlacementGroupInfo"]
 

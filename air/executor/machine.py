@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from pathlib import Path
 
 
 def count_cpus() -> int:
@@ -21,8 +20,7 @@ def count_gpus() -> int:
         # CUDA ignores everything from the first invalid number, such as -1, on.
         names = [name.strip() for name in visible.split(",")]
         return next((i for i, name in enumerate(names) if name in ("", "-1")), len(names))
-    devices = Path("/dev")
-    return sum(1 for path in devices.glob("nvidia*") if re.fullmatch(r"nvidia\d+", path.name))
+    return sum(1 for name in os.listdir("/dev") if re.fullmatch(r"nvidia\d+", name))
 
 
 def memory_bytes() -> int:

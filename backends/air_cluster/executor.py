@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
 from functools import partial
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from air.executor.capabilities import Capability
 from air.executor.code import Code, MethodInfo
@@ -21,6 +19,10 @@ from air_cluster.client.client import Client
 from air_cluster.core.references import Entry
 from air_cluster.protocol.ids import task_of
 from air_cluster.protocol.messages import Preload
+
+if TYPE_CHECKING:
+    import asyncio
+    from concurrent.futures import Future
 
 
 class ClusterExecutor(Executor):
@@ -130,6 +132,8 @@ class ClusterExecutor(Executor):
     async def await_ref(self, ref: ObjectRef[Any]) -> Any:
         self._check()
         client = self._client
+        import asyncio
+
         loop = asyncio.get_running_loop()
         arrived: asyncio.Future[None] = loop.create_future()
 
@@ -158,6 +162,8 @@ class ClusterExecutor(Executor):
     async def await_next_in_stream(self, stream: ObjectRefGenerator) -> ObjectRef[Any] | None:
         self._check()
         client = self._client
+        import asyncio
+
         loop = asyncio.get_running_loop()
         while True:
             arrived: asyncio.Future[None] = loop.create_future()

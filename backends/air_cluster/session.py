@@ -14,7 +14,6 @@ import tempfile
 import threading
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from air.errors import BackendError, UnsupportedByBackend
@@ -171,14 +170,16 @@ def _session_directory() -> str:
 
     A program and its daemon that are killed at the same moment leave theirs behind.
     """
-    root = Path(tempfile.gettempdir())
-    if len(str(root)) > _MAX_ROOT_LENGTH:
-        root = Path("/tmp")  # noqa: S108 - the paths of sockets must be short
+    root = tempfile.gettempdir()
+    if len(root) > _MAX_ROOT_LENGTH:
+        root = "/tmp"  # the paths of sockets must be short
     mine = f"air-{os.getuid()}-"
-    for path in root.glob(f"{mine}*"):
-        pid = path.name.removeprefix(mine).partition("-")[0]
-        if pid.isdigit() and not _alive(int(pid)) and _age(path) > _STOP_TIMEOUT_S:
-            shutil.rmtree(path, ignore_errors=True)
+    for name in os.listdir(root):
+        pid = name.removeprefix(mine).partition("-")[0]
+        if name.startswith(mine) and pid.isdigit() and not _alive(int(pid)):
+            path = os.path.join(root, name)
+            if _age(path) > _STOP_TIMEOUT_S:
+                shutil.rmtree(path, ignore_errors=True)
     return tempfile.mkdtemp(prefix=f"{mine}{os.getpid()}-", dir=root)
 
 
@@ -192,9 +193,9 @@ def _alive(pid: int) -> bool:
     return True
 
 
-def _age(path: Path) -> float:
+def _age(path: str) -> float:
     try:
-        return time.time() - path.stat().st_mtime
+        return time.time() - os.stat(path).st_mtime
     except FileNotFoundError:
         return 0.0
 

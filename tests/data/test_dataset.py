@@ -430,7 +430,9 @@ def test_a_dataset_says_what_it_is_without_running():
     assert "num_rows=5, schema=<class 'int'>" in repr(data.range(5))
 
 
-def test_local_runs_user_code_in_the_calling_thread():
+def test_a_debugger_can_stop_in_user_code(placement, backend):
+    if placement == "tasks" and backend != "local":
+        pytest.skip("tasks run in other processes")
     threads = data.range(8).map(lambda i: threading.get_ident()).unique()
     assert threads == [threading.get_ident()]
 

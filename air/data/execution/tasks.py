@@ -13,14 +13,15 @@ from air.data.block import Block, accessor, compact
 from air.data.context import DataContext
 from air.data.datasource import ReadTask
 from air.data.execution.scheduling import Item, Launch, Scheduler, StageLimits
+from air.data.execution.shares import Share, share_cluster
 from air.data.execution.stages import OpenStage, Stage, Unit, read_blocks
 from air.data.execution.stats import StageStats
 from air.data.functions import TaskContext
 from air.data.handle import BlockHandle, cut
 from air.errors import GetTimeout
-from air.executor.current import get_executor
+from air.executor.current import get_executor, is_initialized
 from air.executor.handles import ActorHandle, ObjectRef, ObjectRefGenerator
-from air.executor.resources import CPU, OBJECT_STORE_MEMORY
+from air.executor.resources import CPU, OBJECT_STORE_MEMORY, Resources
 
 _MODULES = ("numpy", "pyarrow", "pyarrow.compute", "pandas", __name__)
 """What every task imports, so that workers may start with it. Arrow imports pandas if it can."""
@@ -84,9 +85,9 @@ class _StageActor:
 class _TaskStage:
     """Starts a stage's work as tasks."""
 
-    def __init__(self, stage: Stage, target_block_bytes: int, options: dict[str, Any]) -> None:
+    def __init__(self, stage: Stage, target_block_bytes: int, share: Share) -> None:
         self._function = remote(_run_stage).options(
-            num_returns="streaming", name=f"data: {stage.name}"[:200], **options
+            num_returns="streaming", name=f"data: {stage.name}"[:200], **share.options
         )
         self._stage = get_executor().put(stage)
         self._target_block_bytes = target_block_bytes
@@ -107,22 +108,15 @@ class _TaskStage:
 class _ActorStage:
     """Starts a stage's work on a pool of actors, the least busy first."""
 
-    def __init__(
-        self,
-        stage: Stage,
-        target_block_bytes: int,
-        options: dict[str, Any],
-        sizes: tuple[int, int],
-        per_actor: int,
-    ) -> None:
-        self._class = remote(_StageActor).options(**options)
-        self._arguments = (get_executor().put(stage), target_block_bytes)
-        self._largest = sizes[1]
-        self._per_actor = per_actor
+    def __init__(self, stage: Stage, target_block_bytes: int, share: Share) -> None:
+        self._executor = get_executor()
+        self._class = remote(_StageActor).options(**share.options)
+        self._arguments = (self._executor.put(stage), target_block_bytes)
+        self._largest = share.largest
         self._actors: list[ActorHandle] = []
         self._load: list[int] = []
         self._actor_of: dict[int, int] = {}
-        for _ in range(sizes[0]):
+        for _ in range(share.smallest):
             self._grow()
 
     def start(self, task: int, work: _Work, refs: Sequence[ObjectRef[Any]]) -> ObjectRefGenerator:
@@ -139,8 +133,10 @@ class _ActorStage:
         self._load[self._actor_of.pop(task)] -= 1
 
     def close(self) -> None:
-        for actor in self._actors:
-            get_executor().kill_actor(actor, no_restart=True)
+        # An iterator may be closed long after the backend it ran on.
+        if is_initialized() and get_executor() is self._executor:
+            for actor in self._actors:
+                self._executor.kill_actor(actor, no_restart=True)
 
     def _grow(self) -> None:
         self._actors.append(self._class.remote(*self._arguments))
@@ -177,8 +173,7 @@ class _Segment:
     ) -> None:
         context = DataContext.get_current()
         get_executor().preload(_MODULES)
-        supply = get_executor().cluster_resources()
-        cpus = supply.get(CPU, 1.0)
+        supply = Resources(get_executor().cluster_resources())
         budget = context.memory_budget
         if budget is None:
             budget = int(supply.get(OBJECT_STORE_MEMORY, 0)) // _STORE_SHARE or _DEFAULT_BUDGET
@@ -190,19 +185,12 @@ class _Segment:
         self._streams: OrderedDict[int, tuple[int, ObjectRefGenerator]] = OrderedDict()
         self._backends: list[_TaskStage | _ActorStage] = []
         limits = []
-        for stage, options in zip(stages, _options(stages, cpus), strict=True):
-            in_flight = stage.compute.max_tasks or max(int(cpus), 1) * _TASKS_PER_CPU
-            pool = stage.compute.pool
-            if pool is None:
-                made: _TaskStage | _ActorStage = _TaskStage(
-                    stage, context.target_max_block_size, options
-                )
-            else:
-                sizes = (pool.smallest, pool.largest(cpus))
-                per_actor = pool.max_tasks_in_flight_per_actor
-                in_flight = sizes[1] * per_actor
-                made = _ActorStage(stage, context.target_max_block_size, options, sizes, per_actor)
-            self._backends.append(made)
+        for stage, share in zip(stages, share_cluster(stages, supply), strict=True):
+            kind = _TaskStage if stage.compute.pool is None else _ActorStage
+            self._backends.append(kind(stage, context.target_max_block_size, share))
+            in_flight = stage.compute.max_tasks or max(int(supply.get(CPU, 1)), 1) * _TASKS_PER_CPU
+            if stage.compute.pool is not None:
+                in_flight = share.largest * stage.compute.pool.max_tasks_in_flight_per_actor
             limits.append(StageLimits(in_flight, stage.min_rows))
         self._scheduler = Scheduler(
             limits, budget_bytes=budget, unknown_bytes=context.target_max_block_size
@@ -296,25 +284,3 @@ class _Segment:
             self._scheduler.block_arrived(task, self._item(Unit((handle,))))
             happened = True
             timeout = 0.0
-
-
-def _options(stages: Sequence[Stage], cpus: float) -> list[dict[str, Any]]:
-    """Options of each stage's tasks or actors.
-
-    Actors keep their CPU as long as the segment runs. If pools take them all, tasks that asked
-    for nothing run beside them, or the actors would wait for ever for what the tasks read.
-    """
-    made = []
-    reserved = 0.0
-    for stage in stages:
-        options = dict(stage.compute.options)
-        pool = stage.compute.pool
-        if pool is not None:
-            options.setdefault("num_cpus", 0 if options.get("num_gpus") else 1)
-            reserved += pool.largest(cpus) * options["num_cpus"]
-        made.append(options)
-    if reserved > cpus - 1:
-        for stage, options in zip(stages, made, strict=True):
-            if stage.compute.pool is None:
-                options.setdefault("num_cpus", 0)
-    return made

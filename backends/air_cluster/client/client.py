@@ -6,7 +6,6 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from air.errors import AirError, BackendError, NodeDied, NotInitialized, ObjectLost, ObjectStoreFull
@@ -39,6 +38,8 @@ from air_cluster.transport.peers import Peers
 from air_cluster.transport.reactor import Reactor
 
 if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
+
     from air_cluster.executor import ClusterExecutor
 
 
@@ -164,6 +165,8 @@ class Client:
     def in_helper(self, function: Callable[[], None]) -> None:
         """Run *function* in a helper thread, in order: what must not run under the lock."""
         if self._helper is None:
+            from concurrent.futures import ThreadPoolExecutor
+
             self._helper = ThreadPoolExecutor(1, thread_name_prefix="air-helper")
         with contextlib.suppress(RuntimeError):  # shut down meanwhile
             self._helper.submit(function)

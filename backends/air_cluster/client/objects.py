@@ -6,7 +6,6 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from air.errors import GetTimeout, ObjectLost, OwnerDied, SerializationError
@@ -40,6 +39,8 @@ from air_cluster.store.layout import Location
 from air_cluster.transport.connection import Connection
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from air_cluster.client.client import Client
 
 _BLOCKED_AFTER_S = 0.001
@@ -440,6 +441,8 @@ class Objects:
 
     def future(self, ref: ObjectRef[Any]) -> Future[Any]:
         """A future of the value; the reference lives as long as it is pending."""
+        from concurrent.futures import Future
+
         future: Future[Any] = Future()
         future.set_running_or_notify_cancel()
 

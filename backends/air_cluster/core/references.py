@@ -17,8 +17,11 @@ owner knows, something else protects the value:
   the outer value until the owner has acknowledged (:meth:`References.acknowledged`).
 
 States of a borrowed entry: *fresh* (protected by a caller) -> *asked* (registration sent) ->
-*registered*; it vanishes when nothing local is left, and the owner is told unless it never
-knew.
+*registered* (acknowledged); it vanishes when nothing local is left, and the owner is told
+unless it never knew.
+
+A process may run several tasks at a time, and does not note which task a reference came in
+with: each settles what all of them have left so far.
 """
 
 from __future__ import annotations
@@ -37,7 +40,8 @@ class Entry:
     """One value, as this process sees it. ``content`` is for the client alone."""
 
     __slots__ = (
-        "address", "borrowers", "contains", "content", "holds", "id", "local", "owned", "state"
+        "address", "borrowers", "contains", "content", "holds", "id", "local", "owned", "state",
+        "token",
     )  # fmt: skip
 
     def __init__(self, object_id: bytes, *, owned: bool, address: str = "") -> None:
@@ -45,6 +49,7 @@ class Entry:
         self.owned = owned
         self.address = address
         self.state = REGISTERED if owned else FRESH
+        self.token = 0  # of the registration that must be acknowledged, if any
         self.local = 0
         self.holds = 0
         self.borrowers: set[bytes] | None = None
@@ -90,6 +95,7 @@ class References:
         self._tokens = itertools.count(1)
         self._waiting: dict[int, tuple[list[bytes], list[bytes]]] = {}  # token: borrowed, guards
         self._fresh: dict[bytes, None] = {}
+        self._unconfirmed: dict[bytes, None] = {}  # settled, and not acknowledged
         self._lent: dict[bytes, set[bytes]] = {}  # borrower -> our objects
         self._dead: set[bytes] = set()
 
@@ -168,37 +174,40 @@ class References:
             The registrations, and the tokens to wait for before the report may be sent:
             registrations with the caller itself travel before the report and need none.
         """
+        # Another task of this process may have settled what came in with this one, and this
+        # one's caller protects it no longer than until the report: so ask again.
+        again = [i for i in self._unconfirmed if owner_of(i) != caller]
+        fresh = list(self._fresh)
+        self._unconfirmed.update(self._fresh)
+        by_owner = self._ask_for(fresh + again)
         out: list[Register] = []
         tokens: set[int] = set()
-        for (owner, address), object_ids in self._take_fresh(list(self._fresh)).items():
-            token = 0
-            if owner == caller:
-                for object_id in object_ids:
-                    self.entries[object_id].state = REGISTERED
-            else:
-                token = next(self._tokens)
+        for (owner, address), object_ids in by_owner.items():
+            token = 0 if owner == caller else self._await(object_ids, [])
+            if token:
                 tokens.add(token)
-                self._waiting[token] = (object_ids, [])
             out.append(Register(owner, address, object_ids, token))
         return out, tokens
 
     def register(self, object_ids: Iterable[bytes], guard: bytes | None) -> list[Instruction]:
         """Values came in inside *guard*: hold that until their owners have acknowledged."""
         out: list[Instruction] = []
-        object_ids = list(object_ids)
         guards = [] if guard is None or guard not in self.entries else [guard]
-        # Another thread's settle() may just have asked for some of them.
-        asked = {i for i in object_ids if i in self.entries and self.entries[i].state == ASKED}
-        if asked and guards:
-            for borrowed, held in self._waiting.values():
-                if not asked.isdisjoint(borrowed):
-                    self.hold(guards)
-                    held += guards
-        for (owner, address), fresh in self._take_fresh(object_ids).items():
-            token = next(self._tokens)
+        fresh = []
+        for object_id in object_ids:
+            entry = self.entries.get(object_id)
+            if entry is None:
+                continue
+            if entry.state == FRESH:
+                fresh.append(object_id)
+            elif entry.token:
+                # Settled a moment ago by another thread: as long as that is under way, the
+                # value is as badly protected as a fresh one.
+                self.hold(guards)
+                self._waiting[entry.token][1].extend(guards)
+        for (owner, address), asked in self._ask_for(dict.fromkeys(fresh)).items():
             self.hold(guards)
-            self._waiting[token] = (fresh, list(guards))
-            out.append(Register(owner, address, fresh, token))
+            out.append(Register(owner, address, asked, self._await(asked, list(guards))))
         return out
 
     def acknowledged(self, token: int) -> list[Instruction]:
@@ -206,20 +215,28 @@ class References:
         borrowed, guards = self._waiting.pop(token, ([], []))
         for object_id in borrowed:
             entry = self.entries.get(object_id)
-            if entry is not None and entry.state == ASKED:
+            if entry is not None and entry.token == token:
+                entry.token = 0
                 entry.state = REGISTERED
+                self._unconfirmed.pop(object_id, None)
         return self.unhold(guards)
 
-    def _take_fresh(self, object_ids: Iterable[bytes]) -> dict[tuple[bytes, str], list[bytes]]:
+    def _ask_for(self, object_ids: Iterable[bytes]) -> dict[tuple[bytes, str], list[bytes]]:
         by_owner: dict[tuple[bytes, str], list[bytes]] = {}
         for object_id in object_ids:
-            entry = self.entries.get(object_id)
-            if entry is None or entry.state != FRESH:
-                continue
-            del self._fresh[object_id]
+            self._fresh.pop(object_id, None)
+            entry = self.entries[object_id]
             entry.state = ASKED
             by_owner.setdefault((owner_of(object_id), entry.address), []).append(object_id)
         return by_owner
+
+    def _await(self, object_ids: list[bytes], guards: list[bytes]) -> int:
+        """Make a token; what guards the values is held until it is acknowledged."""
+        token = next(self._tokens)
+        self._waiting[token] = (object_ids, guards)
+        for object_id in object_ids:
+            self.entries[object_id].token = token
+        return token
 
     # Borrowing: the owner's side ----------------------------------------------------------
 
@@ -287,6 +304,7 @@ class References:
                 continue
             out.append(Free(entry))
             if not entry.owned:
+                self._unconfirmed.pop(entry.id, None)
                 if entry.state == FRESH:
                     del self._fresh[entry.id]
                 else:
@@ -304,7 +322,10 @@ class References:
             for borrower in entry.borrowers or ():
                 assert object_id in self._lent[borrower]
             assert (entry.state == FRESH) == (object_id in self._fresh)
+            assert not entry.token or object_id in self._waiting[entry.token][0]
+            assert (entry.state == ASKED) <= (entry.token > 0 or object_id in self._unconfirmed)
         assert self._fresh.keys() <= self.entries.keys()
+        assert self._unconfirmed.keys() <= self.entries.keys()
         assert all(self._lent.values())
         assert self._dead.isdisjoint(self._lent)
         contained: dict[bytes, int] = {}

@@ -21,7 +21,12 @@ def main() -> None:
     config = json.load(sys.stdin)
     token = bytes.fromhex(config["token"])
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    # The template is forked before anything that a worker must not inherit exists.
+    # What both need is imported once, before the fork; the rest in parallel after it. The
+    # template is forked before anything that a worker must not inherit exists.
+    import air_cluster.protocol.messages
+    import air_cluster.transport.peers
+    import air_cluster.transport.reactor  # noqa: F401
+
     if os.fork() == 0:
         ours.close()
         _leave_standard_streams(config["log"])

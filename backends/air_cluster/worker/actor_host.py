@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import pickle
 import time
@@ -32,7 +31,8 @@ from air_cluster.protocol.messages import (
 )
 from air_cluster.transport.connection import Connection
 from air_cluster.transport.interrupts import InterruptGuard
-from air_cluster.worker.runner import Job, Reporter, as_iterator
+from air_cluster.worker.iteration import as_iterator
+from air_cluster.worker.reporter import Job, Reporter
 
 
 class ExitActor(BaseException):
@@ -47,30 +47,30 @@ class ActorHost:
     ) -> None:
         self._client = client
         self._reactor = client.reactor
-        self._lock = client.reactor.lock
-        self._reporter = reporter
-        self._spec: CreateActor = start.spec
+        self.lock = client.reactor.lock
+        self.reporter = reporter
+        self.spec: CreateActor = start.spec
         self._start = start
         self._payload = payload
         self._instance: Any = None
-        self._queue: deque[Job] = deque()
-        self._ending = False
+        self.queue: deque[Job] = deque()
+        self.ending = False
         self._running: dict[bytes, float] = {}  # call -> since when
         self._cancelling: set[bytes] = set()
         self._was_cancelled: set[bytes] = set()
-        self._arrived: Callable[[Job], object] = self._queue.append
-        self._cancel: Callable[[bytes], object] = self._interrupt
+        self.arrived: Callable[[Job], object] = self.queue.append
+        self.cancel: Callable[[bytes], object] = self._interrupt
         # Has the main loop look whether it has to end; a reactor's own loop looks anyway.
-        self._wake: Callable[[], object] = bool
+        self.wake: Callable[[], object] = bool
         self._main_call: bytes | None = None
         self._guard = InterruptGuard(client.reactor, self._interrupted)
         client.on_block = lambda blocked: client.daemon.send(Blocked(blocked))
         client.executor.leave_actor = self._leave
         client.actors.me = (
-            self._spec.actor_id,
-            self._spec.class_name,
-            *pickle.loads(self._spec.methods),
-            self._spec.address,
+            self.spec.actor_id,
+            self.spec.class_name,
+            *pickle.loads(self.spec.methods),
+            self.spec.address,
         )
         handle = client.peers.handle
         handle(ActorCall, self._on_call)
@@ -81,7 +81,7 @@ class ActorHost:
 
     def run(self) -> None:
         """Construct, serve calls until told to end."""
-        token = context.current.set(self._context(self._spec.actor_id, self._spec.class_name, 0))
+        token = context.current.set(self._context(self.spec.actor_id, self.spec.class_name, 0))
         try:
             cls = self._construct()
         except BaseException as error:
@@ -89,10 +89,12 @@ class ActorHost:
             return
         finally:
             context.current.reset(token)
-        self._settled(lambda: self._client.daemon.send(ActorStarted(self._spec.actor_id, False)))
+        self._settled(lambda: self._client.daemon.send(ActorStarted(self.spec.actor_id, False)))
         if any(_is_async(member) for _, member in inspect.getmembers(cls)):
-            asyncio.run(self._serve_loop())
-        elif self._spec.max_concurrency > 1:
+            from air_cluster.worker import loop_host
+
+            loop_host.serve(self)
+        elif self.spec.max_concurrency > 1:
             self._serve_threads()
         else:
             self._serve_one()
@@ -100,7 +102,7 @@ class ActorHost:
         self._instance = None
 
     def _construct(self) -> type:
-        spec = self._spec
+        spec = self.spec
         try:
             cls: type = pickle.loads(self._payload[: spec.code_bytes])
         except Exception as error:
@@ -118,29 +120,29 @@ class ActorHost:
 
     def _construction_failed(self, error: BaseException) -> None:
         trim(error)
-        pickled = dump_failure(error, f"{self._spec.class_name}.__init__")
+        pickled = dump_failure(error, f"{self.spec.class_name}.__init__")
         error.__traceback__ = None
-        with self._lock:
-            self._client.daemon.send(ActorStarted(self._spec.actor_id, True), [pickled])
+        with self.lock:
+            self._client.daemon.send(ActorStarted(self.spec.actor_id, True), [pickled])
 
     def _settled(self, then: Callable[[], None]) -> None:
         """Do *then* once the references that the constructor kept are on record."""
         objects = self._client.objects
-        with self._lock:
+        with self.lock:
             objects.drain()
             registrations, tokens = self._client.references.settle(b"")
             objects.when_acknowledged(tokens, then)
             objects.follow(registrations)
 
     def _context(self, task_id: bytes, name: str, depth: int) -> TaskContext:
-        shape = self._spec.shape
+        shape = self.spec.shape
         return TaskContext(
             task_id=task_id,
             name=name,
             depth=depth,
-            actor_id=self._spec.actor_id,
+            actor_id=self.spec.actor_id,
             group=shape.group,
-            capture=self._spec.capture,
+            capture=self.spec.capture,
             resources=shape.resources,
             gpu_ids=tuple(self._start.gpu_ids),
             was_restarted=self._start.restarted,
@@ -148,7 +150,7 @@ class ActorHost:
 
     def _leave(self) -> None:
         running = context.current.get()
-        if running is None or running.actor_id != self._spec.actor_id:
+        if running is None or running.actor_id != self.spec.actor_id:
             raise RuntimeError("air.exit_actor() is only there inside a method of an actor")
         raise ExitActor
 
@@ -157,37 +159,46 @@ class ActorHost:
 
     def _end(self) -> None:
         """End after what has arrived; called under the lock."""
-        self._ending = True
-        self._wake()
+        self.ending = True
+        self.wake()
 
     # Calls --------------------------------------------------------------------------------
 
     def _on_call(self, connection: Connection, message: ActorCall, payload: bytes) -> None:
-        self._arrived(Job(connection, message, payload, None))
+        self.arrived(Job(connection, message, payload, None))
 
     def _on_cancel(self, connection: Connection, message: CancelTask, _payload: object) -> None:
-        for job in self._queue:
+        for job in self.queue:
             if job.message.task_id == message.task_id:
-                self._queue.remove(job)
+                self.queue.remove(job)
                 connection.send(TaskDone(message.task_id, 0.0, [], True))
                 return
         if message.task_id in self._running:
             if message.recursive:
                 self._client.cancel_children(message.task_id)
             self._cancelling.add(message.task_id)
-            self._cancel(message.task_id)
+            self.cancel(message.task_id)
 
     def _interrupt(self, task_id: bytes) -> None:
         if task_id == self._main_call:
             self._guard.send()
 
+    def mark_cancelled(self, task_id: bytes) -> None:
+        """The call is about to be cancelled: what it then raises is no failure."""
+        self._was_cancelled.add(task_id)
+
+    def was_cancelled(self, task_id: bytes) -> bool:
+        """Whether the call was cancelled."""
+        return task_id in self._was_cancelled
+
     def _interrupted(self) -> None:
         if self._main_call is not None and self._main_call in self._cancelling:
-            self._was_cancelled.add(self._main_call)
+            self.mark_cancelled(self._main_call)
             self._cancelling.discard(self._main_call)
             raise KeyboardInterrupt
 
-    def _begin(self, job: Job) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
+    def begin(self, job: Job) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
+        """Note that a call runs, in this context; returns the method and its arguments."""
         message = job.message
         assert isinstance(message, ActorCall)
         self._running[message.task_id] = time.perf_counter()
@@ -199,54 +210,54 @@ class ActorHost:
         job.payload = b""
         return getattr(self._instance, message.method), args, kwargs
 
-    def _finish(self, job: Job, contents: list[Any], *, cancelled: bool = False) -> None:
+    def finish(self, job: Job, contents: list[Any], *, cancelled: bool = False) -> None:
+        """Report a call that has ended."""
         task_id = job.message.task_id
-        seconds = time.perf_counter() - self._running.pop(task_id)
+        seconds = time.perf_counter() - self._running.pop(task_id, time.perf_counter())
         self._cancelling.discard(task_id)
         self._was_cancelled.discard(task_id)
-        self._reporter.report(job, contents, seconds, cancelled=cancelled)
+        self.reporter.report(job, contents, seconds, cancelled=cancelled)
 
-    def _fail(self, job: Job, error: BaseException) -> None:
+    def fail(self, job: Job, error: BaseException) -> None:
+        """Report a call that has raised, or left the actor."""
         task_id = job.message.task_id
-        if isinstance(error, (KeyboardInterrupt, asyncio.CancelledError)) and (
-            task_id in self._was_cancelled
-        ):
-            self._finish(job, [], cancelled=True)
+        if isinstance(error, KeyboardInterrupt) and self.was_cancelled(task_id):
+            self.finish(job, [], cancelled=True)
             return
         if isinstance(error, ExitActor):
             error = ActorDied(f"{job.message.name} called air.exit_actor()")
-            with self._lock:
-                self._client.daemon.send(ActorExit(self._spec.actor_id))
+            with self.lock:
+                self._client.daemon.send(ActorExit(self.spec.actor_id))
                 # Calls that wait are not run any more: the daemon tells their callers.
-                self._queue.clear()
-                self._arrived = lambda _job: None
+                self.queue.clear()
+                self.arrived = lambda _job: None
                 self._end()
-        self._finish(job, self._reporter.failed(error, job.message.name))
+        self.finish(job, self.reporter.failed(error, job.message.name))
 
     def _run_job(self, job: Job) -> None:
         """Run one call in this thread."""
         try:
-            method, args, kwargs = self._begin(job)
+            method, args, kwargs = self.begin(job)
             value = method(*args, **kwargs)
             del args, kwargs
             if job.message.returns == STREAMING:
-                self._reporter.produce(job, as_iterator(value, job.message.name))
+                self.reporter.produce(job, as_iterator(value, job.message.name))
                 contents = []
             else:
-                contents = self._reporter.pack_results(job, value)
+                contents = self.reporter.pack_results(job, value)
                 del value
         except BaseException as error:
-            self._fail(job, error)
+            self.fail(job, error)
         else:
-            self._finish(job, contents)
+            self.finish(job, contents)
 
     # One thread ---------------------------------------------------------------------------
 
     def _serve_one(self) -> None:
-        queue = self._queue
+        queue = self.queue
         while True:
-            self._reactor.wait_for(lambda: queue or self._ending or self._client.closed)
-            with self._lock:
+            self._reactor.wait_for(lambda: queue or self.ending or self._client.closed)
+            with self.lock:
                 if not queue:
                     return
                 job = queue.popleft()
@@ -259,7 +270,7 @@ class ActorHost:
     # Several threads ----------------------------------------------------------------------
 
     def _serve_threads(self) -> None:
-        pool = ThreadPoolExecutor(self._spec.max_concurrency, thread_name_prefix="air-actor")
+        pool = ThreadPoolExecutor(self.spec.max_concurrency, thread_name_prefix="air-actor")
         pending = 0
 
         def run(job: Job) -> None:
@@ -267,7 +278,7 @@ class ActorHost:
             try:
                 copy_context().run(self._run_job, job)
             finally:
-                with self._lock:
+                with self.lock:
                     pending -= 1
                     self._reactor.call_soon(lambda: None)  # the main thread looks again
 
@@ -276,79 +287,13 @@ class ActorHost:
             pending += 1
             pool.submit(run, job)
 
-        with self._lock:
-            self._arrived = arrived
-            self._cancel = lambda _task_id: None  # threads cannot be interrupted
-            while self._queue:
-                arrived(self._queue.popleft())
-        self._reactor.wait_for(lambda: (self._ending and not pending) or self._client.closed)
+        with self.lock:
+            self.arrived = arrived
+            self.cancel = lambda _task_id: None  # threads cannot be interrupted
+            while self.queue:
+                arrived(self.queue.popleft())
+        self._reactor.wait_for(lambda: (self.ending and not pending) or self._client.closed)
         pool.shutdown(wait=False, cancel_futures=True)
-
-    # An event loop ------------------------------------------------------------------------
-
-    async def _serve_loop(self) -> None:
-        loop = asyncio.get_running_loop()
-        room = asyncio.Semaphore(self._spec.max_concurrency)
-        tasks: dict[bytes, asyncio.Task[None]] = {}
-        ended = asyncio.Event()
-
-        def start(job: Job) -> None:
-            task_id = job.message.task_id
-            task = loop.create_task(self._run_async(job, room))
-            tasks[task_id] = task
-            task.add_done_callback(lambda _task: done(task_id))
-
-        def done(task_id: bytes) -> None:
-            del tasks[task_id]
-            if self._ending and not tasks:
-                ended.set()
-
-        def cancel(task_id: bytes) -> None:
-            if task_id in tasks:
-                self._was_cancelled.add(task_id)
-                tasks[task_id].cancel()
-
-        def look() -> None:
-            if self._ending and not tasks:
-                ended.set()
-
-        with self._lock:
-            self._arrived = lambda job: loop.call_soon_threadsafe(start, job)
-            self._cancel = lambda task_id: loop.call_soon_threadsafe(cancel, task_id)
-            self._wake = lambda: loop.call_soon_threadsafe(look)
-            while self._queue:
-                start(self._queue.popleft())
-            if self._ending:
-                look()
-        await ended.wait()
-
-    async def _run_async(self, job: Job, room: asyncio.Semaphore) -> None:
-        async with room:
-            try:
-                method, args, kwargs = self._begin(job)
-                value = method(*args, **kwargs)
-                del args, kwargs
-                if inspect.isawaitable(value):
-                    value = await value
-                if job.message.returns == STREAMING:
-                    await self._produce(job, value)
-                    contents = []
-                else:
-                    contents = self._reporter.pack_results(job, value)
-                    del value
-            except BaseException as error:
-                if job.message.task_id not in self._running:
-                    self._running[job.message.task_id] = time.perf_counter()
-                self._fail(job, error)
-            else:
-                self._finish(job, contents)
-
-    async def _produce(self, job: Job, value: Any) -> None:
-        if hasattr(value, "__aiter__"):
-            await self._reporter.produce_async(job, value)
-        else:
-            # A plain generator blocks the loop, as it would in any asyncio program.
-            self._reporter.produce(job, as_iterator(value, job.message.name))
 
 
 def _is_async(member: object) -> bool:

@@ -15,7 +15,8 @@ from air_cluster.executor import ClusterExecutor
 from air_cluster.protocol.messages import Exit, StartActor
 from air_cluster.transport.connection import Connection
 from air_cluster.worker.actor_host import ActorHost
-from air_cluster.worker.runner import Reporter, TaskRunner
+from air_cluster.worker.reporter import Reporter
+from air_cluster.worker.runner import TaskRunner
 
 _LOOK_AGAIN_S = 0.5
 

@@ -1,206 +1,37 @@
-"""Runs tasks one after another in the main thread of a worker, and reports their results."""
+"""Runs tasks one after another in the main thread of a worker."""
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import pickle
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 from air.errors import AirError, WorkerDied
-from air.executor.failures import dump_failure, trim
-from air.executor.returns import not_a_generator, split_returns
 from air_cluster.client import context
 from air_cluster.client.arguments import unpack_arguments
 from air_cluster.client.client import Client
-from air_cluster.client.contents import Content, failure
+from air_cluster.client.contents import Content
 from air_cluster.client.context import TaskContext
-from air_cluster.client.streams import WINDOW
-from air_cluster.core.references import Register
 from air_cluster.protocol.frames import FrameError
-from air_cluster.protocol.ids import object_id
 from air_cluster.protocol.messages import (
     STREAMING,
-    ActorCall,
     Assign,
     Blocked,
-    BorrowAdd,
     CancelTask,
-    StreamClose,
-    StreamCredit,
-    StreamItem,
     Task,
     TaskDone,
     TasksReturned,
-    Value,
 )
 from air_cluster.transport.connection import Connection
 from air_cluster.transport.interrupts import InterruptGuard
+from air_cluster.worker.iteration import as_iterator
+from air_cluster.worker.reporter import Job, Reporter
 
 _LONG_S = 0.01
 _GATHER_S = 0.001
-
-
-@dataclass(slots=True)
-class Job:
-    """A task or a call that has arrived."""
-
-    connection: Connection
-    message: Task | ActorCall
-    payload: bytes
-    assignment: Assign | None
-
-
-@dataclass(slots=True)
-class _Production:
-    """A generator that is being consumed elsewhere."""
-
-    connection: Connection
-    made: int = 0
-    consumed: int = 0
-    closed: bool = False
-    resume: Callable[[], object] = bool
-
-    @property
-    def ended(self) -> bool:
-        """Whether nobody wants more."""
-        return self.closed or self.connection.closed
-
-    @property
-    def has_room(self) -> bool:
-        """Whether the next value may be made now."""
-        return self.ended or self.made - self.consumed < WINDOW
-
-
-class Reporter:
-    """Packs results and sends reports; shared by all ways to run things."""
-
-    def __init__(self, client: Client) -> None:
-        self._client = client
-        self._lock = client.reactor.lock
-        self.productions: dict[bytes, _Production] = {}
-        client.peers.handle(StreamCredit, self._on_credit)
-        client.peers.handle(StreamClose, self._on_close)
-
-    def pack_results(self, job: Job, value: Any) -> list[Content]:
-        """One content for each return; complains if there are too many or too few.
-
-        Raises:
-            ValueError: the function did not return ``num_returns`` values.
-            SerializationError: a value cannot be sent.
-        """
-        returns, name = job.message.returns, job.message.name
-        what = f"the return value of {name}"
-        values = split_returns(value, returns, name)
-        return [self.pack(job, index, item, what) for index, item in enumerate(values)]
-
-    def pack(self, job: Job, index: int, value: Any, what: str) -> Content:
-        """The content of one result; references inside are kept for the caller."""
-        content = self._client.objects.pack(value, what)
-        if content.refs:
-            identity = object_id(job.message.task_id, index)
-            self._client.objects.hold_for_caller(identity, content.refs)
-        return content
-
-    def report(self, job: Job, contents: list[Content], seconds: float, *, cancelled: bool) -> None:
-        """Tell the caller that the task is done, after what it left behind is on record."""
-        values: list[Value] = []
-        payload: list[Any] = []
-        for content in contents:
-            values.append(content.to_wire())
-            payload += content.pieces
-        done = TaskDone(job.message.task_id, seconds, values, cancelled)
-        connection = job.connection
-        objects = self._client.objects
-        with self._lock:
-            objects.drain()
-            registrations, tokens = self._client.references.settle(connection.peer)
-            if not registrations:
-                connection.send(done, payload)
-                return
-            away: list[Register] = []
-            for made in registrations:
-                if made.token:
-                    away.append(made)
-                else:
-                    connection.send(BorrowAdd(made.object_ids, 0))
-            objects.when_acknowledged(tokens, lambda: connection.send(done, payload))
-            objects.follow(away)
-
-    def produce(self, job: Job, items: Iterator[Any]) -> None:
-        """Send each value that a generator yields, as fast as they are consumed."""
-        production = self._open(job)
-        try:
-            for value in items:
-                self._send_item(job, production, value)
-                if not production.has_room:
-                    self._client.objects.wait_until(lambda: production.has_room, None)
-                if production.ended:
-                    close = getattr(items, "close", None)
-                    if close is not None:
-                        close()
-                    return
-        finally:
-            del self.productions[job.message.task_id]
-
-    async def produce_async(self, job: Job, items: AsyncIterator[Any]) -> None:
-        """:meth:`produce` for an asynchronous generator, on its own loop."""
-        production = self._open(job)
-        loop = asyncio.get_running_loop()
-        room = asyncio.Event()
-        production.resume = lambda: loop.call_soon_threadsafe(room.set)
-        try:
-            async for value in items:
-                self._send_item(job, production, value)
-                while not production.has_room:
-                    room.clear()
-                    if not production.has_room:
-                        await room.wait()
-                if production.ended:
-                    break
-        finally:
-            del self.productions[job.message.task_id]
-            close = getattr(items, "aclose", None)
-            if close is not None:
-                await close()
-
-    def _open(self, job: Job) -> _Production:
-        production = _Production(job.connection)
-        self.productions[job.message.task_id] = production
-        return production
-
-    def _send_item(self, job: Job, production: _Production, value: Any) -> None:
-        what = f"a value that {job.message.name} yielded"
-        content = self.pack(job, production.made, value, what)
-        item = StreamItem(job.message.task_id, production.made, content.to_wire())
-        production.made += 1
-        with self._lock:
-            job.connection.send(item, content.pieces)
-
-    def _on_credit(self, _connection: Connection, message: StreamCredit, _p: object) -> None:
-        production = self.productions.get(message.task_id)
-        if production is not None:
-            production.consumed = message.consumed
-            production.resume()
-
-    def _on_close(self, _connection: Connection, message: StreamClose, _p: object) -> None:
-        production = self.productions.get(message.task_id)
-        if production is not None:
-            production.closed = True
-            production.resume()
-
-    def failed(self, error: BaseException, name: str) -> list[Content]:
-        """A user's exception in the place of all results."""
-        trim(error)
-        try:
-            return [failure(dump_failure(error, name))]
-        finally:
-            # The frames hold the arguments, which must be counted off before the report.
-            error.__traceback__ = None
 
 
 class TaskRunner:
@@ -368,7 +199,9 @@ class TaskRunner:
         value = function(*args, **kwargs)
         del args, kwargs
         if inspect.iscoroutine(value):
-            value = asyncio.run(value)
+            from air_cluster.worker.coroutines import run
+
+            value = run(value)
         if message.returns == STREAMING:
             self._reporter.produce(job, as_iterator(value, message.name))
             return []
@@ -391,30 +224,3 @@ def _cannot_load(name: str, error: Exception) -> AirError:
         f"task {name} cannot be loaded in the worker: {type(error).__name__}: {error}."
         " Modules that it imports must be importable from the same paths as in the driver"
     )
-
-
-def as_iterator(value: Any, name: str) -> Iterator[Any]:
-    """Whatever a streaming task returned, as an iterator in this thread."""
-    if hasattr(value, "__aiter__"):
-        return _drive(value)
-    try:
-        return iter(value)
-    except TypeError:
-        raise not_a_generator(value, name) from None
-
-
-def _drive(source: Any) -> Iterator[Any]:
-    """The values of an asynchronous generator, on a loop of its own."""
-    with asyncio.Runner() as runner:
-
-        async def following() -> Any:
-            return await anext(source)
-
-        try:
-            while True:
-                try:
-                    yield runner.run(following())
-                except StopAsyncIteration:
-                    return
-        finally:
-            runner.run(source.aclose())

@@ -1,0 +1,53 @@
+"""Coroutines and asynchronous generators; imported only by workers that meet one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from typing import Any
+
+from air_cluster.worker.reporter import Job, Reporter
+
+
+def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """The value of a coroutine that a plain task returned, on a loop of its own."""
+    return asyncio.run(coroutine)
+
+
+def drive(source: Any) -> Iterator[Any]:
+    """The values of an asynchronous generator, on a loop of its own."""
+    with asyncio.Runner() as runner:
+
+        async def following() -> Any:
+            return await anext(source)
+
+        try:
+            while True:
+                try:
+                    yield runner.run(following())
+                except StopAsyncIteration:
+                    return
+        finally:
+            runner.run(source.aclose())
+
+
+async def produce(reporter: Reporter, job: Job, items: AsyncIterator[Any]) -> None:
+    """:meth:`Reporter.produce` for an asynchronous generator, on the running loop."""
+    production = reporter.open_production(job)
+    loop = asyncio.get_running_loop()
+    room = asyncio.Event()
+    production.resume = lambda: loop.call_soon_threadsafe(room.set)
+    try:
+        async for value in items:
+            reporter.send_item(job, production, value)
+            while not production.has_room:
+                room.clear()
+                if not production.has_room:
+                    await room.wait()
+            if production.ended:
+                break
+    finally:
+        reporter.close_production(job)
+        close = getattr(items, "aclose", None)
+        if close is not None:
+            await close()

@@ -1,0 +1,91 @@
+"""An actor with asynchronous methods: its calls are tasks of one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from typing import Any
+
+from air_cluster.protocol.messages import STREAMING
+from air_cluster.worker import coroutines
+from air_cluster.worker.actor_host import ActorHost
+from air_cluster.worker.iteration import as_iterator
+from air_cluster.worker.reporter import Job
+
+
+def serve(host: ActorHost) -> None:
+    """Run calls, as many at a time as the actor allows, until it ends."""
+
+    async def run() -> None:
+        await _LoopHost(host, asyncio.get_running_loop()).serve()
+
+    asyncio.run(run())
+
+
+class _LoopHost:
+    def __init__(self, host: ActorHost, loop: asyncio.AbstractEventLoop) -> None:
+        self._host = host
+        self._loop = loop
+        self._room = asyncio.Semaphore(host.spec.max_concurrency)
+        self._tasks: dict[bytes, asyncio.Task[None]] = {}
+        self._ended = asyncio.Event()
+
+    async def serve(self) -> None:
+        host, loop = self._host, self._loop
+        with host.lock:
+            host.arrived = lambda job: loop.call_soon_threadsafe(self._start, job)
+            host.cancel = lambda task_id: loop.call_soon_threadsafe(self._cancel, task_id)
+            host.wake = lambda: loop.call_soon_threadsafe(self._look)
+            while host.queue:
+                self._start(host.queue.popleft())
+            self._look()
+        await self._ended.wait()
+
+    def _start(self, job: Job) -> None:
+        task_id = job.message.task_id
+        task = self._tasks[task_id] = self._loop.create_task(self._run(job))
+        task.add_done_callback(lambda _task: self._done(task_id))
+
+    def _done(self, task_id: bytes) -> None:
+        del self._tasks[task_id]
+        self._look()
+
+    def _look(self) -> None:
+        if self._host.ending and not self._tasks:
+            self._ended.set()
+
+    def _cancel(self, task_id: bytes) -> None:
+        if task_id in self._tasks:
+            self._host.mark_cancelled(task_id)
+            self._tasks[task_id].cancel()
+
+    async def _run(self, job: Job) -> None:
+        host = self._host
+        try:
+            async with self._room:
+                contents = await self._call(job)
+        except asyncio.CancelledError as error:
+            if host.was_cancelled(job.message.task_id):
+                host.finish(job, [], cancelled=True)
+            else:
+                host.fail(job, error)
+        except BaseException as error:
+            host.fail(job, error)
+        else:
+            host.finish(job, contents)
+
+    async def _call(self, job: Job) -> list[Any]:
+        method, args, kwargs = self._host.begin(job)
+        value = method(*args, **kwargs)
+        del args, kwargs
+        if inspect.isawaitable(value):
+            value = await value
+        reporter = self._host.reporter
+        if job.message.returns != STREAMING:
+            return reporter.pack_results(job, value)
+        if hasattr(value, "__aiter__"):
+            await coroutines.produce(reporter, job, value)
+        else:
+            # A plain generator blocks the loop, as it would in any asyncio program.
+            reporter.produce(job, as_iterator(value, job.message.name))
+        return []

@@ -1,0 +1,170 @@
+"""Packs what tasks and methods return, and reports it to their callers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from air.executor.failures import dump_failure, trim
+from air.executor.returns import split_returns
+from air_cluster.client.client import Client
+from air_cluster.client.contents import Content, failure
+from air_cluster.client.streams import WINDOW
+from air_cluster.core.references import Register
+from air_cluster.protocol.ids import object_id
+from air_cluster.protocol.messages import (
+    ActorCall,
+    Assign,
+    BorrowAdd,
+    StreamClose,
+    StreamCredit,
+    StreamItem,
+    Task,
+    TaskDone,
+    Value,
+)
+from air_cluster.transport.connection import Connection
+
+
+@dataclass(slots=True)
+class Job:
+    """A task or a call that has arrived."""
+
+    connection: Connection
+    message: Task | ActorCall
+    payload: bytes
+    assignment: Assign | None
+
+
+@dataclass(slots=True)
+class Production:
+    """A generator that is being consumed elsewhere."""
+
+    connection: Connection
+    made: int = 0
+    consumed: int = 0
+    closed: bool = False
+    resume: Callable[[], object] = bool
+
+    @property
+    def ended(self) -> bool:
+        """Whether nobody wants more."""
+        return self.closed or self.connection.closed
+
+    @property
+    def has_room(self) -> bool:
+        """Whether the next value may be made now."""
+        return self.ended or self.made - self.consumed < WINDOW
+
+
+class Reporter:
+    """Packs results and sends reports; shared by all ways to run things."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._lock = client.reactor.lock
+        self.productions: dict[bytes, Production] = {}
+        client.peers.handle(StreamCredit, self._on_credit)
+        client.peers.handle(StreamClose, self._on_close)
+
+    def pack_results(self, job: Job, value: Any) -> list[Content]:
+        """One content for each return; complains if there are too many or too few.
+
+        Raises:
+            ValueError: the function did not return ``num_returns`` values.
+            SerializationError: a value cannot be sent.
+        """
+        returns, name = job.message.returns, job.message.name
+        what = f"the return value of {name}"
+        values = split_returns(value, returns, name)
+        return [self.pack(job, index, item, what) for index, item in enumerate(values)]
+
+    def pack(self, job: Job, index: int, value: Any, what: str) -> Content:
+        """The content of one result; references inside are kept for the caller."""
+        content = self._client.objects.pack(value, what)
+        if content.refs:
+            identity = object_id(job.message.task_id, index)
+            self._client.objects.hold_for_caller(identity, content.refs)
+        return content
+
+    def report(self, job: Job, contents: list[Content], seconds: float, *, cancelled: bool) -> None:
+        """Tell the caller that the task is done, after what it left behind is on record."""
+        values: list[Value] = []
+        payload: list[Any] = []
+        for content in contents:
+            values.append(content.to_wire())
+            payload += content.pieces
+        done = TaskDone(job.message.task_id, seconds, values, cancelled)
+        connection = job.connection
+        objects = self._client.objects
+        with self._lock:
+            objects.drain()
+            registrations, tokens = self._client.references.settle(connection.peer)
+            if not registrations:
+                connection.send(done, payload)
+                return
+            away: list[Register] = []
+            for made in registrations:
+                if made.token:
+                    away.append(made)
+                else:
+                    connection.send(BorrowAdd(made.object_ids, 0))
+            objects.when_acknowledged(tokens, lambda: connection.send(done, payload))
+            objects.follow(away)
+
+    def produce(self, job: Job, items: Iterator[Any]) -> None:
+        """Send each value that a generator yields, as fast as they are consumed."""
+        production = self.open_production(job)
+        try:
+            for value in items:
+                self.send_item(job, production, value)
+                if not production.has_room:
+                    self._client.objects.wait_until(lambda: production.has_room, None)
+                if production.ended:
+                    close = getattr(items, "close", None)
+                    if close is not None:
+                        close()
+                    return
+        finally:
+            self.close_production(job)
+
+    def open_production(self, job: Job) -> Production:
+        """A generator starts; its consumer's messages will be found."""
+        production = Production(job.connection)
+        self.productions[job.message.task_id] = production
+        return production
+
+    def close_production(self, job: Job) -> None:
+        """A generator has ended."""
+        del self.productions[job.message.task_id]
+
+    def send_item(self, job: Job, production: Production, value: Any) -> None:
+        """Send one value that a generator yielded."""
+        what = f"a value that {job.message.name} yielded"
+        content = self.pack(job, production.made, value, what)
+        item = StreamItem(job.message.task_id, production.made, content.to_wire())
+        production.made += 1
+        with self._lock:
+            job.connection.send(item, content.pieces)
+
+    def _on_credit(self, _connection: Connection, message: StreamCredit, _p: object) -> None:
+        production = self.productions.get(message.task_id)
+        if production is not None:
+            production.consumed = message.consumed
+            production.resume()
+
+    def _on_close(self, _connection: Connection, message: StreamClose, _p: object) -> None:
+        production = self.productions.get(message.task_id)
+        if production is not None:
+            production.closed = True
+            production.resume()
+
+    def failed(self, error: BaseException, name: str) -> list[Content]:
+        """A user's exception in the place of all results."""
+        trim(error)
+        try:
+            return [failure(dump_failure(error, name))]
+        finally:
+            # The frames hold the arguments, which must be counted off before the report.
+            error.__traceback__ = None
