@@ -7,6 +7,10 @@ ARGS   ?=# more arguments for pytest: make test ARGS="-k join -x"
 
 pip_install := $(VENV)/bin/python -m pip install --disable-pip-version-check -c constraints.txt
 
+# Starting a cluster is mostly importing; bytecode halves that, and where the environment forbids
+# Python to write it on the way (PYTHONDONTWRITEBYTECODE) it would never be there.
+compile := @$(VENV)/bin/python -m compileall -q air backends
+
 .DEFAULT_GOAL := help
 .PHONY: help setup quickstart test test-fast lint format types imports check pins clean
 
@@ -60,11 +64,13 @@ clean: ## Remove .venv and everything that the tools wrote
 $(VENV)/.quickstart: pyproject.toml constraints.txt | $(VENV)/bin/pip
 	@echo '==> Installing airloom with what the quickstart uses into $(VENV)'
 	$(pip_install) -e '.[quickstart]'
+	$(compile)
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/pip
 	@echo '==> Installing airloom with the development tools into $(VENV)'
 	$(pip_install) -e '.[dev]'
+	$(compile)
 	@touch $(VENV)/.quickstart $@
 
 $(VENV)/bin/pip:

@@ -18,6 +18,7 @@ from air.data.preprocessors import StandardScaler
 from air.train import BatchPredictor
 from air.train.xgboost import XGBoostPredictor, XGBoostTrainer
 from air.tune import TuneConfig, Tuner
+from air.tune.search import BasicVariantGenerator
 
 CSV = Path(__file__).parent / "data" / "breast_cancer.csv"
 
@@ -53,7 +54,12 @@ def main() -> None:
     tuner = Tuner(
         trainer,
         param_space={"params": {"max_depth": tune.randint(1, 9)}},
-        tune_config=TuneConfig(num_samples=5, metric="train-logloss", mode="min"),
+        tune_config=TuneConfig(
+            num_samples=5,
+            metric="train-logloss",
+            mode="min",
+            search_alg=BasicVariantGenerator(random_state=0),  # the same five in every run
+        ),
     )
     best = tuner.fit().get_best_result()
     print(f"tuned: the best max_depth is {best.config['params']['max_depth']}")

@@ -6,10 +6,16 @@ from collections.abc import Generator, Iterator
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 import air
 from air.executor import current
 from air.testing.leaks import Belongings, check_nothing_left
+
+
+# The same examples in every run, and no deadlines: the machine may be busy with other things.
+settings.register_profile("air", deadline=None, derandomize=True, database=None)
+settings.load_profile("air")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

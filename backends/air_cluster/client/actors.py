@@ -5,8 +5,9 @@ from __future__ import annotations
 import pickle
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from air.errors import (
     ActorDied,
@@ -54,8 +55,7 @@ def handle_id(actor_id: bytes) -> bytes:
     return object_id(actor_id, 0)
 
 
-@dataclass(slots=True, eq=False)
-class _Call:
+class _Call(msgspec.Struct, eq=False):
     task_id: bytes
     method: str
     name: str
@@ -66,8 +66,7 @@ class _Call:
     retries_left: int
 
 
-@dataclass(slots=True, eq=False)
-class _Actor:
+class _Actor(msgspec.Struct, eq=False):
     """What this process knows of an actor that it has called."""
 
     actor_id: bytes
@@ -82,8 +81,8 @@ class _Actor:
     worker: bytes = b""
     reason: str = ""
     cause: BaseException | None = None
-    waiting: OrderedDict[bytes, _Call] = field(default_factory=OrderedDict)
-    sent: OrderedDict[bytes, _Call] = field(default_factory=OrderedDict)
+    waiting: OrderedDict[bytes, _Call] = msgspec.field(default_factory=OrderedDict)
+    sent: OrderedDict[bytes, _Call] = msgspec.field(default_factory=OrderedDict)
     creation: Arguments | None = None
 
 
@@ -153,6 +152,7 @@ class Actors:
             )
 
         with self._lock:
+            client.check_alive()
             client.objects.drain()
             client.references.own(handle_id(actor_id)).local = 1
             self._actors[actor_id] = _Actor(
@@ -284,6 +284,7 @@ class Actors:
         returns = STREAMING if options.num_returns == "streaming" else options.num_returns
         assert isinstance(returns, int)
         with self._lock:
+            client.check_alive()
             client.objects.drain()
             actor = self._actors[handle._actor_id]
             pending = len(actor.waiting) + len(actor.sent)

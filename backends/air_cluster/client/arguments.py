@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from air.executor.handles import ObjectRef
 from air_cluster.client.contents import NOTHING, NOTHING_ON_WIRE, Content, from_wire
@@ -20,22 +21,19 @@ ARGUMENTS_INDEX = 0xFFFFFFFF
 """Index of the object that large arguments of a task are stored as."""
 
 
-@dataclass(frozen=True, slots=True)
-class Slot:
+class Slot(msgspec.Struct, frozen=True):
     """Stands in the pickled arguments for a reference that is replaced by its value."""
 
     index: int
 
 
-@dataclass(frozen=True, slots=True)
-class Later:
+class Later(msgspec.Struct, frozen=True):
     """Stands for a reference whose value the actor itself waits for, in its process."""
 
     ref: ObjectRef[Any]
 
 
-@dataclass(slots=True)
-class Arguments:
+class Arguments(msgspec.Struct):
     """Packed arguments; everything in them is held until :meth:`Arguments.held` is given up.
 
     Attributes:
@@ -44,9 +42,9 @@ class Arguments:
         held: all references that must outlive the call.
     """
 
-    content: Content = field(default_factory=lambda: NOTHING)
-    slots: list[Entry] = field(default_factory=list)
-    held: list[bytes] = field(default_factory=list)
+    content: Content = msgspec.field(default_factory=lambda: NOTHING)
+    slots: list[Entry] = msgspec.field(default_factory=list)
+    held: list[bytes] = msgspec.field(default_factory=list)
 
     @property
     def missing(self) -> list[Entry]:

@@ -73,6 +73,7 @@ class Client:
         self.closed = False
         self.leaving = False
         """Whether the loss of the daemon is what we asked for."""
+        self._loss: str | None = None  # how the daemon was lost
         self.address = f"unix:{session}/{process_id.hex()}.sock"
         self.fetching: set[bytes] = set()
         self.executor: ClusterExecutor
@@ -218,9 +219,21 @@ class Client:
             self.requests.fail(reason)
             self.on_daemon_lost(reason)
 
+    def check_alive(self) -> None:
+        """Refuse what only a daemon could ever do; called under the lock.
+
+        Raises:
+            NodeDied: the daemon is gone.
+        """
+        if self._loss is not None:
+            raise self._node_died(self._loss)
+
+    def _node_died(self, reason: str) -> NodeDied:
+        return NodeDied(f"the daemon of this node is gone ({reason}); call air.shutdown()")
+
     def _fail_everything(self, reason: str) -> None:
-        error = NodeDied(f"the daemon of this node is gone ({reason}); call air.shutdown()")
-        content = self.system_failure(error)
+        self._loss = reason
+        content = self.system_failure(self._node_died(reason))
         self.submitter.fail_all(content)
         self.actors.fail_all(f"the daemon of its node is gone ({reason})")
         for entry in list(self.references.entries.values()):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from air.executor.serialization import Serialized
 from air_cluster.protocol.messages import FAILED, INLINE, SHARED, Ref, Value
@@ -13,8 +14,7 @@ INLINE_MAX_BYTES = 64 << 10
 """Larger values go to shared memory."""
 
 
-@dataclass(slots=True)
-class Content:
+class Content(msgspec.Struct):
     """A value that is there: pieces in this process, or a place in shared memory.
 
     Attributes:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+
+import msgspec
 
 
-@dataclass(frozen=True, slots=True)
-class TaskContext:
+class TaskContext(msgspec.Struct, frozen=True):
     """The running task or method.
 
     Attributes:
@@ -23,7 +23,7 @@ class TaskContext:
     actor_id: bytes = b""
     group: bytes = b""
     capture: bool = False
-    resources: Mapping[str, float] = field(default_factory=dict)
+    resources: Mapping[str, float] = msgspec.field(default_factory=dict)
     gpu_ids: tuple[int, ...] = ()
     was_restarted: bool = False
 

@@ -52,6 +52,7 @@ class Groups:
         client = self._client
         identity = object_id(client.ids.task(), PUT_INDEX)
         with self._lock:
+            client.check_alive()
             entry = client.references.own(identity)
             entry.local = 1
             event = self._states.get(group_id)

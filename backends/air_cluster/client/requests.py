@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from air.errors import BackendError
+from air.errors import NodeDied
 from air_cluster.protocol.frames import Buffer
 from air_cluster.protocol.messages import Message
 from air_cluster.transport.connection import Connection
@@ -27,7 +27,7 @@ class Requests:
         """Send what *make* gives for a fresh number, and wait for the answer.
 
         Raises:
-            BackendError: the daemon is gone.
+            NodeDied: the daemon is gone.
         """
         with self._reactor.lock:
             self._next += 1
@@ -39,7 +39,7 @@ class Requests:
         with self._reactor.lock:
             answer = self._answers.pop(number)
         if answer is None:
-            raise BackendError(f"the node's daemon is gone: {self._lost or 'shut down'}")
+            raise NodeDied(f"the daemon of this node is gone ({self._lost or 'shut down'})")
         return answer
 
     def answered(self, number: int, answer: Any) -> None:

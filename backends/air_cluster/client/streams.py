@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+
+import msgspec
 
 from air_cluster.protocol.ids import object_id
 from air_cluster.protocol.messages import StreamClose, StreamCredit
@@ -14,18 +15,17 @@ WINDOW = 64
 """A producer stops when this many values have not been taken."""
 
 
-@dataclass(slots=True)
-class Stream:
+class Stream(msgspec.Struct):
     """Values that a generator task has yielded and nobody has taken yet, in order."""
 
     task_id: bytes
     name: str
-    ready: deque[bytes] = field(default_factory=deque)
+    ready: deque[bytes] = msgspec.field(default_factory=deque)
     ended: bool = False
     connection: Connection | None = None
     produced: int = 0
     consumed: int = 0
-    watchers: list[Callable[[], object]] = field(default_factory=list)
+    watchers: list[Callable[[], object]] = msgspec.field(default_factory=list)
 
     def next_id(self) -> bytes:
         """The identity of the value that arrives now."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from air.errors import (
     ActorPlacementError,
@@ -59,8 +60,7 @@ _GATHER_PARTS = 64
 _LATE_S = 30.0
 
 
-@dataclass(slots=True)
-class TaskRecord:
+class TaskRecord(msgspec.Struct):
     """A task whose results are not there yet."""
 
     task_id: bytes
@@ -81,8 +81,7 @@ class TaskRecord:
     reported_late: bool = False
 
 
-@dataclass(slots=True)
-class _Lease:
+class _Lease(msgspec.Struct):
     lease_id: int
     shape_id: int
     worker: bytes
@@ -91,8 +90,7 @@ class _Lease:
     gathering: bool = False
 
 
-@dataclass(slots=True)
-class _ShapeInfo:
+class _ShapeInfo(msgspec.Struct):
     shape_id: int
     wire: Shape
     resources: Resources
@@ -143,6 +141,7 @@ class Submitter:
         returns = STREAMING if options.num_returns == "streaming" else options.num_returns
         assert isinstance(returns, int)
         with self._lock:
+            client.check_alive()
             client.objects.drain()
             record = TaskRecord(
                 task_id=task_id,

@@ -8,7 +8,8 @@ else uses.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from air.executor.resources import CPU, GPU, UNIT, Resources
 
@@ -16,8 +17,7 @@ GpuShares = tuple[tuple[int, int], ...]
 """Pairs of a slot's number and ten-thousandths of it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Allocation:
+class Allocation(msgspec.Struct, frozen=True):
     """What was taken out of an account, to be given back exactly."""
 
     resources: Resources

@@ -6,7 +6,8 @@ See :class:`ActorRegistry`.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
+
+import msgspec
 
 from air.errors import InvalidOption
 from air.executor.validation import listing, nearest
@@ -56,8 +57,7 @@ class DeathCause(enum.Enum):
     WORKER_DIED = "worker_died"
 
 
-@dataclass(frozen=True, slots=True)
-class ActorSpec:
+class ActorSpec(msgspec.Struct, frozen=True):
     """What an actor is created with.
 
     Attributes:
@@ -81,8 +81,7 @@ class ActorSpec:
     depth: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class RequestPlacement:
+class RequestPlacement(msgspec.Struct, frozen=True):
     """Find a worker for an actor: answered by ``placed`` or ``refused``."""
 
     actor_id: bytes
@@ -91,23 +90,20 @@ class RequestPlacement:
     depth: int
 
 
-@dataclass(frozen=True, slots=True)
-class CancelPlacement:
+class CancelPlacement(msgspec.Struct, frozen=True):
     """The actor needs no worker any more."""
 
     actor_id: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class StartActor:
+class StartActor(msgspec.Struct, frozen=True):
     """Run the constructor: answered by ``started``, ``failed`` or ``worker_died``."""
 
     actor_id: bytes
     worker_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class StopActor:
+class StopActor(msgspec.Struct, frozen=True):
     """End the worker of an actor; a graceful one first finishes the calls that it has."""
 
     actor_id: bytes
@@ -115,8 +111,7 @@ class StopActor:
     graceful: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Publish:
+class Publish(msgspec.Struct, frozen=True):
     """Tell *subscribers* about the state of an actor.
 
     A death is published even if nobody listens, for whatever the daemon keeps of an actor.
@@ -145,8 +140,7 @@ class Publish:
 ActorInstruction = RequestPlacement | CancelPlacement | StartActor | StopActor | Publish
 
 
-@dataclass(frozen=True, slots=True)
-class ActorInfo:
+class ActorInfo(msgspec.Struct, frozen=True):
     """One actor, for listings. ``since`` is when its state began."""
 
     spec: ActorSpec
@@ -159,8 +153,7 @@ class ActorInfo:
     since: float
 
 
-@dataclass(slots=True, eq=False)
-class _Actor:
+class _Actor(msgspec.Struct, eq=False):
     spec: ActorSpec
     since: float
     state: ActorState = ActorState.PENDING
@@ -171,7 +164,7 @@ class _Actor:
     reason: DeathCause | None = None
     message: str = ""
     cause: bytes | None = None
-    subscribers: dict[bytes, None] = field(default_factory=dict)
+    subscribers: dict[bytes, None] = msgspec.field(default_factory=dict)
 
     @property
     def label(self) -> str:
@@ -179,11 +172,10 @@ class _Actor:
         return f"actor{name} ({self.spec.actor_id.hex()})"
 
 
-@dataclass(slots=True, eq=False)
-class _Early:
+class _Early(msgspec.Struct, eq=False):
     """Those who want to hear of an actor that is not known yet."""
 
-    subscribers: dict[bytes, None] = field(default_factory=dict)
+    subscribers: dict[bytes, None] = msgspec.field(default_factory=dict)
     since: float | None = None  # the first tick after they came
 
 

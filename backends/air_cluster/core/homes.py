@@ -8,7 +8,8 @@ in it is gone.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 from air.executor.resources import Resources
 from air_cluster.core.accounts import Account, Allocation
@@ -16,8 +17,7 @@ from air_cluster.core.shapes import ANY_BUNDLE, ShapeKey
 from air_cluster.core.waiting import Waiter
 
 
-@dataclass(slots=True, eq=False)
-class Home:
+class Home(msgspec.Struct, eq=False):
     """An account, and the request that it is being held for, if any.
 
     Attributes:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from air_cluster.core.shapes import LossKind, RefusalKind, ShapeKey
 
 
-@dataclass(frozen=True, slots=True)
-class StartWorker:
+class StartWorker(msgspec.Struct, frozen=True):
     """Start a process; report ``worker_ready`` or ``worker_died``.
 
     A dedicated worker will hold one actor for its whole life.
@@ -18,8 +17,7 @@ class StartWorker:
     dedicated: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class StopWorker:
+class StopWorker(msgspec.Struct, frozen=True):
     """Kill a process, whatever it does, and report ``worker_died`` once it is gone.
 
     What it held stays taken until then: a dying process still has its memory and devices.
@@ -28,8 +26,7 @@ class StopWorker:
     worker_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(msgspec.Struct, frozen=True):
     """Lend a worker to *owner*, who may send it tasks of *shape* until it returns the lease."""
 
     owner: bytes
@@ -39,8 +36,7 @@ class Grant:
     gpu_ids: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Refuse:
+class Refuse(msgspec.Struct, frozen=True):
     """Tell *owner* that no worker of *shape* will come. Its demand has been dropped."""
 
     owner: bytes
@@ -49,8 +45,7 @@ class Refuse:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Reclaim:
+class Reclaim(msgspec.Struct, frozen=True):
     """Ask *owner* to return a lease after what it has already sent there: others wait.
 
     Sent once for each lease.
@@ -60,8 +55,7 @@ class Reclaim:
     owner: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class LeaseLost:
+class LeaseLost(msgspec.Struct, frozen=True):
     """Tell *owner* that the worker behind a lease is gone, or is being stopped."""
 
     lease_id: int
@@ -69,8 +63,7 @@ class LeaseLost:
     reason: LossKind
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """A fresh worker for an actor is ready: construct the actor there."""
 
     actor_id: bytes
@@ -78,8 +71,7 @@ class Place:
     gpu_ids: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class RefusePlacement:
+class RefusePlacement(msgspec.Struct, frozen=True):
     """No worker will come for an actor. Its placement has been dropped."""
 
     actor_id: bytes
@@ -87,8 +79,7 @@ class RefusePlacement:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class BundleReserved:
+class BundleReserved(msgspec.Struct, frozen=True):
     """A bundle for which ``await_reservation`` was called is now set aside (uncommitted)."""
 
     group_id: bytes

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 from air.executor.resources import describe
 from air_cluster.core.homes import Home
@@ -13,8 +14,7 @@ from air_cluster.core.waiting import Kind, Subject
 from air_cluster.core.workers import Worker, WorkerState
 
 
-@dataclass(frozen=True, slots=True)
-class Unmet:
+class Unmet(msgspec.Struct, frozen=True):
     """A request for which there is no room now.
 
     Attributes:
@@ -32,8 +32,7 @@ class Unmet:
     since: float
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerInfo:
+class WorkerInfo(msgspec.Struct, frozen=True):
     """One worker process.
 
     ``lease_id``, ``owner``, ``shape`` and ``actor_id`` are ``None`` where there is none.

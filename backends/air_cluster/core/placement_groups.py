@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+import msgspec
 
 from air.errors import InvalidOption, Unschedulable
 from air.executor.info import PlacementGroupInfo
@@ -28,15 +29,13 @@ class GroupState(enum.Enum):
     REMOVED = "REMOVED"
 
 
-@dataclass(frozen=True, slots=True)
-class ExpectGroup:
+class ExpectGroup(msgspec.Struct, frozen=True):
     """Tell every node that a group exists, so that requests for it wait there."""
 
     group_id: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Reserve:
+class Reserve(msgspec.Struct, frozen=True):
     """Phase one: ask a node for a bundle; answered by ``reserved`` or ``refused``.
 
     Attributes:
@@ -56,8 +55,7 @@ class Reserve:
     attempt: int
 
 
-@dataclass(frozen=True, slots=True)
-class Unreserve:
+class Unreserve(msgspec.Struct, frozen=True):
     """Take a request for a bundle back, or give the bundle back if it was reserved."""
 
     group_id: bytes
@@ -65,23 +63,20 @@ class Unreserve:
     node_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Commit:
+class Commit(msgspec.Struct, frozen=True):
     """Phase two: requests may use the bundles of a group on a node."""
 
     group_id: bytes
     node_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class RemoveGroup:
+class RemoveGroup(msgspec.Struct, frozen=True):
     """Tell every node that a group is gone, with its bundles and all that is in them."""
 
     group_id: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class GroupChanged:
+class GroupChanged(msgspec.Struct, frozen=True):
     """Tell whoever cares about the state of a group, and the nodes of its bundles."""
 
     group_id: bytes
@@ -92,8 +87,7 @@ class GroupChanged:
 GroupInstruction = ExpectGroup | Reserve | Unreserve | Commit | RemoveGroup | GroupChanged
 
 
-@dataclass(frozen=True, slots=True)
-class UnmetGroup:
+class UnmetGroup(msgspec.Struct, frozen=True):
     """A group that waits for room: which bundles, and since when."""
 
     group_id: bytes
@@ -109,15 +103,13 @@ class _Phase(enum.Enum):
     COMMITTED = "committed"
 
 
-@dataclass(slots=True, eq=False)
-class _Bundle:
+class _Bundle(msgspec.Struct, eq=False):
     resources: Resources
     phase: _Phase = _Phase.UNPLACED
     node_id: str | None = None
 
 
-@dataclass(slots=True, eq=False)
-class _Group:
+class _Group(msgspec.Struct, eq=False):
     group_id: bytes
     spec: PlacementGroupSpec
     owner: bytes
@@ -127,7 +119,7 @@ class _Group:
     attempt: int = 0
     waiting: bool = False  # this attempt asked nodes to reserve when they can
     refused: bool = False  # since free resources were last reported
-    missing: dict[int, _Bundle] = field(default_factory=dict)
+    missing: dict[int, _Bundle] = msgspec.field(default_factory=dict)
 
     @property
     def bundle_nodes(self) -> tuple[str | None, ...]:

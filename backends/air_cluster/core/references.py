@@ -28,8 +28,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from air_cluster.protocol.ids import owner_of
 
@@ -57,15 +58,13 @@ class Entry:
         self.content: Any = None
 
 
-@dataclass(frozen=True, slots=True)
-class Free:
+class Free(msgspec.Struct, frozen=True):
     """Nobody wants this value any more: its content can go."""
 
     entry: Entry
 
 
-@dataclass(frozen=True, slots=True)
-class Register:
+class Register(msgspec.Struct, frozen=True):
     """Tell an owner that we borrow its values; *token* 0 wants no acknowledgement."""
 
     owner: bytes
@@ -74,8 +73,7 @@ class Register:
     token: int
 
 
-@dataclass(frozen=True, slots=True)
-class Unregister:
+class Unregister(msgspec.Struct, frozen=True):
     """Tell an owner that we borrow this value no longer."""
 
     owner: bytes

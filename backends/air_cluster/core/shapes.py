@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+
+import msgspec
 
 from air.executor.resources import Resources, describe
 
 ANY_BUNDLE = -1
 
 
-@dataclass(frozen=True, slots=True)
-class ShapeKey:
+class ShapeKey(msgspec.Struct, frozen=True):
     """What a worker must be given. Requests of equal shape can use each other's workers.
 
     Attributes:

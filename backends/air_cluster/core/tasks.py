@@ -15,7 +15,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+
+import msgspec
 
 PIPELINE_S = 0.002
 MAX_IN_FLIGHT = 128
@@ -27,24 +28,21 @@ MAX_DEMAND_WITHOUT_RESOURCES = 32
 _SMOOTHING = 0.25
 
 
-@dataclass(frozen=True, slots=True)
-class Dispatch:
+class Dispatch(msgspec.Struct, frozen=True):
     """Send a task to the worker of a lease."""
 
     task_id: bytes
     lease_id: int
 
 
-@dataclass(frozen=True, slots=True)
-class Demand:
+class Demand(msgspec.Struct, frozen=True):
     """Tell the node how many more workers of a shape could be used."""
 
     shape_id: int
     count: int
 
 
-@dataclass(frozen=True, slots=True)
-class GiveBack:
+class GiveBack(msgspec.Struct, frozen=True):
     """Return a lease to the node."""
 
     lease_id: int
@@ -53,19 +51,19 @@ class GiveBack:
 Instruction = Dispatch | Demand | GiveBack
 
 
-@dataclass(slots=True)
-class _Shape:
+class _Shape(msgspec.Struct):
     takes_resources: bool
-    queue: OrderedDict[bytes, bytes] = field(default_factory=OrderedDict)  # task -> code key
-    leases: dict[int, _Lease] = field(default_factory=dict)
+    queue: OrderedDict[bytes, bytes] = msgspec.field(
+        default_factory=OrderedDict
+    )  # task -> code key
+    leases: dict[int, _Lease] = msgspec.field(default_factory=dict)
     outstanding: int = 0  # demand that the node knows of and has not met
 
 
-@dataclass(slots=True)
-class _Lease:
+class _Lease(msgspec.Struct):
     lease_id: int
     shape_id: int
-    in_flight: dict[bytes, float] = field(default_factory=dict)  # task -> estimated seconds
+    in_flight: dict[bytes, float] = msgspec.field(default_factory=dict)  # task -> estimated seconds
     load: float = 0.0
     closing: bool = False
     held_up: bool = False  # handed tasks back: its current one takes long

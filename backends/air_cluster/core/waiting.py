@@ -16,7 +16,8 @@ from __future__ import annotations
 import enum
 import heapq
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+
+import msgspec
 
 from air_cluster.core.shapes import ShapeKey
 
@@ -38,8 +39,7 @@ _Entry = tuple[Rank, int, "Waiter"]
 """In a heap; the serial number keeps entries of equal rank from comparing waiters."""
 
 
-@dataclass(slots=True, eq=False)
-class Waiter:
+class Waiter(msgspec.Struct, eq=False):
     """A request, or several of the same kind, owner and shape.
 
     Attributes:
@@ -69,7 +69,7 @@ class Waiter:
     arrival: int
     hold_for: float
     set_aside: int = 0
-    _entry: _Entry | None = field(default=None, repr=False)
+    _entry: _Entry | None = None
 
     @property
     def wanting(self) -> int:

@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 from air_cluster.core.accounts import Allocation
 from air_cluster.core.homes import Home
@@ -34,8 +35,7 @@ class WorkerState(enum.Enum):
     STOPPING = "stopping"
 
 
-@dataclass(slots=True, eq=False)
-class Claim:
+class Claim(msgspec.Struct, eq=False):
     """Resources that are taken for one lease or one actor.
 
     Attributes:
@@ -78,8 +78,7 @@ class Claim:
         return self.allocation.without_cpu() if self.blocked else self.allocation
 
 
-@dataclass(slots=True, eq=False)
-class Worker:
+class Worker(msgspec.Struct, eq=False):
     """A worker process."""
 
     worker_id: str

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from air.errors import InvalidOption
 from air_cluster.core.actors import (
@@ -27,8 +28,7 @@ if TYPE_CHECKING:
     from air_cluster.daemon.node import NodeDaemon
 
 
-@dataclass(slots=True)
-class _Made:
+class _Made(msgspec.Struct):
     """What an actor is made of, kept for restarts; the values are not looked into."""
 
     message: messages.CreateActor

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from air_cluster.transport.connection import Connection
 
 
-@dataclass(slots=True)
-class ClientRecord:
+class ClientRecord(msgspec.Struct):
     """A registered driver or worker."""
 
     process: bytes

@@ -10,18 +10,18 @@ it, and these processes say so (see ``Orphans`` in the protocol).
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+
+import msgspec
 
 from air_cluster.store.segment import create
 
 
-@dataclass(slots=True)
-class _Segment:
+class _Segment(msgspec.Struct):
     fd: int
     size: int
     writer: bytes
-    keepers: set[bytes] = field(default_factory=set)
-    unheard: set[bytes] = field(default_factory=set)  # who has not said whether it keeps it
+    keepers: set[bytes] = msgspec.field(default_factory=set)
+    unheard: set[bytes] = msgspec.field(default_factory=set)  # who has not said whether it keeps it
     orphan: bool = False
 
 

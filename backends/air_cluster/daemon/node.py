@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from functools import partial
+
+import msgspec
 
 from air.executor.resources import Resources
 from air_cluster.core.instructions import (
@@ -46,8 +47,7 @@ REFUSALS = {
 }
 
 
-@dataclass(slots=True)
-class _Worker:
+class _Worker(msgspec.Struct):
     """A worker process: the scheduler's name for it, and its own identity."""
 
     name: str
@@ -57,12 +57,11 @@ class _Worker:
     busy: bool = False
 
 
-@dataclass(slots=True)
-class _Owner:
+class _Owner(msgspec.Struct):
     """One depth of tasks of one client, as the scheduler sees demand."""
 
     process: bytes
-    shape_ids: dict[ShapeKey, int] = field(default_factory=dict)
+    shape_ids: dict[ShapeKey, int] = msgspec.field(default_factory=dict)
 
 
 class NodeDaemon:

@@ -9,8 +9,9 @@ import selectors
 import signal
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
+
+import msgspec
 
 from air_cluster.daemon.logs import LogPipe
 from air_cluster.transport.reactor import Reactor
@@ -18,13 +19,12 @@ from air_cluster.transport.reactor import Reactor
 _PACKET_BYTES = 1 << 16
 
 
-@dataclass(slots=True)
-class _Process:
+class _Process(msgspec.Struct):
     worker: bytes
     template: TemplateLink
     pid: int = 0
     unwanted: bool = False
-    pipes: list[LogPipe] = field(default_factory=list)
+    pipes: list[LogPipe] = msgspec.field(default_factory=list)
 
 
 class TemplateLink:
@@ -71,15 +71,13 @@ class TemplateLink:
         self.control.close()
 
 
-@dataclass(slots=True)
-class _Hooks:
+class _Hooks(msgspec.Struct):
     exited: Callable[[bytes, str], None]
     printed: Callable[[str, bool, bytes], None]
     broken: Callable[[], None]
 
 
-@dataclass(slots=True)
-class WorkerPool:
+class WorkerPool(msgspec.Struct):
     """Worker processes of this node, by identity.
 
     Tasks' workers are forked from the newest template that is ready. Actors' workers are
@@ -89,9 +87,9 @@ class WorkerPool:
 
     reactor: Reactor
     hooks: _Hooks
-    _templates: list[TemplateLink] = field(default_factory=list)
-    _by_worker: dict[bytes, _Process] = field(default_factory=dict)
-    _by_pid: dict[int, _Process] = field(default_factory=dict)
+    _templates: list[TemplateLink] = msgspec.field(default_factory=list)
+    _by_worker: dict[bytes, _Process] = msgspec.field(default_factory=dict)
+    _by_pid: dict[int, _Process] = msgspec.field(default_factory=dict)
     closing: bool = False
 
     @classmethod

@@ -10,8 +10,9 @@ import selectors
 import socket
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import islice
+
+import msgspec
 
 from air_cluster.protocol.frames import Buffer, FrameDecoder, FrameError, pack
 from air_cluster.protocol.handshake import Handshake, HandshakeError
@@ -29,8 +30,7 @@ _MAX_FDS = 8
 Handler = Callable[["Connection", Message, bytes], None]
 
 
-@dataclass(frozen=True, slots=True)
-class _Parcel:
+class _Parcel(msgspec.Struct, frozen=True):
     """A message with a file descriptor beside it, which waits to be sent."""
 
     data: bytes

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from air.executor.failures import dump_failure, trim
 from air.executor.returns import split_returns
@@ -27,8 +28,7 @@ from air_cluster.protocol.messages import (
 from air_cluster.transport.connection import Connection
 
 
-@dataclass(slots=True)
-class Job:
+class Job(msgspec.Struct):
     """A task or a call that has arrived."""
 
     connection: Connection
@@ -37,8 +37,7 @@ class Job:
     assignment: Assign | None
 
 
-@dataclass(slots=True)
-class Production:
+class Production(msgspec.Struct):
     """A generator that is being consumed elsewhere."""
 
     connection: Connection

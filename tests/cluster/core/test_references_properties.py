@@ -77,12 +77,13 @@ class Process:
         self.serial += 1
         return self.id + self.serial.to_bytes(6, "big")
 
-    def put(self, inner: Ids) -> None:
+    def put(self, inner: Ids) -> bytes:
         made = object_id(self.fresh_id(), 0)
         entry = self.references.own(made)
         self.count(made, entry)
         entry.content = tuple(inner)
         self.references.contain(entry, inner)
+        return made
 
     def drop(self, identity: bytes) -> None:
         self.user[identity] -= 1
@@ -298,9 +299,10 @@ class Process:
     def check_empty(self) -> None:
         references = self.references
         assert not references.entries, f"leaked: {list(references.entries)}"
-        assert not (references._fresh or references._waiting or references._unconfirmed)
-        assert not references._lent
-        assert not (self.returned or self.on_token or self.calls or self.fetchers)
+        tables = references._fresh, references._waiting, references._unconfirmed, references._lent
+        assert not any(tables), tables
+        tables = self.returned, self.on_token, self.calls, self.fetchers
+        assert not any(tables), tables
 
 
 class World(RuleBasedStateMachine):
@@ -310,6 +312,7 @@ class World(RuleBasedStateMachine):
         super().__init__()
         self.processes = {name: Process(name, self.post) for name in NAMES}
         self.mail: dict[tuple[bytes, bytes], deque[tuple[Any, ...]]] = {}
+        self.inside: dict[bytes, Ids] = {}
 
     def post(self, sender: bytes, receiver: bytes, message: tuple[Any, ...]) -> bool:
         if receiver not in self.processes:
@@ -332,6 +335,21 @@ class World(RuleBasedStateMachine):
     def pick(self, data: st.DataObject, choices: Iterable[Any]) -> Any:
         return data.draw(st.sampled_from(list(choices)))
 
+    def without_rings(self, result: bytes, refs: Ids) -> Ids:
+        """Those of *refs* that *result* can contain without containing itself.
+
+        Results that are not there yet can be made to contain one another. As with every
+        reference count, such a ring is never freed.
+        """
+
+        def leads_to_result(identity: bytes) -> bool:
+            inside = self.inside.get(identity, ())
+            return identity == result or any(map(leads_to_result, inside))
+
+        kept = [ref for ref in refs if not leads_to_result(ref)]
+        self.inside[result] = kept
+        return kept
+
     def some(self, data: st.DataObject, choices: Iterable[bytes], at_most: int) -> Ids:
         """Some of the choices; the same may come several times."""
         available = sorted(choices)
@@ -340,14 +358,17 @@ class World(RuleBasedStateMachine):
         return data.draw(st.lists(st.sampled_from(available), max_size=at_most))
 
     def a_process(self, data: st.DataObject) -> Process:
-        found = self.pick(data, self.processes.values())
-        assert isinstance(found, Process)
-        return found
+        return self.one_with(data, lambda _process: True)
+
+    def one_with(self, data: st.DataObject, has: Callable[[Process], object]) -> Process:
+        names = [name for name, process in self.processes.items() if has(process)]
+        return self.processes[self.pick(data, names)]
 
     @rule(data=st.data())
     def put(self, data: st.DataObject) -> None:
         process = self.a_process(data)
-        process.put(self.some(data, process.user, 2))
+        inner = self.some(data, process.user, 2)
+        self.inside[process.put(inner)] = inner
 
     @rule(data=st.data())
     def drop(self, data: st.DataObject) -> None:
@@ -373,7 +394,7 @@ class World(RuleBasedStateMachine):
     @precondition(lambda self: any(p.loading for p in self.processes.values()))
     @rule(data=st.data())
     def finish_loading(self, data: st.DataObject) -> None:
-        process = self.pick(data, [p for p in self.processes.values() if p.loading])
+        process = self.one_with(data, lambda process: process.loading)
         loading = self.pick(data, process.loading)
         process.finish_loading(loading, self.part_of(data, process, loading.inner))
 
@@ -386,17 +407,18 @@ class World(RuleBasedStateMachine):
     @precondition(lambda self: any(p.jobs for p in self.processes.values()))
     @rule(data=st.data())
     def finish(self, data: st.DataObject) -> None:
-        process = self.pick(data, [p for p in self.processes.values() if p.jobs])
+        process = self.one_with(data, lambda process: process.jobs)
         job = self.pick(data, process.jobs)
-        refs = self.some(data, process.user, 2)
+        refs = self.without_rings(object_id(job.task, 0), self.some(data, process.user, 2))
         process.finish(job, refs, self.part_of(data, process, job.brought))
 
     @precondition(lambda self: any(p.jobs for p in self.processes.values()))
     @rule(data=st.data())
     def yield_item(self, data: st.DataObject) -> None:
-        process = self.pick(data, [p for p in self.processes.values() if p.jobs])
+        process = self.one_with(data, lambda process: process.jobs)
         job = self.pick(data, process.jobs)
-        process.yield_item(job, self.some(data, process.user, 2))
+        item = object_id(job.task, job.yielded + 1)
+        process.yield_item(job, self.without_rings(item, self.some(data, process.user, 2)))
 
     @precondition(lambda self: self.mail)
     @rule(data=st.data(), count=st.integers(1, 3))
