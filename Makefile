@@ -12,7 +12,7 @@ pip_install := $(VENV)/bin/python -m pip install --disable-pip-version-check -c 
 compile := @$(VENV)/bin/python -m compileall -q air backends
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quickstart test test-fast lint format types imports check pins clean
+.PHONY: help setup quickstart test test-cluster test-fast lint format types imports check pins clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -24,6 +24,9 @@ setup: $(VENV)/.dev ## Make .venv with everything that the targets below use
 
 test: $(VENV)/.dev ## Run the tests
 	$(VENV)/bin/python -m pytest $(ARGS)
+
+test-cluster: $(VENV)/.dev ## Run the tests of the libraries again, on the cluster backend
+	$(VENV)/bin/python -m pytest tests/data tests/train tests/tune --backend=cluster $(ARGS)
 
 test-fast: $(VENV)/.dev ## Run the tests that are not marked slow
 	$(VENV)/bin/python -m pytest -m "not slow" $(ARGS)
@@ -42,7 +45,7 @@ types: $(VENV)/.dev ## Check types
 imports: $(VENV)/.dev ## Check the import contracts
 	$(VENV)/bin/lint-imports
 
-check: test lint types imports ## All that CI runs
+check: test test-cluster lint types imports ## All that CI runs
 
 pins: ## Resolve the newest versions that pyproject.toml allows into constraints.txt
 	rm -rf $(VENV)-pins

@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from air._files import whole_directory
-from air.errors import InvalidOption
+from air.errors import InvalidOption, SerializationError
+from air.executor.keywords import methods_suggest_keywords
 
 if TYPE_CHECKING:
     from air.data.preprocessor import Preprocessor
@@ -24,6 +25,7 @@ PREPROCESSOR_KEY = "_preprocessor"
 FILES_KEY = "_files"
 
 
+@methods_suggest_keywords
 class Checkpoint:
     """A model's state: a tree of files, or a dict, that a run can go on from.
 
@@ -63,7 +65,7 @@ class Checkpoint:
         elif data_dict is not None:
             self._from_mapping(data_dict)
         elif uri is not None:
-            if "://" not in uri:
+            if not isinstance(uri, str) or "://" not in uri:
                 raise InvalidOption(
                     f"The uri of a checkpoint looks like 's3://bucket/path', got {uri!r}. For a "
                     "directory on this machine use Checkpoint.from_directory."
@@ -94,8 +96,20 @@ class Checkpoint:
 
     @classmethod
     def from_bytes(cls: type[C], data: bytes) -> C:
-        """The checkpoint that :meth:`to_bytes` wrote, in memory."""
-        return cls._in_memory(pickle.loads(data))
+        """The checkpoint that :meth:`to_bytes` wrote, in memory.
+
+        Raises ``ValueError`` for other bytes.
+        """
+        if not isinstance(data, (bytes, bytearray, memoryview)):
+            raise TypeError(f"from_bytes() takes what to_bytes() gave, got {type(data).__name__}")
+        try:
+            files = pickle.loads(data)
+        except (pickle.UnpicklingError, EOFError) as error:
+            raise ValueError(
+                f"from_bytes() takes what to_bytes() gave, which these {len(data)} bytes are not: "
+                f"{error}"
+            ) from None
+        return cls._in_memory(files)
 
     @classmethod
     def from_checkpoint(cls: type[C], other: Checkpoint) -> C:
@@ -182,13 +196,13 @@ class Checkpoint:
 
         Local directories appear whole or not at all; elsewhere the files appear one by one.
         """
-        if "://" not in uri:
+        if not isinstance(uri, str) or "://" not in uri:
             raise InvalidOption(f"to_uri() takes a URI like 's3://bucket/path', got {uri!r}")
         if uri.startswith("file://"):
             return f"file://{self.to_directory(uri.removeprefix('file://'))}"
         from pyarrow import fs
 
-        filesystem, remote = fs.FileSystem.from_uri(uri)
+        filesystem, remote = _located(uri)
         filesystem.create_dir(remote, recursive=True)
         with self.as_directory() as path:
             fs.copy_files(path, remote, destination_filesystem=filesystem)
@@ -207,6 +221,11 @@ class Checkpoint:
 
         A directory that it lives in is not changed; what is written from it has the preprocessor.
         """
+        if not callable(getattr(preprocessor, "transform_batch", None)):
+            raise TypeError(
+                "set_preprocessor() takes one of air.data.preprocessors, or of one's own, got "
+                f"{preprocessor!r}"
+            )
         self._preprocessor = preprocessor
 
     def get_internal_representation(self) -> tuple[str, Any]:
@@ -275,11 +294,22 @@ class Checkpoint:
 def _pickled(value: object) -> bytes:
     import cloudpickle
 
-    content: bytes = cloudpickle.dumps(value, protocol=5)
+    from air.executor.serialization import find_culprit
+
+    try:
+        content: bytes = cloudpickle.dumps(value, protocol=5)
+    except (TypeError, pickle.PicklingError) as error:
+        path, culprit = find_culprit(value)
+        raise SerializationError(
+            f"a checkpoint cannot be written: its content{path} is a {type(culprit).__qualname__} "
+            f"({error}); leave it out"
+        ) from None
     return content
 
 
 def _existing_directory(path: str | os.PathLike[str]) -> str:
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"A checkpoint's directory is given by its path, got {path!r}")
     absolute = os.path.abspath(os.path.expanduser(os.fspath(path)))
     if os.path.isdir(absolute):
         return absolute
@@ -298,11 +328,23 @@ def _read_tree(root: str) -> dict[str, bytes]:
     return files
 
 
+def _located(uri: str) -> tuple[Any, str]:
+    """The file system that *uri* is in, and the path there."""
+    import pyarrow as pa
+    from pyarrow import fs
+
+    try:
+        filesystem, path = fs.FileSystem.from_uri(uri)
+    except pa.ArrowInvalid as error:
+        raise InvalidOption(f"the checkpoint's URI {uri!r} cannot be used: {error}") from None
+    return filesystem, path
+
+
 @contextmanager
 def _downloaded(uri: str) -> Iterator[str]:
     from pyarrow import fs
 
-    filesystem, remote = fs.FileSystem.from_uri(uri)
+    filesystem, remote = _located(uri)
     if filesystem.get_file_info(remote).type == fs.FileType.NotFound:
         raise FileNotFoundError(f"There is no checkpoint at {uri}")
     with tempfile.TemporaryDirectory(prefix="air-checkpoint-") as path:

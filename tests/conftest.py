@@ -12,7 +12,6 @@ import air
 from air.executor import current
 from air.testing.leaks import Belongings, check_nothing_left
 
-
 # The same examples in every run, and no deadlines: the machine may be busy with other things.
 settings.register_profile("air", deadline=None, derandomize=True, database=None)
 settings.load_profile("air")

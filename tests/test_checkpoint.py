@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import pickle
+import threading
 from pathlib import Path
 
 import pytest
 
 from air.checkpoint import Checkpoint
-from air.errors import InvalidOption
+from air.errors import InvalidOption, SerializationError
 
 
 class Scale:
@@ -14,6 +15,9 @@ class Scale:
 
     def __init__(self, by: float) -> None:
         self.by = by
+
+    def transform_batch(self, batch: float) -> float:
+        return batch * self.by
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Scale) and other.by == self.by
@@ -130,3 +134,28 @@ def test_what_is_no_checkpoint_is_refused_by_name(make, error, message):
 def test_repr_says_where_it_is(tree):
     assert repr(Checkpoint.from_directory(tree)) == f"Checkpoint({str(tree)!r})"
     assert repr(Checkpoint.from_dict({"step": 1})) == "Checkpoint(in memory: step)"
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda c: Checkpoint(data_dct={}), InvalidOption, "Did you mean 'data_dict'"),
+        (lambda c: Checkpoint.from_directory(5), TypeError, "given by its path, got 5"),
+        (lambda c: Checkpoint.from_uri(5), InvalidOption, "looks like 's3://bucket/path', got 5"),
+        (lambda c: Checkpoint.from_bytes("x"), TypeError, "what to_bytes"),
+        (lambda c: Checkpoint.from_bytes(b"xx"), ValueError, "which these 2 bytes are not"),
+        (lambda c: Checkpoint.from_uri("zzz://a/b").to_dict(), InvalidOption, "'zzz://a/b'"),
+        (lambda c: c.to_uri(5), InvalidOption, "takes a URI"),
+        (lambda c: c.set_preprocessor(5), TypeError, "one of air.data.preprocessors"),
+    ],
+)
+def test_misuse_is_explained(call, error, message):
+    with pytest.raises(error, match=message):
+        call(Checkpoint.from_dict({"a": 1}))
+
+
+def test_content_that_cannot_be_pickled_is_named_and_nothing_is_written(tmp_path):
+    checkpoint = Checkpoint.from_dict({"a": [1, threading.Lock()]})
+    with pytest.raises(SerializationError, match=r"its content\['a'\]\[1\] is a lock"):
+        checkpoint.to_directory(tmp_path / "made")
+    assert not list(tmp_path.iterdir())

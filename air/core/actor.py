@@ -12,7 +12,7 @@ from air.executor.current import get_executor
 from air.executor.handles import ActorHandle
 from air.executor.options import METHOD_KEYS, ActorOptions, MethodOptions, actor_options
 from air.executor.options import method_options as check_method_options
-from air.executor.validation import reject_unknown
+from air.executor.validation import listing, reject_unknown
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -77,14 +77,17 @@ class ActorClass:
         return f"ActorClass({self._code.name})"
 
 
-def method(**options: Any) -> Callable[[F], F]:
+def method(*args: Any, **options: Any) -> Callable[[F], F]:
     """Set options of an actor's method where it is defined: ``@air.method(num_returns=2)``.
 
     Raises:
         InvalidOption: an unknown option or a value that it cannot take.
     """
-    if not options:
-        raise InvalidOption(f"air.method needs options: {', '.join(sorted(METHOD_KEYS))}")
+    if args or not options:
+        raise InvalidOption(
+            "air.method needs options, as in @air.method(num_returns=2). Options are:"
+            f" {listing(sorted(METHOD_KEYS))}"
+        )
     reject_unknown(options, METHOD_KEYS, what="air.method")
     check_method_options(options, MethodOptions())
 

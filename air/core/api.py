@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import numbers
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,12 +12,19 @@ from air.core.actor import ActorClass
 from air.core.remote_function import RemoteFunction
 from air.errors import InvalidOption
 from air.executor import current
-from air.executor.handles import ActorHandle, ObjectRef, check_distinct, check_refs
+from air.executor.handles import (
+    ActorHandle,
+    ObjectRef,
+    ObjectRefGenerator,
+    check_distinct,
+    check_refs,
+)
 from air.executor.info import InitConfig
 from air.executor.interface import Executor
+from air.executor.keywords import suggests_keywords
 from air.executor.options import ACTOR_KEYS, TASK_KEYS
 from air.executor.resources import check_custom
-from air.executor.validation import check_number, reject_unknown
+from air.executor.validation import check_flag, check_number, reject_unknown
 
 _INIT_KEYS = (
     "address backend num_cpus num_gpus resources labels object_store_memory namespace"
@@ -71,6 +79,8 @@ def init(
     for name, value in (("num_cpus", num_cpus), ("num_gpus", num_gpus)):
         if value is not None:
             check_number(value, name, minimum=0)
+    check_flag(log_to_driver, "log_to_driver")
+    check_flag(ignore_reinit_error, "ignore_reinit_error")
     if object_store_memory is not None:
         check_number(object_store_memory, "object_store_memory (in bytes)", minimum=1, integer=True)
     config = InitConfig(
@@ -132,6 +142,7 @@ def _make_remote(target: Any, options: Mapping[str, Any]) -> RemoteFunction | Ac
     raise TypeError(f"air.remote takes a function or a class, got {type(target).__name__}")
 
 
+@suggests_keywords
 def get(refs: ObjectRef[Any] | Sequence[ObjectRef[Any]], *, timeout: float | None = None) -> Any:
     """The value of a reference, or the list of values of a list of them, waiting for them.
 
@@ -146,6 +157,13 @@ def get(refs: ObjectRef[Any] | Sequence[ObjectRef[Any]], *, timeout: float | Non
     _check_timeout(timeout)
     if isinstance(refs, ObjectRef):
         return _executor_for([refs]).get([refs], timeout)[0]
+    if not isinstance(refs, (list, tuple)):
+        iterate = (
+            "; iterate over it for its references" if isinstance(refs, ObjectRefGenerator) else ""
+        )
+        raise TypeError(
+            f"air.get takes a list of ObjectRef or a single one, got {type(refs).__name__}{iterate}"
+        )
     found = check_refs(refs, "air.get")
     return _executor_for(found).get(found, timeout)
 
@@ -162,6 +180,7 @@ def put(value: Any) -> ObjectRef[Any]:
     return current.get_executor().put(value)
 
 
+@suggests_keywords
 def wait(
     refs: Sequence[ObjectRef[Any]],
     *,
@@ -177,26 +196,32 @@ def wait(
     found = check_refs(refs, "air.wait")
     check_distinct(found, "air.wait")
     _check_timeout(timeout)
-    check_number(num_returns, "num_returns", minimum=1, integer=True)
+    num_returns = int(check_number(num_returns, "num_returns", minimum=1, integer=True))
     if num_returns > len(found):
         raise InvalidOption(f"num_returns is {num_returns}, but there are {len(found)} references")
     return _executor_for(found).wait(found, num_returns, timeout, fetch_local)
 
 
+@suggests_keywords
 def cancel(object_ref: ObjectRef[Any], *, force: bool = False, recursive: bool = True) -> None:
     """Cancel the task that computes a reference; see :meth:`Executor.cancel`."""
     if not isinstance(object_ref, ObjectRef):
         raise TypeError(f"air.cancel takes an ObjectRef, got {type(object_ref).__name__}")
+    check_flag(force, "force")
+    check_flag(recursive, "recursive")
     _executor_for([object_ref]).cancel(object_ref, force=force, recursive=recursive)
 
 
+@suggests_keywords
 def kill(actor: ActorHandle, *, no_restart: bool = True) -> None:
     """End an actor at once; its unfinished calls raise ``ActorDied``."""
     if not isinstance(actor, ActorHandle):
         raise TypeError(f"air.kill takes an actor's handle, got {type(actor).__name__}")
+    check_flag(no_restart, "no_restart")
     current.get_executor().kill_actor(actor, no_restart=no_restart)
 
 
+@suggests_keywords
 def get_actor(name: str, namespace: str | None = None) -> ActorHandle:
     """The live actor of that name.
 
@@ -255,7 +280,7 @@ def _executor_for(refs: Sequence[ObjectRef[Any]]) -> Executor:
 def _check_timeout(timeout: object) -> None:
     if timeout is None:
         return
-    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or math.isnan(timeout):
+    if isinstance(timeout, bool) or not isinstance(timeout, numbers.Real) or math.isnan(timeout):
         raise InvalidOption(f"timeout must be seconds or None, got {timeout!r}")
     if timeout < 0:
         raise InvalidOption(f"timeout must not be negative, got {timeout!r}")

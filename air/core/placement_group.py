@@ -10,6 +10,7 @@ from air.executor.capabilities import Capability
 from air.executor.current import get_executor
 from air.executor.handles import ObjectRef
 from air.executor.interface import PlacementGroupInfo
+from air.executor.keywords import suggests_keywords
 from air.executor.scheduling import PlacementGroupSpec
 from air.executor.validation import check_number, listing, nearest
 
@@ -58,6 +59,7 @@ class PlacementGroup:
         return f"PlacementGroup({self.id}, {self._bundles})"
 
 
+@suggests_keywords
 def placement_group(
     bundles: Sequence[Mapping[str, float]],
     strategy: str = "PACK",
@@ -88,6 +90,10 @@ def placement_group(
 
 def remove_placement_group(placement_group: PlacementGroup) -> None:
     """Give the bundles back. Tasks and actors inside them are ended."""
+    if not isinstance(placement_group, PlacementGroup):
+        raise TypeError(
+            f"remove_placement_group takes a PlacementGroup, got {placement_group!r:.80}"
+        )
     get_executor().remove_placement_group(placement_group._id)
 
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from air.data.block import VALUE_COLUMN
 from air.data.errors import UnsupportedValue, require_columns
-from air.data.keywords import methods_suggest_keywords
 from air.data.summaries import Extremes, Moments, Summary, Total, Uniques, summarize
 from air.errors import InvalidOption
+from air.executor.keywords import methods_suggest_keywords
 
 if TYPE_CHECKING:
     from air.data.dataset import Dataset

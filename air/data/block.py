@@ -116,7 +116,8 @@ class TableAccessor(BlockAccessor):
         return self._table.schema
 
     def slice(self, start: int, stop: int) -> Block:
-        return self._table.slice(start, max(stop - start, 0))
+        # Arrow takes the length of a table without columns as it is given.
+        return self._table.slice(start, max(min(stop, self._table.num_rows) - start, 0))
 
     def take(self, indices: np.ndarray) -> Block:
         return self._table.take(pa.array(indices))
@@ -127,7 +128,7 @@ class TableAccessor(BlockAccessor):
     def rows(self) -> Iterator[Any]:
         # As Python objects rows take many times the memory of the table: a few at a time.
         for start in range(0, self._table.num_rows, _ROWS_AT_A_TIME):
-            yield from convert.table_to_rows(self._table.slice(start, _ROWS_AT_A_TIME))
+            yield from convert.table_to_rows(self.slice(start, start + _ROWS_AT_A_TIME))
 
     def to_batch(self, batch_format: str, *, writable: bool = True) -> Any:
         if batch_format == PYARROW:
@@ -219,7 +220,7 @@ def block_from_batch(batch: Any) -> Block:
         UnsupportedValue: it is none of these, or holds what no block can.
     """
     if isinstance(batch, pa.Table):
-        return batch
+        return convert.checked_table(batch)
     if isinstance(batch, Mapping):
         return convert.table_from_columns(batch)
     if is_pandas_frame(batch):
@@ -227,7 +228,7 @@ def block_from_batch(batch: Any) -> Block:
     if isinstance(batch, list):
         return block_from_rows(batch)
     if isinstance(batch, pa.RecordBatch):
-        return pa.Table.from_batches([batch])
+        return convert.checked_table(pa.Table.from_batches([batch]))
     if isinstance(batch, np.ndarray) and batch.ndim == 1:
         return batch.tolist()
     shape = f" of shape {batch.shape}" if isinstance(batch, np.ndarray) else ""

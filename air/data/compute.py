@@ -9,12 +9,14 @@ from typing import Any
 
 from air.data.functions import UserFunction
 from air.errors import InvalidOption
+from air.executor.keywords import methods_suggest_keywords
 from air.executor.options import TASK_KEYS, task_options
 from air.executor.validation import check_number, reject_unknown
 
 _TASK_OPTIONS = TASK_KEYS - {"num_returns", "name"}
 
 
+@methods_suggest_keywords
 @dataclass(frozen=True, slots=True)
 class ActorPoolStrategy:
     """Do an operator's work on actors, each of which makes its own instance of the class.

@@ -224,6 +224,19 @@ def table_to_pandas(table: pa.Table) -> pd.DataFrame:
     return pd.DataFrame(series, index=index, copy=False)
 
 
+def checked_table(table: pa.Table) -> pa.Table:
+    """*table* itself.
+
+    Raises:
+        UnsupportedValue: a column's name is there twice, so that a row could hold one only.
+    """
+    names = table.column_names
+    if len(set(names)) < len(names):
+        twice = sorted({name for name in names if names.count(name) > 1})
+        raise UnsupportedValue(f"a table has several columns named {listing(twice)}")
+    return table
+
+
 def table_from_pandas(frame: pd.DataFrame) -> pa.Table:
     """The columns of a DataFrame; its index is dropped.
 

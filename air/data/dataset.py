@@ -24,7 +24,6 @@ from air.data.execution.stats import ExecutionStats
 from air.data.functions import check_function
 from air.data.handle import BlockHandle
 from air.data.iterator import DataIterator
-from air.data.keywords import methods_suggest_keywords
 from air.data.plan import (
     InputBlocks,
     Limit,
@@ -47,7 +46,8 @@ from air.data.transforms import (
     Transform,
 )
 from air.errors import InvalidOption
-from air.executor.validation import check_number
+from air.executor.keywords import methods_suggest_keywords
+from air.executor.validation import check_flag, check_number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -176,12 +176,13 @@ class Dataset(Aggregations):
             "map_batches", user, compute, concurrency, options, _parameters("map_batches")
         )
         rows, least = check_batch_size("map_batches", batch_size)
+        check_flag(zero_copy_batch, "map_batches: zero_copy_batch")
         return self._with(
             MapBatches(
                 user,
                 rows,
                 resolve_batch_format(batch_format, fn),
-                bool(zero_copy_batch),
+                zero_copy_batch,
                 least,
             ),
             where,
@@ -370,6 +371,7 @@ class Dataset(Aggregations):
             InvalidOption: *n* is below 1, or with *equal* there are fewer than *n* rows.
         """
         parts = int(check_number(n, "split: n", minimum=1, integer=True))
+        check_flag(equal, "split: equal")
         whole = self.materialize()
         rows = whole.count()
         if not equal:
@@ -422,6 +424,7 @@ class Dataset(Aggregations):
                 given without *shuffle*.
         """
         splitting.check_test_size(test_size)
+        check_flag(shuffle, "train_test_split: shuffle")
         if seed is not None and not shuffle:
             raise InvalidOption("train_test_split: seed needs shuffle=True")
         whole = (self.random_shuffle(seed=seed) if shuffle else self).materialize()

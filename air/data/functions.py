@@ -57,7 +57,11 @@ class UserFunction:
         """Something to call with one item."""
         fn = self.fn
         if self.is_class:
-            fn = fn(*self.constructor_args, **self.constructor_kwargs)
+            try:
+                fn = fn(*self.constructor_args, **self.constructor_kwargs)
+            except Exception as error:
+                error.add_note(f"in the constructor of {self.name}")
+                raise
         if not self.args and not self.kwargs:
             return fn
         return lambda item: fn(item, *self.args, **self.kwargs)

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from air.data.batch_format import check_batch_format
 from air.data.batching import rebatch, shuffled
 from air.data.block import Block, Schema, accessor
-from air.data.keywords import methods_suggest_keywords
 from air.data.prefetch import prefetched
 from air.errors import InvalidOption
-from air.executor.validation import check_number
+from air.executor.keywords import methods_suggest_keywords
+from air.executor.validation import check_flag, check_number
 
 if TYPE_CHECKING:
     from air.data.dataset import Dataset
@@ -68,6 +68,7 @@ class DataIterator:
             InvalidOption: an unknown format, a size below 1, or a shuffle seed without buffer.
         """
         check_batch_format(batch_format)
+        check_flag(drop_last, "drop_last")
         check_number(prefetch_batches, "prefetch_batches", minimum=0, integer=True)
         if batch_size is not None:
             check_number(batch_size, "batch_size", minimum=1, integer=True)
@@ -77,6 +78,8 @@ class DataIterator:
             )
             if batch_size is None:
                 raise InvalidOption("local_shuffle_buffer_size needs a batch_size")
+            if local_shuffle_seed is not None:
+                check_number(local_shuffle_seed, "local_shuffle_seed", minimum=0, integer=True)
         elif local_shuffle_seed is not None:
             raise InvalidOption("local_shuffle_seed needs a local_shuffle_buffer_size")
 

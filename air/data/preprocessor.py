@@ -1,7 +1,7 @@
 """Preprocessors: transformations that may first learn something from the data.
 
-As in scikit-learn, ``__init__`` only stores its arguments, ``fit`` learns, and what was learnt is
-kept in attributes whose names end in ``_``.
+As in scikit-learn, ``__init__`` stores its arguments as they are (after a look at them), ``fit``
+learns, and what was learnt is kept in attributes whose names end in ``_``.
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ from air.data.batch_format import NUMPY, PANDAS, PYARROW, is_pandas_frame
 from air.data.block import accessor, block_from_batch
 from air.data.dataset import Dataset
 from air.errors import AirError
+from air.executor.keywords import methods_suggest_keywords, suggests_keywords
 
 
 class PreprocessorNotFittedException(AirError, RuntimeError):
     """A preprocessor that has to learn from data was used before it did."""
 
 
+@methods_suggest_keywords
 class Preprocessor:
     """Base of all preprocessors, and of those that users write.
 
@@ -42,6 +44,12 @@ class Preprocessor:
         FITTED = "FITTED"
 
     _is_fittable = True
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Let constructors, those of users too, name the nearest option for a misspelt one."""
+        super().__init_subclass__(**kwargs)
+        if "__init__" in vars(cls):
+            cls.__init__ = suggests_keywords(cls.__init__)  # type: ignore[method-assign]
 
     def fit_status(self) -> FitStatus:
         """Whether the preprocessor is ready to transform."""
@@ -98,6 +106,10 @@ class Preprocessor:
     def preferred_batch_format(self) -> str:
         """The format in which batches are transformed without a conversion."""
         return NUMPY if type(self)._transform_numpy is not Preprocessor._transform_numpy else PANDAS
+
+    def keeps_columns(self) -> bool:
+        """Whether it is known that the columns that come out are those that go in."""
+        return False
 
     # For subclasses -------------------------------------------------------------------------
 

@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 
 from air.data.batch_format import is_pandas_frame
-from air.data.block import Block, block_from_rows
+from air.data.block import Block, accessor, block_from_rows
 from air.data.context import DataContext
-from air.data.convert import table_from_columns, table_from_pandas
+from air.data.convert import checked_table, table_from_columns, table_from_pandas
 from air.data.dataset import Dataset
 from air.data.datasource import Datasource
 from air.data.datasources.csv import CSVDatasource
@@ -22,9 +22,9 @@ from air.data.datasources.range import ARRAY_COLUMN, RangeDatasource
 from air.data.errors import require_columns
 from air.data.execution.exchange import equal_bounds
 from air.data.handle import BlockHandle
-from air.data.keywords import suggests_keywords
 from air.data.plan import InputBlocks, Read
 from air.errors import InvalidOption
+from air.executor.keywords import suggests_keywords
 from air.executor.validation import check_number
 
 if TYPE_CHECKING:
@@ -78,13 +78,13 @@ def from_items(items: Iterable[Any], *, parallelism: int = -1) -> Dataset:
     """
     if isinstance(items, (str, bytes, Mapping)) or not isinstance(items, Iterable):
         raise TypeError(f"from_items takes a list of items, got {type(items).__name__}")
-    rows = list(items)
-    blocks = min(_parallelism(parallelism, None), max(len(rows), 1))
+    # One block first, so that all rows are looked at together: what does not go together is found
+    # now, and a column has one type.
+    rows = accessor(block_from_rows(list(items)))
+    blocks = min(_parallelism(parallelism, None), max(rows.num_rows(), 1))
     handles = [
-        BlockHandle.of_block(
-            block_from_rows(rows[first:last]), f"from_items, items {first}-{last - 1}"
-        )
-        for first, last in itertools.pairwise(equal_bounds(len(rows), blocks))
+        BlockHandle.of_block(rows.slice(first, last), f"from_items, items {first}-{last - 1}")
+        for first, last in itertools.pairwise(equal_bounds(rows.num_rows(), blocks))
     ]
     return Dataset(InputBlocks(tuple(handles), "from_items"))
 
@@ -111,12 +111,13 @@ def from_arrow(tables: pa.Table | Sequence[pa.Table]) -> Dataset:
 
     Raises:
         TypeError: something else is given.
+        UnsupportedValue: a column is there twice.
     """
 
     def is_table(value: object) -> bool:
         return isinstance(value, pa.Table)
 
-    return _from_each("from_arrow", tables, is_table, lambda table: table, "a pyarrow.Table")
+    return _from_each("from_arrow", tables, is_table, checked_table, "a pyarrow.Table")
 
 
 @suggests_keywords
@@ -150,6 +151,9 @@ def read_csv(
     convert_options: Any = None,
 ) -> Dataset:
     """The rows of CSV files with a line of names first, in the order of the files.
+
+    An empty field is a missing value, in columns of text too, unless ``convert_options`` are
+    given.
 
     Args:
         paths: a file, a directory (files that end with ``.csv``, sorted), a local pattern, a

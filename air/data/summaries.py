@@ -132,7 +132,8 @@ class Moments:
         values = _numbers(column)
         count = len(values)
         mean = float(values.mean()) if count else 0.0
-        squares = float(np.square(values - mean).sum())
+        with np.errstate(invalid="ignore"):  # among infinite values the deviation is NaN
+            squares = float(np.square(values - mean).sum())
         return cls(count, len(column) - count, mean, squares)
 
     def merge(self, other: Moments) -> Moments:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import abc
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
 
+from air.data.batch_format import is_pandas_frame
 from air.data.batching import first_rows, rebatch
 from air.data.block import (
     Block,
@@ -224,8 +225,12 @@ class AddColumn(Transform):
         return run
 
     def _added(self, table: pa.Table, values: Any) -> pa.Table:
-        if getattr(values, "ndim", 1) == 0 or not hasattr(values, "__len__"):
+        if getattr(values, "ndim", 1) == 0 or _is_single(values):
             values = [values] * table.num_rows
+        if isinstance(values, (Mapping, pa.Table)) or is_pandas_frame(values):
+            raise UnsupportedValue(
+                f"{self.name} must return the values of one column, got a {type(values).__name__}"
+            )
         column = column_from_values(self.column, values)
         if len(column) != table.num_rows:
             raise UnsupportedValue(
@@ -236,6 +241,11 @@ class AddColumn(Transform):
             position = table.column_names.index(self.column)
             return table.set_column(position, self.column, column)
         return table.append_column(self.column, column)
+
+
+def _is_single(value: Any) -> bool:
+    """Whether *value* is one value rather than one for each row."""
+    return isinstance(value, (str, bytes)) or not hasattr(value, "__len__")
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime
 import inspect
+import io
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import closing
@@ -26,6 +27,7 @@ from air.data.execution.execute import execute
 from air.data.functions import TaskContext
 from air.data.plan import Map
 from air.data.transforms import BlockFunction, Transform
+from air.errors import InvalidOption
 from air.executor.validation import reject_unknown
 
 if TYPE_CHECKING:
@@ -63,6 +65,13 @@ class ParquetFormat:
         writer = inspect.signature(parquet.ParquetWriter.__init__).parameters
         names |= set(writer) - {"self", "schema", "options"}
         reject_unknown(options, names - {"table", "where", "filesystem"}, what="write_parquet")
+        # Others, such as lists, speak of columns, which this table does not have.
+        alone = {n: v for n, v in options.items() if isinstance(v, (str, int, float))}
+        try:
+            parquet.write_table(pa.table({}), io.BytesIO(), **alone)
+        except (pa.ArrowException, TypeError, ValueError) as error:
+            given = ", ".join(f"{name}={value!r:.40}" for name, value in alone.items())
+            raise InvalidOption(f"write_parquet({given}): {error}") from None
         return cls(dict(options))
 
     def write(self, table: pa.Table, file: Any) -> None:
@@ -81,8 +90,15 @@ class CSVFormat:
     @classmethod
     def of(cls, write_options: Any) -> CSVFormat:
         """The format for a ``WriteOptions`` (which cannot be pickled), ``None`` for defaults."""
+        from pyarrow import csv
+
         if write_options is None:
             return cls({})
+        if not isinstance(write_options, csv.WriteOptions):
+            raise InvalidOption(
+                "write_csv: write_options must be a pyarrow.csv.WriteOptions, got"
+                f" {write_options!r:.80}"
+            )
         given = {n: getattr(write_options, n) for n in dir(write_options) if n[0] != "_"}
         return cls({name: value for name, value in given.items() if not callable(value)})
 

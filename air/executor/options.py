@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, Protocol
@@ -18,7 +19,7 @@ from air.executor.scheduling import (
     SpreadPlacement,
     check_lifetime,
 )
-from air.executor.validation import check_number, reject_unknown
+from air.executor.validation import check_flag, check_number, reject_unknown
 
 NumReturns = int | Literal["streaming"]
 DEFAULT_MAX_RETRIES = 3
@@ -178,17 +179,14 @@ def _text(merged: Mapping[str, Any], name: str) -> str | None:
 
 
 def _flag(merged: Mapping[str, Any], name: str) -> bool:
-    value = merged.get(name, False)
-    if not isinstance(value, bool):
-        raise InvalidOption(f"{name} must be True or False, got {value!r}")
-    return value
+    return check_flag(merged.get(name, False), name)
 
 
 def _check_num_returns(value: object) -> NumReturns | None:
     if value is None or value == "streaming":
         return value
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-        return value
+    if isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) >= 0:
+        return int(value)
     raise InvalidOption(f"num_returns must be a whole number >= 0 or 'streaming', got {value!r}")
 
 

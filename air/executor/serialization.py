@@ -23,6 +23,7 @@ _PLAIN_DEPTH = 3
 _PLAIN_ITEMS = 64
 _SEARCH_DEPTH = 12
 _SEARCH_WIDTH = 1000
+_ADVICE = "Make it inside the task, or leave it out of what is sent"
 
 
 class Serialized(NamedTuple):
@@ -112,12 +113,21 @@ def _explain(value: Any, name: str, error: Exception) -> SerializationError:
     path, culprit = find_culprit(value)
     reason = f"{type(error).__name__}: {error}"
     if not path:
-        return SerializationError(f"cannot serialize {name} ({type(value).__name__}): {reason}")
-    shown = f"{type(culprit).__module__}.{type(culprit).__qualname__}"
+        return SerializationError(
+            f"cannot serialize {name}: a {_kind(value)} cannot be sent to another process"
+            f" ({reason}). {_ADVICE}"
+        )
     return SerializationError(
-        f"cannot serialize {name}: {_root(value)}{path} is a {shown}, which cannot be sent to"
-        f" another process ({reason}). Make it inside the task, or leave it out of what is sent"
+        f"cannot serialize {name}: {_root(value)}{path} is a {_kind(culprit)}, which cannot be sent"
+        f" to another process ({reason}). {_ADVICE}"
     )
+
+
+def _kind(value: Any) -> str:
+    kind = type(value)
+    # Of what Python has built in, the name alone says what it is.
+    prefix = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
+    return prefix + kind.__qualname__
 
 
 def _root(value: Any) -> str:

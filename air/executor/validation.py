@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import numbers
 from collections.abc import Iterable, Mapping
 
 from air.errors import InvalidOption
@@ -32,6 +33,13 @@ def reject_unknown(given: Mapping[str, object], known: Iterable[str], *, what: s
             )
 
 
+def check_flag(value: object, name: str) -> bool:
+    """Return *value* if it is ``True`` or ``False``; raise :class:`InvalidOption` otherwise."""
+    if not isinstance(value, bool):
+        raise InvalidOption(f"{name} must be True or False, got {value!r:.80}")
+    return value
+
+
 def check_number(
     value: object,
     name: str,
@@ -53,8 +61,13 @@ def check_number(
     if maximum is not None:
         bounds += f"{' and' if bounds else ''} <= {maximum:g}"
     expected = f"{name} must be {kind}{bounds}, got {value!r}"
-    if isinstance(value, bool) or not isinstance(value, int if integer else (int, float)):
+    # The abstract classes let numbers of numpy through, which programs compute options with.
+    if isinstance(value, bool) or not isinstance(
+        value, numbers.Integral if integer else numbers.Real
+    ):
         raise InvalidOption(expected)
+    if not isinstance(value, (int, float)):
+        value = int(value) if isinstance(value, numbers.Integral) else float(value)
     if value != value or value in (float("inf"), float("-inf")):
         raise InvalidOption(expected)
     if (minimum is not None and value < minimum) or (maximum is not None and value > maximum):

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from air.checkpoint import Checkpoint
 from air.config import DatasetConfig, RunConfig, ScalingConfig
-from air.data.keywords import suggests_keywords
 from air.errors import InvalidOption, SerializationError, Unschedulable, UnsupportedByBackend
 from air.executor.current import get_executor
+from air.executor.keywords import suggests_keywords
 from air.executor.validation import listing, nearest
 from air.result import Result
 from air.train.ingest import check_datasets, check_preprocessor, preprocess

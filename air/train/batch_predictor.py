@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -9,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from air.checkpoint import Checkpoint
 from air.core.api import get, put
 from air.data.block import accessor, block_from_batch
-from air.data.keywords import methods_suggest_keywords
 from air.errors import InvalidOption
 from air.executor.handles import ObjectRef
-from air.executor.validation import check_number, listing, nearest
+from air.executor.keywords import methods_suggest_keywords
+from air.executor.validation import check_number, listing, nearest, reject_unknown
 from air.train.predictor import FunctionPredictor, Predictor
 
 if TYPE_CHECKING:
@@ -187,6 +188,11 @@ class BatchPredictor:
         if num_gpus_per_worker is not None:
             check_number(num_gpus_per_worker, "num_gpus_per_worker", minimum=0)
             options["num_gpus"] = num_gpus_per_worker
+        known = self._predictor_cls._predict_options()
+        if known is not None:
+            own = inspect.signature(BatchPredictor.predict).parameters
+            known = known.union(own) - {"self", "data", "predict_kwargs"}
+            reject_unknown(predict_kwargs, known, what="BatchPredictor.predict")
         _check_columns(data, feature_columns, "feature_columns")
         _check_columns(data, keep_columns, "keep_columns")
         model = _Model(

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from air.checkpoint import Checkpoint
 from air.config import DatasetConfig, RunConfig, ScalingConfig
-from air.data.keywords import suggests_keywords
 from air.errors import InvalidOption
+from air.executor.keywords import suggests_keywords
 from air.train.backend import BackendConfig
 from air.train.group_trainer import GroupTrainer
 from air.train.ingest import merge_dataset_configs

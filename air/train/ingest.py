@@ -136,7 +136,7 @@ def shards_of(
     Parts are neighbouring rows, equally many within one row. Runs the plans: workers only read.
 
     Raises:
-        InvalidOption: a dataset to train on has fewer rows than there are workers.
+        InvalidOption: a dataset has no rows, or that to train on fewer than there are workers.
     """
     shards: list[dict[str, Dataset]] = [{} for _ in range(num_workers)]
     for name, dataset in datasets.items():
@@ -147,6 +147,10 @@ def shards_of(
             raise InvalidOption(
                 f"The dataset {name!r} has {rows} rows for {num_workers} workers, and each needs "
                 "at least one. Use fewer workers: ScalingConfig(num_workers=...)."
+            )
+        if not rows:
+            raise InvalidOption(
+                f"The dataset {name!r} has no rows: leave it out, or see what was filtered away."
             )
         parts = whole.split(num_workers) if split else [whole] * num_workers
         for shard, part in zip(shards, parts, strict=True):

@@ -245,9 +245,23 @@ def read_error(path: str) -> Exception | None:
     return error if isinstance(error, Exception) else RuntimeError(text)
 
 
+def make_storage(directory: str) -> None:
+    """Make a directory of results, if it is not there; raises ``OSError`` that says what for."""
+    try:
+        os.makedirs(directory, exist_ok=True)
+    except OSError as error:
+        reason = "it is a file" if os.path.isfile(directory) else error.strerror
+        raise type(error)(
+            error.errno,
+            f"results cannot be kept in this directory ({reason}); give another one as"
+            " RunConfig.storage_path",
+            directory,
+        ) from None
+
+
 def new_run_directory(storage_dir: str, name: str) -> str:
     """Make the directory *name* under *storage_dir*, numbered where that is taken already."""
-    os.makedirs(storage_dir, exist_ok=True)
+    make_storage(storage_dir)
     number = 1
     while True:
         path = os.path.join(storage_dir, name if number == 1 else f"{name}-{number}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -100,6 +101,19 @@ class Predictor:
             batch = _converted(batch, _format_of(batch), preferred)
         result = getattr(self, self._methods[preferred])(batch, **kwargs)
         return _converted(result, _format_of(result), given)
+
+    @classmethod
+    def _predict_options(cls) -> frozenset[str] | None:
+        """The options that :meth:`predict` takes besides the data; ``None`` for any."""
+        if cls.predict is not Predictor.predict:
+            function = cls.predict
+        else:
+            function = getattr(cls, cls._methods[cls.preferred_batch_format()])
+        # The first two are the object and the data.
+        options = list(inspect.signature(function).parameters.values())[2:]
+        if any(option.kind is option.VAR_KEYWORD for option in options):
+            return None
+        return frozenset(option.name for option in options)
 
     def _predict_rows(self, rows: np.ndarray, **kwargs: Any) -> np.ndarray:
         """The predictions for an array of rows, where a model goes by position."""

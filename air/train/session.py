@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from air.checkpoint import Checkpoint
 from air.errors import InvalidOption
+from air.executor.keywords import suggests_keywords
 from air.executor.validation import nearest
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ def get_session() -> Session | None:
     return _current.get()
 
 
+@suggests_keywords
 def report(metrics: Mapping[str, Any], *, checkpoint: Checkpoint | None = None) -> None:
     """Report the metrics of one iteration, and a checkpoint to go with them.
 

@@ -20,6 +20,7 @@ from air.core.placement_group import (
     remove_placement_group,
 )
 from air.core.runtime_context import get_runtime_context
+from air.errors import Unschedulable
 from air.executor.capabilities import Capability
 from air.executor.current import get_executor
 from air.executor.handles import ActorHandle, ObjectRef
@@ -216,7 +217,14 @@ def worker_group(scaling: ScalingConfig) -> Iterator[WorkerGroup]:
             yield ActorWorkerGroup(actors)
         return
     bundles = [bundle for bundle in scaling.bundles if bundle]
-    group = placement_group(bundles, strategy=scaling.placement_strategy)
+    try:
+        group = placement_group(bundles, strategy=scaling.placement_strategy)
+    except Unschedulable as error:
+        error.add_note(
+            f"(ScalingConfig asks for num_workers={num_workers} with {scaling.worker_bundle} each:"
+            " lower one of them)"
+        )
+        raise
     try:
         get(group.ready())
         with _actors(group, scaling.worker_bundle, num_workers) as actors:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from air.checkpoint import Checkpoint
 from air.errors import InvalidOption
+from air.executor.keywords import methods_suggest_keywords
 from air.executor.validation import listing, nearest
 from air.result import Result
 from air.tune import journal
@@ -49,6 +50,7 @@ class TrialResult(Result):
         return pd.DataFrame([dict(flatten(row)) for row in self.read_rows()])
 
 
+@methods_suggest_keywords
 class ResultGrid(Sequence[Result]):
     """The results of an experiment's trials, in the order in which they were proposed.
 
@@ -105,6 +107,8 @@ class ResultGrid(Sequence[Result]):
     def __getitem__(self, index: int | slice) -> Result | list[Result]:
         if isinstance(index, slice):
             return [self[each] for each in range(*index.indices(len(self)))]
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"there are {len(self)} trials, and no result {index}")
         position = range(len(self))[index]
         if position not in self._results:
             self._results[position] = self._result(self._trials[position])

@@ -16,7 +16,8 @@ from air.errors import InvalidOption
 from air.executor import serialization
 from air.executor.capabilities import Capability
 from air.executor.current import get_executor
-from air.train.journal import new_run_directory
+from air.executor.keywords import methods_suggest_keywords
+from air.train.journal import make_storage, new_run_directory
 from air.tune import journal
 from air.tune.actor_runner import ActorRunner
 from air.tune.config import TuneConfig
@@ -45,6 +46,7 @@ class _Settings(NamedTuple):
     run_config: RunConfig
 
 
+@methods_suggest_keywords
 class Tuner:
     """Runs a trainable with configurations from a search space, and compares what comes of it.
 
@@ -302,7 +304,7 @@ def _begin(trainable: str, config: RunConfig, settings: bytes) -> tuple[Opened, 
     else:
         directory = os.path.join(config.storage_dir, config.name)
         _refuse_second(directory)
-        os.makedirs(directory, exist_ok=True)
+        make_storage(directory)
     opened = Opened(
         version=JOURNAL_VERSION,
         experiment_id=secrets.token_hex(4),

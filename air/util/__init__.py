@@ -31,4 +31,6 @@ def __getattr__(name: str) -> object:
         import importlib
 
         return importlib.import_module("air.util.queue")
-    raise AttributeError(f"module 'air.util' has no attribute {name!r}")
+    from air.executor.validation import nearest
+
+    raise AttributeError(f"module 'air.util' has no attribute {name!r}.{nearest(name, __all__)}")

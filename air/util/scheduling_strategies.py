@@ -6,10 +6,12 @@ from dataclasses import dataclass
 
 from air.core.placement_group import PlacementGroup
 from air.errors import InvalidOption
+from air.executor.keywords import methods_suggest_keywords
 from air.executor.scheduling import GroupPlacement, NodePlacement
-from air.executor.validation import check_number
+from air.executor.validation import check_flag, check_number
 
 
+@methods_suggest_keywords
 @dataclass(frozen=True)
 class PlacementGroupSchedulingStrategy:
     """Run inside a bundle of a placement group.
@@ -47,6 +49,7 @@ class PlacementGroupSchedulingStrategy:
         )
 
 
+@methods_suggest_keywords
 @dataclass(frozen=True)
 class NodeAffinitySchedulingStrategy:
     """Run on one node.
@@ -62,6 +65,7 @@ class NodeAffinitySchedulingStrategy:
     def __post_init__(self) -> None:
         if not isinstance(self.node_id, str) or not self.node_id:
             raise InvalidOption(f"node_id must be text from air.nodes(), got {self.node_id!r}")
+        check_flag(self.soft, "soft")
 
     def to_placement(self) -> NodePlacement:
         """What a backend sees of this."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
@@ -11,6 +12,7 @@ import pytest
 import air
 from air import data
 from air.data.datasource import Datasource
+from air.data.errors import ReadError, UnsupportedValue
 from air.errors import InvalidOption
 
 records = data.from_items([{"alpha": 1, "beta": "x"}, {"alpha": 2, "beta": "y"}])
@@ -252,3 +254,127 @@ def test_settings_are_checked():
     with pytest.raises(InvalidOption, match=r"memory_budget .in bytes. must be a whole number"):
         context.memory_budget = 0
     context.memory_budget = None
+
+
+# What was found by trying things out ----------------------------------------------------------
+
+
+def test_csv_with_a_name_twice(air_local, tmp_path):
+    path = tmp_path / "twice.csv"
+    path.write_text("a,b,a\n1,2,3\n")
+    with pytest.raises(ReadError, match=r"twice\.csv has several columns named 'a'"):
+        data.read_csv(path).take()
+    with pytest.raises(ReadError, match="several columns named 'a'"):
+        data.read_csv(path).select_columns(["b"])
+
+
+@pytest.mark.parametrize(
+    ("option", "kind"),
+    [
+        ("read_options", "ReadOptions"),
+        ("parse_options", "ParseOptions"),
+        ("convert_options", "ConvertOptions"),
+    ],
+)
+def test_csv_options_of_the_wrong_kind(option, kind, tmp_path):
+    (tmp_path / "t.csv").write_text("a\n1\n")
+    with pytest.raises(InvalidOption, match=rf"{option} must be a pyarrow\.csv\.{kind}"):
+        data.read_csv(tmp_path / "t.csv", **{option: {"delimiter": ";"}})
+
+
+def test_an_empty_field_is_missing_in_columns_of_text_too(air_local, tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("s,n\nNA,1\n,NA\nx,3\n")
+    assert data.read_csv(path).take() == [
+        {"s": "NA", "n": 1},
+        {"s": None, "n": None},
+        {"s": "x", "n": 3},
+    ]
+    data.read_csv(path).write_csv(tmp_path / "again")
+    assert data.read_csv(tmp_path / "again").take() == data.read_csv(path).take()
+
+
+@pytest.mark.parametrize("items", [[1, {"a": 1}], [{"a": 1}, 1], [{"a": 1}, {"a": "x"}]])
+def test_items_that_do_not_go_together_whatever_the_blocks(items):
+    for parallelism in (1, 2):
+        with pytest.raises(UnsupportedValue):
+            data.from_items(items, parallelism=parallelism)
+
+
+def test_items_get_the_same_columns_whatever_the_blocks(air_local):
+    items = [{"a": 1}, {"b": "x"}, {"a": 1.5}]
+    for parallelism in (1, 3):
+        ds = data.from_items(items, parallelism=parallelism)
+        assert ds.take() == [
+            {"a": 1.0, "b": None},
+            {"a": None, "b": "x"},
+            {"a": 1.5, "b": None},
+        ]
+
+
+def test_table_with_a_name_twice(air_local):
+    table = pa.table([[1], [2]], names=["a", "a"])
+    with pytest.raises(UnsupportedValue, match="a table has several columns named 'a'"):
+        data.from_arrow(table)
+    with pytest.raises(UnsupportedValue, match="several columns named 'a'"):
+        data.range_table(1).map_batches(lambda batch: table).take()
+
+
+def test_rows_without_columns_are_as_many(air_local):
+    ds = data.range_table(10).drop_columns(["value"])
+    assert ds.take(3) == [{}, {}, {}]
+    assert len(ds.take_all()) == ds.count() == 10
+
+
+def test_add_column_takes_a_text_for_all_rows(air_local):
+    ds = data.range_table(3).add_column("s", lambda frame: "same")
+    assert [row["s"] for row in ds.take()] == ["same"] * 3
+    with pytest.raises(UnsupportedValue, match="the values of one column, got a DataFrame"):
+        data.range_table(3).add_column("s", lambda frame: frame).take()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda ds: ds.split(2, equal="yes"), "split: equal must be True or False, got 'yes'"),
+        (lambda ds: ds.train_test_split(0.5, shuffle=1), "shuffle must be True or False, got 1"),
+        (lambda ds: ds.map_batches(len, zero_copy_batch="no"), "zero_copy_batch must be True or"),
+        (lambda ds: next(ds.iter_batches(drop_last="no")), "drop_last must be True or False"),
+        (lambda ds: data.ActorPoolStrategy(sizes=2), "ActorPoolStrategy has no option 'sizes'"),
+        (
+            lambda ds: ds.write_parquet("x", compression="zzz"),
+            r"\(compression='zzz'\)",
+        ),
+        (lambda ds: ds.write_csv("x", write_options=1), "must be a pyarrow.csv.WriteOptions"),
+    ],
+)
+def test_options_of_wrong_kinds(air_local, tmp_path, monkeypatch, call, message):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InvalidOption, match=message):
+        call(data.range_table(4))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("path", [None, 3, ""])
+def test_paths_to_write_to(air_local, path):
+    with pytest.raises(TypeError, match="path must be text"):
+        data.range_table(1).write_csv(path)
+
+
+def test_constructor_that_raises_says_where(air_local):
+    class Broken:
+        def __init__(self):
+            raise KeyError("gone")
+
+        def __call__(self, batch):
+            return batch
+
+    with pytest.raises(KeyError) as caught:
+        data.range_table(1).map_batches(Broken).take()
+    assert "in the constructor of Broken" in caught.value.__notes__
+
+
+def test_numbers_of_numpy_are_numbers(air_local):
+    ds = data.range(np.int64(4), parallelism=np.int32(2))
+    assert ds.take(np.int64(2)) == [0, 1]
+    assert ds.repartition(np.int64(3)).num_blocks() == 3

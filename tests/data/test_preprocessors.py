@@ -332,18 +332,30 @@ def test_imputer():
 
 
 @pytest.mark.parametrize(
-    ("imputer", "message"),
+    ("options", "message"),
     [
-        (SimpleImputer(["x"], strategy="meen"), "unknown strategy 'meen'. Did you mean 'mean'"),
-        (SimpleImputer(["x"], strategy="constant"), "fill_value go together"),
-        (SimpleImputer(["x"], fill_value=1), "fill_value go together"),
-        (SimpleImputer(["void"]), "column 'void' has no values to learn from"),
+        ({"strategy": "meen"}, "unknown strategy 'meen'. Did you mean 'mean'"),
+        ({"strategy": "constant"}, "fill_value go together"),
+        ({"fill_value": 1}, "fill_value go together"),
     ],
 )
-def test_imputers_that_cannot_work_say_why(imputer, message):
-    frame = pd.DataFrame({"x": [1.0], "void": [float("nan")]})
-    with pytest.raises(ValueError, match=message):
-        imputer.fit_transform(dataset(frame))
+def test_imputers_that_cannot_work_say_why(options, message):
+    with pytest.raises(InvalidOption, match=message):
+        SimpleImputer(["x"], **options)
+
+
+def test_a_filler_keeps_what_is_behind_its_point():
+    table = pa.table({"n": pa.array([1, None], pa.int64())})
+    imputer = SimpleImputer(["n"], strategy="constant", fill_value=1.5)
+    assert imputer.transform_batch(table)["n"].to_pylist() == [1.0, 1.5]
+    whole = SimpleImputer(["n"], strategy="constant", fill_value=2)
+    assert whole.transform_batch(table)["n"].to_pylist() == [1, 2]
+
+
+def test_imputer_of_nothing():
+    frame = pd.DataFrame({"void": [float("nan")]})
+    with pytest.raises(ValueError, match="column 'void' has no values to learn from"):
+        SimpleImputer(["void"]).fit(dataset(frame))
 
 
 def test_a_filler_must_fit_its_column():
@@ -453,3 +465,62 @@ def test_ones_own_preprocessor_must_do_something():
     Nothing._is_fittable = False
     with pytest.raises(NotImplementedError, match="defines neither _transform_pandas"):
         Nothing().transform_batch(FRAME)
+
+
+# Checked at the call --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: StandardScaler(column=["x"]), InvalidOption, "Did you mean 'columns'"),
+        (lambda: OrdinalEncoder(["x"], encode_list=True), InvalidOption, "'encode_lists'"),
+        (lambda: Concatenator(output_column="v"), InvalidOption, "'output_column_name'"),
+        (lambda: BatchMapper(len, batch_fmt="pandas"), InvalidOption, "'batch_format'"),
+        (lambda: StandardScaler("x"), InvalidOption, "columns must be a list of names"),
+        (lambda: MinMaxScaler([]), InvalidOption, "columns must be a list of names"),
+        (lambda: OneHotEncoder(["x"], max_categories=2), InvalidOption, "must be a dict"),
+        (lambda: OneHotEncoder(["x"], max_categories={"x": 0}), InvalidOption, ">= 1, got 0"),
+        (lambda: LabelEncoder(["x"]), InvalidOption, "label_column must be a column's name"),
+        (lambda: Concatenator(dtype="flot32"), InvalidOption, "dtype must be one of numpy's"),
+        (lambda: Concatenator(include=3), InvalidOption, "include must be names of columns"),
+        (lambda: BatchMapper(5, "pandas"), TypeError, "fn must be a function"),
+        (lambda: BatchMapper(len, "pands"), InvalidOption, "Did you mean 'pandas'"),
+        (lambda: BatchMapper(len, "pandas", batch_size=0), InvalidOption, ">= 1, got 0"),
+        (lambda: Chain(), InvalidOption, "at least one preprocessor"),
+        (lambda: Chain([StandardScaler(["x"])]), TypeError, "an argument of its own"),
+    ],
+)
+def test_constructors_look_at_their_arguments(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
+
+
+def test_options_of_a_preprocessor_of_ones_own_are_checked():
+    class Shift(Preprocessor):
+        _is_fittable = False
+
+        def __init__(self, amount):
+            self.amount = amount
+
+    assert repr(Shift(amount=2)) == "Shift(amount=2)"
+    with pytest.raises(InvalidOption, match=r"Shift has no option 'amont'\. Did you mean 'amount'"):
+        Shift(amont=2)
+
+
+@pytest.mark.parametrize("scaler", [StandardScaler, MinMaxScaler])
+def test_scalers_refuse_infinite_values(scaler):
+    frame = pd.DataFrame({"x": [1.0, float("inf")], "y": [float("-inf"), float("inf")]})
+    for name in frame:
+        with pytest.raises(ValueError, match=f"column '{name}' has infinite values"):
+            scaler([name]).fit(dataset(frame))
+
+
+def test_no_column_is_overwritten_by_a_new_one():
+    frame = pd.DataFrame({"s": ["a", "b"], "s_a": [5, 6], "x": [1.0, 2.0]})
+    encoder = OneHotEncoder(["s"]).fit(dataset(frame))
+    for use in (encoder.transform_batch, lambda batch: encoder.transform(dataset(batch)).take()):
+        with pytest.raises(InvalidOption, match=r"makes a column 's_a'.*rename"):
+            use(frame)
+    with pytest.raises(InvalidOption, match=r"makes a column 's', and the data has one"):
+        Concatenator("s", include=["x"]).transform_batch(frame)

@@ -138,3 +138,46 @@ def test_placement_group_lookups(air_local):
     assert air.util.placement_group_table()[group.id]["name"] == "some"
     with pytest.raises(InvalidOption, match="timeout_seconds"):
         group.wait(-1)
+
+
+@pytest.mark.parametrize(
+    ("call", "nearest"),
+    [
+        (lambda: air.get([], timout=1), "timeout"),
+        (lambda: air.wait([], num_return=1), "num_returns"),
+        (lambda: air.get_actor("a", name_space="x"), "namespace"),
+        (lambda: air.util.placement_group([{"CPU": 1}], strat="PACK"), "strategy"),
+        (
+            lambda: air.util.scheduling_strategies.NodeAffinitySchedulingStrategy("a", sof=True),
+            "soft",
+        ),
+    ],
+)
+def test_misspelt_arguments_are_answered_with_the_nearest(call, nearest):
+    with pytest.raises(InvalidOption, match=f"Did you mean '{nearest}'"):
+        call()
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: air.init(log_to_driver="x"), InvalidOption, "log_to_driver must be True or"),
+        (lambda: air.init(ignore_reinit_error=3), InvalidOption, "ignore_reinit_error must be"),
+        (lambda: air.util.remove_placement_group(4), TypeError, "takes a PlacementGroup, got 4"),
+        (lambda: air.method(len), InvalidOption, r"@air\.method\(num_returns=2\)"),
+        (lambda: air.util.placment_group, AttributeError, "Did you mean 'placement_group'"),
+    ],
+)
+def test_values_of_wrong_kinds_are_refused(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
+    assert not air.is_initialized()
+
+
+def test_get_of_a_stream_says_to_iterate(air_local):
+    @air.remote(num_returns="streaming")
+    def numbers():
+        yield 1
+
+    with pytest.raises(TypeError, match="got ObjectRefGenerator; iterate over it"):
+        air.get(numbers.remote())

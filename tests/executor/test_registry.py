@@ -24,14 +24,15 @@ def test_unknown_backend_names_the_nearest():
 
 class _Broken:
     name = "broken"
+    value = "engine:connect"
 
     def load(self):
         raise ImportError("No module named 'engine'")
 
 
 def test_backend_that_cannot_be_imported(monkeypatch):
-    monkeypatch.setattr(registry, "entry_points", lambda group: [_Broken()])
-    with pytest.raises(BackendError, match=r"No module named 'engine'.*airloom\[broken\]"):
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [_Broken()])
+    with pytest.raises(BackendError, match=r"engine:connect.*No module named 'engine'\. Install"):
         registry.load("broken")
 
 

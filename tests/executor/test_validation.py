@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from air.errors import InvalidOption
-from air.executor.validation import check_number, listing, nearest, reject_unknown
+from air.executor.validation import check_flag, check_number, listing, nearest, reject_unknown
 
 
 def test_nearest():
@@ -56,3 +57,20 @@ def test_check_number_says_the_bounds():
     with pytest.raises(InvalidOption) as caught:
         check_number(11, "size", minimum=1, maximum=10, integer=True)
     assert str(caught.value) == "size must be a whole number >= 1 and <= 10, got 11"
+
+
+def test_numbers_of_numpy_become_those_of_python():
+    whole, real = np.int64(3), np.float32(0.5)
+    assert type(check_number(whole, "n", minimum=1, integer=True)) is int
+    assert type(check_number(real, "x")) is float
+    for value in (np.bool_(True), np.float64("nan"), np.array([1]), "1"):
+        with pytest.raises(InvalidOption):
+            check_number(value, "x")
+    with pytest.raises(InvalidOption, match="whole number"):
+        check_number(np.float64(1), "n", integer=True)
+
+
+def test_flags():
+    assert check_flag(False, "x") is False
+    with pytest.raises(InvalidOption, match="x must be True or False, got 1"):
+        check_flag(1, "x")

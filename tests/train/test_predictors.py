@@ -218,3 +218,45 @@ def test_from_a_table_to_predictions(breast_cancer):
     accuracy = ((scores > 0.5) == validation.to_pandas()["target"]).mean()
     assert accuracy >= 0.94
     assert 1 - accuracy == pytest.approx(result.metrics["valid-error"])
+
+
+@pytest.fixture
+def small_model():
+    frame = pd.DataFrame({"a": [0.0, 1.0, 2.0, 3.0], "b": [1.0, 0.0, 1.0, 0.0]})
+    matrix = xgboost.DMatrix(frame, [0, 0, 1, 1])
+    return frame, xgboost.train({"objective": "binary:logistic"}, matrix, 2)
+
+
+def test_options_of_predict_are_checked_at_the_call(small_model, air_local):
+    frame, model = small_model
+    with pytest.raises(InvalidOption, match=r"'feature_column'\. Did you mean 'feature_columns'"):
+        XGBoostPredictor(model).predict(frame, feature_column=["a"])
+    batch = BatchPredictor(XGBoostCheckpoint.from_model(model), XGBoostPredictor)
+    rows = air.data.from_pandas(frame)
+    with pytest.raises(InvalidOption, match=r"'batchsize'\. Did you mean 'batch_size'"):
+        batch.predict(rows, batchsize=3)
+    assert batch.predict(rows, output_margin=True).count() == 4
+    own = BatchPredictor(Checkpoint.from_dict({"plus": 1}), Sum)
+    with pytest.raises(InvalidOption, match=r"'minnus'\. Did you mean 'minus'"):
+        own.predict(rows, minnus=3)
+    assert own.predict(rows, minus=1).take(1) == [{"predictions": 1.0}]
+
+
+def test_columns_of_text_are_named(small_model):
+    frame, model = small_model
+    with pytest.raises(InvalidOption, match=r"these columns are not: b \(\w*string\)"):
+        XGBoostPredictor(model).predict(frame.assign(b="x"))
+
+
+def test_column_without_a_value_is_missing(small_model):
+    frame, model = small_model
+    expected = XGBoostPredictor(model).predict(frame.assign(b=np.nan))
+    found = XGBoostPredictor(model).predict(frame.assign(b=None))
+    pd.testing.assert_frame_equal(found, expected)
+
+
+def test_predictor_of_what_is_no_model(small_model):
+    with pytest.raises(InvalidOption, match=r"takes an xgboost\.Booster, got 5"):
+        XGBoostPredictor(5)
+    with pytest.raises(InvalidOption, match="Did you mean 'model'"):
+        XGBoostPredictor(modell=small_model[1])

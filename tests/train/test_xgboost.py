@@ -12,6 +12,7 @@ import xgboost  # before a backend starts: it opens files that stay open
 
 import air.data
 from air import CheckpointConfig, FailureConfig, Result, RunConfig, ScalingConfig
+from air.data.preprocessors import OneHotEncoder, StandardScaler
 from air.errors import InvalidOption
 from air.train.session import Session, StopTraining, install
 from air.train.xgboost import XGBoostCheckpoint, XGBoostTrainer
@@ -339,3 +340,52 @@ def test_boolean_columns_and_labels_are_numbers(air_backend):
         datasets={"train": air.data.from_arrow(table)}, label_column="label", params=PARAMS
     ).fit()
     assert result.metrics["train-error"] == 0
+
+
+@pytest.mark.parametrize("preprocessor", [None, StandardScaler(["mean radius"])])
+def test_label_that_is_not_there_is_found_at_the_call(new_trainer, preprocessor):
+    message = "label_column is 'tarjet', but the dataset 'train' has no such column. Did you mean"
+    with pytest.raises(InvalidOption, match=message):
+        new_trainer(label_column="tarjet", preprocessor=preprocessor)
+
+
+def test_label_that_a_preprocessor_makes(new_trainer):
+    rows = air.data.from_items([{"x": float(i), "kind": "ab"[i % 2]} for i in range(8)])
+    trainer = new_trainer(
+        datasets={"train": rows},
+        label_column="kind_b",
+        preprocessor=OneHotEncoder(["kind"]),
+        num_boost_round=1,
+    )
+    assert "train-logloss" in trainer.fit().metrics
+
+
+def test_dataset_without_rows_is_refused(new_trainer, breast_cancer):
+    training, validation = breast_cancer
+    trainer = new_trainer(datasets={"train": training, "valid": validation.limit(0)})
+    with pytest.raises(InvalidOption, match="The dataset 'valid' has no rows"):
+        trainer.fit()
+
+
+def test_missing_labels_are_counted(new_trainer):
+    rows = air.data.from_items([{"x": 1.0, "target": None if i == 3 else i % 2} for i in range(8)])
+    trainer = new_trainer(datasets={"train": rows})
+    with pytest.raises(InvalidOption, match="'target', which has 1 missing values in the dataset"):
+        trainer.fit()
+
+
+def test_what_xgboost_refuses_comes_without_its_stack(new_trainer):
+    rows = air.data.from_items([{"x": float(i), "target": 5.0} for i in range(8)])
+    with pytest.raises(xgboost.core.XGBoostError) as caught:
+        new_trainer(datasets={"train": rows}).fit()
+    message = str(caught.value)
+    assert message.startswith("XGBoost cannot train on this data: base_score must be in (0,1)")
+    assert "Stack trace" not in message
+    assert "label_column is 'target'" in message
+
+
+def test_storage_that_is_a_file(new_trainer, tmp_path):
+    (tmp_path / "file").write_text("")
+    trainer = new_trainer(run_config=RunConfig(storage_path=tmp_path / "file"))
+    with pytest.raises(OSError, match=r"it is a file.*RunConfig\.storage_path"):
+        trainer.fit()

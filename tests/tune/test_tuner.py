@@ -583,3 +583,25 @@ def test_an_error_of_a_users_stop_function_ends_the_experiment(run_config: RunCo
         Tuner(endless, run_config=dataclasses.replace(run_config, stop=stop)).fit()
     assert not isinstance(caught.value, TaskError)
     assert "Tuner.restore" in str(caught.value.__notes__)
+
+
+@pytest.mark.parametrize(
+    ("call", "nearest"),
+    [
+        (lambda: Tuner(len, params_space={}), "param_space"),
+        (lambda: Tuner.restore("x", len, resume_error=True), "resume_errored"),
+        (lambda: tune.uniform(lower=0, uper=1), "upper"),
+        (lambda: tune.choice(category=[1]), "categories"),
+    ],
+)
+def test_misspelt_options_are_answered_with_the_nearest(call, nearest):
+    with pytest.raises(InvalidOption, match=f"Did you mean '{nearest}'"):
+        call()
+
+
+def test_misspelt_options_of_results(run_config):
+    results = Tuner(lambda config: {"score": 1}, run_config=run_config).fit()
+    with pytest.raises(InvalidOption, match="Did you mean 'metric'"):
+        results.get_best_result(metrics="score", mode="max")
+    with pytest.raises(IndexError, match="there are 1 trials, and no result 3"):
+        results[3]

@@ -9,11 +9,14 @@ from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
+from pyarrow import compute as pc
 from pyarrow import csv
 
 from air.data.block import Block
 from air.data.datasources.files import FileDatasource, Fragment
 from air.data.errors import ReadError
+from air.errors import InvalidOption
+from air.executor.validation import listing
 
 _WHOLE_FILE_BYTES = 128 << 20
 _STREAM_BLOCK_BYTES = 32 << 20
@@ -25,7 +28,7 @@ class CSVDatasource(FileDatasource):
     """Rows of CSV files; ``*_options`` are pyarrow's, ``None`` for its defaults.
 
     The types of columns are inferred from a whole file up to 128 MiB. Larger files are read as
-    a stream, with the types that the first 32 MiB suggest.
+    a stream, with the types that the first 32 MiB suggest. An empty field is a missing value.
     """
 
     read_options: Any = None
@@ -35,6 +38,18 @@ class CSVDatasource(FileDatasource):
     @property
     def name(self) -> str:
         return f"CSV({self.files.describe()})"
+
+    def __post_init__(self) -> None:
+        for name, kind in (
+            ("read_options", csv.ReadOptions),
+            ("parse_options", csv.ParseOptions),
+            ("convert_options", csv.ConvertOptions),
+        ):
+            given = getattr(self, name)
+            if given is not None and not isinstance(given, kind):
+                raise InvalidOption(
+                    f"read_csv: {name} must be a pyarrow.csv.{kind.__name__}, got {given!r:.80}"
+                )
 
     def read_fragment(self, fragment: Fragment) -> Iterator[Block]:
         size = self.files.sizes[self.files.paths.index(fragment.path)]
@@ -54,7 +69,7 @@ class CSVDatasource(FileDatasource):
                 self._open(self.files.paths[0]) as file,
                 csv.open_csv(file, options, self.parse_options, self.convert_options) as reader,
             ):
-                return list(reader.schema.names)
+                return self._distinct(self.files.paths[0], reader.schema.names)
         except pa.ArrowInvalid:
             return None  # reading it will say what is wrong
 
@@ -63,7 +78,9 @@ class CSVDatasource(FileDatasource):
 
     def _read_whole(self, path: str, read_options: Any) -> pa.Table:
         with self._open(path) as file:
-            return csv.read_csv(file, read_options, self.parse_options, self._conversion())
+            table = csv.read_csv(file, read_options, self.parse_options, self._conversion())
+        self._distinct(path, table.column_names)
+        return self._with_missing(table)
 
     def _stream(self, path: str) -> Iterator[pa.Table]:
         options = self._options(block_size=_STREAM_BLOCK_BYTES)
@@ -71,8 +88,35 @@ class CSVDatasource(FileDatasource):
             self._open(path) as file,
             csv.open_csv(file, options, self.parse_options, self._conversion()) as reader,
         ):
+            self._distinct(path, reader.schema.names)
             for batch in reader:
-                yield pa.Table.from_batches([batch])
+                yield self._with_missing(pa.Table.from_batches([batch]))
+
+    def _distinct(self, path: str, names: list[str]) -> list[str]:
+        if len(set(names)) < len(names):
+            twice = sorted({name for name in names if names.count(name) > 1})
+            raise ReadError(
+                f"{path} has several columns named {listing(twice)}; rename them in the file, or"
+                " give names: read_options=pyarrow.csv.ReadOptions(column_names=[...],"
+                " skip_rows=1)"
+            )
+        return names
+
+    def _with_missing(self, table: pa.Table) -> pa.Table:
+        """Empty fields as missing values in columns of text too, as they are in all others.
+
+        Left to ``convert_options`` where they are given. Arrow's own setting would take texts
+        such as "NA" for missing as well.
+        """
+        if self.convert_options is not None:
+            return table
+        for index, column in enumerate(table.columns):
+            if pa.types.is_string(column.type):
+                empty = pc.equal(column, "")
+                if pc.any(empty).as_py():
+                    filled = pc.if_else(empty, pa.scalar(None, column.type), column)
+                    table = table.set_column(index, table.field(index), filled)
+        return table
 
     def _open(self, path: str) -> Any:
         # Decompresses by the file's extension.

@@ -81,6 +81,8 @@ def resolve_paths(
 
 def filesystem_of(path: PathLike, filesystem: Any) -> tuple[Any, str]:
     """The file system that *path* is in, and the path there; local ones made absolute."""
+    if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
+        raise TypeError(f"path must be text or a pathlib.Path, got {path!r:.80}")
     text = os.fspath(path)
     if filesystem is not None:
         return _as_arrow(filesystem), text

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from air.data.arguments import check_batch_size
 from air.data.batch_format import check_batch_format
 from air.data.block import accessor, block_from_batch
 from air.data.dataset import Dataset
@@ -32,6 +33,10 @@ class BatchMapper(Preprocessor):
         self.fn = fn
         self.batch_format = batch_format
         self.batch_size = batch_size
+        if not callable(fn):
+            raise TypeError(f"BatchMapper: fn must be a function of a batch, got {fn!r:.80}")
+        check_batch_format(batch_format)
+        check_batch_size("BatchMapper", batch_size)
 
     def preferred_batch_format(self) -> str:
         return check_batch_format(self.batch_format)

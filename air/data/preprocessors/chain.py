@@ -6,6 +6,7 @@ from typing import Any
 
 from air.data.dataset import Dataset
 from air.data.preprocessor import Preprocessor
+from air.errors import InvalidOption
 
 
 class Chain(Preprocessor):
@@ -17,6 +18,14 @@ class Chain(Preprocessor):
 
     def __init__(self, *preprocessors: Preprocessor) -> None:
         self.preprocessors = preprocessors
+        if not preprocessors:
+            raise InvalidOption("Chain takes at least one preprocessor")
+        for preprocessor in preprocessors:
+            if not isinstance(preprocessor, Preprocessor):
+                raise TypeError(
+                    "Chain takes preprocessors, each as an argument of its own, got"
+                    f" {preprocessor!r:.80}"
+                )
 
     def fit_status(self) -> Preprocessor.FitStatus:
         found = {preprocessor.fit_status() for preprocessor in self.preprocessors}
@@ -24,6 +33,9 @@ class Chain(Preprocessor):
         if not found:
             return self.FitStatus.NOT_FITTABLE
         return found.pop() if len(found) == 1 else self.FitStatus.PARTIALLY_FITTED
+
+    def keeps_columns(self) -> bool:
+        return all(preprocessor.keeps_columns() for preprocessor in self.preprocessors)
 
     def preferred_batch_format(self) -> str:
         return self.preprocessors[0].preferred_batch_format()

@@ -46,6 +46,9 @@ class ColumnPreprocessor(Preprocessor, abc.ABC):
         Those that are not among :meth:`output_columns` need not be given.
         """
 
+    def keeps_columns(self) -> bool:
+        return type(self).output_columns is ColumnPreprocessor.output_columns
+
     def preferred_batch_format(self) -> str:
         return PYARROW
 
@@ -115,6 +118,16 @@ def check_columns(preprocessor: Preprocessor, columns: object) -> list[str]:
         twice = next(column for column in columns if columns.count(column) > 1)
         raise InvalidOption(f"{name} was given column {twice!r} twice")
     return list(columns)
+
+
+def check_free(preprocessor: Preprocessor, made: Sequence[str], kept: Sequence[str]) -> None:
+    """Raise :class:`InvalidOption` if a column that is made has the name of one that is kept."""
+    taken = [name for name in made if name in kept]
+    if taken:
+        raise InvalidOption(
+            f"{type(preprocessor).__name__} makes a column {taken[0]!r}, and the data has one of"
+            " that name; rename it first: rename_columns"
+        )
 
 
 def numbers(preprocessor: Preprocessor, name: str, column: Column) -> np.ndarray:

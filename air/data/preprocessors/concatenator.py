@@ -9,8 +9,9 @@ import numpy as np
 
 from air.data import tensor
 from air.data.errors import require_columns
-from air.data.preprocessors.columns import Column, ColumnPreprocessor, numbers
+from air.data.preprocessors.columns import Column, ColumnPreprocessor, check_free, numbers
 from air.errors import InvalidOption
+from air.executor.validation import check_flag
 
 Names = str | Sequence[str] | None
 
@@ -45,6 +46,19 @@ class Concatenator(ColumnPreprocessor):
         self.exclude = exclude
         self.dtype = dtype
         self.raise_if_missing = raise_if_missing
+        if not isinstance(output_column_name, str) or not output_column_name:
+            raise InvalidOption(
+                f"Concatenator: output_column_name must be text, got {output_column_name!r:.80}"
+            )
+        _names("include", include)
+        _names("exclude", exclude)
+        check_flag(raise_if_missing, "Concatenator: raise_if_missing")
+        try:
+            np.dtype(dtype)
+        except TypeError:
+            raise InvalidOption(
+                f"Concatenator: dtype must be one of numpy's, got {dtype!r:.80}"
+            ) from None
 
     def input_columns(self, available: Sequence[str]) -> list[str]:
         include, exclude = _names("include", self.include), _names("exclude", self.exclude) or []
@@ -54,8 +68,10 @@ class Concatenator(ColumnPreprocessor):
         return [name for name in wanted if name in available and name not in exclude]
 
     def output_columns(self, available: Sequence[str]) -> list[str]:
-        taken = {*self.input_columns(available), self.output_column_name}
-        return [*(name for name in available if name not in taken), self.output_column_name]
+        taken = set(self.input_columns(available))
+        kept = [name for name in available if name not in taken]
+        check_free(self, [self.output_column_name], kept)
+        return [*kept, self.output_column_name]
 
     def transform_columns(self, columns: Mapping[str, Column]) -> dict[str, Any]:
         if not columns:
@@ -75,7 +91,7 @@ class Concatenator(ColumnPreprocessor):
 def _names(what: str, given: Names) -> list[str] | None:
     if given is None:
         return None
-    names = [given] if isinstance(given, str) else list(given)
-    if not all(isinstance(name, str) for name in names):
+    names = [given] if isinstance(given, str) else given
+    if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
         raise InvalidOption(f"Concatenator: {what} must be names of columns, got {given!r:.80}")
-    return names
+    return list(names)

@@ -10,10 +10,15 @@ import pyarrow as pa
 from pyarrow import compute as pc
 
 from air.data.dataset import Dataset
-from air.data.preprocessors.columns import Column, ColumnPreprocessor, check_columns
+from air.data.preprocessors.columns import (
+    Column,
+    ColumnPreprocessor,
+    check_columns,
+    check_free,
+)
 from air.data.summaries import ElementCounts, ValueCounts, hashable
 from air.errors import InvalidOption
-from air.executor.validation import check_number, listing, nearest
+from air.executor.validation import check_flag, check_number, listing, nearest
 
 Categories = dict[Any, int]
 """The position of each category, in ascending order of the categories."""
@@ -39,17 +44,24 @@ class OneHotEncoder(ColumnPreprocessor):
     ) -> None:
         self.columns = columns
         self.max_categories = max_categories
+        self._check_limits(check_columns(self, columns))
 
     def input_columns(self, available: Sequence[str]) -> list[str]:
         return check_columns(self, self.columns)
 
     def output_columns(self, available: Sequence[str]) -> list[str]:
         kept = [name for name in available if name not in self.columns]
-        return [*kept, *(f"{name}_{value}" for name in self.columns for value in self._of(name))]
+        made = [f"{name}_{value}" for name in self.columns for value in self._of(name)]
+        check_free(self, made, kept)
+        return [*kept, *made]
 
-    def _fit(self, ds: Dataset) -> None:
-        names = self.input_columns(())
-        limits = dict(self.max_categories or {})
+    def _check_limits(self, names: list[str]) -> dict[str, int]:
+        limits = {} if self.max_categories is None else self.max_categories
+        if not isinstance(limits, Mapping):
+            raise InvalidOption(
+                'OneHotEncoder: max_categories must be a dict such as {"column": 10}, got'
+                f" {limits!r:.80}"
+            )
         for name, limit in limits.items():
             if name not in names:
                 raise InvalidOption(
@@ -57,6 +69,11 @@ class OneHotEncoder(ColumnPreprocessor):
                     f" columns.{nearest(name, names)}"
                 )
             check_number(limit, f"OneHotEncoder: max_categories[{name!r}]", minimum=1, integer=True)
+        return dict(limits)
+
+    def _fit(self, ds: Dataset) -> None:
+        names = self.input_columns(())
+        limits = self._check_limits(names)
         found = self._summarize(ds, {name: [ValueCounts] for name in names})
         self.stats_: dict[str, Categories] = {}
         for name in names:
@@ -95,6 +112,8 @@ class OrdinalEncoder(ColumnPreprocessor):
     def __init__(self, columns: list[str], *, encode_lists: bool = True) -> None:
         self.columns = columns
         self.encode_lists = encode_lists
+        check_columns(self, columns)
+        check_flag(encode_lists, "OrdinalEncoder: encode_lists")
 
     def input_columns(self, available: Sequence[str]) -> list[str]:
         return check_columns(self, self.columns)
@@ -135,9 +154,14 @@ class LabelEncoder(ColumnPreprocessor):
 
     def __init__(self, label_column: str) -> None:
         self.label_column = label_column
+        self.input_columns(())
 
     def input_columns(self, available: Sequence[str]) -> list[str]:
-        return check_columns(self, [self.label_column])
+        if not isinstance(self.label_column, str):
+            raise InvalidOption(
+                f"LabelEncoder: label_column must be a column's name, got {self.label_column!r:.80}"
+            )
+        return [self.label_column]
 
     def _fit(self, ds: Dataset) -> None:
         (name,) = self.input_columns(())

@@ -36,6 +36,7 @@ class SimpleImputer(ColumnPreprocessor):
         self.columns = columns
         self.strategy = strategy
         self.fill_value = fill_value
+        self.input_columns(())
 
     @property
     def _is_fittable(self) -> bool:  # type: ignore[override]
@@ -48,7 +49,10 @@ class SimpleImputer(ColumnPreprocessor):
                 f"{nearest(self.strategy, _STRATEGIES)} Strategies are: {listing(_STRATEGIES)}"
             )
         if (self.strategy == "constant") != (self.fill_value is not None):
-            raise InvalidOption("SimpleImputer: strategy='constant' and fill_value go together")
+            raise InvalidOption(
+                "SimpleImputer: strategy='constant' and fill_value go together, got"
+                f" strategy={self.strategy!r} and fill_value={self.fill_value!r:.80}"
+            )
         return check_columns(self, self.columns)
 
     def _fit(self, ds: Dataset) -> None:
@@ -84,6 +88,9 @@ class SimpleImputer(ColumnPreprocessor):
             column = column.cast(pa.float64(), safe=False)
         if pa.types.is_floating(column.type):
             column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
+        if pa.types.is_integer(column.type) and isinstance(value, float):
+            # Arrow would cut off what is behind the point.
+            column = column.cast(pa.float64(), safe=False)
         if pa.types.is_null(column.type):
             column = column.cast(pa.scalar(value).type)
         try:

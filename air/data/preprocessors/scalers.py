@@ -38,6 +38,7 @@ class StandardScaler(ColumnPreprocessor):
 
     def __init__(self, columns: list[str]) -> None:
         self.columns = columns
+        check_columns(self, columns)
 
     def input_columns(self, available: Sequence[str]) -> list[str]:
         return check_columns(self, self.columns)
@@ -47,6 +48,7 @@ class StandardScaler(ColumnPreprocessor):
         self.stats_: dict[str, float] = {}
         for name in self.columns:
             moments = found[Moments, name]
+            _check_finite(self, name, moments)
             self.stats_[f"mean({name})"] = moments.mean if moments.count else math.nan
             self.stats_[f"std({name})"] = 0.0 if _is_constant(moments) else _std(moments)
 
@@ -75,6 +77,7 @@ class MinMaxScaler(ColumnPreprocessor):
 
     def __init__(self, columns: list[str]) -> None:
         self.columns = columns
+        check_columns(self, columns)
 
     def input_columns(self, available: Sequence[str]) -> list[str]:
         return check_columns(self, self.columns)
@@ -85,6 +88,7 @@ class MinMaxScaler(ColumnPreprocessor):
         self.stats_: dict[str, float] = {}
         for name in self.columns:
             extremes = found[Extremes, name]
+            _check_finite(self, name, found[Moments, name])
             for bound, value in (("min", extremes.smallest), ("max", extremes.largest)):
                 self.stats_[f"{bound}({name})"] = math.nan if value is None else float(value)
 
@@ -99,6 +103,15 @@ class MinMaxScaler(ColumnPreprocessor):
             scaled = (values - values.dtype.type(smallest)) / span
             made[name] = with_nulls_of(column, scaled.astype(values.dtype, copy=False))
         return made
+
+
+def _check_finite(scaler: ColumnPreprocessor, name: str, moments: Moments) -> None:
+    # One infinite value would make all others NaN.
+    if moments.count and not math.isfinite(moments.mean):
+        raise ValueError(
+            f"{type(scaler).__name__}: column {name!r} has infinite values; replace them, or leave"
+            " their rows out with filter"
+        )
 
 
 def _std(moments: Moments) -> float:

@@ -45,11 +45,15 @@ class XGBoostBackend(Backend):
         return {COLLECTIVE_KEY: workers.execute_single(0, start_tracker, size, address)}
 
     def is_consequence(self, error: BaseException) -> bool:
-        # Workers whose neighbour is gone see a broken connection in the next collective call.
-        text = str(error)
-        return any(base.__name__ == "XGBoostError" for base in type(error).__mro__) and (
-            "collective/" in text or "llreduce" in text or "socket.h" in text
-        )
+        return is_broken_collective(error)
+
+
+def is_broken_collective(error: BaseException) -> bool:
+    """Whether a worker failed because another one is gone, which it notices in its next call."""
+    text = str(error)
+    return any(base.__name__ == "XGBoostError" for base in type(error).__mro__) and (
+        "collective/" in text or "llreduce" in text or "socket.h" in text
+    )
 
 
 _trackers: list[Any] = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -54,12 +54,9 @@ class Columns:
                 has a type that XGBoost cannot train on.
         """
         named = {key: settings[key] for key in COLUMN_SETTINGS if key in settings}
-        for role, column in {"label_column": label, **named}.items():
-            if column not in schema.names:
-                raise InvalidOption(
-                    f"{role} is {column!r}, but the dataset {dataset!r} has no such column."
-                    f"{nearest(column, schema.names)} It has {listing(schema.names)}."
-                )
+        check_named(label, schema.names, dataset)
+        for role, column in named.items():
+            check_named(column, schema.names, dataset, role=role)
         other = {label, *named.values()}
         if like is None:
             features = tuple(name for name in schema.names if name not in other)
@@ -76,7 +73,7 @@ class Columns:
                 f"The dataset {dataset!r} has no features: its only columns are {sorted(other)}."
             )
         used = [schema.field(name) for name in (*features, *other)]
-        unfit = [f"{field.name} ({field.type})" for field in used if not _is_number(field.type)]
+        unfit = [f"{field.name} ({field.type})" for field in used if not is_number(field.type)]
         if unfit:
             raise InvalidOption(
                 f"XGBoost trains on numbers, but in the dataset {dataset!r} these columns are "
@@ -91,6 +88,17 @@ class Columns:
         """All of them."""
         others = (self.label, self.weight, self.base_margin)
         return (*self.features, *(name for name in others if name is not None))
+
+
+def check_named(
+    column: str, available: Sequence[str], dataset: str, *, role: str = "label_column"
+) -> None:
+    """Raise `InvalidOption` if a column that an option names is not there."""
+    if column not in available:
+        raise InvalidOption(
+            f"{role} is {column!r}, but the dataset {dataset!r} has no such column."
+            f"{nearest(column, available)} It has {listing(available)}."
+        )
 
 
 def build_matrix(
@@ -140,6 +148,19 @@ def build_matrix(
     )
 
 
+def check_labels(table: pa.Table, label: str, dataset: str) -> None:
+    """Raise `InvalidOption` if a row has no label: nothing can be learnt from it."""
+    column = table.column(label)
+    missing = column.null_count
+    if pa.types.is_floating(column.type):
+        missing += pc.sum(pc.is_nan(column)).as_py() or 0
+    if missing:
+        raise InvalidOption(
+            f"label_column is {label!r}, which has {missing} missing values in the dataset "
+            f"{dataset!r}: leave these rows out with filter, or fill them in."
+        )
+
+
 def is_quantized(params: Mapping[str, Any]) -> bool:
     """Whether training with *params* works on quantized values."""
     return params.get("tree_method", "auto") in ("auto", "hist", "gpu_hist") and params.get(
@@ -163,7 +184,8 @@ def _array(table: pa.Table, column: str) -> Any:
     return values.to_numpy()
 
 
-def _is_number(kind: pa.DataType) -> bool:
+def is_number(kind: pa.DataType) -> bool:
+    """Whether XGBoost takes values of this type."""
     return bool(
         pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
     )

@@ -13,6 +13,8 @@ from air.executor.validation import nearest
 
 _UNUSED = re.compile(r"Parameters: \{(.*?)\} are not used", re.DOTALL)
 
+_PLACE = re.compile(r"^\[[\d:]+\] \S+:\d+: (Check failed: [^:]*: ?)?")
+
 
 def check_params(params: Mapping[str, Any], features: Sequence[str]) -> None:
     """Let XGBoost judge *params*, on an empty matrix with these features.
@@ -30,13 +32,17 @@ def check_params(params: Mapping[str, Any], features: Sequence[str]) -> None:
     try:
         config, unused = _configuration(params, features)
     except xgboost.core.XGBoostError as error:
-        reason = str(error).partition("Stack trace")[0].strip()
-        raise InvalidOption(f"XGBoost refuses the params: {reason}") from None
+        raise InvalidOption(f"XGBoost refuses the params: {reason_of(error)}") from None
     known |= _names_in(config)
     for name in unused:
         # One that is only of no use with this booster or objective is XGBoost's to warn of.
         if name not in known:
             raise InvalidOption(f"XGBoost has no parameter {name!r}.{nearest(name, known)}")
+
+
+def reason_of(error: Exception) -> str:
+    """What an error of XGBoost says, without the place in its sources and its stack."""
+    return _PLACE.sub("", str(error).partition("Stack trace")[0]).strip()
 
 
 def _configuration(

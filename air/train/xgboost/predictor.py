@@ -10,10 +10,12 @@ import pyarrow as pa
 
 from air.checkpoint import Checkpoint
 from air.errors import InvalidOption
+from air.executor.keywords import methods_suggest_keywords
 from air.executor.validation import listing, nearest, reject_unknown
 from air.train.predictor import PREDICTIONS, Predictor
 from air.train.xgboost.checkpoint import XGBoostCheckpoint
 from air.train.xgboost.library import import_xgboost
+from air.train.xgboost.matrix import is_number
 
 if TYPE_CHECKING:
     import xgboost
@@ -33,11 +35,17 @@ _ON_MATRIX = (
 )
 
 
+@methods_suggest_keywords
 class XGBoostPredictor(Predictor):
     """An XGBoost model that predicts, with its preprocessor."""
 
     def __init__(self, model: xgboost.Booster, preprocessor: Preprocessor | None = None) -> None:
         super().__init__(preprocessor)
+        if not isinstance(model, import_xgboost().Booster):
+            raise InvalidOption(
+                f"XGBoostPredictor takes an xgboost.Booster, got {model!r:.80}. For a checkpoint "
+                "there is XGBoostPredictor.from_checkpoint."
+            )
         self.model = model
 
     @classmethod
@@ -73,7 +81,7 @@ class XGBoostPredictor(Predictor):
             InvalidOption: a feature is not in *data*, or an unknown option.
         """
         reject_unknown(
-            predict_kwargs, {*_IN_PLACE, *_ON_MATRIX}, what=f"{type(self).__name__}.predict"
+            predict_kwargs, self._predict_options() or (), what=f"{type(self).__name__}.predict"
         )
         return super().predict(
             data,
@@ -81,6 +89,10 @@ class XGBoostPredictor(Predictor):
             dmatrix_kwargs=dmatrix_kwargs,
             predict_kwargs=predict_kwargs,
         )
+
+    @classmethod
+    def _predict_options(cls) -> frozenset[str]:
+        return frozenset({"feature_columns", "dmatrix_kwargs", *_IN_PLACE, *_ON_MATRIX})
 
     def _predict_arrow(
         self,
@@ -97,6 +109,17 @@ class XGBoostPredictor(Predictor):
                 f"{nearest(absent[0], table.column_names)} It has {listing(table.column_names)}."
             )
         chosen = table.select(features)
+        for index, column in enumerate(chosen.columns):
+            if pa.types.is_null(column.type):  # of a batch in which none is known
+                chosen = chosen.set_column(
+                    index, chosen.column_names[index], column.cast(pa.float64())
+                )
+        unfit = [f"{f.name} ({f.type})" for f in chosen.schema if not is_number(f.type)]
+        if unfit:
+            raise InvalidOption(
+                f"XGBoost predicts from numbers, but these columns are not: {', '.join(unfit)}. "
+                "Encode them as for training, or turn them into numbers."
+            )
         if feature_columns is not None and self.model.feature_names is not None:
             chosen = chosen.rename_columns(self.model.feature_names)
         return {PREDICTIONS: self._scores(chosen, dmatrix_kwargs, predict_kwargs)}

@@ -17,7 +17,7 @@ from air.train.worker import TrainFunction
 from air.train.xgboost.backend import XGBoostConfig
 from air.train.xgboost.job import Job
 from air.train.xgboost.library import import_xgboost
-from air.train.xgboost.matrix import MATRIX_SETTINGS, Columns
+from air.train.xgboost.matrix import MATRIX_SETTINGS, Columns, check_named
 
 if TYPE_CHECKING:
     from air.data import Dataset
@@ -122,7 +122,7 @@ class XGBoostTrainer(GroupTrainer):
         if "train" not in self.datasets:
             raise InvalidOption(
                 f'{name}: datasets must hold the one to train on as "train", got '
-                f"{sorted(self.datasets)}.{nearest('train', self.datasets)}"
+                f"{sorted(self.datasets)}."
             )
         for dataset in self.datasets:
             if "-" in dataset:
@@ -130,6 +130,11 @@ class XGBoostTrainer(GroupTrainer):
                     f"{name}: a dataset cannot be called {dataset!r}: the dash separates it from "
                     f"the metric. Call it {dataset.replace('-', '_')!r}."
                 )
+        if self.preprocessor is None or self.preprocessor.keeps_columns():
+            for dataset, data in self.datasets.items():
+                columns = data.known_columns()
+                if columns is not None:
+                    check_named(self.label_column, columns, dataset)
         if not isinstance(self.dmatrix_params, Mapping):
             raise InvalidOption(
                 f"{name}: dmatrix_params must be a dict of dicts, got {self.dmatrix_params!r}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,12 +20,12 @@ from air.train.session import (
     get_world_rank,
     report,
 )
-from air.train.xgboost.backend import COLLECTIVE_KEY, collective
+from air.train.xgboost.backend import COLLECTIVE_KEY, collective, is_broken_collective
 from air.train.xgboost.checkpoint import XGBoostCheckpoint
 from air.train.xgboost.job import Job
 from air.train.xgboost.library import listen_in_this_thread
-from air.train.xgboost.matrix import Columns, build_matrix
-from air.train.xgboost.params import check_params
+from air.train.xgboost.matrix import Columns, build_matrix, check_labels
+from air.train.xgboost.params import check_params, reason_of
 
 EvalsLog = xgboost.callback.TrainingCallback.EvalsLog
 
@@ -38,7 +39,7 @@ def train(config: dict[str, Any]) -> None:
         del params["nthread"]
     check_params(params, job.columns["train"].features)
     model, rounds_done = _starting_model(job)
-    with collective(config[COLLECTIVE_KEY]):
+    with collective(config[COLLECTIVE_KEY]), _readable_errors(job):
         matrices = _matrices(job, params)
         rounds = _Rounds(job, rounds_done, _callbacks(job))
         booster = xgboost.train(
@@ -52,6 +53,19 @@ def train(config: dict[str, Any]) -> None:
             **{k: v for k, v in job.train_kwargs.items() if k in ("obj", "custom_metric")},
         )
         rounds.finish(booster)
+
+
+@contextmanager
+def _readable_errors(job: Job) -> Iterator[None]:
+    """Leave what XGBoost's errors say, without its stack of addresses."""
+    try:
+        yield
+    except xgboost.core.XGBoostError as error:
+        if is_broken_collective(error):  # it is known by its text
+            raise
+        message = f"XGBoost cannot train on this data: {reason_of(error)}"
+        label = job.columns["train"].label
+        raise xgboost.core.XGBoostError(f"{message} (label_column is {label!r})") from None
 
 
 def _starting_model(job: Job) -> tuple[xgboost.Booster | None, int]:
@@ -91,6 +105,7 @@ def _tables(dataset: str, columns: Columns) -> Callable[[], Iterator[pa.Table]]:
         is_empty = True
         for table in shard.iter_batches(batch_size=None, batch_format="pyarrow"):
             is_empty = False
+            check_labels(table, columns.label, dataset)
             yield table
         if is_empty:
             # With fewer rows than workers. Every worker takes part in every evaluation.

@@ -5,7 +5,7 @@ and its kin are the short way to write one.
 
 Upper bounds: ``randint`` and ``lograndint`` leave theirs out, as ``range`` does; everything else
 includes it. The quantized kinds (``q...``) draw from the multiples of ``q`` between the bounds,
-both included; the bounds have to be multiples of ``q`` themselves.
+both included; bounds of real numbers have to be multiples of ``q`` themselves.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from decimal import Decimal
 from typing import Any, TypeAlias
 
 import numpy as np
+
+from air.executor.keywords import suggests_keywords
 
 RandomState: TypeAlias = "int | np.random.Generator | np.random.RandomState | None"
 """What ``random_state`` takes: a seed, a generator of numpy's that a seed is drawn from, or
@@ -145,17 +147,27 @@ class Integer(Domain):
             if not isinstance(self.q, (int, np.integer)) or isinstance(self.q, bool):
                 raise TypeError(f"{kind}: q must be a whole number, got {self.q!r}.")
             object.__setattr__(self, "q", int(self.q))
-            _check_quantum(kind, self.lower, self.upper, self.q)
+            if self.q <= 0:
+                raise ValueError(f"{kind}: q must be > 0, got {self.q}.")
+            first, last = self._multiples(self.q)
+            if first > last:
+                raise ValueError(
+                    f"{kind}: there is no multiple of q={self.q} from {self.lower} to {self.upper}."
+                )
+
+    def _multiples(self, q: int) -> tuple[int, int]:
+        """The first and the last multiple of *q* in the range, divided by *q*."""
+        return -(-self.lower // q), self.upper // q
 
     def draw(self, rng: np.random.Generator) -> int:
         if self.log:
             value = _draw_log(rng, self.lower, self.upper, self.base)
             if self.q is not None:
-                drawn = round(value / self.q) * self.q
-                return min(max(drawn, self.lower), self.upper)
+                first, last = self._multiples(self.q)
+                return min(max(round(value / self.q), first), last) * self.q
             return min(max(math.floor(value), self.lower), self.upper - 1)
         if self.q is not None:
-            first, last = self.lower // self.q, self.upper // self.q
+            first, last = self._multiples(self.q)
             return int(rng.integers(first, last, endpoint=True)) * self.q
         return int(rng.integers(self.lower, self.upper))
 
@@ -270,61 +282,73 @@ class Grid:
 # --- the short way to write them ----------------------------------------------------------------
 
 
+@suggests_keywords
 def uniform(lower: float, upper: float) -> Float:
     """A real number between ``lower`` and ``upper``."""
     return Float(lower, upper)
 
 
+@suggests_keywords
 def quniform(lower: float, upper: float, q: float) -> Float:
     """A multiple of ``q`` from ``lower`` to ``upper``, both included."""
     return Float(lower, upper, q=_require_quantum("quniform", q))
 
 
+@suggests_keywords
 def loguniform(lower: float, upper: float, base: float = 10) -> Float:
     """A real number between ``lower`` and ``upper``, every order of magnitude as likely."""
     return Float(lower, upper, log=True, base=base)
 
 
+@suggests_keywords
 def qloguniform(lower: float, upper: float, q: float, base: float = 10) -> Float:
     """``loguniform``, rounded to a multiple of ``q``."""
     return Float(lower, upper, log=True, q=_require_quantum("qloguniform", q), base=base)
 
 
+@suggests_keywords
 def randn(mean: float = 0.0, sd: float = 1.0) -> Normal:
     """A normally distributed number."""
     return Normal(mean, sd)
 
 
+@suggests_keywords
 def qrandn(mean: float, sd: float, q: float) -> Normal:
     """``randn``, rounded to a multiple of ``q``."""
     return Normal(mean, sd, _require_quantum("qrandn", q))
 
 
+@suggests_keywords
 def randint(lower: int, upper: int) -> Integer:
     """A whole number from ``lower`` up to, without, ``upper``."""
     return Integer(lower, upper)
 
 
+@suggests_keywords
 def qrandint(lower: int, upper: int, q: int = 1) -> Integer:
     """A multiple of ``q`` from ``lower`` to ``upper``, both included."""
     return Integer(lower, upper, q=_require_quantum("qrandint", q))
 
 
+@suggests_keywords
 def lograndint(lower: int, upper: int, base: float = 10) -> Integer:
     """A whole number from ``lower`` up to, without, ``upper``, evenly on a logarithmic scale."""
     return Integer(lower, upper, log=True, base=base)
 
 
+@suggests_keywords
 def qlograndint(lower: int, upper: int, q: int, base: float = 10) -> Integer:
     """``lograndint``, rounded to a multiple of ``q``; ``upper`` is included."""
     return Integer(lower, upper, log=True, q=_require_quantum("qlograndint", q), base=base)
 
 
+@suggests_keywords
 def choice(categories: Sequence[Any]) -> Categorical:
     """One of ``categories``."""
     return Categorical(categories)
 
 
+@suggests_keywords
 def sample_from(func: Callable[[Any], Any]) -> Function:
     """The result of ``func(spec)``, where ``spec.config.name`` or ``spec["name"]`` is a parameter.
 
@@ -335,6 +359,7 @@ def sample_from(func: Callable[[Any], Any]) -> Function:
     return Function(func)
 
 
+@suggests_keywords
 def grid_search(values: Sequence[Any]) -> Grid:
     """Run every one of ``values``, ``TuneConfig.num_samples`` times each."""
     return Grid(values)

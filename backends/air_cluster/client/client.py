@@ -28,7 +28,10 @@ from air_cluster.protocol.messages import (
     ProcessGone,
     Register,
     Reply,
+    SegmentGone,
     SegmentReply,
+    StoreTrimmed,
+    TrimStore,
     Welcome,
 )
 from air_cluster.store.reader import Reader
@@ -113,6 +116,8 @@ class Client:
         handle(Welcome, self._on_welcome)
         handle(Reply, lambda _c, message, _p: self.requests.answered(message.request, message))
         handle(SegmentReply, self._on_segment)
+        handle(TrimStore, self._on_trim)
+        handle(SegmentGone, lambda _c, message, _p: self.reader.forget(message.segment))
         handle(ProcessGone, self._on_process_gone)
         handle(LogLines, _print_lines)
         self.peers.on_lost = self._on_lost
@@ -184,8 +189,10 @@ class Client:
         reply: Reply = self.requests.ask(self.daemon, lambda number: (Ask(number, topic), []))
         return reply.content
 
-    def _need_segment(self, size: int) -> tuple[int, int, int]:
-        reply = self.requests.ask(self.daemon, lambda number: (NeedSegment(number, size), []))
+    def _need_segment(self, size: int, at_least: int) -> tuple[int, int, int]:
+        reply = self.requests.ask(
+            self.daemon, lambda number: (NeedSegment(number, size, at_least), [])
+        )
         if reply.error:
             raise ObjectStoreFull(reply.error)
         return reply.segment, self._fds.pop(reply.request), reply.size
@@ -198,6 +205,15 @@ class Client:
 
     def _drop_segment(self, segment: int) -> None:
         self.reactor.call_soon(lambda: self.daemon.send(DropSegment(segment)))
+
+    def _on_trim(self, _connection: Connection, message: TrimStore, _p: object) -> None:
+        def trim() -> None:
+            self.objects.drain()
+            self.writer.trim()
+            self.reactor.call_soon(lambda: self.daemon.send(StoreTrimmed(message.number)))
+
+        # When what came at the same time is done: it may say that values are free.
+        self.reactor.call_soon(trim)
 
     def _on_process_gone(self, _connection: Connection, message: ProcessGone, _p: object) -> None:
         segments = self.objects.process_gone(message.process)

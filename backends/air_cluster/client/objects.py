@@ -319,6 +319,13 @@ class Objects:
         if not entry.owned:
             self._fetch(entry)
 
+    def _unwatch(self, entry: Entry, watcher: Callable[[Entry], None]) -> None:
+        watchers = self._watchers.get(entry.id)
+        if watchers is not None and watcher in watchers:
+            watchers.remove(watcher)
+            if not watchers:
+                del self._watchers[entry.id]
+
     def _fetch(self, entry: Entry) -> None:
         if entry.content is None and entry.id not in self._client.fetching:
             self._client.fetching.add(entry.id)
@@ -418,20 +425,20 @@ class Objects:
                 nonlocal arrived
                 arrived += 1
 
-            if arrived < count and timeout != 0:
+            if arrived < count:
                 for entry in pending:
                     self.watch(entry, note)
             self._client.flush()
         if arrived < count:
-            if timeout == 0:
-                self._reactor.poll()
-            else:
-                self.wait_until(lambda: arrived >= count, timeout)
+            try:
+                if timeout == 0:
+                    self._reactor.poll()
+                else:
+                    self.wait_until(lambda: arrived >= count, timeout)
+            finally:
                 with self._lock:
                     for entry in pending:
-                        watchers = self._watchers.get(entry.id)
-                        if watchers is not None and note in watchers:
-                            watchers.remove(note)
+                        self._unwatch(entry, note)
         ready: list[ObjectRef[Any]] = []
         rest: list[ObjectRef[Any]] = []
         for ref, entry in zip(refs, entries, strict=True):

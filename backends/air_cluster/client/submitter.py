@@ -500,7 +500,7 @@ class Submitter:
             self._finish(record, self._cancelled(record))
             return True
         lease = self._leases[lease_id]
-        if force:
+        if force and self.scheduler.is_first(task_id):  # another one must not die for it
             self._client.daemon.send(KillWorker(lease_id))
         elif lease.connection is not None:
             self.flush()

@@ -222,6 +222,11 @@ class TaskScheduler:
             return "sent"
         return "queued" if task_id in self._where else "unknown"
 
+    def is_first(self, task_id: bytes) -> bool:
+        """Whether a task was sent and its worker runs it, as far as is known here."""
+        lease = self._leases.get(self._sent.get(task_id, -1))
+        return lease is not None and next(iter(lease.in_flight)) == task_id
+
     def queued(self, shape_id: int) -> int:
         """How many tasks of a shape wait for a worker."""
         return len(self._shapes[shape_id].queue)

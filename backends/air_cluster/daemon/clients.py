@@ -42,6 +42,10 @@ class Clients:
         """The client of that identity, if it is connected."""
         return self._by_process.get(process)
 
+    def all(self) -> list[ClientRecord]:
+        """All clients."""
+        return list(self._by_process.values())
+
     def others(self, process: bytes) -> list[ClientRecord]:
         """All clients but one."""
         return [record for key, record in self._by_process.items() if key != process]

@@ -6,14 +6,19 @@ socket listens.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import socket
 import sys
+import time
 from typing import Any
 
 from air_cluster.daemon.template import name_process, run_template
+
+_TEMPLATE_ENDS_S = 3.0
+_POLL_S = 0.002
 
 
 def main() -> None:
@@ -27,13 +32,18 @@ def main() -> None:
     import air_cluster.transport.peers
     import air_cluster.transport.reactor  # noqa: F401
 
-    if os.fork() == 0:
+    template = os.fork()
+    if template == 0:
         ours.close()
         _leave_standard_streams(config["log"])
         run_template(theirs, config["session"], token, [])
     theirs.close()
     name_process("air-daemon")
-    _run(config, token, ours)
+    try:
+        _run(config, token, ours)
+    finally:
+        ours.close()
+        _wait_for(template)
 
 
 def _run(config: dict[str, Any], token: bytes, control: socket.socket) -> None:
@@ -75,6 +85,17 @@ def _run(config: dict[str, Any], token: bytes, control: socket.socket) -> None:
         with reactor.lock:
             node.close()
         _remove_session(config["session"])
+
+
+def _wait_for(template: int) -> None:
+    """Wait until the template has ended, and with it what it forked, but not for ever."""
+    deadline = time.monotonic() + _TEMPLATE_ENDS_S
+    while time.monotonic() < deadline:
+        with contextlib.suppress(ChildProcessError):
+            if os.waitpid(template, os.WNOHANG)[0] == 0:
+                time.sleep(_POLL_S)
+                continue
+        return
 
 
 def _leave_standard_streams(log: str) -> None:

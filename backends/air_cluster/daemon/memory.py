@@ -10,6 +10,7 @@ it, and these processes say so (see ``Orphans`` in the protocol).
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 import msgspec
 
@@ -20,6 +21,7 @@ class _Segment(msgspec.Struct):
     fd: int
     size: int
     writer: bytes
+    readers: set[bytes] = msgspec.field(default_factory=set)  # who has mapped it to read
     keepers: set[bytes] = msgspec.field(default_factory=set)
     unheard: set[bytes] = msgspec.field(default_factory=set)  # who has not said whether it keeps it
     orphan: bool = False
@@ -31,36 +33,52 @@ class NodeMemory:
     def __init__(self, cap: int) -> None:
         self.cap = cap
         self.granted = 0
+        self.on_closed: Callable[[int, set[bytes]], None] = lambda segment, readers: None
+        """Called with a segment that was given back and who has mapped it."""
         self._segments: dict[int, _Segment] = {}
         self._next = 0
 
-    def grant(self, writer: bytes, size: int) -> tuple[int, int] | str:
-        """A new segment of *size* bytes.
+    def grant(self, writer: bytes, size: int, at_least: int) -> tuple[int, int, int] | None:
+        """A new segment of *size* bytes, or else of *at_least* bytes.
 
         Returns:
-            Its identity and descriptor, or why there is none.
+            Its identity, size and descriptor, or ``None``: see :meth:`why_not`.
         """
         if self.granted + size > self.cap:
-            return (
-                f"a value needs {size} bytes of shared memory, but {self.granted} of the"
-                f" {self.cap} bytes of this node's object store are granted already."
-                " Drop references to values that are not needed, or start with a larger"
-                " object_store_memory"
-            )
+            size = at_least
+        if self.granted + size > self.cap:
+            return None
         try:
             fd = create(size)
-        except OSError as error:
-            return f"{size} bytes of shared memory cannot be had: {error}"
+        except OSError:
+            return None
         self._next += 1
         self._segments[self._next] = _Segment(fd, size, writer)
         self.granted += size
-        return self._next, fd
+        return self._next, size, fd
 
-    def open(self, segment: int) -> tuple[int, int] | str:
+    def why_not(self, size: int) -> str:
+        """Why a segment of *size* bytes cannot be had."""
+        if size > self.cap:
+            return (
+                f"a value needs {size} bytes of shared memory, and this node's object store"
+                f" has {self.cap} altogether; start with a larger object_store_memory"
+            )
+        if self.granted + size <= self.cap:
+            return f"the system gives this node no {size} bytes of shared memory"
+        return (
+            f"a value needs {size} bytes of shared memory, but {self.granted} of the"
+            f" {self.cap} bytes of this node's object store are in use."
+            " Drop references to values that are not needed, or start with a larger"
+            " object_store_memory"
+        )
+
+    def open(self, segment: int, reader: bytes) -> tuple[int, int] | str:
         """The descriptor and size of a segment, or why there is none."""
         found = self._segments.get(segment)
         if found is None:
             return "the value's memory is gone, because the process that wrote it ended"
+        found.readers.add(reader)
         return found.fd, found.size
 
     def drop(self, process: bytes, segment: int) -> None:
@@ -86,6 +104,7 @@ class NodeMemory:
                 found.unheard = set(others)
             found.keepers.discard(process)
             found.unheard.discard(process)
+            found.readers.discard(process)
             self._drop_if_unkept(segment, found)
 
     def keeps(self, process: bytes, writer: bytes, segments: list[int]) -> None:
@@ -105,8 +124,10 @@ class NodeMemory:
         del self._segments[segment]
         self.granted -= found.size
         os.close(found.fd)
+        self.on_closed(segment, found.readers)
 
     def close(self) -> None:
-        """Give everything back."""
+        """Give everything back, and tell nobody."""
+        self.on_closed = lambda segment, readers: None
         for segment, found in list(self._segments.items()):
             self._close(segment, found)

@@ -30,6 +30,7 @@ from air_cluster.daemon.clients import ClientRecord, Clients
 from air_cluster.daemon.groups import GroupService
 from air_cluster.daemon.memory import NodeMemory
 from air_cluster.daemon.pool import WorkerPool
+from air_cluster.daemon.segments import SegmentService
 from air_cluster.protocol import messages
 from air_cluster.protocol.ids import new_process_id
 from air_cluster.protocol.messages import Shape
@@ -96,16 +97,13 @@ class NodeDaemon:
         self._looking = False
         self.actors = ActorService(self)
         self.groups = GroupService(self)
+        self.segments = SegmentService(self)
         handle = peers.handle
         handle(messages.Register, self._on_register)
         handle(messages.SetDemand, self._on_demand)
         handle(messages.LeaseReturn, self._on_return)
         handle(messages.KillWorker, self._on_kill_worker)
         handle(messages.Blocked, self._on_blocked)
-        handle(messages.NeedSegment, self._on_need_segment)
-        handle(messages.OpenSegment, self._on_open_segment)
-        handle(messages.DropSegment, self._on_drop_segment)
-        handle(messages.Orphans, self._on_orphans)
         handle(messages.Preload, lambda _c, m, _p: self.pool.preload(m.modules))
         handle(messages.Ask, self._on_ask)
         handle(messages.Exit, lambda _c, _m, _p: self.stop())
@@ -158,7 +156,7 @@ class NodeDaemon:
         now = time.monotonic()
         gone = messages.ProcessGone(process, how)
         others = self.clients.others(process)
-        self.memory.process_gone(process, {record.process for record in others})
+        self.segments.process_gone(process)
         for record in others:
             record.connection.send(gone)
         self.follow(self.scheduler.worker_died(worker.name, now))
@@ -362,29 +360,7 @@ class NodeDaemon:
         if record is not None:
             record.connection.send(message)
 
-    # Memory and questions -----------------------------------------------------------------
-
-    def _on_need_segment(self, c: Connection, message: messages.NeedSegment, _p: object) -> None:
-        granted = self.memory.grant(c.peer, message.size)
-        if isinstance(granted, str):
-            c.send(messages.SegmentReply(message.request, 0, 0, granted))
-        else:
-            segment, fd = granted
-            c.send_with_fd(messages.SegmentReply(message.request, segment, message.size, ""), fd)
-
-    def _on_open_segment(self, c: Connection, message: messages.OpenSegment, _p: object) -> None:
-        opened = self.memory.open(message.segment)
-        if isinstance(opened, str):
-            c.send(messages.SegmentReply(message.request, 0, 0, opened))
-        else:
-            fd, size = opened
-            c.send_with_fd(messages.SegmentReply(message.request, message.segment, size, ""), fd)
-
-    def _on_drop_segment(self, c: Connection, message: messages.DropSegment, _p: object) -> None:
-        self.memory.drop(c.peer, message.segment)
-
-    def _on_orphans(self, c: Connection, message: messages.Orphans, _p: object) -> None:
-        self.memory.keeps(c.peer, message.process, message.segments)
+    # Questions ----------------------------------------------------------------------------
 
     def _on_ask(self, connection: Connection, message: messages.Ask, _p: object) -> None:
         content: object

@@ -8,6 +8,7 @@ import os
 import selectors
 import signal
 import socket
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 
@@ -17,6 +18,8 @@ from air_cluster.daemon.logs import LogPipe
 from air_cluster.transport.reactor import Reactor
 
 _PACKET_BYTES = 1 << 16
+_MAX_UNANSWERED = 16
+"""Commands that a template has at a time: more could overflow its socket."""
 
 
 class _Process(msgspec.Struct):
@@ -36,6 +39,8 @@ class TemplateLink:
         self.modules = modules
         self.ready = False
         self.children = 0
+        self._waiting: deque[tuple[bytes, list[int]]] = deque()
+        self._unanswered = 0
         control.setblocking(False)
         pool.reactor.register(self, selectors.EVENT_READ)
 
@@ -44,12 +49,23 @@ class TemplateLink:
         return self.control.fileno()
 
     def command(self, command: dict[str, object], fds: list[int]) -> None:
-        """Send a command; its descriptors are closed here afterwards."""
-        try:
-            socket.send_fds(self.control, [json.dumps(command).encode()], fds)
-        finally:
-            for fd in fds:
-                os.close(fd)
+        """Send a command in its turn; its descriptors are closed here afterwards."""
+        self._waiting.append((json.dumps(command).encode(), fds))
+        self._send()
+
+    def answered(self) -> None:
+        """A command was carried out."""
+        self._unanswered -= 1
+        self._send()
+
+    def _send(self) -> None:
+        while self._waiting and self._unanswered < _MAX_UNANSWERED:
+            data, fds = self._waiting.popleft()
+            self._unanswered += 1
+            # If the template is gone, the end of its socket will say so.
+            with contextlib.suppress(OSError):
+                socket.send_fds(self.control, [data], fds)
+            _close(fds)
 
     def on_events(self, _mask: int) -> None:
         """Called by the reactor."""
@@ -66,9 +82,12 @@ class TemplateLink:
             self._pool.on_event(self, json.loads(data))
 
     def close(self) -> None:
-        """End the template; the kernel ends its children with it."""
+        """End the template, which ends its children."""
         self._pool.reactor.unregister(self)
         self.control.close()
+        for _, fds in self._waiting:
+            _close(fds)
+        self._waiting.clear()
 
 
 class _Hooks(msgspec.Struct):
@@ -121,13 +140,19 @@ class WorkerPool(msgspec.Struct):
             template = next((t for t in reversed(self._templates) if t.ready), self._templates[0])
         process = self._by_worker[worker] = _Process(worker, template)
         template.children += 1
-        fds = []
-        for is_error in (False, True):
-            reader, writer = os.pipe()
-            fds.append(writer)
-            on_text = partial(self._printed, process, is_error)
-            process.pipes.append(LogPipe(self.reactor, reader, on_text))
-        template.command({"worker": worker.hex()}, fds)
+        fds: list[int] = []
+        try:
+            for is_error in (False, True):
+                reader, writer = os.pipe()
+                fds.append(writer)
+                on_text = partial(self._printed, process, is_error)
+                process.pipes.append(LogPipe(self.reactor, reader, on_text))
+        except OSError as error:  # no more descriptors
+            _close(fds)
+            reason = f"it could not be started: {error}"
+            self.reactor.call_soon(lambda: self._gone(process, reason))
+        else:
+            template.command({"worker": worker.hex()}, fds)
 
     def _printed(self, process: _Process, is_error: bool, text: bytes) -> None:
         self.hooks.printed(f"pid={process.pid}", is_error, text)
@@ -163,6 +188,8 @@ class WorkerPool(msgspec.Struct):
         """A template has answered."""
         kind = event["event"]
         pid = event.get("pid")
+        if kind in ("forked", "failed"):
+            template.answered()
         if kind == "ready":
             template.ready = True
             self._retire()
@@ -173,6 +200,9 @@ class WorkerPool(msgspec.Struct):
             self._by_pid[pid] = process
             if process.unwanted:
                 self.kill(process.worker)
+        elif kind == "failed" and event["worker"] is not None:
+            process = self._by_worker[bytes.fromhex(str(event["worker"]))]
+            self._gone(process, f"it could not be started: {event['error']}")
         elif kind == "exited":
             assert isinstance(pid, int)
             gone = self._by_pid.pop(pid, None)
@@ -220,6 +250,11 @@ class WorkerPool(msgspec.Struct):
     def running(self) -> int:
         """How many workers there are."""
         return len(self._by_worker)
+
+
+def _close(fds: list[int]) -> None:
+    for fd in fds:
+        os.close(fd)
 
 
 def describe_exit(status: int) -> str:

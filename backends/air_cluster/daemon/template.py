@@ -6,6 +6,9 @@ can fork another one that imports more modules first; the daemon asks for that w
 which modules coming tasks will import.
 
 Commands and answers are JSON, one a packet of a sequential-packet socket.
+
+A worker leads a process group of its own, and what is left of the group ends soon after the
+worker: programs that a task has started would outlive the cluster otherwise.
 """
 
 from __future__ import annotations
@@ -20,17 +23,22 @@ import select
 import signal
 import socket
 import sys
+import time
 from typing import Any
 
 _PACKET_BYTES = 1 << 16
 _MAX_FDS = 3
 _PR_SET_NAME, _PR_SET_PDEATHSIG = 15, 1
+_GRACE_S = 1.0
+"""What a worker has started has this long to clean up after it, such as multiprocessing's
+tracker of shared memory."""
+_POLL_S = 0.005
 
 
-def die_with_parent() -> None:
-    """Have the kernel kill this process when its parent ends, however that happens."""
+def die_with_parent(number: int = signal.SIGKILL) -> None:
+    """Have the kernel send a signal when the parent ends, however that happens; 0 for none."""
     with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number)
 
 
 def name_process(name: str) -> None:
@@ -68,13 +76,21 @@ class _Template:
         for end in (self._wake_reader, wake_writer):
             end.setblocking(False)
         self._wake_writer = wake_writer
+        self._workers: set[int] = set()
+        self._templates: set[int] = set()
+        self._groups: dict[int, float] = {}  # of dead workers -> when they are killed
+        # From here on the end of the socket says that the daemon is gone; then there is
+        # something to do before we end.
+        die_with_parent(0)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
         signal.set_wakeup_fd(wake_writer.fileno(), warn_on_full_buffer=False)
 
     def serve(self) -> None:
         self._answer({"event": "ready"})
         while True:
-            readable, _, _ = select.select([self._control, self._wake_reader], [], [])
+            wait = self._end_groups()
+            readable, _, _ = select.select([self._control, self._wake_reader], [], [], wait)
             if self._wake_reader in readable:
                 with contextlib.suppress(BlockingIOError):
                     self._wake_reader.recv(_PACKET_BYTES)
@@ -84,16 +100,28 @@ class _Template:
                     self._control, _PACKET_BYTES, _MAX_FDS
                 )
                 if not data:
+                    self._end()
                     return
                 self._obey(json.loads(data), fds)
 
     def _obey(self, command: dict[str, Any], fds: list[int]) -> None:
-        pid = os.fork()
-        if pid == 0:
-            self._become(command, fds)
+        worker = command.get("worker")
+        try:
+            pid = os.fork()
+        except OSError as error:  # no more processes
+            answer = {"event": "failed", "worker": worker, "error": str(error)}
+        else:
+            if pid == 0:
+                self._become(command, fds)
+            answer = {"event": "forked", "worker": worker, "pid": pid}
+            if worker is None:
+                self._templates.add(pid)
+            else:
+                self._workers.add(pid)
+                _lead_group(pid)
         for fd in fds:
             os.close(fd)
-        self._answer({"event": "forked", "pid": pid, "worker": command.get("worker")})
+        self._answer(answer)
 
     def _become(self, command: dict[str, Any], fds: list[int]) -> None:
         """In the child: a worker, or a template that has imported more."""
@@ -107,6 +135,7 @@ class _Template:
                 control = socket.socket(fileno=fds[0])
                 run_template(control, self._session, self._token, command["modules"])
             die_with_parent()
+            _lead_group(os.getpid())
             name_process("air-worker")
             _redirect(*fds)
             from air_cluster.worker.main import run_worker
@@ -123,10 +152,57 @@ class _Template:
                 return
             if pid == 0:
                 return
+            self._forget(pid)
             self._answer({"event": "exited", "pid": pid, "status": status})
+
+    def _forget(self, pid: int) -> None:
+        self._templates.discard(pid)
+        if pid in self._workers:
+            self._workers.discard(pid)
+            if _signal_group(pid, signal.SIGTERM):
+                self._groups[pid] = time.monotonic() + _GRACE_S
+
+    def _end_groups(self) -> float | None:
+        """Kill the groups whose time is up; returns how long the next one has."""
+        now = time.monotonic()
+        for group, deadline in list(self._groups.items()):
+            if now >= deadline:
+                _signal_group(group, signal.SIGKILL)
+                del self._groups[group]
+        return max(0.0, min(self._groups.values()) - now) if self._groups else None
+
+    def _end(self) -> None:
+        """End all children, and what they have started, and wait until they are gone."""
+        for pid in self._workers:
+            os.kill(pid, signal.SIGKILL)
+        for pid in self._templates:
+            os.kill(pid, signal.SIGTERM)  # ends one that still imports; others end by themselves
+        while self._workers or self._templates:
+            self._forget(os.wait()[0])
+        while self._groups:
+            self._end_groups()
+            for group in [g for g in self._groups if not _signal_group(g, 0)]:
+                del self._groups[group]
+            time.sleep(_POLL_S if self._groups else 0)
 
     def _answer(self, answer: dict[str, Any]) -> None:
         self._control.send(json.dumps(answer).encode())
+
+
+def _lead_group(pid: int) -> None:
+    with contextlib.suppress(OSError):  # done already by the other of parent and child
+        os.setpgid(pid, pid)
+
+
+def _signal_group(group: int, number: int) -> bool:
+    """Send a signal to a process group; false if nobody is left in it."""
+    try:
+        os.killpg(group, number)
+    except PermissionError:  # somebody is, under another user
+        return True
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _redirect(out: int, err: int) -> None:

@@ -264,10 +264,11 @@ class Reply(msgspec.Struct, tag=24, array_like=True, frozen=True):
 
 
 class NeedSegment(msgspec.Struct, tag=25, array_like=True, frozen=True):
-    """Grant me shared memory of at least this size."""
+    """Grant me shared memory: *size* bytes, or *at_least* so many if there are no more."""
 
     request: int
     size: int
+    at_least: int
 
 
 class OpenSegment(msgspec.Struct, tag=26, array_like=True, frozen=True):
@@ -341,6 +342,24 @@ class Orphans(msgspec.Struct, tag=35, array_like=True, frozen=True):
 
     process: bytes
     segments: list[int]
+
+
+class TrimStore(msgspec.Struct, tag=36, array_like=True, frozen=True):
+    """Memory is short: drop the segments in which you hold nothing."""
+
+    number: int
+
+
+class StoreTrimmed(msgspec.Struct, tag=37, array_like=True, frozen=True):
+    """Answer to ``TrimStore``, behind the ``DropSegment`` of each."""
+
+    number: int
+
+
+class SegmentGone(msgspec.Struct, tag=38, array_like=True, frozen=True):
+    """This segment was dropped: unmap it."""
+
+    segment: int
 
 
 # Between clients ----------------------------------------------------------------------------
@@ -516,6 +535,9 @@ Message = (
     | KillWorker
     | WatchGroup
     | Orphans
+    | TrimStore
+    | StoreTrimmed
+    | SegmentGone
     | Assign
     | Task
     | ActorCall

@@ -49,9 +49,10 @@ class Writer:
     segments become empty, and can be given back, with them.
 
     Args:
-        request_segment: asks the node for a segment of a number of bytes; returns its id,
-            its descriptor, which the writer takes over, and its size in bytes. May block;
-            called by one thread at a time. What it raises leaves :meth:`write` as it is.
+        request_segment: asks the node for a segment of a number of bytes, and for how many
+            at least; returns its id, its descriptor, which the writer takes over, and its
+            size in bytes. May block; called by one thread at a time. What it raises leaves
+            :meth:`write` as it is.
         release_segment: gives a segment back to the node. Called by the thread that freed
             the last value in it, as :meth:`free` may be: it must not block.
         segment_bytes: how much to ask for at a time.
@@ -61,7 +62,7 @@ class Writer:
 
     def __init__(
         self,
-        request_segment: Callable[[int], tuple[int, int, int]],
+        request_segment: Callable[[int, int], tuple[int, int, int]],
         release_segment: Callable[[int], None],
         *,
         segment_bytes: int = SEGMENT_BYTES,
@@ -202,16 +203,16 @@ class Writer:
         return _Room(segment, offset, fresh_from)
 
     def _grow(self, nbytes: int) -> _Room:
-        size = self._size_for(nbytes)
+        size, at_least = self._size_for(nbytes), aligned(nbytes, layout.PAGE)
         try:
-            id, fd, size = self._request_segment(size)
+            id, fd, size = self._request_segment(size, at_least)
         except ObjectStoreFull:
             with self._lock:
                 surplus = self._pop_surplus(0, at_least=0)
             if not surplus:
                 raise
             self._give_back(surplus)
-            id, fd, size = self._request_segment(size)
+            id, fd, size = self._request_segment(size, at_least)
         segment = _Segment(id, Mapping(fd, size, writable=True))
         with self._lock:
             room = self._take(segment, nbytes)

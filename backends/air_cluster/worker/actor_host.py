@@ -7,8 +7,9 @@ import pickle
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
+from functools import partial
 from typing import Any
 
 from air.errors import ActorDied, WorkerDied
@@ -30,7 +31,8 @@ from air_cluster.protocol.messages import (
     TaskDone,
 )
 from air_cluster.transport.connection import Connection
-from air_cluster.transport.interrupts import InterruptGuard
+from air_cluster.worker.cancellation import Interruptible
+from air_cluster.worker.devices import show_gpus
 from air_cluster.worker.iteration import as_iterator
 from air_cluster.worker.reporter import Job, Reporter
 
@@ -56,14 +58,13 @@ class ActorHost:
         self.queue: deque[Job] = deque()
         self.ending = False
         self._running: dict[bytes, float] = {}  # call -> since when
-        self._cancelling: set[bytes] = set()
-        self._was_cancelled: set[bytes] = set()
         self.arrived: Callable[[Job], object] = self.queue.append
-        self.cancel: Callable[[bytes], object] = self._interrupt
+        # Cancels a call that has been taken from the queue, and with True what it started.
+        self.cancel: Callable[[bytes, bool], object] = self._interrupt
         # Has the main loop look whether it has to end; a reactor's own loop looks anyway.
         self.wake: Callable[[], object] = bool
         self._main_call: bytes | None = None
-        self._guard = InterruptGuard(client.reactor, self._interrupted)
+        self._interruptible = Interruptible(client.reactor)
         client.on_block = lambda blocked: client.daemon.send(Blocked(blocked))
         client.executor.leave_actor = self._leave
         client.actors.me = (
@@ -103,6 +104,7 @@ class ActorHost:
 
     def _construct(self) -> type:
         spec = self.spec
+        show_gpus(self._start.gpu_ids)
         try:
             cls: type = pickle.loads(self._payload[: spec.code_bytes])
         except Exception as error:
@@ -173,29 +175,17 @@ class ActorHost:
                 self.queue.remove(job)
                 connection.send(TaskDone(message.task_id, 0.0, [], True))
                 return
-        if message.task_id in self._running:
-            if message.recursive:
-                self._client.cancel_children(message.task_id)
-            self._cancelling.add(message.task_id)
-            self.cancel(message.task_id)
+        self.cancel(message.task_id, message.recursive)
 
-    def _interrupt(self, task_id: bytes) -> None:
+    def _interrupt(self, task_id: bytes, recursive: bool) -> None:
         if task_id == self._main_call:
-            self._guard.send()
+            self._interruptible.cancel()
+            if recursive:
+                self.cancel_children(task_id)
 
-    def mark_cancelled(self, task_id: bytes) -> None:
-        """The call is about to be cancelled: what it then raises is no failure."""
-        self._was_cancelled.add(task_id)
-
-    def was_cancelled(self, task_id: bytes) -> bool:
-        """Whether the call was cancelled."""
-        return task_id in self._was_cancelled
-
-    def _interrupted(self) -> None:
-        if self._main_call is not None and self._main_call in self._cancelling:
-            self.mark_cancelled(self._main_call)
-            self._cancelling.discard(self._main_call)
-            raise KeyboardInterrupt
+    def cancel_children(self, task_id: bytes) -> None:
+        """Cancel what a call has started; called under the lock."""
+        self._client.cancel_children(task_id)
 
     def begin(self, job: Job) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
         """Note that a call runs, in this context; returns the method and its arguments."""
@@ -214,16 +204,10 @@ class ActorHost:
         """Report a call that has ended."""
         task_id = job.message.task_id
         seconds = time.perf_counter() - self._running.pop(task_id, time.perf_counter())
-        self._cancelling.discard(task_id)
-        self._was_cancelled.discard(task_id)
         self.reporter.report(job, contents, seconds, cancelled=cancelled)
 
     def fail(self, job: Job, error: BaseException) -> None:
         """Report a call that has raised, or left the actor."""
-        task_id = job.message.task_id
-        if isinstance(error, KeyboardInterrupt) and self.was_cancelled(task_id):
-            self.finish(job, [], cancelled=True)
-            return
         if isinstance(error, ExitActor):
             error = ActorDied(f"{job.message.name} called air.exit_actor()")
             with self.lock:
@@ -234,20 +218,24 @@ class ActorHost:
                 self._end()
         self.finish(job, self.reporter.failed(error, job.message.name))
 
-    def _run_job(self, job: Job) -> None:
-        """Run one call in this thread."""
+    def _run_job(self, job: Job, run: Callable[[Callable[[], Any]], Any]) -> None:
+        """Run one call in this thread; the user's code by means of *run*."""
         try:
             method, args, kwargs = self.begin(job)
-            value = method(*args, **kwargs)
+            value = run(partial(method, *args, **kwargs))
             del args, kwargs
             if job.message.returns == STREAMING:
-                self.reporter.produce(job, as_iterator(value, job.message.name))
+                items = as_iterator(value, job.message.name)
+                run(partial(self.reporter.produce, job, items))
                 contents = []
             else:
                 contents = self.reporter.pack_results(job, value)
                 del value
         except BaseException as error:
-            self.fail(job, error)
+            if job.message.task_id == self._main_call and self._interruptible.ended_by(error):
+                self.finish(job, [], cancelled=True)
+            else:
+                self.fail(job, error)
         else:
             self.finish(job, contents)
 
@@ -262,8 +250,9 @@ class ActorHost:
                     return
                 job = queue.popleft()
                 self._main_call = job.message.task_id
+                self._interruptible.begin()
             try:
-                copy_context().run(self._run_job, job)
+                copy_context().run(self._run_job, job, self._interruptible.run)
             finally:
                 self._main_call = None
 
@@ -271,29 +260,41 @@ class ActorHost:
 
     def _serve_threads(self) -> None:
         pool = ThreadPoolExecutor(self.spec.max_concurrency, thread_name_prefix="air-actor")
-        pending = 0
+        pending: dict[bytes, tuple[Job, Future[None]]] = {}
 
         def run(job: Job) -> None:
-            nonlocal pending
             try:
-                copy_context().run(self._run_job, job)
+                copy_context().run(self._run_job, job, _call)
             finally:
                 with self.lock:
-                    pending -= 1
+                    del pending[job.message.task_id]
                     self._reactor.call_soon(lambda: None)  # the main thread looks again
 
         def arrived(job: Job) -> None:
-            nonlocal pending
-            pending += 1
-            pool.submit(run, job)
+            pending[job.message.task_id] = job, pool.submit(run, job)
+
+        def cancel(task_id: bytes, recursive: bool) -> None:
+            if task_id not in pending:
+                return
+            job, future = pending[task_id]
+            # What waits for a thread can be taken out; what runs in one cannot be interrupted.
+            if future.cancel():
+                del pending[task_id]
+                job.connection.send(TaskDone(task_id, 0.0, [], True))
+            elif recursive:
+                self.cancel_children(task_id)
 
         with self.lock:
             self.arrived = arrived
-            self.cancel = lambda _task_id: None  # threads cannot be interrupted
+            self.cancel = cancel
             while self.queue:
                 arrived(self.queue.popleft())
         self._reactor.wait_for(lambda: (self.ending and not pending) or self._client.closed)
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _call(function: Callable[[], Any]) -> Any:
+    return function()
 
 
 def _is_async(member: object) -> bool:

@@ -28,13 +28,16 @@ class _LoopHost:
         self._loop = loop
         self._room = asyncio.Semaphore(host.spec.max_concurrency)
         self._tasks: dict[bytes, asyncio.Task[None]] = {}
+        self._cancelled: set[bytes] = set()
         self._ended = asyncio.Event()
 
     async def serve(self) -> None:
         host, loop = self._host, self._loop
         with host.lock:
             host.arrived = lambda job: loop.call_soon_threadsafe(self._start, job)
-            host.cancel = lambda task_id: loop.call_soon_threadsafe(self._cancel, task_id)
+            host.cancel = lambda task_id, recursive: loop.call_soon_threadsafe(
+                self._cancel, task_id, recursive
+            )
             host.wake = lambda: loop.call_soon_threadsafe(self._look)
             while host.queue:
                 self._start(host.queue.popleft())
@@ -48,16 +51,22 @@ class _LoopHost:
 
     def _done(self, task_id: bytes) -> None:
         del self._tasks[task_id]
+        self._cancelled.discard(task_id)
         self._look()
 
     def _look(self) -> None:
         if self._host.ending and not self._tasks:
             self._ended.set()
 
-    def _cancel(self, task_id: bytes) -> None:
-        if task_id in self._tasks:
-            self._host.mark_cancelled(task_id)
-            self._tasks[task_id].cancel()
+    def _cancel(self, task_id: bytes, recursive: bool) -> None:
+        if task_id not in self._tasks:
+            return
+        self._cancelled.add(task_id)
+        # Before its children, or it might see the end of one of these in place of its own.
+        self._tasks[task_id].cancel()
+        if recursive:
+            with self._host.lock:
+                self._host.cancel_children(task_id)
 
     async def _run(self, job: Job) -> None:
         host = self._host
@@ -65,7 +74,7 @@ class _LoopHost:
             async with self._room:
                 contents = await self._call(job)
         except asyncio.CancelledError as error:
-            if host.was_cancelled(job.message.task_id):
+            if job.message.task_id in self._cancelled:
                 host.finish(job, [], cancelled=True)
             else:
                 host.fail(job, error)

@@ -82,7 +82,7 @@ def _serve(session: str, token: bytes, worker_id: bytes) -> None:
     runner.run()
     if become:
         message, payload = become[0]
-        runner.guard.remove()
+        runner.interruptible.remove()
         ActorHost(client, reporter, message, payload).run()
     _run_exit_functions()
     with client.reactor.lock:

@@ -7,6 +7,7 @@ import pickle
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from air.errors import AirError, WorkerDied
@@ -26,7 +27,8 @@ from air_cluster.protocol.messages import (
     TasksReturned,
 )
 from air_cluster.transport.connection import Connection
-from air_cluster.transport.interrupts import InterruptGuard
+from air_cluster.worker.cancellation import Interruptible
+from air_cluster.worker.devices import show_gpus
 from air_cluster.worker.iteration import as_iterator
 from air_cluster.worker.reporter import Job, Reporter
 
@@ -49,11 +51,9 @@ class TaskRunner:
         self._assignments: dict[bytes, Assign] = {}
         self._running: bytes | None = None
         self._running_since = 0.0
-        self._cancelling: bytes | None = None
-        self._was_cancelled = False
         self._watching = False
         self._corked: list[Connection] = []
-        self.guard = InterruptGuard(client.reactor, self._interrupted)
+        self.interruptible = Interruptible(client.reactor)
         client.on_block = self._on_block
         handle = client.peers.handle
         handle(Assign, self._on_assign)
@@ -66,6 +66,7 @@ class TaskRunner:
         self._assignments[connection.peer] = message
         self._client.namespace = message.namespace
         self._client.job_id = message.job_id
+        show_gpus(message.gpu_ids)  # a worker with GPUs is lent once only
 
     def _on_task(self, connection: Connection, message: Task, payload: bytes) -> None:
         if message.code_bytes:
@@ -79,16 +80,9 @@ class TaskRunner:
                 connection.send(TaskDone(message.task_id, 0.0, [], True))
                 return
         if self._running == message.task_id:
+            self.interruptible.cancel()
             if message.recursive:
                 self._client.cancel_children(message.task_id)
-            self._cancelling = message.task_id
-            self.guard.send()
-
-    def _interrupted(self) -> None:
-        if self._running is not None and self._running == self._cancelling:
-            self._cancelling = None
-            self._was_cancelled = True
-            raise KeyboardInterrupt
 
     def _on_block(self, blocked: bool) -> None:
         self._client.daemon.send(Blocked(blocked))
@@ -146,6 +140,7 @@ class TaskRunner:
                     self._gather(job.connection)
                 self._running = job.message.task_id
                 self._running_since = time.monotonic()
+                self.interruptible.begin()
             self._execute(job)
 
     def _gather(self, connection: Connection) -> None:
@@ -171,16 +166,15 @@ class TaskRunner:
                 gpu_ids=tuple(assignment.gpu_ids),
             )
         )
-        cancelled = self._was_cancelled = False
+        cancelled = False
         started = time.perf_counter()
         try:
             contents = self._call(job, message)
         except BaseException as error:
-            cancelled = self._was_cancelled and isinstance(error, KeyboardInterrupt)
+            cancelled = self.interruptible.ended_by(error)
             contents = [] if cancelled else self._reporter.failed(error, message.name)
         finally:
             self._running = None
-            self._cancelling = None
             context.current.reset(token)
         seconds = time.perf_counter() - started
         try:
@@ -196,14 +190,15 @@ class TaskRunner:
             self._client, message.task_id, caller, message, job.payload, message.code_bytes
         )
         job.payload = b""
-        value = function(*args, **kwargs)
+        value = self.interruptible.run(partial(function, *args, **kwargs))
         del args, kwargs
         if inspect.iscoroutine(value):
             from air_cluster.worker.coroutines import run
 
-            value = run(value)
+            value = self.interruptible.run(partial(run, value))
         if message.returns == STREAMING:
-            self._reporter.produce(job, as_iterator(value, message.name))
+            items = as_iterator(value, message.name)
+            self.interruptible.run(partial(self._reporter.produce, job, items))
             return []
         return self._reporter.pack_results(job, value)
 

@@ -23,9 +23,12 @@ class Node:
         self.requested: list[int] = []
         self.released: list[int] = []
 
-    def request(self, size: int) -> tuple[int, int, int]:
+    def request(self, size: int, at_least: int) -> tuple[int, int, int]:
         self.requested.append(size)
-        if sum(size for _, size in self.segments.values()) + size > self.cap:
+        granted = sum(size for _, size in self.segments.values())
+        if granted + size > self.cap:
+            size = at_least
+        if granted + size > self.cap:
             raise ObjectStoreFull(f"no room for {size} bytes")
         id = len(self.requested)
         fd = create(size)

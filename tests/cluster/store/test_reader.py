@@ -291,7 +291,7 @@ from air_cluster.store.segment import create
 from air.executor.serialization import dumps
 import os
 fd = create(1 << 20)
-writer = Writer(lambda size: (1, os.dup(fd), 1 << 20), print, segment_bytes=1 << 20)
+writer = Writer(lambda *_sizes: (1, os.dup(fd), 1 << 20), print, segment_bytes=1 << 20)
 reader = Reader(lambda id: (os.dup(fd), 1 << 20))
 assert reader.load(writer.write(dumps([1, "x"])), lambda: None) == [1, "x"]
 assert "numpy" not in sys.modules

@@ -108,10 +108,18 @@ def test_a_full_store_is_reported_as_it_was_raised(node: Any) -> None:
     node.cap = SEGMENT
     writer = node.writer()
     location = writer.write(blob(SEGMENT))
-    with pytest.raises(ObjectStoreFull, match="no room for 65536 bytes"):
+    with pytest.raises(ObjectStoreFull, match="no room for 4096 bytes"):
         writer.write(blob(64))
     writer.free(location)
     writer.write(blob(64))
+
+
+def test_a_nearly_full_store_grants_what_is_needed_and_no_more(node: Any) -> None:
+    node.cap = 5 * 4096
+    writer = node.writer()
+    writer.write(blob(64))
+    writer.write(blob(2 * 4096))
+    assert writer.granted_bytes == 3 * 4096
 
 
 def test_empty_segments_are_given_back_before_the_store_counts_as_full(node: Any) -> None:
@@ -137,7 +145,7 @@ def test_a_segment_smaller_than_asked_for_is_refused_and_given_back(
     count_fds: Callable[[], int], node: Any
 ) -> None:
     before = count_fds()
-    writer = Writer(lambda size: node.request(64), node.release, segment_bytes=SEGMENT)
+    writer = Writer(lambda *_sizes: node.request(64, 64), node.release, segment_bytes=SEGMENT)
     with pytest.raises(ValueError, match="segment 1 has 64 bytes; 4096 were asked for"):
         writer.write(blob(4 * KIB))
     assert node.released == [1]
@@ -180,10 +188,10 @@ def test_free_waits_for_no_lock(node: Any) -> None:
 def test_a_value_can_be_freed_while_a_request_waits(node: Any) -> None:
     first: list[Location] = []
 
-    def request(size: int) -> tuple[int, int, int]:
+    def request(size: int, at_least: int) -> tuple[int, int, int]:
         if first:
             writer.free(first[0])
-        return node.request(size)
+        return node.request(size, at_least)
 
     writer = Writer(request, node.release, segment_bytes=SEGMENT)
     first.append(writer.write(blob(SEGMENT)))

@@ -24,7 +24,7 @@ def suggests_keywords(function: F) -> F:
     if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters):
         return function  # it takes any keyword, and checks them itself
     called = function.__qualname__.removesuffix(".__init__").rpartition(".")[2]
-    names = [p.name for p in parameters if p.name != "self"]
+    names = [p.name for p in parameters if p.name not in ("self", "cls")]
     known = frozenset(names)
 
     @functools.wraps(function)
@@ -42,8 +42,12 @@ def suggests_keywords(function: F) -> F:
 
 
 def methods_suggest_keywords(cls: C) -> C:
-    """Apply :func:`suggests_keywords` to the public methods that *cls* defines itself."""
+    """Apply :func:`suggests_keywords` to what *cls* defines itself: constructor, public methods."""
     for name, member in list(vars(cls).items()):
-        if inspect.isfunction(member) and not name.startswith("_"):
+        if name.startswith("_") and name != "__init__":
+            continue
+        if inspect.isfunction(member):
             setattr(cls, name, suggests_keywords(member))
+        elif isinstance(member, classmethod):
+            setattr(cls, name, classmethod(suggests_keywords(member.__func__)))
     return cls
