@@ -164,7 +164,8 @@ def read_csv(
 
     Raises:
         FileNotFoundError: there is no such path; names it and the nearest.
-        ReadError: when the data is read: a file cannot be parsed; names it and the row.
+        ReadError: a file cannot be parsed; names it and the row. Of the first file it is found
+            out at the call (of a large one only the beginning), of others when they are read.
     """
     files = resolve_paths(paths, filesystem, (".csv",))
     source = CSVDatasource(
@@ -173,6 +174,7 @@ def read_csv(
         parse_options=parse_options,
         convert_options=convert_options,
     )
+    source.check_start()
     return read_datasource(source, parallelism=parallelism)
 
 

@@ -46,7 +46,12 @@ def connect(config: InitConfig) -> ClusterExecutor:
         UnsupportedByBackend: *config* has an address.
     """
     if config.address is not None:
-        raise UnsupportedByBackend("cluster", Capability.REMOTE_ADDRESS.value)
+        raise UnsupportedByBackend(
+            "cluster",
+            Capability.REMOTE_ADDRESS.value,
+            f"got address {config.address!r}. Leave address out and unset AIR_ADDRESS to start"
+            " a cluster on this machine",
+        )
     session = _LocalSession(config)
     try:
         return session.join(config)
@@ -73,6 +78,7 @@ class _LocalSession:
     def _start(self, config: InitConfig) -> subprocess.Popen[bytes]:
         settings = {
             "session": self._directory,
+            "argv": sys.argv,
             "token": self._token.hex(),
             "log": self._log,
             "node_id": secrets.token_hex(8),

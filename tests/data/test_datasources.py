@@ -170,11 +170,27 @@ def test_a_line_that_does_not_parse_is_named(tmp_path, use_threads):
     path = tmp_path / "x.csv"
     path.write_text("a,b\n1,2\n3\n4,5\n")
     options = csv.ReadOptions(use_threads=use_threads)
-    for ds in (data.read_csv(path), data.read_csv(path, read_options=options)):
+    for given in ({}, {"read_options": options}):
         with pytest.raises(data.ReadError) as raised:
-            ds.take_all()
+            data.read_csv(path, **given)
         assert f"{path} cannot be read as CSV" in str(raised.value)
         assert "Row #3: Expected 2 columns, got 1: 3" in str(raised.value)
+
+
+def test_a_later_file_that_does_not_parse_is_named_when_it_is_read(tmp_path):
+    (tmp_path / "1.csv").write_text("a,b\n1,2\n")
+    (tmp_path / "2.csv").write_text("a,b\n1,2\n3\n")
+    ds = data.read_csv(tmp_path)
+    with pytest.raises(data.ReadError, match=r"2\.csv cannot be read as CSV.*Row #3"):
+        ds.take_all()
+
+
+def test_of_a_large_file_the_beginning_is_looked_at_first(tmp_path, monkeypatch):
+    monkeypatch.setattr("air.data.datasources.csv._CHECKED_BYTES", 4)
+    path = tmp_path / "x.csv"
+    path.write_text("a,b\n1,2\n3\n")
+    with pytest.raises(data.ReadError, match=r"x\.csv cannot be read as CSV"):
+        data.read_csv(path)
 
 
 def test_a_value_of_another_type_is_named_with_a_way_out(tmp_path):
@@ -187,9 +203,8 @@ def test_a_value_of_another_type_is_named_with_a_way_out(tmp_path):
 
 def test_an_empty_csv_is_named(tmp_path):
     (tmp_path / "x.csv").write_text("")
-    ds = data.read_csv(tmp_path / "x.csv")
     with pytest.raises(data.ReadError, match=r"x\.csv is empty"):
-        ds.take_all()
+        data.read_csv(tmp_path / "x.csv")
     (tmp_path / "y.csv").write_text("a,b\n")
     assert data.read_csv(tmp_path / "y.csv").take_all() == []
     assert data.read_csv(tmp_path / "y.csv").columns() == ["a", "b"]

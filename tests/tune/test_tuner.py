@@ -592,6 +592,7 @@ def test_an_error_of_a_users_stop_function_ends_the_experiment(run_config: RunCo
         (lambda: Tuner.restore("x", len, resume_error=True), "resume_errored"),
         (lambda: tune.uniform(lower=0, uper=1), "upper"),
         (lambda: tune.choice(category=[1]), "categories"),
+        (lambda: BasicVariantGenerator(randomstate=1), "random_state"),
     ],
 )
 def test_misspelt_options_are_answered_with_the_nearest(call, nearest):

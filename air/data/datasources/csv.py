@@ -21,6 +21,7 @@ from air.executor.validation import listing
 _WHOLE_FILE_BYTES = 128 << 20
 _STREAM_BLOCK_BYTES = 32 << 20
 _HEADER_BYTES = 64 << 10
+_CHECKED_BYTES = 4 << 20
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,26 @@ class CSVDatasource(FileDatasource):
                 yield from self._stream(fragment.path)
         except pa.ArrowInvalid as error:
             raise ReadError(self._complaint(fragment.path, error)) from None
+
+    def check_start(self) -> None:
+        """Parse the first file (of a large one the beginning), and complain now if it is wrong.
+
+        Raises:
+            ReadError: it cannot be parsed; names the file and the row.
+        """
+        path, size = self.files.paths[0], self.files.sizes[0]
+        try:
+            if 0 <= size <= _CHECKED_BYTES:
+                self._read_whole(path, self.read_options)
+                return
+            options = self._options(use_threads=False, block_size=_HEADER_BYTES)
+            with (
+                self._open(path) as file,
+                csv.open_csv(file, options, self.parse_options, self.convert_options),
+            ):
+                return
+        except pa.ArrowInvalid as error:
+            raise ReadError(self._complaint(path, error)) from None
 
     @cached_property
     def _names(self) -> list[str] | None:

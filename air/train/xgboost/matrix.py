@@ -151,13 +151,11 @@ def build_matrix(
 def check_labels(table: pa.Table, label: str, dataset: str) -> None:
     """Raise `InvalidOption` if a row has no label: nothing can be learnt from it."""
     column = table.column(label)
-    missing = column.null_count
-    if pa.types.is_floating(column.type):
-        missing += pc.sum(pc.is_nan(column)).as_py() or 0
-    if missing:
+    is_missing = pc.is_null(column, nan_is_null=True)
+    if pc.any(is_missing).as_py():
         raise InvalidOption(
-            f"label_column is {label!r}, which has {missing} missing values in the dataset "
-            f"{dataset!r}: leave these rows out with filter, or fill them in."
+            f"label_column is {label!r}, which has missing values in the dataset {dataset!r}: "
+            "leave these rows out with filter, or fill them in."
         )
 
 

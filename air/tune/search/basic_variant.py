@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from air.executor.keywords import methods_suggest_keywords
 from air.tune.search.sample import RandomState, as_seed
 from air.tune.search.searcher import Searcher
 from air.tune.search.space import Space
 
 
+@methods_suggest_keywords
 class BasicVariantGenerator(Searcher):
     """Runs all combinations of the grids, ``num_samples`` times, and draws everything else anew.
 

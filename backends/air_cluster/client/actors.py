@@ -263,7 +263,7 @@ class Actors:
             self._client.daemon.send(KillActor(handle._actor_id, no_restart))
             actor = self._actors.get(handle._actor_id)
             if actor is not None and no_restart:
-                self._die(actor, "it was killed by air.kill")
+                self._die(actor, f"actor {actor.class_name} was killed by air.kill")
 
     # Calling ------------------------------------------------------------------------------
 
@@ -455,10 +455,12 @@ class Actors:
         actor.state = DEAD
         actor.reason = reason
         actor.connection = None
-        calls = [*actor.sent.values(), *actor.waiting.values()]
+        sent, waiting = list(actor.sent.values()), list(actor.waiting.values())
         actor.sent.clear()
         actor.waiting.clear()
-        for call in calls:
+        for call in sent:
+            self._finish(actor, call, self._dead(actor, call.name, sent=True))
+        for call in waiting:
             self._finish(actor, call, self._dead(actor, call.name))
         self._release_creation(actor)
         if self._client.references.get(handle_id(actor.actor_id)) is None:
@@ -469,13 +471,13 @@ class Actors:
             creation, actor.creation = actor.creation, None
             self._give_up(creation)
 
-    def _dead(self, actor: _Actor, name: str) -> Content:
+    def _dead(self, actor: _Actor, name: str, *, sent: bool = False) -> Content:
         if actor.cause is not None and isinstance(
             actor.cause, (Unschedulable, ActorPlacementError)
         ):
             return self._client.system_failure(actor.cause)
         why = actor.reason if actor.cause is None else f"{actor.reason} {actor.cause!r}"
-        error = ActorDied(f"{name} cannot run: actor {actor.class_name} is dead: {why}")
+        error = ActorDied(f"{name} {'did not finish' if sent else 'cannot run'}: {why}")
         error.__cause__ = actor.cause
         return self._client.system_failure(error)
 

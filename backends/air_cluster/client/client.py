@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import weakref
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -101,6 +102,7 @@ class Client:
             kind, os.getpid(), self.address, namespace, log_to_driver, process_id
         )
         self.daemon: Connection
+        _clients.add(self)
 
     def connect(self, on_ready: Callable[[], None] = lambda: None) -> None:
         """Join: listen, register with the daemon and wait for its welcome.
@@ -251,14 +253,20 @@ class Client:
         self._loss = reason
         content = self.system_failure(self._node_died(reason))
         self.submitter.fail_all(content)
-        self.actors.fail_all(f"the daemon of its node is gone ({reason})")
+        self.actors.fail_all(f"the daemon of the actor's node is gone ({reason})")
         for entry in list(self.references.entries.values()):
             if entry.content is None and not self.actors.is_actor(entry.id):
                 entry.content = content
                 self.objects.notify(entry)
 
     def not_initialized(self) -> AirError:
-        """The error of a call after ``air.shutdown()``."""
+        """The error of a call after ``air.shutdown()``, or in a forked child."""
+        if os.getpid() != self._registration.os_pid:
+            return NotInitialized(
+                "this process was forked from one that uses air, and cannot use the same"
+                " connection; start it with multiprocessing's 'spawn', or call air.shutdown()"
+                " and air.init() here to start another cluster"
+            )
         return NotInitialized("this cluster was shut down; call air.init() to start another")
 
     # Smaller things -----------------------------------------------------------------------
@@ -288,6 +296,23 @@ class Client:
             self._helper.shutdown(wait=False, cancel_futures=True)
         self.writer.close()
         self.reader.close()
+
+    def abandon(self) -> None:
+        """In a forked child: it could only disturb what the parent sends and receives."""
+        self.closed = True
+        self.peers.abandon()
+        self.reactor.abandon()
+
+
+_clients: weakref.WeakSet[Client] = weakref.WeakSet()
+
+
+def _forked() -> None:
+    for client in list(_clients):
+        client.abandon()
+
+
+os.register_at_fork(after_in_child=_forked)
 
 
 def _print_lines(_connection: Connection, message: LogLines, payload: bytes) -> None:

@@ -319,16 +319,12 @@ class Submitter:
         self._start_ticking()
 
     def _on_refused(self, _connection: Connection, message: LeaseRefused, _p: object) -> None:
-        error: Exception
-        if message.kind == "unschedulable":
-            error = Unschedulable(message.message)
-        elif message.kind == "removed":
-            error = ActorPlacementError(message.message)
-        else:
-            error = WorkerDied(message.message)
-        content = self._client.system_failure(error)
+        kinds = {"unschedulable": Unschedulable, "removed": ActorPlacementError}
+        kind = kinds.get(message.kind, WorkerDied)
         for task_id in self.scheduler.refused(message.shape_id):
-            self._finish(self.records[task_id], content)
+            record = self.records[task_id]
+            error = kind(f"task {record.name} cannot run: {message.message}")
+            self._finish(record, self._client.system_failure(error))
 
     def _on_lost(self, _connection: Connection, message: LeaseLost, _p: object) -> None:
         lease = self._leases.pop(message.lease_id, None)

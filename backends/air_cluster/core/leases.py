@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from air.executor.resources import Resources, describe
+from air.executor.resources import CPU, GPU, MEMORY, Resources, describe
 from air.executor.validation import nearest
 from air_cluster.core.claims import ClaimBook
 from air_cluster.core.homes import Home, Homes
@@ -335,7 +335,8 @@ class NodeScheduler:
             )
         known = [name for home in homes for name in home.account.total]
         unknown = next((name for name in shape.resources if name not in known), None)
-        hint = nearest(unknown, known) if unknown is not None else ""
+        # Nobody mistypes num_gpus as GPU: the machine has none.
+        hint = "" if unknown in (None, CPU, GPU, MEMORY) else nearest(unknown, known)
         return (
             RefusalKind.INFEASIBLE,
             f"nothing could ever provide {describe(shape.resources)}: {supplies}.{hint}",

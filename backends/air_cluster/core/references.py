@@ -22,6 +22,9 @@ unless it never knew.
 
 A process may run several tasks at a time, and does not note which task a reference came in
 with: each settles what all of them have left so far.
+
+As with every reference count, values that contain one another in a ring (which takes results
+that contained a reference before they were there) are never freed.
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ _POLL_S = 0.002
 def main() -> None:
     """Run a node until the program that started it is gone, or says so."""
     config = json.load(sys.stdin)
+    sys.argv = config["argv"]
     token = bytes.fromhex(config["token"])
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     # What both need is imported once, before the fork; the rest in parallel after it. The

@@ -28,7 +28,7 @@ from typing import Any
 
 _PACKET_BYTES = 1 << 16
 _MAX_FDS = 3
-_PR_SET_NAME, _PR_SET_PDEATHSIG = 15, 1
+_PR_SET_NAME, _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 15, 1, 36
 _GRACE_S = 1.0
 """What a worker has started has this long to clean up after it, such as multiprocessing's
 tracker of shared memory."""
@@ -39,6 +39,15 @@ def die_with_parent(number: int = signal.SIGKILL) -> None:
     """Have the kernel send a signal when the parent ends, however that happens; 0 for none."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number)
+
+
+def _adopt_orphans() -> None:
+    """Become the parent of what children have started when these end, in place of init.
+
+    Not every container's first process looks after such orphans.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
 def name_process(name: str) -> None:
@@ -82,6 +91,7 @@ class _Template:
         # From here on the end of the socket says that the daemon is gone; then there is
         # something to do before we end.
         die_with_parent(0)
+        _adopt_orphans()
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
         signal.set_wakeup_fd(wake_writer.fileno(), warn_on_full_buffer=False)
@@ -152,15 +162,15 @@ class _Template:
                 return
             if pid == 0:
                 return
-            self._forget(pid)
-            self._answer({"event": "exited", "pid": pid, "status": status})
+            if pid in self._workers:
+                self._worker_ended(pid)
+                self._answer({"event": "exited", "pid": pid, "status": status})
+            self._templates.discard(pid)
 
-    def _forget(self, pid: int) -> None:
-        self._templates.discard(pid)
-        if pid in self._workers:
-            self._workers.discard(pid)
-            if _signal_group(pid, signal.SIGTERM):
-                self._groups[pid] = time.monotonic() + _GRACE_S
+    def _worker_ended(self, pid: int) -> None:
+        self._workers.discard(pid)
+        if _signal_group(pid, signal.SIGTERM):
+            self._groups[pid] = time.monotonic() + _GRACE_S
 
     def _end_groups(self) -> float | None:
         """Kill the groups whose time is up; returns how long the next one has."""
@@ -177,16 +187,17 @@ class _Template:
             os.kill(pid, signal.SIGKILL)
         for pid in self._templates:
             os.kill(pid, signal.SIGTERM)  # ends one that still imports; others end by themselves
-        while self._workers or self._templates:
-            self._forget(os.wait()[0])
-        while self._groups:
+        while self._workers or self._templates or self._groups:
+            self._reap()
             self._end_groups()
             for group in [g for g in self._groups if not _signal_group(g, 0)]:
                 del self._groups[group]
-            time.sleep(_POLL_S if self._groups else 0)
+            if self._workers or self._templates or self._groups:
+                time.sleep(_POLL_S)
 
     def _answer(self, answer: dict[str, Any]) -> None:
-        self._control.send(json.dumps(answer).encode())
+        with contextlib.suppress(OSError):  # the daemon is gone: the end of the socket says so
+            self._control.send(json.dumps(answer).encode())
 
 
 def _lead_group(pid: int) -> None:

@@ -325,5 +325,13 @@ class Connection:
                 os.close(self.fds.popleft())
         self._on_close(self, reason)
 
+    def abandon(self) -> None:
+        """In a forked child: close this process's descriptors, and tell nobody."""
+        self.closed = True
+        self._socket.close()
+        self._clear_out()
+        while self.fds:
+            os.close(self.fds.popleft())
+
     def __repr__(self) -> str:
         return f"Connection(peer={self.peer.hex() or '?'}, {'closed' if self.closed else 'open'})"

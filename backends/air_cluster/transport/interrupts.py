@@ -55,6 +55,11 @@ class InterruptGuard:
         if self._reactor.interrupt is not None:
             self.send()
 
+    def renew(self) -> None:
+        """Install the handler again, should somebody have put another one in its place."""
+        if signal.getsignal(signal.SIGINT) != self._handle:
+            signal.signal(signal.SIGINT, self._handle)
+
     def send(self) -> None:
         """Interrupt the main thread, also out of a system call."""
         main = threading.main_thread().ident

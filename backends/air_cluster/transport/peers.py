@@ -113,6 +113,13 @@ class Peers:
         for connection in list(self._open):
             connection.drain()
 
+    def abandon(self) -> None:
+        """In a forked child: let go of all connections, which stay the parent's."""
+        if self._listener is not None:
+            self._listener.abandon()
+        for connection in self._open:
+            connection.abandon()
+
     def close(self) -> None:
         """Close the listener and all connections."""
         if self._listener is not None:

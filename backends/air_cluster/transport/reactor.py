@@ -291,6 +291,15 @@ class Reactor:
         os.close(reader)
         os.close(writer)
 
+    def abandon(self) -> None:
+        """In a forked child: let go of all that the parent goes on using."""
+        # Whoever held the lock at the time of the fork is not here to release it.
+        self.lock._at_fork_reinit()  # type: ignore[attr-defined]
+        self._closed = True
+        self._leader = _NOBODY
+        self._background = None
+        self._release()
+
 
 def _is_main_thread() -> bool:
     return threading.current_thread() is threading.main_thread()

@@ -78,6 +78,11 @@ class Listener:
         if not self._closed:
             self._reactor.register(self, selectors.EVENT_READ)
 
+    def abandon(self) -> None:
+        """In a forked child: close this process's descriptor."""
+        self._closed = True
+        self._socket.close()
+
     def close(self) -> None:
         """Stop listening and remove the file."""
         if self._closed:

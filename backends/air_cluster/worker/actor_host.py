@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import pickle
 import time
 from collections import deque
@@ -31,6 +32,7 @@ from air_cluster.protocol.messages import (
     TaskDone,
 )
 from air_cluster.transport.connection import Connection
+from air_cluster.worker.aftermath import end_forked_child
 from air_cluster.worker.cancellation import Interruptible
 from air_cluster.worker.devices import show_gpus
 from air_cluster.worker.iteration import as_iterator
@@ -54,6 +56,7 @@ class ActorHost:
         self.spec: CreateActor = start.spec
         self._start = start
         self._payload = payload
+        self._pid = os.getpid()
         self._instance: Any = None
         self.queue: deque[Job] = deque()
         self.ending = False
@@ -85,7 +88,9 @@ class ActorHost:
         token = context.current.set(self._context(self.spec.actor_id, self.spec.class_name, 0))
         try:
             cls = self._construct()
+            end_forked_child(self._pid, None)
         except BaseException as error:
+            end_forked_child(self._pid, error)
             self._construction_failed(error)
             return
         finally:
@@ -231,7 +236,9 @@ class ActorHost:
             else:
                 contents = self.reporter.pack_results(job, value)
                 del value
+            end_forked_child(self._pid, None)
         except BaseException as error:
+            end_forked_child(self._pid, error)
             if job.message.task_id == self._main_call and self._interruptible.ended_by(error):
                 self.finish(job, [], cancelled=True)
             else:

@@ -26,6 +26,7 @@ class Interruptible:
     def begin(self) -> None:
         """Another call is next; called under the lock."""
         self._cancelled = False
+        self._guard.renew()
 
     def cancel(self) -> None:
         """Interrupt the call that began last, now or as soon as it runs; under the lock."""

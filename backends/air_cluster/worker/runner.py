@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import pickle
 import time
 from collections import deque
@@ -27,6 +28,7 @@ from air_cluster.protocol.messages import (
     TasksReturned,
 )
 from air_cluster.transport.connection import Connection
+from air_cluster.worker.aftermath import StandardStreams, end_forked_child
 from air_cluster.worker.cancellation import Interruptible
 from air_cluster.worker.devices import show_gpus
 from air_cluster.worker.iteration import as_iterator
@@ -49,6 +51,8 @@ class TaskRunner:
         self._codes: dict[bytes, Callable[..., Any]] = {}
         self._pickled: dict[bytes, bytes] = {}
         self._assignments: dict[bytes, Assign] = {}
+        self._pid = os.getpid()
+        self._streams = StandardStreams()
         self._running: bytes | None = None
         self._running_since = 0.0
         self._watching = False
@@ -170,12 +174,15 @@ class TaskRunner:
         started = time.perf_counter()
         try:
             contents = self._call(job, message)
+            end_forked_child(self._pid, None)
         except BaseException as error:
+            end_forked_child(self._pid, error)
             cancelled = self.interruptible.ended_by(error)
             contents = [] if cancelled else self._reporter.failed(error, message.name)
         finally:
             self._running = None
             context.current.reset(token)
+            self._streams.repair()
         seconds = time.perf_counter() - started
         try:
             self._reporter.report(job, contents, seconds, cancelled=cancelled)
