@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Generator, Iterator
 from typing import Any
 
@@ -72,6 +73,9 @@ _watch = _LeakWatch()
 
 
 def pytest_configure() -> None:
+    # A shell starts background jobs with SIGINT ignored, and tests of Ctrl-C with them.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     current.start = _watch.start
 
 
