@@ -119,11 +119,12 @@ class ClusterExecutor(Executor):
         client = self._client
         task_id = task_of(ref.id)
         with client.reactor.lock:
-            if client.submitter.cancel(task_id, force=force, recursive=recursive):
-                return
-            if client.actors.cancel(task_id, force=force, recursive=recursive):
-                return
-            client.objects.check_cancellable(ref)
+            if client.submitter.cancel(
+                task_id, force=force, recursive=recursive
+            ) or client.actors.cancel(task_id, force=force, recursive=recursive):
+                client.reactor.nudge()
+            else:
+                client.objects.check_cancellable(ref)
 
     def as_future(self, ref: ObjectRef[Any]) -> Future[Any]:
         self._check()

@@ -264,6 +264,7 @@ class Actors:
             actor = self._actors.get(handle._actor_id)
             if actor is not None and no_restart:
                 self._die(actor, f"actor {actor.class_name} was killed by air.kill")
+                self._client.reactor.nudge()
 
     # Calling ------------------------------------------------------------------------------
 
@@ -324,9 +325,9 @@ class Actors:
     def _send_ready(self, actor: _Actor) -> None:
         """Send calls in order, up to the first whose arguments are not there yet."""
         connection = actor.connection
-        if actor.state != ALIVE or connection is None or connection.closed:
+        if actor.state != ALIVE or connection is None:
             return
-        while actor.waiting:
+        while actor.waiting and not connection.is_lost:
             task_id, call = next(iter(actor.waiting.items()))
             if call.arguments.missing:
                 return
@@ -352,6 +353,10 @@ class Actors:
                 ),
                 payload,
             )
+            if connection.is_lost:
+                del actor.sent[task_id]
+                actor.waiting[task_id] = call
+                actor.waiting.move_to_end(task_id, last=False)
 
     def on_done(self, connection: Connection, message: TaskDone, payload: bytes) -> None:
         """A call has ended; called under the lock."""

@@ -72,6 +72,7 @@ class Objects:
         self._watchers: dict[bytes, list[Callable[[Entry], None]]] = {}
         self._fetchers: dict[bytes, list[Connection]] = {}  # who wants a value of ours
         self._dropped: deque[bytes] = deque()
+        self._drain_planned = False
         self._returned: dict[bytes, list[bytes]] = {}  # result -> references held for its caller
         self._orphaned: dict[int, int] = {}  # segment of a dead process -> our values in it
         self._on_token: dict[int, Callable[[], None]] = {}
@@ -208,11 +209,13 @@ class Objects:
     def drop(self, identity: bytes) -> None:
         """A local reference is garbage; may be called by the garbage collector, anywhere."""
         self._dropped.append(identity)
-        if len(self._dropped) == 1:
+        if not self._drain_planned:
+            self._drain_planned = True
             self._reactor.call_soon(self.drain)
 
     def drain(self) -> None:
         """Count off what was dropped; called under the lock."""
+        self._drain_planned = False
         dropped = self._dropped
         while dropped:
             out = self.references.drop_local(dropped.popleft())
@@ -517,14 +520,15 @@ class Objects:
         Returns:
             The segments that it wrote in which values of ours lie.
         """
+        lost, tokens, out = self.references.process_gone(process_id)
+        self.follow(out)
+        # Counted after what went with the process, which nobody has to be told of.
         found: Counter[int] = Counter()
         for entry in self.references.entries.values():
             content = entry.content
             if entry.owned and content is not None and content.holder == process_id:
                 found[content.location.segment] += 1
         self._orphaned.update(found)
-        lost, tokens, out = self.references.process_gone(process_id)
-        self.follow(out)
         for entry in lost:
             self.owner_died(entry)
         for token in tokens:

@@ -78,6 +78,7 @@ class TaskRecord(msgspec.Struct):
     missing: int = 0
     stream: Stream | None = None
     cancelled: bool = False
+    undelivered: bool = False  # it was given to a worker that was dead already
     reported_late: bool = False
 
 
@@ -234,7 +235,8 @@ class Submitter:
         connection = lease.connection
         record = self.records[task_id]
         lease.in_flight += 1
-        if connection is None or connection.closed:
+        record.undelivered = connection is None or connection.is_lost
+        if connection is None or connection.is_lost:
             return  # the daemon will tell that the worker is lost
         known = connection.data
         assert isinstance(known, set)
@@ -266,6 +268,7 @@ class Submitter:
             self._gathering.append(lease)
         try:
             connection.send(message, payload)
+            record.undelivered = connection.is_lost
         except FrameError as error:
             # All arguments together are too much for one message.
             failed = self._client.system_failure(SerializationError(f"{record.name}: {error}"))
@@ -278,7 +281,7 @@ class Submitter:
         lease_id = self.scheduler.lease_of(record.task_id)
         if lease_id is not None:
             self._leases[lease_id].in_flight -= 1
-        self._follow(self.scheduler.finished(record.task_id, 0.0, time.monotonic()))
+        self._follow(self.scheduler.finished(record.task_id, None, time.monotonic()))
         self._finish(record, failed)
 
     def flush(self) -> None:
@@ -337,6 +340,8 @@ class Submitter:
                 continue
             if record.cancelled:
                 self._finish(record, self._cancelled(record))
+            elif record.undelivered:  # the worker was dead before
+                self._queue(record)
             elif record.retries_left != 0:
                 if position == 0:
                     record.retries_left -= 1
@@ -361,7 +366,8 @@ class Submitter:
         if lease_id is not None:
             self._leases[lease_id].in_flight -= 1
         now = time.monotonic()
-        self._follow(self.scheduler.finished(message.task_id, message.seconds, now))
+        seconds = None if message.cancelled else message.seconds
+        self._follow(self.scheduler.finished(message.task_id, seconds, now))
         if self._gathering:
             self.flush()
         if message.cancelled:

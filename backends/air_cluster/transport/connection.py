@@ -133,6 +133,11 @@ class Connection:
                 self._write(parts)
 
     @property
+    def is_lost(self) -> bool:
+        """Whether nothing more can be sent; if so after a :meth:`send`, that did not arrive."""
+        return self.closed or self.broken
+
+    @property
     def gathered(self) -> int:
         """How many parts wait for :meth:`uncork`."""
         return len(self._cork_parts)

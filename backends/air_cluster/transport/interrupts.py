@@ -4,6 +4,10 @@ Python runs signal handlers between any two instructions of the main thread. An 
 the middle of a message handler would leave half a message handled, and somebody waiting for
 ever. While the main thread holds the reactor's lock the interrupt is kept, and raised as
 soon as it is safe.
+
+A signal that arrives just before the main thread waits would not end the wait. So signals
+also write to the reactor's pipe (``signal.set_wakeup_fd``): that wakes whoever leads, who
+wakes all others.
 """
 
 from __future__ import annotations
@@ -29,6 +33,8 @@ class InterruptGuard:
         self._reactor = reactor
         self._on_interrupt = on_interrupt
         reactor.interrupt = None
+        self._wake_fd = reactor.lend_wake_fd()
+        self._previous_wake_fd = signal.set_wakeup_fd(self._wake_fd, warn_on_full_buffer=False)
         self._previous = signal.signal(signal.SIGINT, self._handle)
 
     @classmethod
@@ -67,6 +73,11 @@ class InterruptGuard:
         signal.pthread_kill(main, signal.SIGINT)
 
     def remove(self) -> None:
-        """Put the previous handler back."""
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, self._previous)
+        """Put the previous handler back; without effect in other threads than the main one."""
+        if threading.current_thread() is not threading.main_thread():
+            return
+        signal.signal(signal.SIGINT, self._previous)
+        current = signal.set_wakeup_fd(self._previous_wake_fd)
+        if current != self._wake_fd:  # an event loop's, which runs in this thread
+            signal.set_wakeup_fd(current, warn_on_full_buffer=False)
+        self._reactor.take_wake_fd_back()

@@ -32,6 +32,7 @@ logger = logging.getLogger(__name__)
 _HANDOVER_S = 0.002
 _PARK_AFTER = 3
 _CLOSE_S = 5.0
+_LONGEST_S = 86400.0  # of one wait for events; the system takes no infinity
 _NOBODY, _FOREGROUND, _BACKGROUND = 0, 1, 2
 
 
@@ -52,16 +53,17 @@ class Reactor:
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
-        self._changed = threading.Condition(self.lock)
         self._background_wakes = threading.Condition(self.lock)
         self._selector = selectors.DefaultSelector()
         self._wake_reader, self._wake_writer = os.pipe()
+        self._wake_writer_lent = False
         os.set_blocking(self._wake_reader, False)
         os.set_blocking(self._wake_writer, False)
         self._selector.register(self._wake_reader, selectors.EVENT_READ, None)
         self._leader = _NOBODY
         self._leading_thread = 0
         self._waiting = 0
+        self._sleeping: list[threading.Lock] = []  # of those who wait, to wake them up by
         self._background: threading.Thread | None = None
         self._background_parked = False
         self._foreground_left = 0.0
@@ -107,6 +109,13 @@ class Reactor:
         if self._leader != _NOBODY and self._leading_thread != threading.get_ident():
             self._wake()
 
+    def nudge(self) -> None:
+        """Have every thread that waits look again at what it waits for.
+
+        For changes that no message brings: those that another thread of this process makes.
+        """
+        self.call_soon(_nothing)
+
     def run_soon(self) -> None:
         """Run now what was left to be run soon; called under the lock."""
         while self._soon:
@@ -139,11 +148,7 @@ class Reactor:
                     raise RuntimeError("a message handler must not wait for messages")
                 if self._leader == _BACKGROUND:
                     self._wake()
-                self._waiting += 1
-                try:
-                    self._changed.wait(remaining)
-                finally:
-                    self._waiting -= 1
+                self._sleep(remaining)
             return True
 
     def poll(self) -> None:
@@ -163,6 +168,8 @@ class Reactor:
         if self._timers:
             due = max(0.0, self._timers[0][0] - time.monotonic())
             timeout = due if timeout is None else min(timeout, due)
+        if timeout is not None:
+            timeout = min(timeout, _LONGEST_S)
         if self._soon:
             timeout = 0
         try:
@@ -181,11 +188,32 @@ class Reactor:
                 if self._background_parked:
                     self._background_parked = False
                     self._background_wakes.notify()
-            if self._waiting:
-                self._changed.notify_all()
+            self._wake_sleeping()
         if self.interrupt is not None and _is_main_thread():
             interrupt, self.interrupt = self.interrupt, None
             interrupt()
+
+    def _sleep(self, timeout: float | None) -> None:
+        """Wait without the lock until the leader has ended a round.
+
+        What a condition variable does, but for signal handlers: see :meth:`_take_lock_back`.
+        """
+        alarm = threading.Lock()
+        alarm.acquire()
+        self._sleeping.append(alarm)
+        self._waiting += 1
+        try:
+            self.lock.release()
+            alarm.acquire(timeout=-1 if timeout is None else min(timeout, _LONGEST_S))
+        finally:
+            self._take_lock_back()
+            self._waiting -= 1
+            if alarm in self._sleeping:
+                self._sleeping.remove(alarm)
+
+    def _wake_sleeping(self) -> None:
+        while self._sleeping:
+            self._sleeping.pop().release()
 
     def _take_lock_back(self) -> None:
         """Acquire the lock, whatever signals arrive.
@@ -260,6 +288,17 @@ class Reactor:
         with contextlib.suppress(BlockingIOError):
             os.read(self._wake_reader, 4096)
 
+    def lend_wake_fd(self) -> int:
+        """A descriptor; whatever is written to it has the leader end its round."""
+        self._wake_writer_lent = True
+        return self._wake_writer
+
+    def take_wake_fd_back(self) -> None:
+        """Nothing will be written to it any more."""
+        self._wake_writer_lent = False
+        if self._released:
+            self._close_pipe()
+
     def close(self) -> None:
         """Stop the background thread and wake everybody who waits."""
         with self.lock:
@@ -267,7 +306,7 @@ class Reactor:
                 return
             self._closed = True
             self._wake()
-            self._changed.notify_all()
+            self._wake_sleeping()
             self._background_wakes.notify_all()
         background = self._background
         if background is not None and background is not threading.current_thread():
@@ -277,19 +316,24 @@ class Reactor:
                 self._release()
             elif self._leading_thread != threading.get_ident():
                 # Whoever still leads was woken, and releases what it uses when it leaves.
-                self._waiting += 1
-                self._changed.wait_for(lambda: self._released, _CLOSE_S)
-                self._waiting -= 1
+                deadline = time.monotonic() + _CLOSE_S
+                while not self._released and time.monotonic() < deadline:
+                    self._sleep(_CLOSE_S)
 
     def _release(self) -> None:
         if self._released:
             return
         self._released = True
         self._selector.close()
+        if not self._wake_writer_lent:  # else a signal could write into somebody else's file
+            self._close_pipe()
+
+    def _close_pipe(self) -> None:
         reader, self._wake_reader = self._wake_reader, -1
         writer, self._wake_writer = self._wake_writer, -1
-        os.close(reader)
-        os.close(writer)
+        for fd in (reader, writer):
+            if fd >= 0:
+                os.close(fd)
 
     def abandon(self) -> None:
         """In a forked child: let go of all that the parent goes on using."""
@@ -299,6 +343,10 @@ class Reactor:
         self._leader = _NOBODY
         self._background = None
         self._release()
+
+
+def _nothing() -> None:
+    pass
 
 
 def _is_main_thread() -> bool:

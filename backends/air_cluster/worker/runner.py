@@ -53,6 +53,7 @@ class TaskRunner:
         self._assignments: dict[bytes, Assign] = {}
         self._pid = os.getpid()
         self._streams = StandardStreams()
+        self._blocked = False
         self._running: bytes | None = None
         self._running_since = 0.0
         self._watching = False
@@ -76,6 +77,11 @@ class TaskRunner:
         if message.code_bytes:
             self._pickled[message.code] = bytes(payload[: message.code_bytes])
         self.queue.append(Job(connection, message, payload, self._assignments[connection.peer]))
+        # It was sent before its caller knew that this worker is blocked, or busy for long.
+        if self._blocked:
+            self._return_queue()
+        elif self._running is not None:
+            self._start_watching(_LONG_S)
 
     def _on_cancel(self, connection: Connection, message: CancelTask, _payload: object) -> None:
         for job in self.queue:
@@ -89,6 +95,7 @@ class TaskRunner:
                 self._client.cancel_children(message.task_id)
 
     def _on_block(self, blocked: bool) -> None:
+        self._blocked = blocked
         self._client.daemon.send(Blocked(blocked))
         if blocked:
             self._return_queue()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import asyncio
 import os
 import signal
 import sys
@@ -195,34 +196,50 @@ def _stands_in(thread: int, function: str) -> bool:
     return frame is not None and frame.f_code.co_name == function
 
 
-@pytest.mark.usefixtures("guard")
-def test_between_letting_go_of_the_lock_and_waiting(
-    reactor: Reactor, usable: Callable[[], None]
-) -> None:
-    class Lock:
-        """The reactor's lock; Ctrl-C is pressed the moment that it is released."""
+class NoisyLock:
+    """The reactor's lock; Ctrl-C is pressed the moment that the main thread releases it."""
 
-        def __init__(self, lock: Any) -> None:
-            self._lock = lock
+    def __init__(self, lock: Any) -> None:
+        self._lock = lock
 
-        def __getattr__(self, name: str) -> Any:
-            return getattr(self._lock, name)
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._lock, name)
 
-        def __enter__(self) -> None:
-            self._lock.acquire()
+    def __enter__(self) -> None:
+        self._lock.acquire()
 
-        def __exit__(self, *_error: object) -> None:
-            self._lock.release()
+    def __exit__(self, *_error: object) -> None:
+        self._lock.release()
 
-        def release(self) -> None:
-            self._lock.release()
+    def release(self) -> None:
+        self._lock.release()
+        if threading.current_thread() is threading.main_thread():
             press_ctrl_c()
 
+
+@pytest.mark.usefixtures("guard")
+@pytest.mark.parametrize("another_leads", [False, True])
+def test_between_letting_go_of_the_lock_and_waiting(
+    reactor: Reactor,
+    threads: Any,
+    make_bell: Any,
+    usable: Callable[[], None],
+    another_leads: bool,
+) -> None:
+    bell = make_bell()
+    if another_leads:
+        leads = threading.Event()
+        threads.start(lambda: reactor.wait_for(lambda: leads.set() or bell.rung))
+        assert leads.wait(20)
+        with reactor.lock:
+            pass  # it has let go of it to wait for events
     plain = reactor.lock
-    reactor.lock = Lock(plain)  # type: ignore[assignment]
+    reactor.lock = NoisyLock(plain)  # type: ignore[assignment]
     with pytest.raises(Interrupted):
         reactor.wait_for(lambda: False)
     reactor.lock = plain
+    bell.ring()
+    threads.join()
     usable()
 
 
@@ -232,6 +249,59 @@ def test_the_previous_handler_is_put_back(reactor: Reactor) -> None:
     assert signal.getsignal(signal.SIGINT) is not before
     guard.remove()
     assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.usefixtures("guard")
+def test_a_signal_just_before_a_wait_ends_it(
+    reactor: Reactor, monkeypatch: pytest.MonkeyPatch, usable: Callable[[], None]
+) -> None:
+    """One that Python has noted, but not handled, when the thread enters the system call."""
+    select = reactor._selector.select
+
+    def late_select(timeout: float | None) -> Any:
+        # As if the signal had come in between: nothing interrupts the call any more.
+        os.write(signal_fd, bytes([signal.SIGINT]))
+        reactor.interrupt = interrupt
+        return select(timeout)
+
+    def interrupt() -> None:
+        raise Interrupted
+
+    signal_fd = signal.set_wakeup_fd(-1)
+    signal.set_wakeup_fd(signal_fd)
+    with monkeypatch.context() as patch:
+        patch.setattr(reactor._selector, "select", late_select)
+        with pytest.raises(Interrupted):
+            reactor.wait_for(lambda: False)
+    usable()
+
+
+def test_a_guard_that_was_not_removed_keeps_its_pipe(
+    count_fds: Callable[[], int],
+) -> None:
+    """A signal must not write into a file that happens to have got the descriptor's number."""
+    before = count_fds()
+    reactor = Reactor()
+    guard = InterruptGuard(reactor, lambda: None)
+    reactor.close()
+    assert count_fds() == before + 2
+    press_ctrl_c()
+    guard.remove()
+    assert count_fds() == before
+
+
+def test_the_wake_up_descriptor_of_a_running_loop_stays(reactor: Reactor) -> None:
+    guard = InterruptGuard(reactor, lambda: None)
+
+    async def main() -> int:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, lambda: None)
+        guard.remove()
+        current = signal.set_wakeup_fd(-1)
+        signal.set_wakeup_fd(current)
+        return current
+
+    assert asyncio.run(main()) >= 0
+    assert signal.set_wakeup_fd(-1) == -1
 
 
 def test_ctrl_c_is_a_keyboard_interrupt(reactor: Reactor) -> None:

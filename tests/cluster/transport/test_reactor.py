@@ -42,6 +42,16 @@ def test_waiting_ends_at_the_deadline(reactor: Reactor) -> None:
     assert time.monotonic() >= started + 0.01
 
 
+def test_a_deadline_may_be_infinitely_far(reactor: Reactor, threads: Any, make_bell: Any) -> None:
+    bell = make_bell()
+    results: list[bool] = []
+    for _ in range(2):  # one leads, one follows
+        threads.start(lambda: results.append(reactor.wait_for(lambda: bell.rung, float("inf"))))
+    bell.ring()
+    threads.join()
+    assert results == [True, True]
+
+
 def test_what_is_ready_at_the_deadline_counts(reactor: Reactor) -> None:
     assert reactor.wait_for(lambda: True, time.monotonic() - 1)
 
