@@ -43,6 +43,7 @@ class Program:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            start_new_session=True,  # it may send signals to its group, as a terminal does
         )
 
     def hear(self) -> Any:

@@ -57,6 +57,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("air")
 
 _GATHER_PARTS = 64
+_ALONE = b"alone"  # in place of a code's key
 _LATE_S = 30.0
 
 
@@ -213,7 +214,10 @@ class Submitter:
             return
         now = time.monotonic()
         record.since = now
-        self._follow(self.scheduler.submit(record.task_id, record.code.key, record.shape_id, now))
+        # What is not tried again shares its worker with nothing, or would die with that. The
+        # scheduler never learns how long such tasks take, and so sends one of them at a time.
+        code = record.code.key if record.retries_left else _ALONE
+        self._follow(self.scheduler.submit(record.task_id, code, record.shape_id, now))
         self._start_ticking()
 
     # Following the scheduler --------------------------------------------------------------
@@ -366,7 +370,8 @@ class Submitter:
         if lease_id is not None:
             self._leases[lease_id].in_flight -= 1
         now = time.monotonic()
-        seconds = None if message.cancelled else message.seconds
+        unknown = message.cancelled or not record.retries_left
+        seconds = None if unknown else message.seconds
         self._follow(self.scheduler.finished(message.task_id, seconds, now))
         if self._gathering:
             self.flush()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from functools import partial
 from typing import Any
 
 from air_cluster.protocol.messages import STREAMING
@@ -47,9 +48,12 @@ class _LoopHost:
     def _start(self, job: Job) -> None:
         task_id = job.message.task_id
         task = self._tasks[task_id] = self._loop.create_task(self._run(job))
-        task.add_done_callback(lambda _task: self._done(task_id))
+        task.add_done_callback(partial(self._done, job))
 
-    def _done(self, task_id: bytes) -> None:
+    def _done(self, job: Job, task: asyncio.Task[None]) -> None:
+        task_id = job.message.task_id
+        if task.cancelled():  # before it ran for the first time
+            self._host.finish(job, [], cancelled=True)
         del self._tasks[task_id]
         self._cancelled.discard(task_id)
         self._look()

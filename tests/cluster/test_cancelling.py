@@ -1,0 +1,200 @@
+"""Many cancellations at any moment: each hits what it is meant for, or nothing."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+from collections import Counter as Tally
+from typing import Any
+
+import pytest
+
+import air
+from air.errors import AirError, TaskCancelled
+from air.testing.executor_suite.harness import value
+from air.testing.executor_suite.tools import Gate, Recorder, identity
+
+pytestmark = pytest.mark.usefixtures("cluster")
+
+
+def outcomes(refs: list[Any]) -> Tally[str]:
+    found: Tally[str] = Tally()
+    for ref in refs:
+        try:
+            value(ref)
+        except (AirError, ValueError) as error:
+            found[type(error).__name__] += 1
+        else:
+            found["done"] += 1
+    return found
+
+
+@air.remote(max_retries=0)
+def compute(rounds: int, fails: bool) -> int:
+    total = sum(range(rounds))
+    if fails:
+        raise ValueError("x" * total.bit_length())
+    return os.getpid()
+
+
+@air.remote
+class Computer:
+    """Runs what :func:`compute` does, as an actor."""
+
+    def compute(self, rounds: int, fails: bool) -> int:
+        total = sum(range(rounds))
+        if fails:
+            raise ValueError("x" * total.bit_length())
+        return os.getpid()
+
+
+@air.remote(max_retries=0)
+def wait_at(gate: Any) -> None:
+    air.get(gate.wait.remote())
+
+
+def storm(call: Any, seed: int) -> Tally[str]:
+    """Calls of all lengths, most of them cancelled while they are on their way."""
+    choice, total = random.Random(seed), Tally[str]()
+    for _ in range(60):
+        refs = [call(choice.choice([0, 100, 10_000]), choice.random() < 0.5) for _ in range(8)]
+        for ref in choice.sample(refs, 5):
+            for _ in range(choice.randrange(200)):
+                pass
+            air.cancel(ref)
+        total += outcomes(refs)
+    return total
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_storm_over_tasks(seed: int) -> None:
+    found = storm(compute.remote, seed)
+    assert set(found) == {"done", "ValueError", "TaskCancelled"}  # no worker died of it
+    assert sum(found.values()) == 480
+    assert value([identity.remote(number) for number in range(20)]) == list(range(20))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_storm_over_an_actor(seed: int) -> None:
+    computer = Computer.remote()
+    pid = value(computer.compute.remote(0, False))
+    found = storm(computer.compute.remote, seed)
+    assert set(found) == {"done", "ValueError", "TaskCancelled"}
+    assert sum(found.values()) == 480
+    assert value(computer.compute.remote(0, False)) == pid
+
+
+def test_half_of_five_hundred_that_wait() -> None:
+    gate = Gate.remote()
+    blocking = [wait_at.remote(gate) for _ in range(40)]
+    refs = [identity.remote(number) for number in range(500)]
+    dependent = [identity.remote(ref) for ref in blocking]
+    cancelled = random.Random(0).sample(range(500), 250)
+    for number in cancelled:
+        air.cancel(refs[number])
+    for ref in blocking:
+        air.cancel(ref)
+    assert outcomes(blocking) == {"TaskCancelled": 40}
+    assert outcomes(dependent) == {"TaskCancelled": 40}
+    found = outcomes(refs)
+    assert sum(found.values()) == 500
+    assert found["done"] >= 250
+    assert set(found) <= {"done", "TaskCancelled"}
+
+
+def test_force_ends_the_task_that_is_meant_and_no_other() -> None:
+    """Short tasks queue at the worker behind the one that runs there."""
+    value([identity.remote(number) for number in range(100)])
+    gate = Gate.remote()
+    first = wait_at.remote(gate)
+    value(gate.arrived.remote(1))
+    others = [identity.options(max_retries=0).remote(number) for number in range(100)]
+    again = [identity.remote(number) for number in range(200)]
+    for ref in [*others[50:], *again[100:]]:
+        air.cancel(ref, force=True)
+    air.cancel(first, force=True)
+    assert outcomes([first]) == {"TaskCancelled": 1}
+    assert set(outcomes([*others[50:], *again[100:]])) <= {"TaskCancelled", "done"}
+    assert outcomes([*others[:50], *again[:100]]) == {"done": 150}
+
+
+def test_a_task_that_ignores_interrupts_is_ended_by_force() -> None:
+    @air.remote
+    def stubborn(gate: Any) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        air.get(gate.wait.remote())
+
+    gate = Gate.remote()
+    ref = stubborn.remote(gate)
+    value(gate.arrived.remote(1))
+    air.cancel(ref, force=True)
+    with pytest.raises(TaskCancelled):
+        value(ref)
+
+
+def test_the_task_after_one_that_ignores_interrupts_can_be_cancelled() -> None:
+    @air.remote(num_cpus=2)
+    def ignore() -> int:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        return os.getpid()
+
+    @air.remote(num_cpus=2)
+    def wait(recorder: Any, gate: Any) -> None:
+        air.get(recorder.add.remote(os.getpid()))
+        air.get(gate.wait.remote())
+
+    gate, recorder = Gate.remote(), Recorder.remote()
+    pid = value(ignore.remote())
+    ref = wait.remote(recorder, gate)
+    value(gate.arrived.remote(1))
+    assert value(recorder.items.remote()) == [pid]
+    air.cancel(ref)
+    with pytest.raises(TaskCancelled):
+        value(ref)
+
+
+def test_calls_that_wait_for_their_turn_in_an_actor() -> None:
+    """They were sent, and wait for a thread or for room on the loop."""
+
+    @air.remote
+    class Threads:
+        def wait(self, gate: Any) -> None:
+            air.get(gate.wait.remote())
+
+    @air.remote
+    class Loop:
+        async def wait(self, gate: Any) -> None:
+            await gate.wait.remote()
+
+    for actor in (
+        Threads.options(max_concurrency=2).remote(),
+        Loop.options(max_concurrency=2).remote(),
+    ):
+        gate = Gate.remote()
+        running = [actor.wait.remote(gate) for _ in range(2)]
+        value(gate.arrived.remote(2))
+        waiting = [actor.wait.remote(gate) for _ in range(3)]
+        for ref in waiting[:2]:
+            air.cancel(ref)
+        assert outcomes(waiting[:2]) == {"TaskCancelled": 2}
+        value(gate.open.remote())
+        assert outcomes([*running, waiting[2]]) == {"done": 3}
+
+
+def test_a_cancelled_worker_is_used_again() -> None:
+    gate = Gate.remote()
+
+    @air.remote(num_cpus=2)
+    def pid_then_wait(recorder: Any, gate: Any) -> None:
+        air.get(recorder.add.remote(os.getpid()))
+        air.get(gate.wait.remote())
+
+    recorder = Recorder.remote()
+    for count in range(1, 6):
+        ref = pid_then_wait.remote(recorder, gate)
+        value(gate.arrived.remote(count))
+        air.cancel(ref)
+        with pytest.raises(TaskCancelled):
+            value(ref)
+    assert len(set(value(recorder.items.remote()))) == 1
