@@ -25,7 +25,7 @@ from air.executor.scheduling import GroupPlacement
 from air_cluster.client import context
 from air_cluster.client.arguments import Arguments, pack_arguments
 from air_cluster.client.contents import Content, from_wire
-from air_cluster.client.submitter import shape_on_wire
+from air_cluster.client.shapes import shape_on_wire
 from air_cluster.core.references import Entry
 from air_cluster.protocol.ids import TASK_BYTES, object_id
 from air_cluster.protocol.messages import (

@@ -112,9 +112,9 @@ def pack_arguments(
     made = Arguments(content)
     with client.reactor.lock:
         references = client.references
-        made.held = [*slots, *(ref.id for ref in content.refs)]
-        references.hold(made.held)
         made.slots = [references.entries[slot] for slot in slots]
+        references.hold(slots)
+        made.held = [*slots, *(ref.id for ref in content.refs)]
         if content.location is not None:
             # Buffers that the task keeps map this memory: it is an object like any other.
             entry = references.own(object_id(task_id, ARGUMENTS_INDEX))

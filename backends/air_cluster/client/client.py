@@ -218,6 +218,7 @@ class Client:
         self.reactor.call_soon(trim)
 
     def _on_process_gone(self, _connection: Connection, message: ProcessGone, _p: object) -> None:
+        self.peers.hear_out(message.process)
         segments = self.objects.process_gone(message.process)
         self.daemon.send(Orphans(message.process, segments))
 

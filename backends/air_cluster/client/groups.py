@@ -26,7 +26,6 @@ class Groups:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._lock = client.reactor.lock
-        self._states: dict[bytes, GroupEvent] = {}
         self._waiting: dict[bytes, list[bytes]] = {}  # group -> references that wait for it
         client.peers.handle(GroupEvent, self._on_event)
 
@@ -55,12 +54,8 @@ class Groups:
             client.check_alive()
             entry = client.references.own(identity)
             entry.local = 1
-            event = self._states.get(group_id)
-            if event is not None:
-                entry.content = self._content(event)
-            else:
-                self._waiting.setdefault(group_id, []).append(identity)
-                client.daemon.send(WatchGroup(group_id))
+            self._waiting.setdefault(group_id, []).append(identity)
+            client.daemon.send(WatchGroup(group_id))
         return ObjectRef(identity, client.executor)
 
     def remove(self, group_id: bytes) -> None:
@@ -90,6 +85,5 @@ class Groups:
         )
 
     def _on_event(self, _connection: Connection, message: GroupEvent, _payload: object) -> None:
-        self._states[message.group_id] = message
         for identity in self._waiting.pop(message.group_id, ()):
             self._client.objects.fulfil(identity, self._content(message), None)

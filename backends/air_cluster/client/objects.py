@@ -87,21 +87,38 @@ class Objects:
 
     # Pickling -----------------------------------------------------------------------------
 
-    def pack(self, value: Any, what: str | Callable[[], str]) -> Content:
-        """Pickle a value; large ones are written to shared memory.
+    def pack(
+        self, value: Any, what: str | Callable[[], str], *, inline_max: int = INLINE_MAX_BYTES
+    ) -> Content:
+        """Pickle a value; one larger than *inline_max* bytes is written to shared memory.
 
-        Takes no lock while it copies. The references inside are listed, not yet held.
+        Takes no lock while it copies. The references inside are held, once each, for whoever
+        takes the content: see :meth:`give_up`.
         """
         outer, self._pickling.exported = self._pickling.exported, []
+        refs = self._pickling.exported
         try:
             serialized = dumps(value, what)
-            refs = self._pickling.exported
+            if serialized.size <= inline_max:
+                return inline(serialized, refs)
+            location = self._client.writer.write(serialized)
+        except BaseException:
+            self._unhold(refs)
+            raise
         finally:
             self._pickling.exported = outer
-        if serialized.size <= INLINE_MAX_BYTES:
-            return inline(serialized, refs)
-        location = self._client.writer.write(serialized)
         return Content(SHARED, location=location, holder=self._client.process_id, refs=refs)
+
+    def give_up(self, content: Content) -> None:
+        """Undo :meth:`pack`: nobody takes this content."""
+        if content.location is not None:
+            self._client.writer.free(content.location)
+        self._unhold(content.refs)
+
+    def _unhold(self, refs: Sequence[Ref]) -> None:
+        if refs:
+            with self._lock:
+                self.follow(self.references.unhold([ref.id for ref in refs]))
 
     def unpack(self, content: Content, pin: bytes | None) -> tuple[Any, list[bytes]]:
         """The value, and the references that came in with it (not yet registered).
@@ -140,6 +157,7 @@ class Objects:
         try:
             pickled = code.pickled
         finally:
+            self._unhold(self._pickling.exported)
             self._pickling.exported = outer
         if len(pickled) > CODE_MAX_BYTES:
             raise SerializationError(
@@ -150,7 +168,10 @@ class Objects:
         return pickled
 
     def export(self, object_id: bytes) -> tuple[bytes, str]:
-        """Note that the value being pickled holds this reference."""
+        """Note that the value being pickled holds this reference, and hold it.
+
+        The reference itself may be gone in a moment: ``__reduce__`` may have made it.
+        """
         if self._pickling.exported is None:
             raise SerializationError(
                 "a reference or an actor's handle can only be pickled as part of an argument,"
@@ -158,6 +179,7 @@ class Objects:
             )
         with self._lock:
             entry = self.references.entries[object_id]
+            entry.holds += 1
             address = self._client.address if entry.owned else entry.address
         self._pickling.exported.append(Ref(object_id, address))
         return object_id, address
@@ -192,7 +214,7 @@ class Objects:
             entry = self.references.own(made)
             entry.local = 1
             entry.content = content
-            self._hold_inner(entry, content)
+            entry.contains = [ref.id for ref in content.refs]
         return made
 
     def entry(self, ref: ObjectRef[Any]) -> Entry:
@@ -243,6 +265,9 @@ class Objects:
         content = entry.content
         if entry.owned and isinstance(content, Content) and content.location is not None:
             self.free_shared(content.location, content.holder)
+        # Only they hold on to it, who are dead or have said that they want it no more.
+        self._fetchers.pop(entry.id, None)
+        self._client.fetching.discard(entry.id)
         self._client.entry_freed(entry)
 
     def free_shared(self, location: Location, holder: bytes) -> None:
@@ -259,10 +284,6 @@ class Objects:
         connection = self._client.peers.known(holder)
         if connection is not None:
             connection.send(FreeShared(location.segment, location.offset, list(location.lengths)))
-
-    def _hold_inner(self, entry: Entry, content: Content) -> None:
-        if content.refs:
-            self.references.contain(entry, [ref.id for ref in content.refs])
 
     # Arriving values ----------------------------------------------------------------------
 
@@ -339,6 +360,7 @@ class Objects:
 
     def owner_died(self, entry: Entry) -> None:
         """The owner of a borrowed value is gone; what we know of it stays."""
+        self._client.fetching.discard(entry.id)
         if entry.content is None:
             entry.content = self._client.system_failure(
                 OwnerDied(f"the process that owned {entry.id.hex()} ended; its value is lost")
@@ -488,11 +510,20 @@ class Objects:
     # References of others -----------------------------------------------------------------
 
     def hold_for_caller(self, result_id: bytes, refs: Sequence[Ref]) -> None:
-        """References in a value that we return: keep them until the caller has its own."""
+        """References in a packed value that we return: keep them until the caller has its own."""
         ids = [ref.id for ref in refs]
         with self._lock:
-            self.references.hold(ids)
-            self._returned[result_id] = ids
+            if self.references.is_dead(owner_of(result_id)):
+                self.follow(self.references.unhold(ids))
+            else:
+                self._returned[result_id] = ids
+
+    def take_back(self, result_id: bytes, content: Content) -> None:
+        """A packed value is not returned after all."""
+        if content.location is not None:
+            self._client.writer.free(content.location)
+        with self._lock:
+            self.follow(self.references.unhold(self._returned.pop(result_id, ())))
 
     def when_acknowledged(self, tokens: set[int], function: Callable[[], None]) -> None:
         """Call *function* once all registrations are on record; under the lock."""

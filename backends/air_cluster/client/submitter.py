@@ -22,11 +22,12 @@ from air.executor.code import Code
 from air.executor.failures import load_failure
 from air.executor.handles import ObjectRef, ObjectRefGenerator
 from air.executor.options import TaskOptions
-from air.executor.resources import Resources, describe
-from air.executor.scheduling import GroupPlacement, NodePlacement, Placement, SpreadPlacement
+from air.executor.resources import describe
+from air.executor.scheduling import GroupPlacement
 from air_cluster.client import context
 from air_cluster.client.arguments import Arguments, pack_arguments
 from air_cluster.client.contents import Content, from_wire
+from air_cluster.client.shapes import Shapes
 from air_cluster.client.streams import Stream
 from air_cluster.core.tasks import LINGER_S, Demand, Dispatch, Instruction, TaskScheduler
 from air_cluster.protocol.frames import FrameError
@@ -43,7 +44,6 @@ from air_cluster.protocol.messages import (
     LeaseRefused,
     LeaseReturn,
     SetDemand,
-    Shape,
     StreamItem,
     Task,
     TaskDone,
@@ -92,14 +92,6 @@ class _Lease(msgspec.Struct):
     gathering: bool = False
 
 
-class _ShapeInfo(msgspec.Struct):
-    shape_id: int
-    wire: Shape
-    resources: Resources
-    placement: Placement
-    depth: int
-
-
 class Submitter:
     """Submits tasks, follows the scheduler's instructions, takes results in."""
 
@@ -110,8 +102,12 @@ class Submitter:
         self.scheduler = TaskScheduler()
         self.records: dict[bytes, TaskRecord] = {}
         self.streams: dict[bytes, Stream] = {}
-        self._shapes: dict[tuple[Resources, Placement, int], _ShapeInfo] = {}
-        self._by_id: list[_ShapeInfo] = []
+        self._shapes = Shapes(
+            added=lambda info: self.scheduler.add_shape(
+                info.shape_id, takes_resources=bool(info.resources)
+            ),
+            forget=lambda info: self.scheduler.forget_shape(info.shape_id),
+        )
         self._leases: dict[int, _Lease] = {}
         self._gathering: list[_Lease] = []
         self._ticking = False
@@ -150,7 +146,7 @@ class Submitter:
                 code=code,
                 name=name,
                 returns=returns,
-                shape_id=self._shape(options.resources, placement, depth).shape_id,
+                shape_id=self._shapes.use(options.resources, placement, depth).shape_id,
                 depth=depth,
                 capture=isinstance(placement, GroupPlacement) and placement.capture_child_tasks,
                 options=options,
@@ -179,17 +175,6 @@ class Submitter:
             self._client.references.own(identity).local = 1
             refs.append(ObjectRef(identity, self._client.executor))
         return refs
-
-    def _shape(self, resources: Resources, placement: Placement, depth: int) -> _ShapeInfo:
-        key = (resources, placement, depth)
-        info = self._shapes.get(key)
-        if info is None:
-            wire = shape_on_wire(resources, placement)
-            info = _ShapeInfo(len(self._by_id), wire, resources, placement, depth)
-            self._shapes[key] = info
-            self._by_id.append(info)
-            self.scheduler.add_shape(info.shape_id, takes_resources=bool(resources))
-        return info
 
     def _resolve(self, record: TaskRecord) -> None:
         """Wait for arguments that are references, then queue the task."""
@@ -227,7 +212,7 @@ class Submitter:
             if isinstance(instruction, Dispatch):
                 self._dispatch(instruction.task_id, self._leases[instruction.lease_id])
             elif isinstance(instruction, Demand):
-                info = self._by_id[instruction.shape_id]
+                info = self._shapes[instruction.shape_id]
                 self._client.daemon.send(
                     SetDemand(info.shape_id, info.wire, instruction.count, info.depth)
                 )
@@ -299,7 +284,10 @@ class Submitter:
     # Leases -------------------------------------------------------------------------------
 
     def _on_granted(self, _connection: Connection, message: LeaseGranted, _p: object) -> None:
-        info = self._by_id[message.shape_id]
+        info = self._shapes.get(message.shape_id)
+        if info is None:  # it was granted while we said that it is not needed
+            self._client.daemon.send(LeaseReturn(message.lease_id))
+            return
         connection: Connection | None
         try:
             connection = self._client.peers.to(message.worker, message.address)
@@ -326,6 +314,8 @@ class Submitter:
         self._start_ticking()
 
     def _on_refused(self, _connection: Connection, message: LeaseRefused, _p: object) -> None:
+        if self._shapes.get(message.shape_id) is None:
+            return
         kinds = {"unschedulable": Unschedulable, "removed": ActorPlacementError}
         kind = kinds.get(message.kind, WorkerDied)
         for task_id in self.scheduler.refused(message.shape_id):
@@ -407,7 +397,8 @@ class Submitter:
 
     def _finish(self, record: TaskRecord, failed: Content | None) -> None:
         """The task is over; with *failed* all results that are missing hold that error."""
-        self.records.pop(record.task_id, None)
+        if self.records.pop(record.task_id, None) is not None:
+            self._shapes.release(record.shape_id)
         self.settle_returns(record.task_id, record.returns, failed)
         if record.arguments.held:
             self._client.objects.follow(self._client.references.unhold(record.arguments.held))
@@ -575,13 +566,3 @@ class Submitter:
         else:
             state = "was sent to a worker"
         return f"task {record.name} ({state})"
-
-
-def shape_on_wire(resources: Resources, placement: Placement) -> Shape:
-    """How a request for a worker is described to the node."""
-    quantities = resources.to_dict()
-    if isinstance(placement, GroupPlacement):
-        return Shape(quantities, group=placement.group_id, bundle=placement.bundle_index)
-    if isinstance(placement, NodePlacement):
-        return Shape(quantities, node=placement.node_id, soft=placement.soft)
-    return Shape(quantities, spread=isinstance(placement, SpreadPlacement))

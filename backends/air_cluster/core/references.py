@@ -128,6 +128,10 @@ class References:
         """Whether other processes hold references to values of this one."""
         return any(self._lent.values())
 
+    def is_dead(self, process_id: bytes) -> bool:
+        """Whether :meth:`process_gone` was told of a process."""
+        return process_id in self._dead
+
     # Counting -----------------------------------------------------------------------------
 
     def drop_local(self, object_id: bytes) -> list[Instruction]:

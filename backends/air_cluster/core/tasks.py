@@ -88,6 +88,14 @@ class TaskScheduler:
         """A new shape: a combination of resources and placement."""
         self._shapes[shape_id] = _Shape(takes_resources)
 
+    def forget_shape(self, shape_id: int) -> bool:
+        """Nothing will be submitted with this shape; false if something still refers to it."""
+        shape = self._shapes[shape_id]
+        if shape.queue or shape.leases or shape.outstanding or shape_id in self._shrunk:
+            return False
+        del self._shapes[shape_id]
+        return True
+
     def submit(self, task_id: bytes, code: bytes, shape_id: int, now: float) -> list[Instruction]:
         """A task whose arguments are all there."""
         shape = self._shapes[shape_id]

@@ -131,6 +131,8 @@ class GroupService:
                 scheduler.remove_group(instruction.group_id, now),
                 why_stop="its placement group was removed",
             )
+            # Once those who asked for workers in it have been told.
+            self._node.agenda.add(self._node.forget_group, [instruction.group_id])
         else:
             self._changed(instruction)
 

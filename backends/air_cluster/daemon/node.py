@@ -187,6 +187,12 @@ class NodeDaemon:
         pool = (shape.group, shape.bundle) if shape.group else None
         return ShapeKey(Resources(shape.resources), pool)
 
+    def forget_group(self, group_id: bytes) -> None:
+        """A placement group was removed: no worker in it will be asked for or granted."""
+        for owner in self._owners.values():
+            for shape in [s for s in owner.shape_ids if s.pool and s.pool[0] == group_id]:
+                del owner.shape_ids[shape]
+
     def unknown_node(self, shape: Shape) -> str | None:
         """Why a request that is tied to a node can never be met here, if so."""
         if shape.node and not shape.soft and shape.node != self.node_id:
@@ -314,13 +320,11 @@ class NodeDaemon:
     def _refuse(self, instruction: Refuse) -> None:
         owner = self._owners.get(instruction.owner)
         if owner is not None:
+            # It states its demand anew if it wants to try again.
+            shape_id = owner.shape_ids.pop(instruction.shape)
+            kind = REFUSALS[instruction.reason]
             self._send_to_owner(
-                instruction.owner,
-                messages.LeaseRefused(
-                    owner.shape_ids[instruction.shape],
-                    REFUSALS[instruction.reason],
-                    instruction.message,
-                ),
+                instruction.owner, messages.LeaseRefused(shape_id, kind, instruction.message)
             )
 
     def _place(self, instruction: Place) -> None:

@@ -19,7 +19,7 @@ import msgspec
 
 from air_cluster.protocol.messages import Message, decode, encode
 
-MAX_FRAME_BYTES = 64 << 20
+MAX_FRAME_BYTES = 512 << 20
 """A frame that says it is longer ends the connection: no peer of ours sends one."""
 
 _HEADER = struct.Struct("<II")

@@ -255,20 +255,26 @@ class Connection:
         if mask & selectors.EVENT_READ:
             self._receive()
 
-    def _receive(self) -> None:
+    def read_out(self) -> None:
+        """Handle all that has come so far: for a peer that has ended, its last words."""
+        while not self.closed and self._receive():
+            pass
+
+    def _receive(self) -> bool:
+        """Handle what one read gives; false if there was nothing."""
         try:
             if self._takes_fds:
                 data = self._receive_with_fds()
             else:
                 data = self._socket.recv(_RECEIVE_BYTES)
         except (BlockingIOError, InterruptedError):
-            return
+            return False
         except OSError as error:
             self.close(f"connection lost: {error}")
-            return
+            return False
         if not data:
             self.close("connection closed by the other side")
-            return
+            return False
         try:
             if self._handshake is not None:
                 self._shake_hands(self._handshake, data)
@@ -276,6 +282,7 @@ class Connection:
                 self._take(data)
         except (FrameError, HandshakeError) as error:
             self.close(str(error))
+        return True
 
     def _receive_with_fds(self) -> bytes:
         data, ancillary, _flags, _address = self._socket.recvmsg(

@@ -10,7 +10,7 @@ import msgspec
 from air.executor.failures import dump_failure, trim
 from air.executor.returns import split_returns
 from air_cluster.client.client import Client
-from air_cluster.client.contents import Content, failure
+from air_cluster.client.contents import INLINE_MAX_BYTES, Content, failure
 from air_cluster.client.streams import WINDOW
 from air_cluster.core.references import Register
 from air_cluster.protocol.ids import object_id
@@ -26,6 +26,9 @@ from air_cluster.protocol.messages import (
     Value,
 )
 from air_cluster.transport.connection import Connection
+
+_REPORT_BYTES = 8 << 20
+"""Small results travel with the report up to this; those of a thousand returns may be more."""
 
 
 class Job(msgspec.Struct):
@@ -76,15 +79,24 @@ class Reporter:
         """
         returns, name = job.message.returns, job.message.name
         what = f"the return value of {name}"
-        values = split_returns(value, returns, name)
-        return [self.pack(job, index, item, what) for index, item in enumerate(values)]
+        contents: list[Content] = []
+        room = _REPORT_BYTES
+        try:
+            for item in split_returns(value, returns, name):
+                contents.append(self._pack(job, len(contents), item, what, room))
+                room -= sum(map(len, contents[-1].pieces))
+        except BaseException:
+            for index, content in enumerate(contents):
+                self._client.objects.take_back(object_id(job.message.task_id, index), content)
+            raise
+        return contents
 
-    def pack(self, job: Job, index: int, value: Any, what: str) -> Content:
+    def _pack(self, job: Job, index: int, value: Any, what: str, room: int) -> Content:
         """The content of one result; references inside are kept for the caller."""
-        content = self._client.objects.pack(value, what)
+        objects = self._client.objects
+        content = objects.pack(value, what, inline_max=min(room, INLINE_MAX_BYTES))
         if content.refs:
-            identity = object_id(job.message.task_id, index)
-            self._client.objects.hold_for_caller(identity, content.refs)
+            objects.hold_for_caller(object_id(job.message.task_id, index), content.refs)
         return content
 
     def report(self, job: Job, contents: list[Content], seconds: float, *, cancelled: bool) -> None:
@@ -141,7 +153,7 @@ class Reporter:
     def send_item(self, job: Job, production: Production, value: Any) -> None:
         """Send one value that a generator yielded."""
         what = f"a value that {job.message.name} yielded"
-        content = self.pack(job, production.made, value, what)
+        content = self._pack(job, production.made, value, what, _REPORT_BYTES)
         item = StreamItem(job.message.task_id, production.made, content.to_wire())
         production.made += 1
         with self._lock:

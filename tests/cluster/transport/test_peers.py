@@ -163,3 +163,20 @@ def test_draining_sends_what_waits_everywhere(start: Callable[..., Process], ser
     a.send(b, 2)
     a.peers.drain()
     serve(lambda: b.received == [1, 2])
+
+
+def test_the_last_words_of_a_process_are_heard_before_the_news_of_its_end(
+    start: Callable[..., Process], serve: Serve, reactor: Reactor
+) -> None:
+    a, b = start("a"), start("b")
+    a.send(b, 1)
+    serve(lambda: b.received == [1])
+    with reactor.lock:
+        for number in range(2, 100):
+            a.send(b, number)
+        a.peers.close()
+        assert b.received == [1]
+        b.peers.hear_out(a.id)
+        assert b.received == list(range(1, 100))
+    assert b.lost == [a.id]
+    b.peers.hear_out(a.id)

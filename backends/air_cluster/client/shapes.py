@@ -1,0 +1,88 @@
+"""What the tasks of a process ask of workers, by numbers that the node's answers carry."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+
+import msgspec
+
+from air.executor.resources import Resources
+from air.executor.scheduling import GroupPlacement, NodePlacement, Placement, SpreadPlacement
+from air_cluster.protocol.messages import Shape
+
+_FORGET_ABOVE = 256
+
+
+class ShapeInfo(msgspec.Struct):
+    """A combination of resources, placement and depth; *users* are unfinished tasks."""
+
+    shape_id: int
+    wire: Shape
+    resources: Resources
+    placement: Placement
+    depth: int
+    users: int = 0
+
+
+class Shapes:
+    """Numbers shapes; forgets unused ones, as a sweep makes a new one with every trial.
+
+    Args:
+        added: called with a shape that is new.
+        forget: asked whether nothing refers to an unused shape any more; it is gone then.
+    """
+
+    def __init__(
+        self, added: Callable[[ShapeInfo], None], forget: Callable[[ShapeInfo], bool]
+    ) -> None:
+        self._added = added
+        self._forget = forget
+        self._ids = itertools.count()
+        self._by_key: dict[tuple[Resources, Placement, int], ShapeInfo] = {}
+        self._by_id: dict[int, ShapeInfo] = {}
+        self._forget_above = _FORGET_ABOVE
+
+    def use(self, resources: Resources, placement: Placement, depth: int) -> ShapeInfo:
+        """The shape for one more task."""
+        key = (resources, placement, depth)
+        info = self._by_key.get(key)
+        if info is None:
+            if len(self._by_key) >= self._forget_above:
+                self._forget_unused()
+            wire = shape_on_wire(resources, placement)
+            info = ShapeInfo(next(self._ids), wire, resources, placement, depth)
+            self._by_key[key] = self._by_id[info.shape_id] = info
+            self._added(info)
+        info.users += 1
+        return info
+
+    def release(self, shape_id: int) -> None:
+        """The counterpart of :meth:`use`: a task is over."""
+        self._by_id[shape_id].users -= 1
+
+    def get(self, shape_id: int) -> ShapeInfo | None:
+        """The shape of that number, unless it was forgotten meanwhile."""
+        return self._by_id.get(shape_id)
+
+    def __getitem__(self, shape_id: int) -> ShapeInfo:
+        return self._by_id[shape_id]
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def _forget_unused(self) -> None:
+        for key, info in list(self._by_key.items()):
+            if not info.users and self._forget(info):
+                del self._by_key[key], self._by_id[info.shape_id]
+        self._forget_above = max(_FORGET_ABOVE, 2 * len(self._by_key))
+
+
+def shape_on_wire(resources: Resources, placement: Placement) -> Shape:
+    """How a request for a worker is described to the node."""
+    quantities = resources.to_dict()
+    if isinstance(placement, GroupPlacement):
+        return Shape(quantities, group=placement.group_id, bundle=placement.bundle_index)
+    if isinstance(placement, NodePlacement):
+        return Shape(quantities, node=placement.node_id, soft=placement.soft)
+    return Shape(quantities, spread=isinstance(placement, SpreadPlacement))
