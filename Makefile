@@ -3,7 +3,7 @@
 
 VENV   := .venv
 PYTHON ?=# an interpreter to use in place of the one that is found
-ARGS   ?=# more arguments for pytest: make test ARGS="-k join -x"
+ARGS   :=# more arguments for pytest: make test ARGS="-k join -x"
 
 pip_install := $(VENV)/bin/python -m pip install --disable-pip-version-check -c constraints.txt
 
@@ -12,6 +12,8 @@ pip_install := $(VENV)/bin/python -m pip install --disable-pip-version-check -c 
 compile := @$(VENV)/bin/python -m compileall -q air backends
 
 .DEFAULT_GOAL := help
+# One set-up at a time in one .venv, also under `make -j`.
+.NOTPARALLEL:
 .PHONY: help setup quickstart test test-cluster test-fast lint format types imports check pins clean
 
 help: ## List the targets
@@ -45,7 +47,7 @@ types: $(VENV)/.dev ## Check types
 imports: $(VENV)/.dev ## Check the import contracts
 	$(VENV)/bin/lint-imports
 
-check: test test-cluster lint types imports ## All that CI runs
+check: test test-cluster lint types imports ## Run the tests on both backends, lint, types and imports
 
 pins: ## Resolve the newest versions that pyproject.toml allows into constraints.txt
 	rm -rf $(VENV)-pins

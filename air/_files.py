@@ -23,8 +23,9 @@ def whole_directory(path: str) -> Iterator[str]:
     if os.path.lexists(path) and not (os.path.isdir(path) and not os.listdir(path)):
         raise FileExistsError(f"{path} exists already; give the path of a new directory")
     unfinished = _beside(path)
-    os.mkdir(unfinished)
     try:
+        # Inside, for an interrupt that comes when the directory has just been made.
+        os.mkdir(unfinished)
         yield unfinished
         # Takes the place of an empty directory; fails if it has been filled meanwhile.
         os.rename(unfinished, path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -102,13 +103,16 @@ class Checkpoint:
         """
         if not isinstance(data, (bytes, bytearray, memoryview)):
             raise TypeError(f"from_bytes() takes what to_bytes() gave, got {type(data).__name__}")
+        reason = "they hold something else"
         try:
             files = pickle.loads(data)
-        except (pickle.UnpicklingError, EOFError) as error:
+        except Exception as error:  # what other bytes do to the unpickler can be anything
+            files, reason = None, str(error)
+        if not _is_tree(files):
             raise ValueError(
                 f"from_bytes() takes what to_bytes() gave, which these {len(data)} bytes are not: "
-                f"{error}"
-            ) from None
+                f"{reason}"
+            )
         return cls._in_memory(files)
 
     @classmethod
@@ -131,7 +135,7 @@ class Checkpoint:
             raise TypeError(f"from_dict() takes a dict, got {type(data).__name__}: {data!r}")
         content = dict(data)
         self._preprocessor = content.pop(PREPROCESSOR_KEY, None)
-        if set(content) == {FILES_KEY}:
+        if set(content) == {FILES_KEY} and _is_tree(content[FILES_KEY]):
             self._files = dict(content[FILES_KEY])
         else:
             self._data = content
@@ -169,23 +173,27 @@ class Checkpoint:
         return pickle.dumps(self._tree(), protocol=5)
 
     def to_directory(self, path: str | os.PathLike[str] | None = None) -> str:
-        """Write it to *path*, which appears whole or not at all, and return the path.
+        """Write it to *path*, which appears whole or not at all, and return the absolute path.
 
         Without a path it goes to a new temporary directory, which is the caller's to delete.
 
         Raises:
             FileExistsError: *path* exists and is no empty directory.
+            FileNotFoundError: the directory that the checkpoint lives in is gone.
         """
-        target = tempfile.mkdtemp(prefix="air-checkpoint-") if path is None else os.fspath(path)
+        if path is None:
+            target = os.path.join(tempfile.gettempdir(), f"air-checkpoint-{secrets.token_hex(4)}")
+        else:
+            target = os.path.abspath(os.path.expanduser(os.fspath(path)))
         with whole_directory(target) as unfinished:
             self._write(unfinished)
-        return os.path.abspath(target)
+        return target
 
     @contextmanager
     def as_directory(self) -> Iterator[str]:
         """Yield a directory that holds it, to read from: its own, or a temporary one."""
         if self._path is not None and self._preprocessor is None:
-            yield self._path
+            yield self._directory()
             return
         with tempfile.TemporaryDirectory(prefix="air-checkpoint-") as path:
             self._write(path)
@@ -246,11 +254,22 @@ class Checkpoint:
         held = self._data if self._data is not None else self._files
         return f"{type(self).__name__}(in memory: {', '.join(map(str, held or {}))})"
 
+    def _directory(self) -> str:
+        """The directory that it lives in, which is there."""
+        assert self._path is not None
+        if not os.path.isdir(self._path):
+            raise FileNotFoundError(
+                f"The checkpoint at {self._path} is gone: its directory was deleted or moved. "
+                "checkpoint.to_directory(path) makes a copy that stays."
+            )
+        return self._path
+
     def _read(self, name: str) -> bytes | None:
         """The content of one of its files, ``None`` if there is no such file."""
         if self._path is not None:
+            path = os.path.join(self._directory(), name)
             try:
-                with open(os.path.join(self._path, name), "rb") as file:
+                with open(path, "rb") as file:
                     return file.read()
             except FileNotFoundError:
                 return None
@@ -262,7 +281,7 @@ class Checkpoint:
     def _tree(self) -> dict[str, bytes]:
         """Its files, by their path relative to its directory."""
         if self._path is not None:
-            files = _read_tree(self._path)
+            files = _read_tree(self._directory())
         elif self._uri is not None:
             with _downloaded(self._uri) as path:
                 files = _read_tree(path)
@@ -275,7 +294,7 @@ class Checkpoint:
     def _write(self, directory: str) -> None:
         """Write its files into an existing, empty directory."""
         if self._path is not None:
-            shutil.copytree(self._path, directory, dirs_exist_ok=True)
+            shutil.copytree(self._directory(), directory, dirs_exist_ok=True)
             files = self._preprocessor_files()
         else:
             files = self._tree()
@@ -289,6 +308,12 @@ class Checkpoint:
         if self._preprocessor is None:
             return {}
         return {PREPROCESSOR_FILE: _pickled(self._preprocessor)}
+
+
+def _is_tree(value: object) -> bool:
+    return isinstance(value, Mapping) and all(
+        isinstance(name, str) and isinstance(content, bytes) for name, content in value.items()
+    )
 
 
 def _pickled(value: object) -> bytes:

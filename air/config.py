@@ -9,13 +9,20 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import inspect
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, TypeVar, dataclass_transform
 
 from air.errors import InvalidOption
-from air.executor.validation import check_number, listing, nearest, reject_unknown
+from air.executor.validation import (
+    check_flag,
+    check_number,
+    listing,
+    nearest,
+    reject_unknown,
+)
 
 T = TypeVar("T")
 
@@ -65,7 +72,7 @@ class ScalingConfig:
     def __post_init__(self) -> None:
         if self.num_workers is not None:
             check_number(self.num_workers, "ScalingConfig.num_workers", minimum=1, integer=True)
-        _check_flag(self.use_gpu, "ScalingConfig.use_gpu")
+        check_flag(self.use_gpu, "ScalingConfig.use_gpu")
         _check_resources(self.trainer_resources, "ScalingConfig.trainer_resources")
         _check_resources(self.resources_per_worker, "ScalingConfig.resources_per_worker")
         _check_choice(
@@ -142,7 +149,7 @@ class FailureConfig:
 
     def __post_init__(self) -> None:
         check_number(self.max_failures, "FailureConfig.max_failures", minimum=-1, integer=True)
-        _check_flag(self.fail_fast, "FailureConfig.fail_fast")
+        check_flag(self.fail_fast, "FailureConfig.fail_fast")
 
 
 @options_class
@@ -184,7 +191,7 @@ class CheckpointConfig:
             integer=True,
         )
         if self.checkpoint_at_end is not None:
-            _check_flag(self.checkpoint_at_end, "CheckpointConfig.checkpoint_at_end")
+            check_flag(self.checkpoint_at_end, "CheckpointConfig.checkpoint_at_end")
 
 
 @options_class
@@ -193,9 +200,13 @@ class RunConfig:
 
     Attributes:
         name: directory of the run under ``storage_path``; made up from the trainer's name and
-            the time unless given.
-        storage_path: directory that runs are kept under; ``$AIR_RESULTS`` unless given, and
-            ``~/air_results`` where that is not set.
+            the time unless given. Nothing that is there is ever overwritten: where the name is
+            taken, the run is kept under the next free of ``name-2``, ``name-3`` ... This is so
+            for trainers and ``Tuner`` alike; ``Result.path`` and ``ResultGrid.experiment_path``
+            say what became of it. ``Tuner.restore`` goes on with an experiment that is there.
+        storage_path: directory that runs are kept under, made where it is missing, also as
+            ``file://...``; ``$AIR_RESULTS`` unless given, and ``~/air_results`` where that is
+            not set.
         stop: ends a run early: ``{"training_iteration": 50, "accuracy": 0.99}`` as soon as one
             of the metrics reaches its value, or a function of (trial id, metrics) as soon as
             it returns true.
@@ -213,7 +224,8 @@ class RunConfig:
     def __post_init__(self) -> None:
         if self.name is not None:
             _check_text(self.name, "RunConfig.name")
-            if self.name in (".", "..") or os.path.basename(self.name) != self.name:
+            is_one_step = os.path.basename(self.name) == self.name and "\0" not in self.name
+            if self.name in (".", "..") or not is_one_step:
                 raise InvalidOption(
                     f"RunConfig.name is the name of one directory, got {self.name!r}. Give the "
                     "directories above it as storage_path."
@@ -234,7 +246,8 @@ class RunConfig:
     def storage_dir(self) -> str:
         """The absolute path that runs are kept under, with the defaults filled in."""
         path = self.storage_path or os.environ.get("AIR_RESULTS") or "~/air_results"
-        return os.path.abspath(os.path.expanduser(os.fspath(path)))
+        local = os.fspath(path).removeprefix("file://")
+        return os.path.abspath(os.path.expanduser(local))
 
 
 @options_class
@@ -258,7 +271,7 @@ class DatasetConfig:
         for f in dataclasses.fields(self):
             value = getattr(self, f.name)
             if value is not None:
-                _check_flag(value, f"DatasetConfig.{f.name}")
+                check_flag(value, f"DatasetConfig.{f.name}")
         if self.fit and self.transform is False:
             raise InvalidOption(
                 "DatasetConfig(fit=True, transform=False): the preprocessor is fitted on a "
@@ -281,11 +294,6 @@ def _check_type(value: object, expected: type, name: str) -> None:
         raise InvalidOption(
             f"{name} must be a {expected.__name__}, got {type(value).__name__}: {value!r}"
         )
-
-
-def _check_flag(value: object, name: str) -> None:
-    if not isinstance(value, bool):
-        raise InvalidOption(f"{name} must be True or False, got {value!r}")
 
 
 def _check_text(value: object, name: str) -> None:
@@ -313,9 +321,10 @@ def _check_resources(resources: object, name: str) -> None:
 
 
 def _check_storage_path(path: object) -> None:
-    if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
+    text = os.fspath(path) if isinstance(path, (str, os.PathLike)) else None
+    if not isinstance(text, str) or not text.removeprefix("file://") or "\0" in text:
         raise InvalidOption(f"RunConfig.storage_path must be a directory's path, got {path!r}")
-    if "://" in str(os.fspath(path)):
+    if "://" in text.removeprefix("file://"):
         raise InvalidOption(
             f"RunConfig.storage_path must be a directory on this machine, got {path!r}. Copy "
             "results elsewhere with result.checkpoint.to_uri(...)."
@@ -323,7 +332,10 @@ def _check_storage_path(path: object) -> None:
 
 
 def _check_stop(stop: object) -> None:
-    if stop is None or callable(stop):
+    if stop is None:
+        return
+    if callable(stop):
+        _check_stop_function(stop)
         return
     if not isinstance(stop, Mapping):
         raise InvalidOption(
@@ -333,3 +345,18 @@ def _check_stop(stop: object) -> None:
     for metric, threshold in stop.items():
         _check_text(metric, "the name of a metric in RunConfig.stop")
         check_number(threshold, f"RunConfig.stop[{metric!r}]")
+
+
+def _check_stop_function(stop: Callable[..., object]) -> None:
+    try:
+        signature = inspect.signature(stop)
+    except (TypeError, ValueError):  # written in C: the call will show
+        return
+    try:
+        signature.bind("trial id", {})
+    except TypeError:
+        name = getattr(stop, "__name__", type(stop).__name__)
+        raise InvalidOption(
+            "RunConfig.stop is called with two arguments, the trial's id and its metrics; "
+            f"{name}{signature} does not take them."
+        ) from None

@@ -76,29 +76,36 @@ class Result:
     def get_best_checkpoint(self, metric: str, mode: str) -> Checkpoint | None:
         """Of the checkpoints that were kept, the one with the best *metric*.
 
-        ``mode`` is ``"max"`` or ``"min"``. Rows whose metric is NaN do not count; ``None`` if
-        nothing is left.
+        ``metric`` may be a path into nested metrics, such as ``"eval/loss"``; ``mode`` is ``"max"``
+        or ``"min"``. Rows whose metric is NaN do not count; ``None`` if nothing is left.
 
         Raises:
-            InvalidOption: another mode, or a metric that no checkpoint was reported with.
+            InvalidOption: another mode, or a metric that no checkpoint was reported with, or that
+                is no number.
         """
+        from air.train.metrics import is_number, lookup, names_in
+
         if mode not in ("max", "min"):
             raise InvalidOption(f"mode must be 'max' or 'min', got {mode!r}")
-        names = {name for _, metrics in self.best_checkpoints for name in metrics}
-        if names and metric not in names:
+        scored = [
+            (value, checkpoint)
+            for checkpoint, metrics in self.best_checkpoints
+            if (value := lookup(metrics, metric)) is not None
+        ]
+        if self.best_checkpoints and not scored:
+            names = {name for _, metrics in self.best_checkpoints for name in names_in(metrics)}
             raise InvalidOption(
                 f"No checkpoint was reported with the metric {metric!r}."
                 f"{nearest(metric, names)} They have {sorted(names)}."
             )
-        scored = [
-            (metrics[metric], checkpoint)
-            for checkpoint, metrics in self.best_checkpoints
-            if metric in metrics and metrics[metric] == metrics[metric]
-        ]
-        if not scored:
+        for value, _ in scored:
+            if not is_number(value):
+                raise InvalidOption(f"The metric {metric!r} is no number: it was {value!r:.80}")
+        finite = [(value, checkpoint) for value, checkpoint in scored if value == value]
+        if not finite:
             return None
         best = max if mode == "max" else min
-        return best(scored, key=lambda pair: pair[0])[1]
+        return best(finite, key=lambda pair: pair[0])[1]
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{name}={value!r}" for name, value in self.metrics.items())

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import os
 import pickle
+import shutil
+import tempfile
 import threading
 from pathlib import Path
 
@@ -144,6 +147,12 @@ def test_repr_says_where_it_is(tree):
         (lambda c: Checkpoint.from_uri(5), InvalidOption, "looks like 's3://bucket/path', got 5"),
         (lambda c: Checkpoint.from_bytes("x"), TypeError, "what to_bytes"),
         (lambda c: Checkpoint.from_bytes(b"xx"), ValueError, "which these 2 bytes are not"),
+        (lambda c: Checkpoint.from_bytes(pickle.dumps(3)), ValueError, "they hold something else"),
+        (
+            lambda c: Checkpoint.from_bytes(pickle.dumps({"a": 3})),
+            ValueError,
+            "they hold something else",
+        ),
         (lambda c: Checkpoint.from_uri("zzz://a/b").to_dict(), InvalidOption, "'zzz://a/b'"),
         (lambda c: c.to_uri(5), InvalidOption, "takes a URI"),
         (lambda c: c.set_preprocessor(5), TypeError, "one of air.data.preprocessors"),
@@ -158,4 +167,50 @@ def test_content_that_cannot_be_pickled_is_named_and_nothing_is_written(tmp_path
     checkpoint = Checkpoint.from_dict({"a": [1, threading.Lock()]})
     with pytest.raises(SerializationError, match=r"its content\['a'\]\[1\] is a lock"):
         checkpoint.to_directory(tmp_path / "made")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_directory_that_is_gone_is_said_to_be(tree, tmp_path):
+    checkpoint = Checkpoint.from_directory(tree)
+    shutil.rmtree(tree)
+    with pytest.raises(FileNotFoundError, match=f"The checkpoint at {tree} is gone"):
+        checkpoint.to_dict()
+    with pytest.raises(FileNotFoundError, match="is gone"):
+        checkpoint.get_preprocessor()
+    with pytest.raises(FileNotFoundError, match="is gone"):
+        checkpoint.to_directory(tmp_path / "copy")
+    with pytest.raises(FileNotFoundError, match="is gone"), checkpoint.as_directory():
+        pass
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_dict_with_the_key_of_files_is_a_dict():
+    data = {"_files": 3}
+    assert Checkpoint.from_dict(data).to_dict() == data
+
+
+def test_a_tilde_is_the_home_directory(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    path = Checkpoint.from_dict({"a": 1}).to_directory("~/kept")
+    assert path == str(tmp_path / "kept")
+    assert Checkpoint.from_directory("~/kept").to_dict() == {"a": 1}
+
+
+def test_an_interrupt_at_any_moment_leaves_nothing_half_written(tmp_path, monkeypatch):
+    def interrupted(path, mode=0o777):
+        mkdir(path, mode)
+        if path.endswith("unfinished"):
+            raise KeyboardInterrupt
+
+    mkdir = os.mkdir
+    monkeypatch.setattr(os, "mkdir", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        Checkpoint.from_dict({"a": 1}).to_directory(tmp_path / "new")
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_cannot_be_written_leaves_no_temporary_directory(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(SerializationError):
+        Checkpoint.from_dict({"a": threading.Lock()}).to_directory()
     assert not list(tmp_path.iterdir())

@@ -47,6 +47,10 @@ def test_storage_is_under_the_home_directory_unless_told(monkeypatch, tmp_path):
     assert RunConfig().storage_dir == str(tmp_path)
     assert RunConfig(storage_path="/data/runs").storage_dir == "/data/runs"
     assert RunConfig(storage_path="~/x").storage_dir == os.path.expanduser("~/x")
+    assert RunConfig(storage_path="file:///data/my runs").storage_dir == "/data/my runs"
+    assert RunConfig(storage_path=tmp_path / "ü").storage_dir == str(tmp_path / "ü")
+    monkeypatch.chdir(tmp_path)
+    assert RunConfig(storage_path="runs").storage_dir == str(tmp_path / "runs")
 
 
 def test_none_means_the_default_for_nested_configs():
@@ -83,9 +87,14 @@ def test_dataset_configs_are_laid_over_one_another():
         (lambda: CheckpointConfig(checkpoint_at_end="yes"), "True or False"),
         (lambda: RunConfig(name="a/b"), "name of one directory"),
         (lambda: RunConfig(name=""), "non-empty"),
+        (lambda: RunConfig(name="a\0b"), "name of one directory"),
         (lambda: RunConfig(storage_path="s3://bucket/x"), "directory on this machine"),
         (lambda: RunConfig(storage_path=3), "must be a directory's path, got 3"),
+        (lambda: RunConfig(storage_path="a\0b"), "must be a directory's path"),
+        (lambda: RunConfig(storage_path="file://"), "must be a directory's path"),
+        (lambda: RunConfig(storage_path=b"/data"), "must be a directory's path, got b'/data'"),
         (lambda: RunConfig(stop=10), "must be a dict"),
+        (lambda: RunConfig(stop=lambda metrics: True), "two arguments, the trial's id and its"),
         (lambda: RunConfig(stop={"loss": "low"}), r"stop\['loss'\] must be a number"),
         (
             lambda: RunConfig(failure_config={"max_failures": 1}),

@@ -33,6 +33,33 @@ def test_importing_loads_the_standard_library_only(module: str) -> None:
     assert packages - sys.stdlib_module_names == {"air"}
 
 
+TABLES_ON_THE_CORE = """
+import sys
+
+class NotInstalled:
+    def find_spec(self, name, path=None, target=None):
+        if name in ("pandas", "scipy", "sklearn", "xgboost"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, NotInstalled())
+import air.data
+from air.data.preprocessors import Chain, OrdinalEncoder, StandardScaler
+
+air.init(backend="local")
+rows = air.data.from_items([{"size": i, "kind": "ab"[i % 2]} for i in range(4)])
+rows.write_csv(sys.argv[1])
+rows = air.data.read_csv(sys.argv[1]).map_batches(lambda batch: batch, batch_format="numpy")
+prepared = Chain(StandardScaler(["size"]), OrdinalEncoder(["kind"])).fit_transform(rows)
+print(prepared.select_columns("kind").take())
+"""
+
+
+def test_tables_need_the_core_only(tmp_path: Path) -> None:
+    program = [sys.executable, "-I", "-c", TABLES_ON_THE_CORE, str(tmp_path / "rows")]
+    printed = subprocess.run(program, check=True, capture_output=True, text=True).stdout
+    assert printed == "[{'kind': 0}, {'kind': 1}, {'kind': 0}, {'kind': 1}]\n"
+
+
 def test_public_names_are_sorted_and_resolve() -> None:
     assert list(air.__all__) == sorted(set(air.__all__))
     for name in air.__all__:

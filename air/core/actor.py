@@ -32,7 +32,7 @@ class ActorClass:
         self._methods = methods_of(cls)
         self._signature = signature_of(cls)
 
-    def remote(self, *args: Any, **kwargs: Any) -> ActorHandle:
+    def remote(self, /, *args: Any, **kwargs: Any) -> ActorHandle:
         """Make an actor; does not wait for its constructor.
 
         Raises:
@@ -67,8 +67,14 @@ class ActorClass:
         """The options that actors of this class are made with."""
         return self._options
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         raise TypeError(f"actors are made with .remote(): {self._code.name}.remote(...)")
+
+    def __mro_entries__(self, bases: tuple[object, ...]) -> tuple[type, ...]:
+        raise TypeError(
+            f"{self._code.name} is an actor class, which cannot be subclassed: keep the plain"
+            " class, derive from that, and make actors of both with air.remote(Class)"
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:
         return ActorClass, (self._cls, self._given)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import math
-import numbers
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,8 +22,15 @@ from air.executor.interface import Executor
 from air.executor.keywords import suggests_keywords
 from air.executor.options import ACTOR_KEYS, TASK_KEYS
 from air.executor.resources import check_custom
-from air.executor.validation import check_flag, check_number, reject_unknown
+from air.executor.validation import (
+    check_flag,
+    check_number,
+    check_text,
+    check_timeout,
+    reject_unknown,
+)
 
+_MAX_GPUS = 1024  # of one machine; each is a numbered device
 _INIT_KEYS = (
     "address backend num_cpus num_gpus resources labels object_store_memory namespace"
     " log_to_driver ignore_reinit_error"
@@ -37,7 +42,7 @@ def init(
     *,
     backend: str | None = None,
     num_cpus: float | None = None,
-    num_gpus: float | None = None,
+    num_gpus: int | None = None,
     resources: Mapping[str, float] | None = None,
     labels: Mapping[str, str] | None = None,
     object_store_memory: int | None = None,
@@ -69,20 +74,26 @@ def init(
         RuntimeError: a backend is running already.
         BackendError: the backend cannot be started or reached.
     """
+    if "local_mode" in unknown:
+        raise InvalidOption("air.init has no option 'local_mode': use backend='local'")
     reject_unknown(unknown, _INIT_KEYS, what="air.init")
     if address is not None and (not isinstance(address, str) or not address):
         raise InvalidOption(f"address must be 'HOST:PORT' or 'auto', got {address!r}")
     if backend is not None and not isinstance(backend, str):
         raise InvalidOption(f"backend must be a name, got {backend!r}")
-    if namespace is not None and (not isinstance(namespace, str) or not namespace):
-        raise InvalidOption(f"namespace must be non-empty text, got {namespace!r}")
-    for name, value in (("num_cpus", num_cpus), ("num_gpus", num_gpus)):
-        if value is not None:
-            check_number(value, name, minimum=0)
+    if namespace is not None:
+        check_text(namespace, "namespace")
+    if num_cpus is not None:
+        check_number(num_cpus, "num_cpus", minimum=0)
+    if num_gpus is not None:
+        check_number(num_gpus, "num_gpus", minimum=0, maximum=_MAX_GPUS, integer=True)
     check_flag(log_to_driver, "log_to_driver")
     check_flag(ignore_reinit_error, "ignore_reinit_error")
     if object_store_memory is not None:
-        check_number(object_store_memory, "object_store_memory (in bytes)", minimum=1, integer=True)
+        what = "object_store_memory (in bytes)"
+        if check_number(object_store_memory, what, minimum=1) % 1 == 0:
+            object_store_memory = int(object_store_memory)  # as in 2e9
+        check_number(object_store_memory, what, minimum=1, integer=True)
     config = InitConfig(
         address=address,
         num_cpus=num_cpus,
@@ -143,7 +154,9 @@ def _make_remote(target: Any, options: Mapping[str, Any]) -> RemoteFunction | Ac
 
 
 @suggests_keywords
-def get(refs: ObjectRef[Any] | Sequence[ObjectRef[Any]], *, timeout: float | None = None) -> Any:
+def get(
+    object_refs: ObjectRef[Any] | Sequence[ObjectRef[Any]], *, timeout: float | None = None
+) -> Any:
     """The value of a reference, or the list of values of a list of them, waiting for them.
 
     Args:
@@ -154,20 +167,21 @@ def get(refs: ObjectRef[Any] | Sequence[ObjectRef[Any]], *, timeout: float | Non
         TaskError: mixed into the class of the exception that the task raised.
         AirError: the system failed: see :mod:`air.errors`.
     """
-    _check_timeout(timeout)
-    if isinstance(refs, ObjectRef):
-        return _executor_for([refs]).get([refs], timeout)[0]
-    if not isinstance(refs, (list, tuple)):
-        iterate = (
-            "; iterate over it for its references" if isinstance(refs, ObjectRefGenerator) else ""
-        )
+    seconds = check_timeout(timeout)
+    if isinstance(object_refs, ObjectRef):
+        return _executor_for([object_refs]).get([object_refs], seconds)[0]
+    if not isinstance(object_refs, (list, tuple)):
+        stream = isinstance(object_refs, ObjectRefGenerator)
+        iterate = "; iterate over it for its references" if stream else ""
         raise TypeError(
-            f"air.get takes a list of ObjectRef or a single one, got {type(refs).__name__}{iterate}"
+            "air.get takes a list of ObjectRef or a single one,"
+            f" got {type(object_refs).__name__}{iterate}"
         )
-    found = check_refs(refs, "air.get")
-    return _executor_for(found).get(found, timeout)
+    found = check_refs(object_refs, "air.get")
+    return _executor_for(found).get(found, seconds)
 
 
+@suggests_keywords
 def put(value: Any) -> ObjectRef[Any]:
     """Store a copy of a value, to be shared by many tasks.
 
@@ -182,24 +196,33 @@ def put(value: Any) -> ObjectRef[Any]:
 
 @suggests_keywords
 def wait(
-    refs: Sequence[ObjectRef[Any]],
+    object_refs: Sequence[ObjectRef[Any]],
     *,
     num_returns: int = 1,
     timeout: float | None = None,
     fetch_local: bool = True,
 ) -> tuple[list[ObjectRef[Any]], list[ObjectRef[Any]]]:
-    """Wait until *num_returns* of *refs* are ready, or *timeout* seconds have passed.
+    """Wait until *num_returns* of the references are ready, or *timeout* seconds have passed.
+
+    Args:
+        num_returns: how many to wait for, at least 1 and at most as many as there are.
+        timeout: seconds; ``None`` waits as long as it takes.
+        fetch_local: whether a value must be on this node to count as ready.
 
     Returns:
         The ready ones (at most *num_returns*) and all others, each in the given order.
+
+    Raises:
+        InvalidOption: a value that an argument cannot take, or the same reference twice.
     """
-    found = check_refs(refs, "air.wait")
+    found = check_refs(object_refs, "air.wait")
     check_distinct(found, "air.wait")
-    _check_timeout(timeout)
+    seconds = check_timeout(timeout)
+    check_flag(fetch_local, "fetch_local")
     num_returns = int(check_number(num_returns, "num_returns", minimum=1, integer=True))
     if num_returns > len(found):
         raise InvalidOption(f"num_returns is {num_returns}, but there are {len(found)} references")
-    return _executor_for(found).wait(found, num_returns, timeout, fetch_local)
+    return _executor_for(found).wait(found, num_returns, seconds, fetch_local)
 
 
 @suggests_keywords
@@ -214,11 +237,16 @@ def cancel(object_ref: ObjectRef[Any], *, force: bool = False, recursive: bool =
 
 @suggests_keywords
 def kill(actor: ActorHandle, *, no_restart: bool = True) -> None:
-    """End an actor at once; its unfinished calls raise ``ActorDied``."""
+    """End an actor at once; its unfinished calls raise ``ActorDied``.
+
+    Args:
+        no_restart: whether it stays dead even if ``max_restarts`` would have it made anew.
+    """
     if not isinstance(actor, ActorHandle):
         raise TypeError(f"air.kill takes an actor's handle, got {type(actor).__name__}")
     check_flag(no_restart, "no_restart")
-    current.get_executor().kill_actor(actor, no_restart=no_restart)
+    # Its own: for a handle that has outlived air.shutdown() there is no use in starting another.
+    actor._executor.kill_actor(actor, no_restart=no_restart)
 
 
 @suggests_keywords
@@ -228,8 +256,9 @@ def get_actor(name: str, namespace: str | None = None) -> ActorHandle:
     Raises:
         ValueError: there is none; names those that there are.
     """
-    if not isinstance(name, str) or not name:
-        raise InvalidOption(f"an actor's name must be non-empty text, got {name!r}")
+    check_text(name, "an actor's name")
+    if namespace is not None:
+        check_text(namespace, "namespace")
     return current.get_executor().find_actor(name, namespace)
 
 
@@ -277,18 +306,10 @@ def _executor_for(refs: Sequence[ObjectRef[Any]]) -> Executor:
     return current.get_executor()
 
 
-def _check_timeout(timeout: object) -> None:
-    if timeout is None:
-        return
-    if isinstance(timeout, bool) or not isinstance(timeout, numbers.Real) or math.isnan(timeout):
-        raise InvalidOption(f"timeout must be seconds or None, got {timeout!r}")
-    if timeout < 0:
-        raise InvalidOption(f"timeout must not be negative, got {timeout!r}")
-
-
 def _check_labels(labels: Mapping[str, str]) -> dict[str, str]:
-    if not isinstance(labels, Mapping) or not all(
-        isinstance(key, str) and isinstance(value, str) for key, value in labels.items()
-    ):
-        raise InvalidOption(f"labels must map text to text, got {labels!r}")
+    if not isinstance(labels, Mapping):
+        raise InvalidOption(f"labels must map text to text, got {labels!r:.80}")
+    for key, value in labels.items():
+        check_text(key, "a key of labels")
+        check_text(value, f"labels[{key!r}]", empty=True)
     return dict(labels)

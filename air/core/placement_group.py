@@ -12,7 +12,7 @@ from air.executor.handles import ObjectRef
 from air.executor.interface import PlacementGroupInfo
 from air.executor.keywords import suggests_keywords
 from air.executor.scheduling import PlacementGroupSpec
-from air.executor.validation import check_number, listing, nearest
+from air.executor.validation import check_text, check_timeout, listing, nearest
 
 
 class PlacementGroup:
@@ -38,14 +38,17 @@ class PlacementGroup:
         return len(self._bundles)
 
     def ready(self) -> ObjectRef[bool]:
-        """A reference that becomes ``True`` once all bundles are reserved."""
+        """A reference that becomes ``True`` once all bundles are reserved.
+
+        ``air.get`` of it raises ``ActorPlacementError`` if the group was removed.
+        """
         return get_executor().placement_group_ready(self._id)
 
     def wait(self, timeout_seconds: float = 30) -> bool:
         """Whether all bundles are reserved within *timeout_seconds*."""
-        check_number(timeout_seconds, "timeout_seconds", minimum=0)
+        seconds = check_timeout(timeout_seconds, "timeout_seconds")
         try:
-            return bool(get_executor().get([self.ready()], timeout_seconds)[0])
+            return bool(get_executor().get([self.ready()], seconds)[0])
         except GetTimeout:
             return False
 
@@ -78,7 +81,7 @@ def placement_group(
         lifetime: ``"detached"`` to outlive this program.
 
     Raises:
-        InvalidOption: a bundle or the strategy is not valid.
+        InvalidOption: a bundle or the strategy is not valid, or the name is taken.
         Unschedulable: the nodes that there are could never hold the bundles.
     """
     spec = PlacementGroupSpec.checked(bundles, strategy, name, lifetime)
@@ -90,10 +93,7 @@ def placement_group(
 
 def remove_placement_group(placement_group: PlacementGroup) -> None:
     """Give the bundles back. Tasks and actors inside them are ended."""
-    if not isinstance(placement_group, PlacementGroup):
-        raise TypeError(
-            f"remove_placement_group takes a PlacementGroup, got {placement_group!r:.80}"
-        )
+    _check_is_group(placement_group, "remove_placement_group")
     get_executor().remove_placement_group(placement_group._id)
 
 
@@ -103,6 +103,7 @@ def get_placement_group(placement_group_name: str) -> PlacementGroup:
     Raises:
         ValueError: there is none; names those that there are.
     """
+    check_text(placement_group_name, "the name of a placement group")
     named = {info.name: info for info in _alive() if info.name}
     if placement_group_name not in named:
         raise ValueError(
@@ -123,7 +124,13 @@ def get_current_placement_group() -> PlacementGroup | None:
 
 
 def placement_group_table(placement_group: PlacementGroup | None = None) -> dict[str, Any]:
-    """State of one placement group, or of all, by identity."""
+    """State of one placement group, or of all, by identity.
+
+    Raises:
+        TypeError: *placement_group* is none.
+    """
+    if placement_group is not None:
+        _check_is_group(placement_group, "placement_group_table")
     table = {
         info.group_id.hex(): {
             "placement_group_id": info.group_id.hex(),
@@ -138,6 +145,11 @@ def placement_group_table(placement_group: PlacementGroup | None = None) -> dict
     if placement_group is None:
         return table
     return table.get(placement_group.id, {})
+
+
+def _check_is_group(given: object, what: str) -> None:
+    if not isinstance(given, PlacementGroup):
+        raise TypeError(f"{what} takes a PlacementGroup, got {given!r:.80}")
 
 
 def _alive() -> list[PlacementGroupInfo]:

@@ -30,7 +30,7 @@ class RemoteFunction:
             options = replace(options, num_returns=default_num_returns(self._function))
         self._options = options
 
-    def remote(self, *args: Any, **kwargs: Any) -> Any:
+    def remote(self, /, *args: Any, **kwargs: Any) -> Any:
         """Start a task.
 
         Returns:
@@ -57,7 +57,7 @@ class RemoteFunction:
         changed._set(self._code, task_options(options, self._given))
         return changed
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         raise TypeError(
             f"remote functions are called with .remote(): {self._code.name}.remote(...)"
         )

@@ -15,7 +15,13 @@ if TYPE_CHECKING:
     from air.data.context import DataContext
     from air.data.dataset import Dataset
     from air.data.datasource import Datasource, ReadTask
-    from air.data.errors import ColumnNotFound, ReadError, UnsupportedValue, WriteError
+    from air.data.errors import (
+        ColumnNotFound,
+        ReadError,
+        UnsuitableData,
+        UnsupportedValue,
+        WriteError,
+    )
     from air.data.iterator import DataIterator
     from air.data.preprocessor import Preprocessor
     from air.data.read_api import (
@@ -42,6 +48,7 @@ _HOME = {
     "Preprocessor": "air.data.preprocessor",
     "ReadError": "air.data.errors",
     "ReadTask": "air.data.datasource",
+    "UnsuitableData": "air.data.errors",
     "UnsupportedValue": "air.data.errors",
     "WriteError": "air.data.errors",
     "from_arrow": "air.data.read_api",

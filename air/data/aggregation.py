@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 from air.data.block import VALUE_COLUMN
+from air.data.consumption import Consumption
 from air.data.errors import UnsupportedValue, require_columns
 from air.data.summaries import Extremes, Moments, Summary, Total, Uniques, summarize
 from air.errors import InvalidOption
 from air.executor.keywords import methods_suggest_keywords
-
-if TYPE_CHECKING:
-    from air.data.dataset import Dataset
+from air.executor.validation import check_flag, check_number
 
 On = str | Sequence[str] | None
 
 
 @methods_suggest_keywords
-class Aggregations:
+class Aggregations(Consumption):
     """The part of :class:`air.data.Dataset` that computes numbers about columns.
 
     Each takes ``on``, a column or a list of them (all columns when ``None``), and returns the
@@ -28,7 +27,7 @@ class Aggregations:
     values.
 
     All raise ``ColumnNotFound`` for an unknown column and ``UnsupportedValue`` for one whose
-    type has no such number.
+    type has no such number. Sums of whole numbers are exact, however large they are.
     """
 
     def sum(self, on: On = None, ignore_nulls: bool = True) -> Any:
@@ -65,18 +64,19 @@ class Aggregations:
 
     def std(self, on: On = None, ddof: int = 1, ignore_nulls: bool = True) -> Any:
         """The standard deviation of each column, with *ddof* degrees of freedom taken off."""
+        taken_off = int(check_number(ddof, "std: ddof", minimum=0, integer=True))
 
         def std(found: Moments) -> float | None:
-            return found.std(ddof)
+            return found.std(taken_off)
 
         return self._aggregate("std", on, Moments, std, ignore_nulls)
 
     def unique(self, column: str | None = None) -> list[Any]:
         """The different values of a column (or of plain objects) in order of appearance."""
         name = self._columns_for("unique", column)[0] if column is not None else VALUE_COLUMN
-        if column is None and self._dataset().columns() is not None:
+        if column is None and self.columns() is not None:
             raise InvalidOption("unique: name a column")
-        found = summarize(self._dataset(), {name: [Uniques]}, "unique")
+        found = summarize(self, {name: [Uniques]}, "unique")
         return [] if found is None else list(found[Uniques, name].values)
 
     def _aggregate(
@@ -87,9 +87,10 @@ class Aggregations:
         result: Callable[[Any], Any],
         ignore_nulls: bool,
     ) -> Any:
+        check_flag(ignore_nulls, f"{what}: ignore_nulls")
         names = self._columns_for(what, on)
         request: dict[str, list[type[Summary]]] = {name: [kind] for name in names}
-        found = summarize(self._dataset(), request, what)
+        found = summarize(self, request, what)
         values: dict[str, Any] = {}
         for name in names:
             summary = found[kind, name] if found is not None else None
@@ -100,7 +101,7 @@ class Aggregations:
         return {f"{what}({name})": value for name, value in values.items()}
 
     def _columns_for(self, what: str, on: On) -> list[str]:
-        columns = self._dataset().columns()
+        columns = self.columns()
         if on is None:
             return columns if columns is not None else [VALUE_COLUMN]
         names = [on] if isinstance(on, str) else list(on)
@@ -110,6 +111,3 @@ class Aggregations:
             raise UnsupportedValue(f"{what}: the rows are plain objects, which have no columns")
         require_columns(names, columns, what)
         return names
-
-    def _dataset(self) -> Dataset:
-        return cast("Dataset", self)

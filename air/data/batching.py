@@ -9,6 +9,9 @@ import numpy as np
 
 from air.data.block import Block, accessor, concat
 
+JOINED_BYTES = 1 << 20
+"""Blocks of this size are worth sending; smaller ones are put together."""
+
 
 class RowQueue:
     """Blocks go in, any number of rows comes out at the other end, in order."""
@@ -64,6 +67,58 @@ def rebatch(
             yield queue.take(batch_size)
     if queue.num_rows and not drop_last:
         yield queue.take(queue.num_rows)
+
+
+def joined(
+    blocks: Iterable[Block], target_bytes: int = JOINED_BYTES, *, at_once: bool = True
+) -> Iterator[Block]:
+    """The same rows, with small neighbouring blocks put together to about *target_bytes*.
+
+    How rows are put together depends on their sizes alone. Before an error, what is there comes
+    out.
+
+    Args:
+        at_once: begin small and grow: each block comes out when it is as large as all before it
+            together, so that whoever waits for what a slow function gives waits twice as long
+            as it took at most.
+    """
+    pending: list[Block] = []
+    empty: Block | None = None
+    size = given = 0
+    try:
+        for block in blocks:
+            if not len(block):
+                empty = block
+                continue
+            if pending and not _are_alike(pending[0], block):
+                yield _one(pending)
+                given += size
+                pending, size = [], 0
+            pending.append(block)
+            size += accessor(block).size_bytes()
+            if size >= (min(given, target_bytes) if at_once else target_bytes):
+                yield _one(pending)
+                given += size
+                pending, size = [], 0
+    except Exception:
+        if pending:
+            yield _one(pending)
+        raise
+    if pending:
+        yield _one(pending)
+    elif empty is not None and not given:
+        yield empty
+
+
+def _are_alike(one: Block, other: Block) -> bool:
+    if isinstance(one, list) or isinstance(other, list):
+        return isinstance(one, list) and isinstance(other, list)
+    return bool(one.schema.equals(other.schema))
+
+
+def _one(blocks: list[Block]) -> Block:
+    whole = concat(blocks)
+    return whole if isinstance(whole, list) or len(blocks) == 1 else whole.combine_chunks()
 
 
 def shuffled(

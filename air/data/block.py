@@ -9,17 +9,22 @@ vanishes.
 from __future__ import annotations
 
 import abc
+import datetime
+import itertools
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 import pyarrow as pa
 
-from air.data import convert, tensor
+from air.data import convert, frames, tensor
 from air.data.batch_format import NUMPY, PANDAS, PYARROW, is_pandas_frame
 from air.data.errors import UnsupportedValue, require_columns
+from air.data.schemas import concat_tables
+from air.errors import SerializationError
+from air.executor.serialization import dumps, loads
 
 Block: TypeAlias = pa.Table | list[Any]
 Schema: TypeAlias = pa.Schema | type
@@ -29,6 +34,7 @@ VALUE_COLUMN = "value"
 """The column that plain objects are in when they are shown as a table."""
 
 _SIZE_SAMPLE = 100
+_UNCHANGING = (str, bytes, int, float, complex, bool, type(None), np.generic, datetime.date)
 _ROWS_AT_A_TIME = 4096
 
 
@@ -134,7 +140,7 @@ class TableAccessor(BlockAccessor):
         if batch_format == PYARROW:
             return self._table
         if batch_format == PANDAS:
-            return convert.table_to_pandas(self._table)
+            return frames.table_to_pandas(self._table)
         return convert.table_to_columns(self._table, writable=writable)
 
     def to_arrow(self) -> pa.Table:
@@ -174,7 +180,7 @@ class ObjectAccessor(BlockAccessor):
 
     def to_batch(self, batch_format: str, *, writable: bool = True) -> Any:
         if batch_format == PANDAS:
-            return convert.table_to_pandas(self.to_arrow())
+            return frames.table_to_pandas(self.to_arrow())
         if batch_format == PYARROW:
             return self.to_arrow()
         if batch_format == NUMPY:
@@ -224,7 +230,7 @@ def block_from_batch(batch: Any) -> Block:
     if isinstance(batch, Mapping):
         return convert.table_from_columns(batch)
     if is_pandas_frame(batch):
-        return convert.table_from_pandas(batch)
+        return frames.table_from_pandas(batch)
     if isinstance(batch, list):
         return block_from_rows(batch)
     if isinstance(batch, pa.RecordBatch):
@@ -233,32 +239,39 @@ def block_from_batch(batch: Any) -> Block:
         return batch.tolist()
     shape = f" of shape {batch.shape}" if isinstance(batch, np.ndarray) else ""
     hint = '; for a column of arrays return {"name": array}' if shape else ""
+    hint = "; does the function return its result?" if batch is None else hint
     raise UnsupportedValue(
         "a batch must be a pandas.DataFrame, a pyarrow.Table, a dictionary of arrays or a list"
         f" of rows, got {type(batch).__name__}{shape}{hint}"
     )
 
 
-def concat(blocks: Sequence[Block]) -> Block:
-    """All rows of *blocks* in order, with columns and number types brought together.
+def concat(blocks: Sequence[Block], sources: Sequence[str] = ()) -> Block:
+    """All rows of *blocks* in order, under one schema; see :mod:`air.data.schemas`.
 
-    A column that some tables lack is null there; columns of different number types become the
-    wider one; arrays of different shapes become lists.
+    Args:
+        sources: where the rows of each block come from, for messages.
 
     Raises:
         UnsupportedValue: tables are mixed with plain objects, or a column has types that do
             not go together; names it.
     """
-    filled = [block for block in blocks if len(block)] or list(blocks[:1])
+    where = list(sources) or [""] * len(blocks)
+    both = [pair for pair in zip(blocks, where, strict=True) if len(pair[0])]
+    filled = [block for block, _ in both] or list(blocks[:1])
     tables = [block for block in filled if isinstance(block, pa.Table)]
     if not tables:
         return [item for block in filled for item in block]
     if len(tables) < len(filled):
-        raise UnsupportedValue(
-            "some blocks hold records and others plain objects: make all rows of a dataset of"
-            " one kind"
-        )
-    return _concat_tables(tables)
+        raise mixed_kinds()
+    return concat_tables(tables, [source for _, source in both])
+
+
+def mixed_kinds() -> UnsupportedValue:
+    """The complaint about a dataset of which some rows are records and some are not."""
+    return UnsupportedValue(
+        "some blocks hold records and others plain objects: make all rows of a dataset of one kind"
+    )
 
 
 def split_large(block: Block, target_bytes: int) -> Iterator[Block]:
@@ -280,12 +293,27 @@ def compact(block: Block) -> Block:
     """
     if isinstance(block, list):
         return block
-    if block.get_total_buffer_size() <= 2 * block.nbytes + 4096:
+    # A whole table counts a little more as well: what its buffers are padded with.
+    if block.get_total_buffer_size() <= block.nbytes * 9 // 8 + 4096:
         return block
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, block.schema) as writer:
         writer.write_table(block)
     return pa.ipc.open_stream(sink.getvalue()).read_all()
+
+
+def owned(block: Block) -> Block:
+    """*block* for somebody who may change the objects in it; a copy where they can be changed.
+
+    What cannot be copied is shared. Tables cannot be changed.
+    """
+    if not isinstance(block, list) or _is_unchanging(block):
+        return block
+    try:
+        copy = dumps(block)
+    except SerializationError:
+        return block
+    return cast(Block, loads(copy.stream, [bytearray(buffer) for buffer in copy.buffers]))
 
 
 def column_names(schema: Schema | None) -> list[str] | None:
@@ -315,50 +343,6 @@ def select(table: pa.Table, columns: Sequence[str], what: str) -> pa.Table:
     return table.select(list(columns))
 
 
-def _concat_tables(tables: list[pa.Table]) -> pa.Table:
-    first = tables[0].schema
-    if all(table.schema.equals(first) for table in tables):
-        return pa.concat_tables(tables)
-    try:
-        return pa.concat_tables(_align_tensors(tables), promote_options="permissive")
-    except (pa.ArrowTypeError, pa.ArrowInvalid) as error:
-        for field in first:
-            kinds = {
-                t.schema.field(field.name).type for t in tables if field.name in t.schema.names
-            }
-            if len(kinds) > 1:
-                types = ", ".join(sorted(str(kind) for kind in kinds))
-                raise UnsupportedValue(
-                    f"column {field.name!r} has the types {types} in different blocks, which do"
-                    " not go together: make it one type"
-                ) from None
-        raise UnsupportedValue(f"blocks do not go together: {error}") from None
-
-
-def _align_tensors(tables: list[pa.Table]) -> list[pa.Table]:
-    """Turn tensor columns into list columns where blocks differ in their shape."""
-    kinds: dict[str, set[pa.DataType]] = {}
-    for table in tables:
-        for field in table.schema:
-            if not pa.types.is_null(field.type):
-                kinds.setdefault(field.name, set()).add(field.type)
-    mixed = {
-        name
-        for name, types in kinds.items()
-        if len(types) > 1 and any(tensor.is_tensor(data_type) for data_type in types)
-    }
-    aligned = []
-    for table in tables:
-        for position, field in enumerate(table.schema):
-            if field.name in mixed and tensor.is_tensor(field.type):
-                lists = pa.array(
-                    [None if e is None else e.tolist() for e in tensor.elements(table[position])]
-                )
-                table = table.set_column(position, field.name, lists)
-        aligned.append(table)
-    return aligned
-
-
 def _object_array(items: list[Any]) -> np.ndarray:
     """Numbers, texts and flags as an array of their own type; all else as objects."""
     if items and all(isinstance(item, (int, float, bool, np.generic)) for item in items):
@@ -379,3 +363,12 @@ def _size_of(item: Any) -> int:
     elif isinstance(item, dict):
         total += sum(sys.getsizeof(k) + sys.getsizeof(v) for k, v in item.items())
     return total
+
+
+def _is_unchanging(items: Iterable[Any], depth: int = 2) -> bool:
+    """Whether all *items* are of types whose values cannot be changed."""
+    kinds = {kind for kind in set(map(type, items)) if not issubclass(kind, _UNCHANGING)}
+    if kinds == {tuple} and depth:
+        tuples = (item for item in items if type(item) is tuple)
+        return _is_unchanging(itertools.chain.from_iterable(tuples), depth - 1)
+    return not kinds

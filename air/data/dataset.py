@@ -3,36 +3,28 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
-import pyarrow as pa
-
-from air.data import splitting, writing
+from air.data import splitting
 from air.data.aggregation import Aggregations
 from air.data.arguments import check_batch_size, check_names, check_seed
 from air.data.batch_format import annotated_format, check_batch_format, resolve_batch_format
-from air.data.block import Block, Schema, accessor, column_names, concat
+from air.data.block import Schema
 from air.data.compute import ON_TASKS, ActorPoolStrategy, Compute, check_compute
 from air.data.datasources.files import FileDatasource
-from air.data.datasources.paths import PathLike
 from air.data.errors import UnsupportedValue, require_columns
 from air.data.execution.exchange import divide, equal_bounds
-from air.data.execution.execute import execute
-from air.data.execution.stats import ExecutionStats
 from air.data.functions import check_function
-from air.data.handle import BlockHandle
 from air.data.iterator import DataIterator
 from air.data.plan import (
     InputBlocks,
-    Limit,
     Map,
     Node,
     RandomShuffle,
     Read,
     Repartition,
-    Union,
+    union,
 )
 from air.data.transforms import (
     AddColumn,
@@ -49,9 +41,6 @@ from air.errors import InvalidOption
 from air.executor.keywords import methods_suggest_keywords
 from air.executor.validation import check_flag, check_number
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 
 @methods_suggest_keywords
 class Dataset(Aggregations):
@@ -64,30 +53,6 @@ class Dataset(Aggregations):
 
     Datasets can be sent to tasks and actors.
     """
-
-    def __init__(self, plan: Node, *, stats: ExecutionStats | None = None) -> None:
-        """Use ``air.data.read_*`` and ``air.data.from_*`` instead."""
-        self._plan = plan
-        self._stats = stats
-        self._schema: Schema | None = None
-
-    @property
-    def plan(self) -> Node:
-        """The logical plan."""
-        return self._plan
-
-    def over(self, make: Callable[[Node], Node]) -> Dataset:
-        """A dataset with a step more in its plan; for code that adds operators."""
-        return Dataset(make(self._plan))
-
-    def run(self, *, stay: bool = False) -> Generator[BlockHandle, None, None]:
-        """Run the plan: its blocks in order, each made when it is asked for.
-
-        Args:
-            stay: start no tasks, whatever they would gain.
-        """
-        self._stats = ExecutionStats()
-        return execute(self._plan, stats=self._stats, stay=stay)
 
     # Transforming ---------------------------------------------------------------------------
 
@@ -115,12 +80,13 @@ class Dataset(Aggregations):
             options: of the tasks or actors, such as ``num_cpus`` and ``num_gpus``.
 
         Raises:
-            TypeError: *fn* cannot be called.
+            TypeError: *fn* cannot be called, is async, or yields instead of returning.
             InvalidOption: an option that is unknown (names the nearest) or does not fit.
         """
         user = check_function(
             "map",
             fn,
+            streams=False,
             fn_args=fn_args,
             fn_kwargs=fn_kwargs,
             fn_constructor_args=fn_constructor_args,
@@ -160,7 +126,7 @@ class Dataset(Aggregations):
             fn_constructor_args, compute, concurrency, options: as for :meth:`map`.
 
         Raises:
-            TypeError: *fn* cannot be called.
+            TypeError: *fn* cannot be called or is async.
             InvalidOption: a format or option that is unknown (names the nearest), or a value
                 that does not fit.
         """
@@ -200,7 +166,7 @@ class Dataset(Aggregations):
         concurrency: int | tuple[int, int] | None = None,
         **options: Any,
     ) -> Dataset:
-        """Replace each row by the rows in the list that *fn* returns for it.
+        """Replace each row by the rows in the list that *fn* returns, or that it yields.
 
         Arguments and errors are those of :meth:`map`.
         """
@@ -236,6 +202,7 @@ class Dataset(Aggregations):
         user = check_function(
             "filter",
             fn,
+            streams=False,
             fn_args=fn_args,
             fn_kwargs=fn_kwargs,
             fn_constructor_args=fn_constructor_args,
@@ -273,7 +240,7 @@ class Dataset(Aggregations):
         where = check_compute("add_column", user, None, None, options, _parameters("add_column"))
         if check_batch_format(batch_format) == "default":
             batch_format = annotated_format(fn) or "pandas"
-        self._check_columns([], "add_column")
+        self.check_columns([], "add_column")
         return self._with(AddColumn(col, user, batch_format), where)
 
     def select_columns(self, cols: str | Sequence[str]) -> Dataset:
@@ -284,13 +251,13 @@ class Dataset(Aggregations):
                 otherwise when the plan runs).
         """
         names = check_names("select_columns", cols)
-        self._check_columns(names, "select_columns")
+        self.check_columns(names, "select_columns")
         return self._with(SelectColumns(names))
 
     def drop_columns(self, cols: str | Sequence[str]) -> Dataset:
         """Leave out these columns; errors as for :meth:`select_columns`."""
         names = check_names("drop_columns", cols)
-        self._check_columns(names, "drop_columns")
+        self.check_columns(names, "drop_columns")
         return self._with(DropColumns(names))
 
     def rename_columns(self, names: Mapping[str, str]) -> Dataset:
@@ -308,7 +275,7 @@ class Dataset(Aggregations):
             raise InvalidOption(
                 f"rename_columns takes a mapping of old to new names, got {names!r:.80}"
             )
-        self._check_columns(names, "rename_columns")
+        self.check_columns(names, "rename_columns")
         step = RenameColumns(tuple(names.items()))
         renamed = step.columns(self._plan.columns()) or list(names.values())
         if len(set(renamed)) < len(renamed):
@@ -322,15 +289,21 @@ class Dataset(Aggregations):
         Raises:
             InvalidOption: *limit* is negative or no whole number.
         """
-        count = int(check_number(limit, "limit", minimum=0, integer=True))
-        return self.over(lambda plan: Limit(plan, count))
+        return self._head(limit, "limit")
 
     def union(self, *other: Dataset) -> Dataset:
-        """These rows, then those of the other datasets in turn."""
+        """These rows, then those of the other datasets in turn.
+
+        Where the columns and types of all are known, all rows get common ones.
+
+        Raises:
+            UnsupportedValue: it is known that columns do not go together, or that only some of
+                the rows are records.
+        """
         for item in other:
             if not isinstance(item, Dataset):
                 raise TypeError(f"union takes datasets, got {type(item).__name__}")
-        return Dataset(Union((self._plan, *(item.plan for item in other))))
+        return self.over(lambda plan: union([plan, *(item.plan for item in other)]))
 
     def repartition(self, num_blocks: int) -> Dataset:
         """The same rows in the same order in *num_blocks* blocks of equal size.
@@ -452,183 +425,6 @@ class Dataset(Aggregations):
         shards = self.split(parts, equal=equal)
         return [DataIterator(shard, stay=True) for shard in shards]
 
-    # Consuming ------------------------------------------------------------------------------
-
-    def take(self, limit: int = 20) -> list[Any]:
-        """The first rows, at most *limit*."""
-        return list(self.limit(limit).iter_rows())
-
-    def take_all(self, limit: int | None = None) -> list[Any]:
-        """All rows.
-
-        Raises:
-            InvalidOption: there are more than *limit*.
-        """
-        if limit is None:
-            return list(self.iter_rows())
-        check_number(limit, "take_all: limit", minimum=0, integer=True)
-        rows = self.take(limit + 1)
-        if len(rows) > limit:
-            raise InvalidOption(f"take_all: the dataset has more than limit={limit} rows")
-        return rows
-
-    def take_batch(self, batch_size: int = 20, *, batch_format: str = "default") -> Any:
-        """The first rows, at most *batch_size*, as one batch; see :meth:`iter_batches`.
-
-        Raises:
-            ValueError: there are no rows.
-        """
-        check_number(batch_size, "take_batch: batch_size", minimum=1, integer=True)
-        batches = self.limit(batch_size).iter_batches(
-            batch_size=batch_size, batch_format=batch_format, prefetch_batches=0
-        )
-        for batch in batches:
-            return batch
-        raise ValueError("take_batch: the dataset has no rows")
-
-    def show(self, limit: int = 20) -> None:
-        """Print the first rows, one a line."""
-        for row in self.take(limit):
-            print(row)
-
-    def count(self) -> int:
-        """The number of rows; runs the plan unless it is known."""
-        known = self._plan.num_rows()
-        if known is not None:
-            return known
-        return sum(handle.num_rows for handle in self.run())
-
-    def schema(self) -> Schema | None:
-        """The Arrow schema of records, or the class of plain objects.
-
-        Makes the first block if the schema is not known; ``None`` if there are no rows.
-        """
-        if self._schema is None:
-            self._schema = self._plan.schema() or self._first_schema()
-        return self._schema
-
-    def columns(self) -> list[str] | None:
-        """The names of the columns; ``None`` for plain objects. See :meth:`schema`."""
-        return self.known_columns() or column_names(self.schema())
-
-    def known_columns(self) -> list[str] | None:
-        """The names of the columns if they are known without running anything."""
-        return self._plan.columns()
-
-    def num_blocks(self) -> int:
-        """The number of blocks; of a plan that has not run, how many are planned."""
-        return self._plan.num_blocks()
-
-    def size_bytes(self) -> int:
-        """Bytes of all rows in memory; runs the plan unless it is materialized."""
-        if isinstance(self._plan, InputBlocks):
-            return sum(handle.size_bytes for handle in self._plan.handles)
-        return sum(handle.size_bytes for handle in self.run())
-
-    def iterator(self) -> DataIterator:
-        """Something that goes through the rows and can be sent to other processes."""
-        return DataIterator(self)
-
-    def iter_rows(self) -> Iterator[Any]:
-        """The rows in order: dictionaries of Python values, or plain objects."""
-        return self.iterator().iter_rows()
-
-    def iter_batches(
-        self,
-        *,
-        prefetch_batches: int = 1,
-        batch_size: int | None = 256,
-        batch_format: str = "default",
-        drop_last: bool = False,
-        local_shuffle_buffer_size: int | None = None,
-        local_shuffle_seed: int | None = None,
-    ) -> Iterator[Any]:
-        """The rows in batches, in order; see :meth:`DataIterator.iter_batches`."""
-        return self.iterator().iter_batches(
-            prefetch_batches=prefetch_batches,
-            batch_size=batch_size,
-            batch_format=batch_format,
-            drop_last=drop_last,
-            local_shuffle_buffer_size=local_shuffle_buffer_size,
-            local_shuffle_seed=local_shuffle_seed,
-        )
-
-    def to_arrow(self) -> pa.Table:
-        """All rows as one table; plain objects are its column ``value``."""
-        return accessor(self._whole()).to_arrow()
-
-    def to_pandas(self, limit: int | None = None) -> pd.DataFrame:
-        """All rows as one DataFrame.
-
-        Raises:
-            InvalidOption: there are more than *limit* rows.
-        """
-        if limit is not None:
-            check_number(limit, "to_pandas: limit", minimum=0, integer=True)
-            head = self.limit(limit + 1)._whole()
-            if len(head) > limit:
-                raise InvalidOption(
-                    f"to_pandas: the dataset has more than limit={limit} rows; take the first"
-                    " ones with .limit(n), or give a higher limit"
-                )
-            return accessor(head).to_batch("pandas")
-        return accessor(self._whole()).to_batch("pandas")
-
-    def write_parquet(
-        self, path: PathLike, *, filesystem: Any = None, **arrow_parquet_args: Any
-    ) -> None:
-        """Write a directory of Parquet files, one for each block: all of them or none.
-
-        Args:
-            path: the directory, made if need be; files that are in it stay. May be a URI.
-            filesystem: a ``pyarrow.fs.FileSystem`` or fsspec one that *path* is in.
-            arrow_parquet_args: as ``pyarrow.parquet.write_table`` takes, such as
-                ``compression="zstd"``.
-
-        Raises:
-            NotADirectoryError: *path* is a file.
-            InvalidOption: an unknown option; names the nearest.
-        """
-        checked = writing.ParquetFormat.checked(arrow_parquet_args)
-        writing.write_files(self, path, filesystem, checked)
-
-    def write_csv(
-        self, path: PathLike, *, filesystem: Any = None, write_options: Any = None
-    ) -> None:
-        """Write a directory of CSV files with a header, one for each block: all or none.
-
-        Args:
-            path, filesystem: as for :meth:`write_parquet`.
-            write_options: a ``pyarrow.csv.WriteOptions``.
-
-        Raises:
-            NotADirectoryError: *path* is a file.
-            WriteError: CSV cannot hold a column's type; names the column.
-        """
-        writing.write_files(self, path, filesystem, writing.CSVFormat.of(write_options))
-
-    def materialize(self) -> Dataset:
-        """Run the plan and keep its blocks; this dataset itself if that was done.
-
-        Blocks that tasks made stay where they are and are referred to; those made in this
-        process are stored when they are first sent elsewhere.
-        """
-        if self.is_materialized:
-            return self
-        handles = tuple(self.run())
-        return Dataset(InputBlocks(handles), stats=self._stats)
-
-    @property
-    def is_materialized(self) -> bool:
-        """Whether the rows exist already, so that nothing has to be run for them."""
-        return isinstance(self._plan, InputBlocks)
-
-    def stats(self) -> str:
-        """What the last run of the plan took: a line for each stage."""
-        if self._stats is None or not self._stats.stages:
-            return "not run yet"
-        return self._stats.describe()
-
     def __repr__(self) -> str:
         # Only what is known already: looking at a dataset must not read files.
         sources = [node.source for node in self._plan.walk() if isinstance(node, Read)]
@@ -647,7 +443,13 @@ class Dataset(Aggregations):
     def _with(self, transform: Transform, compute: Compute = ON_TASKS) -> Dataset:
         return self.over(lambda plan: Map(plan, transform, compute))
 
-    def _check_columns(self, names: Any, what: str) -> None:
+    def check_columns(self, names: Iterable[str], what: str) -> None:
+        """Complain in the name of *what* about columns that are known not to be there.
+
+        Raises:
+            ColumnNotFound: the columns are known, and one of *names* is not among them.
+            UnsupportedValue: the rows are known to be plain objects.
+        """
         columns = self.known_columns()
         if columns is not None:
             require_columns(names, columns, what)
@@ -657,24 +459,10 @@ class Dataset(Aggregations):
                 ' first: .map(lambda x: {"value": x})'
             )
 
-    def _whole(self) -> Block:
-        return concat([handle.get() for handle in self.run()])
-
-    def _first_schema(self) -> Schema | None:
-        with closing(execute(Limit(self._plan, 1))) as handles:
-            for handle in handles:
-                if handle.metadata.schema is not None:
-                    return handle.metadata.schema
-        return None
-
     def _cut(self, bounds: Sequence[int]) -> list[Dataset]:
         assert isinstance(self._plan, InputBlocks)
         ranges = divide(self._plan.handles, bounds)
         return [Dataset(InputBlocks(tuple(part)), stats=self._stats) for part in ranges]
-
-    def __getstate__(self) -> dict[str, Any]:
-        # How an execution went is of interest where it was started.
-        return {"_plan": self._plan, "_stats": None, "_schema": self._schema}
 
 
 def _parameters(method: str) -> Mapping[str, inspect.Parameter]:

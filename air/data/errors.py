@@ -20,6 +20,10 @@ class UnsupportedValue(AirError, TypeError):
     """A row or a batch holds something that no block can keep; names the column."""
 
 
+class UnsuitableData(AirError, ValueError):
+    """Values that a preprocessor cannot learn from, or has not learnt; names the column."""
+
+
 class ColumnNotFound(AirError, ValueError):
     """A column is not in the data; names it, the nearest one and all that there are."""
 

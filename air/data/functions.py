@@ -75,16 +75,32 @@ def check_function(
     fn_kwargs: object = None,
     fn_constructor_args: object = None,
     fn_constructor_kwargs: object = None,
+    streams: bool = True,
 ) -> UserFunction:
     """What a user gave to an operator, checked.
 
+    Args:
+        streams: whether *fn* may be a generator function.
+
     Raises:
-        TypeError: *fn* cannot be called.
+        TypeError: *fn* cannot be called, is a coroutine function, or is a generator function
+            although nobody would ask it for more than its first result.
         InvalidOption: arguments are no list or mapping, or are for the constructor of what is
             no class.
     """
     if not callable(fn):
         raise TypeError(f"{operator} takes a function or a callable class, got {fn!r:.80}")
+    called = _called(fn)
+    if inspect.iscoroutinefunction(called) or inspect.isasyncgenfunction(called):
+        raise TypeError(
+            f"{operator} takes plain functions, and {fn!r:.80} is async; call asyncio.run inside a"
+            " plain one"
+        )
+    if not streams and inspect.isgeneratorfunction(called):
+        raise TypeError(
+            f"{operator} takes a function that returns its result, and {fn!r:.80} yields; for"
+            " several rows of one use flat_map"
+        )
     constructor_args = _sequence(operator, "fn_constructor_args", fn_constructor_args)
     constructor_kwargs = _mapping(operator, "fn_constructor_kwargs", fn_constructor_kwargs)
     if (constructor_args or constructor_kwargs) and not _makes_callables(fn):
@@ -99,6 +115,15 @@ def check_function(
         constructor_args,
         constructor_kwargs,
     )
+
+
+def _called(fn: Any) -> Any:
+    """The function that runs when *fn*, or an instance that it makes, is called."""
+    while isinstance(fn, functools.partial):
+        fn = fn.func
+    if _makes_callables(fn):
+        return fn.__call__
+    return fn if inspect.isroutine(fn) or inspect.isclass(fn) else type(fn).__call__
 
 
 def _makes_callables(fn: object) -> bool:

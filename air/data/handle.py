@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from air.data.block import Block, BlockMetadata, accessor, compact
+from air.data.block import Block, BlockMetadata, accessor, compact, owned
 from air.executor.current import get_executor
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ class BlockHandle:
     actors, where they refer to the same stored block.
     """
 
-    __slots__ = ("_block", "_executor", "_offset", "_ref", "metadata")
+    __slots__ = ("_block", "_executor", "_is_kept", "_offset", "_ref", "metadata")
 
     def __init__(
         self,
@@ -32,16 +32,19 @@ class BlockHandle:
         block: Block | None = None,
         ref: ObjectRef[Any] | None = None,
         offset: int | None = None,
+        is_kept: bool = False,
     ) -> None:
         """Use :meth:`of_block` or :meth:`of_ref`.
 
         ``offset`` is where the rows of this handle start in the referenced block; ``None`` for
-        the whole of it. What is held in ``block`` is sliced already.
+        the whole of it. What is held in ``block`` is sliced already. For ``is_kept`` see
+        :meth:`keep`.
         """
         self.metadata = metadata
         self._block = block
         self._ref = ref
         self._offset = offset
+        self._is_kept = is_kept
         self._executor: Executor | None = None
 
     @classmethod
@@ -81,10 +84,14 @@ class BlockHandle:
         """Whether :meth:`get` needs no backend."""
         return self._block is not None
 
+    def keep(self) -> None:
+        """From now on :meth:`get` gives objects that may be changed, as a dataset needs it."""
+        self._is_kept = True
+
     def get(self) -> Block:
         """The block; read-only where it shares memory with the store."""
         if self._block is not None:
-            return self._block
+            return owned(self._block) if self._is_kept else self._block
         assert self._ref is not None
         return cut(get_executor().get([self._ref], None)[0], self._offset, self.num_rows)
 
@@ -98,7 +105,8 @@ class BlockHandle:
             self.metadata, num_rows=stop - start, size_bytes=round(self.size_bytes * share)
         )
         if self._block is not None:
-            return BlockHandle(metadata, block=accessor(self._block).slice(start, stop))
+            block = accessor(self._block).slice(start, stop)
+            return BlockHandle(metadata, block=block, is_kept=self._is_kept)
         return BlockHandle(metadata, ref=self._ref, offset=(self._offset or 0) + start)
 
     def ref(self) -> ObjectRef[Any]:
@@ -117,7 +125,7 @@ class BlockHandle:
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self._block is not None and self.travels_by_value:
-            return _of_value, (self.metadata, compact(self._block))
+            return _of_value, (self.metadata, compact(self._block), self._is_kept)
         return _of_stored, (self.metadata, self.ref(), self._offset)
 
     def __repr__(self) -> str:
@@ -130,8 +138,8 @@ def cut(block: Block, offset: int | None, num_rows: int) -> Block:
     return block if offset is None else accessor(block).slice(offset, offset + num_rows)
 
 
-def _of_value(metadata: BlockMetadata, block: Block) -> BlockHandle:
-    return BlockHandle(metadata, block=block)
+def _of_value(metadata: BlockMetadata, block: Block, is_kept: bool) -> BlockHandle:
+    return BlockHandle(metadata, block=block, is_kept=is_kept)
 
 
 def _of_stored(metadata: BlockMetadata, ref: ObjectRef[Any], offset: int | None) -> BlockHandle:

@@ -16,7 +16,7 @@ from air.executor.keywords import methods_suggest_keywords
 from air.executor.validation import check_flag, check_number
 
 if TYPE_CHECKING:
-    from air.data.dataset import Dataset
+    from air.data.consumption import Consumption
 
 
 @methods_suggest_keywords
@@ -26,7 +26,7 @@ class DataIterator:
     It can be sent to tasks and actors; the data is worked out where it is iterated.
     """
 
-    def __init__(self, dataset: Dataset, *, stay: bool = False) -> None:
+    def __init__(self, dataset: Consumption, *, stay: bool = False) -> None:
         """Use ``Dataset.iterator()`` or ``Dataset.streaming_split()``.
 
         With *stay* the work is done in the iterating process, without tasks.

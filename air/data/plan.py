@@ -7,14 +7,17 @@ not known: only running the plan would tell.
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from air.data.block import Schema, column_names
+import pyarrow as pa
+
+from air.data.block import Schema, column_names, mixed_kinds
 from air.data.compute import ON_TASKS, Compute
 from air.data.datasource import Datasource
 from air.data.handle import BlockHandle
-from air.data.transforms import Transform
+from air.data.schemas import unify
+from air.data.transforms import Conform, Transform
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +92,10 @@ class InputBlocks(Node):
     handles: tuple[BlockHandle, ...]
     label: str = "Blocks"
 
+    def __post_init__(self) -> None:
+        for handle in self.handles:
+            handle.keep()
+
     @property
     def name(self) -> str:
         return self.label
@@ -108,9 +115,25 @@ class InputBlocks(Node):
 
     def schema(self) -> Schema | None:
         # Blocks without rows may not know their type.
-        schemas = [(h.num_rows > 0, h.metadata.schema) for h in self.handles]
-        known = [(filled, schema) for filled, schema in schemas if schema is not None]
-        return max(known, key=lambda item: item[0])[1] if known else None
+        known = [h for h in self.handles if h.metadata.schema is not None]
+        filled = [handle for handle in known if handle.num_rows] or known
+        return filled[0].metadata.schema if filled else None
+
+    def common_schema(self) -> pa.Schema | None:
+        """What the blocks must be brought to so that all are alike; ``None`` if they are.
+
+        Raises:
+            UnsupportedValue: their columns do not go together, or only some are records.
+        """
+        filled = [handle for handle in self.handles if handle.num_rows]
+        schemas = [handle.metadata.schema for handle in filled]
+        records = [schema for schema in schemas if isinstance(schema, pa.Schema)]
+        if not records:
+            return None
+        if len(records) < len(schemas):
+            raise mixed_kinds()
+        common = unify(records, [handle.metadata.source for handle in filled])
+        return None if all(schema.equals(common) for schema in records) else common
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,6 +160,9 @@ class Map(Node):
 
     def num_blocks(self) -> int:
         return self.input.num_blocks()
+
+    def schema(self) -> Schema | None:
+        return self.transform.schema if isinstance(self.transform, Conform) else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -258,3 +284,29 @@ class Union(Node):
 
     def num_blocks(self) -> int:
         return sum(part.num_blocks() for part in self.parts)
+
+    def schema(self) -> Schema | None:
+        schemas = {part.schema() for part in self.parts}
+        return schemas.pop() if len(schemas) == 1 else None
+
+
+def union(parts: Sequence[Node]) -> Union:
+    """The rows of *parts* in turn, under one schema as far as theirs are known.
+
+    Raises:
+        UnsupportedValue: columns are known and do not go together, or only some are records.
+    """
+    known = [(part, part.schema()) for part in parts]
+    filled = [(part, schema) for part, schema in known if schema is not None]
+    if len({isinstance(schema, type) for _, schema in filled}) > 1:
+        raise mixed_kinds()
+    records = [schema for _, schema in filled if isinstance(schema, pa.Schema)]
+    if len(records) < len(parts):
+        return Union(tuple(parts))
+    common = unify(records, [part.name for part, _ in filled])
+    return Union(
+        tuple(
+            part if schema.equals(common) else Map(part, Conform(common))
+            for part, schema in zip(parts, records, strict=True)
+        )
+    )

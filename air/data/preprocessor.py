@@ -66,7 +66,8 @@ class Preprocessor:
 
         Raises:
             ColumnNotFound: a column is not in the data.
-            ValueError: there are no rows, or values that cannot be learnt from.
+            UnsupportedValue: a column has a type that cannot be learnt from.
+            UnsuitableData: there are no rows, or values that cannot be learnt from.
         """
         _check_dataset(self, ds)
         if self._is_fittable:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from air.data.arguments import check_names
 from air.data.batch_format import is_pandas_frame
-from air.data.block import Block, accessor, block_from_rows
+from air.data.block import accessor, block_from_rows, owned
 from air.data.context import DataContext
-from air.data.convert import checked_table, table_from_columns, table_from_pandas
+from air.data.convert import checked_table, table_from_columns
 from air.data.dataset import Dataset
 from air.data.datasource import Datasource
 from air.data.datasources.csv import CSVDatasource
@@ -21,8 +22,10 @@ from air.data.datasources.paths import PathLike, resolve_paths
 from air.data.datasources.range import ARRAY_COLUMN, RangeDatasource
 from air.data.errors import require_columns
 from air.data.execution.exchange import equal_bounds
+from air.data.frames import table_from_pandas
 from air.data.handle import BlockHandle
 from air.data.plan import InputBlocks, Read
+from air.data.schemas import conform, unify
 from air.errors import InvalidOption
 from air.executor.keywords import suggests_keywords
 from air.executor.validation import check_number
@@ -33,6 +36,9 @@ if TYPE_CHECKING:
 AUTO_BLOCKS = 16
 """Blocks that a dataset gets at least when ``parallelism`` is -1 and it has as many rows or
 files. It does not depend on the machine, so that results do not either."""
+
+_MAX_AUTO_BLOCKS = 4096
+"""Beyond so many pieces planning them would take longer than reading some of them in parts."""
 
 
 @suggests_keywords
@@ -76,11 +82,14 @@ def from_items(items: Iterable[Any], *, parallelism: int = -1) -> Dataset:
         UnsupportedValue: dictionaries are mixed with others, or a column's values have no
             common type.
     """
+    if is_pandas_frame(items) or isinstance(items, (pa.Table, pa.RecordBatch)):
+        instead = "from_pandas" if is_pandas_frame(items) else "from_arrow"
+        raise TypeError(f"from_items takes a list of items, got a table: use {instead}")
     if isinstance(items, (str, bytes, Mapping)) or not isinstance(items, Iterable):
         raise TypeError(f"from_items takes a list of items, got {type(items).__name__}")
     # One block first, so that all rows are looked at together: what does not go together is found
     # now, and a column has one type.
-    rows = accessor(block_from_rows(list(items)))
+    rows = accessor(owned(block_from_rows(list(items))))
     blocks = min(_parallelism(parallelism, None), max(rows.num_rows(), 1))
     handles = [
         BlockHandle.of_block(rows.slice(first, last), f"from_items, items {first}-{last - 1}")
@@ -95,7 +104,8 @@ def from_pandas(dfs: pd.DataFrame | Sequence[pd.DataFrame]) -> Dataset:
 
     Raises:
         TypeError: something else is given.
-        UnsupportedValue: a column is there twice or has values without a common type.
+        UnsupportedValue: a column is there twice or has values without a common type, also
+            in different frames.
     """
 
     def table(frame: pd.DataFrame) -> pa.Table:
@@ -111,7 +121,8 @@ def from_arrow(tables: pa.Table | Sequence[pa.Table]) -> Dataset:
 
     Raises:
         TypeError: something else is given.
-        UnsupportedValue: a column is there twice.
+        UnsupportedValue: a column is there twice, or in two tables with types that do not go
+            together.
     """
 
     def is_table(value: object) -> bool:
@@ -153,19 +164,23 @@ def read_csv(
     """The rows of CSV files with a line of names first, in the order of the files.
 
     An empty field is a missing value, in columns of text too, unless ``convert_options`` are
-    given.
+    given. Files may differ in their columns: a column that a file lacks is null there, and a
+    column of whole numbers in one and of fractions in another holds floats in all.
 
     Args:
         paths: a file, a directory (files that end with ``.csv``, sorted), a local pattern, a
-            URI, or a list of them. Compressed files are known by their ending.
+            URI, or a list of them. Compressed files are known by their ending. Below a
+            directory, those named ``name=value`` give a column ``name``.
         filesystem: a ``pyarrow.fs.FileSystem`` or fsspec one that all paths are in.
         parallelism: pieces to read apart; -1 chooses.
         read_options: a ``pyarrow.csv.ReadOptions``; parse_options and convert_options likewise.
 
     Raises:
         FileNotFoundError: there is no such path; names it and the nearest.
-        ReadError: a file cannot be parsed; names it and the row. Of the first file it is found
-            out at the call (of a large one only the beginning), of others when they are read.
+        ReadError: a file cannot be parsed (names it and the row), or a column holds numbers in
+            one file and text in another (names both). Files are looked at now: small ones
+            whole, of large ones the beginning, up to 256 of them. The rest is found out when
+            it is read.
     """
     files = resolve_paths(paths, filesystem, (".csv",))
     source = CSVDatasource(
@@ -174,8 +189,7 @@ def read_csv(
         parse_options=parse_options,
         convert_options=convert_options,
     )
-    source.check_start()
-    return read_datasource(source, parallelism=parallelism)
+    return read_datasource(source.checked(), parallelism=parallelism)
 
 
 @suggests_keywords
@@ -193,17 +207,20 @@ def read_parquet(
             that end with ``.parquet``.
         columns: the columns to read; ``select_columns`` right after has the same effect.
 
+    Files may differ in their columns and types, as those of :func:`read_csv` may.
+
     Raises:
         FileNotFoundError: there is no such path; names it and the nearest.
-        ColumnNotFound: the first file has no such column.
-        ReadError: a file is no Parquet file.
+        ColumnNotFound: no file has such a column.
+        ReadError: a file is no Parquet file, or a column has types in two files that do not go
+            together; of the first 256 files this is found out now.
     """
-    source = ParquetDatasource(resolve_paths(paths, filesystem, (".parquet", ".pq")))
-    if columns is not None:
-        if isinstance(columns, str) or not columns:
-            raise InvalidOption(f"read_parquet: columns must be a list of names, got {columns!r}")
-        require_columns(columns, source.columns() or [], "read_parquet")
-        source = source.with_columns(tuple(columns))
+    wanted = None if columns is None else check_names("read_parquet: columns", columns)
+    source = ParquetDatasource(resolve_paths(paths, filesystem, (".parquet", ".pq"))).checked()
+    if wanted is not None:
+        assert source.common is not None
+        require_columns(wanted, source.common.names, "read_parquet")
+        source = source.with_columns(wanted)
     return read_datasource(source, parallelism=parallelism)
 
 
@@ -232,12 +249,14 @@ def _from_each(what: str, given: Any, fits: Any, make: Any, wanted: str) -> Data
             raise TypeError(f"{what} takes {wanted} or a list of them, got {type(item).__name__}")
     if not items:
         raise InvalidOption(f"{what} was given an empty list")
-    blocks: list[Block] = [make(item) for item in items]
-    many = len(blocks) > 1
-    handles = [
-        BlockHandle.of_block(block, f"{what}, item {index}" if many else what)
-        for index, block in enumerate(blocks)
-    ]
+    named = [what] if len(items) == 1 else [f"{what}, item {i}" for i, _ in enumerate(items)]
+    tables: list[pa.Table] = [make(item) for item in items]
+    # Items without rows do not decide: an empty frame's columns have any type.
+    deciding = [pair for pair in zip(tables, named, strict=True) if len(pair[0])]
+    if deciding:
+        schema = unify([table.schema for table, _ in deciding], [name for _, name in deciding])
+        tables = [conform(t, schema) if len(t) else schema.empty_table() for t in tables]
+    handles = map(BlockHandle.of_block, tables, named)
     return Dataset(InputBlocks(tuple(handles), what))
 
 
@@ -245,7 +264,7 @@ def _parallelism(given: int, size_bytes: int | None) -> int:
     if given != -1:
         return int(check_number(given, "parallelism (-1 chooses)", minimum=1, integer=True))
     by_size = -(-(size_bytes or 0) // DataContext.get_current().target_max_block_size)
-    return max(AUTO_BLOCKS, by_size)
+    return min(max(AUTO_BLOCKS, by_size), _MAX_AUTO_BLOCKS)
 
 
 def _count(what: str, n: object) -> int:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from numbers import Integral, Real
 from typing import TypeGuard
 
+import numpy as np
+
 from air.data.datasource import Datasource, ReadTask
 from air.data.execution.exchange import divide, equal_bounds
 from air.data.plan import InputBlocks, Map, Node, Read
@@ -21,7 +23,7 @@ def check_indices(indices: Sequence[int]) -> list[int]:
     Raises:
         InvalidOption: empty, or not ascending whole numbers from 0.
     """
-    given = list(indices) if isinstance(indices, Sequence) and not isinstance(indices, str) else []
+    given = list(indices) if _is_list(indices) else []
     if not given or not all(_is_whole(index) and index >= 0 for index in given):
         raise InvalidOption(
             "split_at_indices takes a list of whole numbers >= 0, such as [100, 200], got"
@@ -38,7 +40,7 @@ def indices_for_proportions(rows: int, proportions: Sequence[float]) -> list[int
     Raises:
         InvalidOption: empty, not all above 0, or not below 1 together.
     """
-    given = list(proportions) if isinstance(proportions, Sequence) else []
+    given = list(proportions) if _is_list(proportions) else []
     if not given or not all(_is_number(share) and share > 0 for share in given):
         raise InvalidOption(
             f"split_proportionately takes a list of numbers above 0, got {proportions!r:.80}"
@@ -78,6 +80,10 @@ def check_test_size(test_size: object) -> None:
             "train_test_split: test_size must be a share between 0 and 1 or a number of rows"
             f" above 0, got {test_size!r}"
         )
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, (list, tuple, np.ndarray))
 
 
 def _is_whole(value: object) -> bool:

@@ -20,7 +20,7 @@ from air.data.plan import Map
 from air.data.transforms import SummarizeBlocks
 
 if TYPE_CHECKING:
-    from air.data.dataset import Dataset
+    from air.data.consumption import Consumption
 
 _NAN = math.nan  # one object, so that it equals itself as a key
 
@@ -62,7 +62,7 @@ class Summaries:
         return cast(S, self._found[column, kind])
 
 
-def summarize(dataset: Dataset, request: Request, what: str) -> Summaries | None:
+def summarize(dataset: Consumption, request: Request, what: str) -> Summaries | None:
     """Compute summaries of some columns, all in one pass over the data.
 
     Args:
@@ -87,8 +87,14 @@ def summarize(dataset: Dataset, request: Request, what: str) -> Summaries | None
         if merged is None:
             merged = dict(partial)
         else:
-            for key, part in partial.items():
-                merged[key] = merged[key].merge(part)
+            for (name, kind), part in partial.items():
+                try:
+                    merged[name, kind] = merged[name, kind].merge(part)
+                except TypeError as error:
+                    raise UnsupportedValue(
+                        f"{what}: column {name!r} has values in different blocks that do not go"
+                        f" together ({error}): make it one type"
+                    ) from None
     return None if merged is None else Summaries(merged)
 
 
@@ -171,7 +177,10 @@ class Total:
         values = _present(column)
         if pa.types.is_boolean(values.type):
             values = values.cast(pa.int64())
-        return cls(len(values), len(column) - len(values), pc.sum(values).as_py())
+        missing = len(column) - len(values)
+        if pa.types.is_int64(values.type) or pa.types.is_uint64(values.type):
+            return cls(len(values), missing, _exact_sum(values.to_numpy()))
+        return cls(len(values), missing, pc.sum(values).as_py())
 
     def merge(self, other: Total) -> Total:
         parts = [part for part in (self.total, other.total) if part is not None]
@@ -191,8 +200,13 @@ class Extremes:
     @classmethod
     def of(cls, column: pa.ChunkedArray) -> Extremes:
         values = _present(column)
+        missing = len(column) - len(values)
+        if pa.types.is_duration(values.type):  # which Arrow does not compare
+            bounds = pc.min_max(values.cast(pa.int64())).as_py()
+            found = [pa.scalar(bounds[name], values.type).as_py() for name in ("min", "max")]
+            return cls(missing, *found)
         found = pc.min_max(values)
-        return cls(len(column) - len(values), found["min"].as_py(), found["max"].as_py())
+        return cls(missing, found["min"].as_py(), found["max"].as_py())
 
     def merge(self, other: Extremes) -> Extremes:
         smallest = [v for v in (self.smallest, other.smallest) if v is not None]
@@ -217,6 +231,8 @@ class ValueCounts:
         values = _present(column)
         missing = len(column) - len(values)
         counts: dict[Any, int] = {}
+        if _holds_structs(values.type):
+            raise pa.ArrowTypeError(f"{values.type} has no key")
         if pa.types.is_nested(values.type):
             for item in values.to_pylist():
                 key = hashable(item)
@@ -280,15 +296,34 @@ def hashable(value: Any) -> Any:
 
 
 def _present(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The values of a column that are not missing; those of floats as Arrow can work with them."""
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     if column.null_count:
         column = column.drop_null()
+    if pa.types.is_float16(column.type):
+        column = column.cast(pa.float32())
     if pa.types.is_floating(column.type):
         is_nan = pc.is_nan(column)
         if pc.any(is_nan).as_py():
             column = column.filter(pc.invert(is_nan))
+        # There are two zeros, which are equal.
+        column = pc.add(column, pa.scalar(0.0, column.type))
     return column
+
+
+def _exact_sum(values: np.ndarray) -> int | None:
+    """The sum of whole numbers, which may be larger than they can be."""
+    if not len(values):
+        return None
+    low = values & np.array(2**32 - 1, values.dtype)
+    return (int((values >> np.array(32, values.dtype)).sum()) << 32) + int(low.sum())
+
+
+def _holds_structs(kind: pa.DataType) -> bool:
+    while pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        kind = kind.value_type
+    return bool(pa.types.is_struct(kind) or pa.types.is_map(kind))
 
 
 def _numbers(column: pa.ChunkedArray) -> np.ndarray:

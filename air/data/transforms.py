@@ -8,7 +8,6 @@ holds no more than it must of either.
 from __future__ import annotations
 
 import abc
-import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from air.data.batch_format import is_pandas_frame
-from air.data.batching import first_rows, rebatch
+from air.data.batching import first_rows, joined, rebatch
 from air.data.block import (
     Block,
     accessor,
@@ -25,9 +24,11 @@ from air.data.block import (
     require_table,
     select,
 )
-from air.data.convert import column_from_values
+from air.data.convert import check_distinct
 from air.data.errors import UnsupportedValue, require_columns
 from air.data.functions import TaskContext, UserFunction
+from air.data.infer import column_from_values
+from air.data.schemas import conform
 
 DEFAULT_BATCH_SIZE = 4096
 
@@ -110,11 +111,14 @@ class FlatMapRows(Transform):
     def open(self) -> BlockFunction:
         fn = self.user.open()
 
+        def rows_of(row: Any) -> list[Any]:
+            return list(self._checked(fn(row)))
+
         def run(blocks: Iterator[Block], context: TaskContext) -> Iterator[Block]:
             for block, start in _with_positions(blocks):
                 made: list[Any] = []
-                for rows in _row_results(self.name, fn, block, start, context):
-                    made.extend(self._checked(rows))
+                for rows in _row_results(self.name, rows_of, block, start, context):
+                    made.extend(rows)
                 yield _made_of(self.name, block_from_rows, made)
 
         return run
@@ -181,13 +185,14 @@ class MapBatches(Transform):
     def open(self) -> BlockFunction:
         fn = self.user.open()
 
-        def run(blocks: Iterator[Block], context: TaskContext) -> Iterator[Block]:
+        def made(blocks: Iterator[Block], context: TaskContext) -> Iterator[Block]:
             for block, start in _with_positions(rebatch(blocks, self.batch_size)):
                 batch = accessor(block).to_batch(self.batch_format, writable=not self.zero_copy)
-                for made in _batch_results(self.name, fn, batch, block, start, context):
-                    yield _made_of(self.name, block_from_batch, made)
+                for result in _batch_results(self.name, fn, batch, block, start, context):
+                    yield _made_of(self.name, block_from_batch, result)
 
-        return run
+        # A batch is small change where it has to travel, or gets a file of its own.
+        return lambda blocks, context: joined(made(blocks, context))
 
 
 @dataclass(frozen=True)
@@ -216,11 +221,19 @@ class AddColumn(Transform):
         fn = self.user.open()
 
         def run(blocks: Iterator[Block], context: TaskContext) -> Iterator[Block]:
-            for block, start in _with_positions(rebatch(blocks, None)):
+            for block, start in _with_positions(blocks):
                 table = require_table(block, self.name)
+                if table is None:
+                    continue
+                if not table.num_rows:
+                    yield self._placed(table, pa.nulls(0))
+                    continue
                 batch = accessor(block).to_batch(self.batch_format)
-                for values in _batch_results(self.name, fn, batch, block, start, context):
-                    yield self._added(table, values)
+                with _Where(self.name, block, start, context):
+                    values = fn(batch)
+                    if isinstance(values, Iterator):
+                        values = list(values)
+                yield self._added(table, values)
 
         return run
 
@@ -237,6 +250,9 @@ class AddColumn(Transform):
                 f"{self.name} must return one value for each of the {table.num_rows} rows of a"
                 f" batch, got {len(column)}"
             )
+        return self._placed(table, column)
+
+    def _placed(self, table: pa.Table, column: pa.Array) -> pa.Table:
         if self.column in table.column_names:
             position = table.column_names.index(self.column)
             return table.set_column(position, self.column, column)
@@ -320,10 +336,29 @@ class RenameColumns(ColumnsTransform):
 
     def apply(self, table: pa.Table) -> pa.Table:
         require_columns(self.mapping, table.column_names, "rename_columns")
-        return table.rename_columns([self.mapping.get(n, n) for n in table.column_names])
+        names = [self.mapping.get(name, name) for name in table.column_names]
+        check_distinct(names, f"the result of {self.name}")
+        return table.rename_columns(names)
 
     def columns(self, columns: list[str] | None) -> list[str] | None:
         return None if columns is None else [self.mapping.get(name, name) for name in columns]
+
+
+@dataclass(frozen=True)
+class Conform(ColumnsTransform):
+    """The columns and types of a schema that the rows can be brought to."""
+
+    schema: pa.Schema
+
+    @property
+    def name(self) -> str:
+        return "conform"
+
+    def apply(self, table: pa.Table) -> pa.Table:
+        return conform(table, self.schema)
+
+    def columns(self, columns: list[str] | None) -> list[str] | None:
+        return list(self.schema.names)
 
 
 @dataclass(frozen=True)
@@ -370,18 +405,40 @@ def _with_positions(blocks: Iterable[Block]) -> Iterator[tuple[Block, int]]:
         start += len(block)
 
 
+class _Where:
+    """Tells the errors of a user's function at which rows of what they happened."""
+
+    __slots__ = ("_block", "_context", "_name", "first", "last")
+
+    def __init__(self, name: str, block: Block, start: int, context: TaskContext) -> None:
+        self._name = name
+        self._block = block
+        self._context = context
+        self.first = start
+        self.last = start + len(block) - 1
+
+    def __enter__(self) -> _Where:
+        return self
+
+    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
+        if not isinstance(error, Exception):
+            return
+        one = self.first == self.last
+        rows = f"row {self.first}" if one else f"rows {self.first}-{self.last}"
+        error.add_note(f"in {self._name}, at {rows} of {_input(self._block, self._context)}")
+        if isinstance(error, StopIteration):
+            # It would end the generators that it passes, and with them the data, in silence.
+            raise RuntimeError(f"{self._name} raised StopIteration") from error
+
+
 def _row_results(
     name: str, fn: Callable[[Any], Any], block: Block, start: int, context: TaskContext
 ) -> Iterator[Any]:
     """What *fn* returns for each row; an error is told at which row it happened."""
-    row_number = start
-    try:
-        for row in accessor(block).rows():
+    with _Where(name, block, start, context) as where:
+        for number, row in enumerate(accessor(block).rows(), start):
+            where.first = where.last = number
             yield fn(row)
-            row_number += 1
-    except Exception as error:
-        error.add_note(f"in {name}, at row {row_number} of {_input(block, context)}")
-        raise
 
 
 def _batch_results(
@@ -393,16 +450,12 @@ def _batch_results(
     context: TaskContext,
 ) -> Iterator[Any]:
     """What *fn* returns or yields for a batch; an error is told at which rows it happened."""
-    try:
+    with _Where(name, block, start, context):
         made = fn(batch)
-        if inspect.isgenerator(made):
+        if isinstance(made, Iterator):
             yield from made
         else:
             yield made
-    except Exception as error:
-        rows = f"rows {start}-{start + len(block) - 1}"
-        error.add_note(f"in {name}, at {rows} of {_input(block, context)}")
-        raise
 
 
 def _made_of(name: str, build: Callable[[Any], Block], made: Any) -> Block:

@@ -1,4 +1,4 @@
-"""Writing datasets: one file for each block, all of them or none.
+"""Writing datasets: files for each piece, all of them or none.
 
 Files are written to a hidden directory inside the target by whatever makes the blocks, and move
 to their places when all are there. Readers skip hidden directories, so nobody sees half a
@@ -7,6 +7,7 @@ dataset, and a failure leaves nothing behind.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import inspect
 import io
@@ -19,19 +20,24 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 import pyarrow as pa
 from pyarrow import fs
 
-from air.data import tensor
+from air.data.batching import joined
 from air.data.block import Block, accessor
 from air.data.datasources.paths import PathLike, filesystem_of
 from air.data.errors import WriteError
 from air.data.execution.execute import execute
 from air.data.functions import TaskContext
 from air.data.plan import Map
+from air.data.schemas import unify
 from air.data.transforms import BlockFunction, Transform
 from air.errors import InvalidOption
 from air.executor.validation import reject_unknown
 
 if TYPE_CHECKING:
-    from air.data.dataset import Dataset
+    from air.data.consumption import Consumption
+
+
+_ATTEMPTS = 20
+_FILE_BYTES = 64 << 20
 
 
 class FileFormat(Protocol):
@@ -105,18 +111,35 @@ class CSVFormat:
     def write(self, table: pa.Table, file: Any) -> None:
         from pyarrow import csv
 
+        if not table.num_columns:
+            raise WriteError("write_csv: the rows have no columns; use write_parquet")
         for field in table.schema:
-            if pa.types.is_nested(field.type) or tensor.is_tensor(field.type):
-                raise WriteError(
-                    f"write_csv: column {field.name!r} has the type {field.type}, which CSV"
-                    " cannot hold; drop it, turn it into text, or use write_parquet"
-                )
-        csv.write_csv(table, file, csv.WriteOptions(**self.options))
+            kind = field.type
+            if pa.types.is_nested(kind) or isinstance(kind, pa.BaseExtensionType):
+                raise _cannot_hold(field)
+        if table.num_columns == 1 and table.column(0).null_count:
+            # A line with nothing in it is no row: quotes must tell that there is one.
+            texts = table.column(0).cast(pa.string()).fill_null("")
+            table = pa.table({table.column_names[0]: texts})
+        try:
+            csv.write_csv(table, file, csv.WriteOptions(**self.options))
+        except pa.ArrowInvalid as error:
+            binary = (f for f in table.schema if pa.types.is_binary(f.type))
+            for field in binary:
+                raise _cannot_hold(field) from None
+            raise WriteError(f"write_csv: {error}") from None
+
+
+def _cannot_hold(field: pa.Field) -> WriteError:
+    return WriteError(
+        f"write_csv: column {field.name!r} has the type {field.type}, which CSV cannot hold; drop"
+        " it, turn it into text, or use write_parquet"
+    )
 
 
 @dataclass(frozen=True)
 class _WriteBlocks(Transform):
-    """Each block that has rows to a file; gives the files' names."""
+    """Each piece that has rows to a file, or several; gives their names and schemas."""
 
     filesystem: Any
     directory: str
@@ -134,9 +157,11 @@ class _WriteBlocks(Transform):
         return self._run
 
     def _run(self, blocks: Iterator[Block], context: TaskContext) -> Iterator[Block]:
-        for number, block in enumerate(block for block in blocks if len(block)):
+        filled = (block for block in joined(blocks, _FILE_BYTES, at_once=False) if len(block))
+        for number, block in enumerate(filled):
             part = f"{context.index:06d}-{number:03d}"
-            yield [self.write(part, accessor(block).to_arrow())]
+            table = accessor(block).to_arrow()
+            yield [(self.write(part, table), table.schema)]
 
     def write(self, part: str, table: pa.Table) -> str:
         """Write one file and return its name; the same part gives the same name again."""
@@ -147,7 +172,7 @@ class _WriteBlocks(Transform):
 
 
 def write_files(
-    dataset: Dataset, path: PathLike, filesystem: Any, file_format: FileFormat
+    dataset: Consumption, path: PathLike, filesystem: Any, file_format: FileFormat
 ) -> list[str]:
     """Write *dataset* into the directory *path*, which is made if need be.
 
@@ -161,21 +186,32 @@ def write_files(
     Raises:
         NotADirectoryError: *path* is a file.
         WriteError: the format cannot hold a column.
+        UnsupportedValue: columns of different blocks do not go together, so that the files could
+            not be read as one dataset.
     """
     system, directory = filesystem_of(path, filesystem)
-    existed = _check_target(system, directory)
+    missing = _missing_directories(system, directory)
     stem = f"{datetime.datetime.now(datetime.UTC):%Y%m%dT%H%M%S%f}-{secrets.token_hex(4)}"
     staging = f"{directory}/.{stem}"
     step = _WriteBlocks(system, staging, stem, file_format)
     moved: list[str] = []
     try:
         system.create_dir(staging, recursive=True)
+        names: list[str] = []
+        schemas: list[pa.Schema] = []
+        sources: list[str] = []
         with closing(execute(Map(dataset.plan, step))) as handles:
-            names = [name for handle in handles for name in handle.get()]
-        if not names:
-            schema = dataset.schema()
-            if isinstance(schema, pa.Schema):
-                names = [step.write("000000-000", schema.empty_table())]
+            for handle in handles:
+                for name, schema in handle.get():
+                    names.append(name)
+                    schemas.append(schema)
+                    sources.append(handle.metadata.source)
+        if names:
+            unify(schemas, sources)
+        else:
+            known = dataset.schema()
+            if isinstance(known, pa.Schema):
+                names = [step.write("000000-000", known.empty_table())]
         for name in names:
             system.move(f"{staging}/{name}", f"{directory}/{name}")
             moved.append(f"{directory}/{name}")
@@ -183,21 +219,35 @@ def write_files(
     except BaseException:
         for file in moved:
             system.delete_file(file)
-        _remove(system, staging if existed else directory)
+        _remove(system, staging)
+        for made in missing:
+            if not system.get_file_info(fs.FileSelector(made, allow_not_found=True)):
+                _remove(system, made)
         raise
     return moved
 
 
-def _check_target(system: Any, directory: str) -> bool:
-    """Whether *directory* is there already."""
-    kind = system.get_file_info(directory).type
-    if kind == fs.FileType.File:
+def _missing_directories(system: Any, directory: str) -> list[str]:
+    """*directory* and those that it is in, as far as they are not there, the innermost first.
+
+    Raises:
+        NotADirectoryError: *directory* is a file.
+    """
+    if system.get_file_info(directory).type == fs.FileType.File:
         raise NotADirectoryError(
             f"{directory!r} is a file: datasets are written as a directory of files"
         )
-    return bool(kind == fs.FileType.Directory)
+    missing = []
+    while directory and system.get_file_info(directory).type == fs.FileType.NotFound:
+        missing.append(directory)
+        directory = directory.rpartition("/")[0]
+    return missing
 
 
 def _remove(system: Any, directory: str) -> None:
-    if system.get_file_info(directory).type == fs.FileType.Directory:
-        system.delete_dir(directory)
+    for _ in range(_ATTEMPTS):
+        if system.get_file_info(directory).type != fs.FileType.Directory:
+            return
+        # A task that has been told to end may be writing its last file.
+        with contextlib.suppress(OSError):
+            system.delete_dir(directory)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import inspect
 import threading
@@ -10,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from air.executor.options import NumReturns
+
+_NO_METHODS = (type, property, functools.cached_property)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +80,17 @@ def describe_callable(target: object) -> str:
     return f"{module}.{name}" if module not in (None, "__main__", "builtins") else name
 
 
+def body_of(target: object) -> object:
+    """The function that runs when *target* is called: ``__call__`` of an object that has one."""
+    if inspect.isroutine(target) or isinstance(target, (type, functools.partial)):
+        return target
+    return getattr(target, "__call__", target)  # noqa: B004 - not a test for being callable
+
+
 def default_num_returns(function: object) -> NumReturns:
     """``"streaming"`` for generator functions, 1 for all others."""
-    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+    body = body_of(function)
+    if inspect.isgeneratorfunction(body) or inspect.isasyncgenfunction(body):
         return "streaming"
     return 1
 
@@ -98,14 +109,19 @@ def methods_of(cls: type) -> Mapping[str, MethodInfo]:
     Dunder methods are left out, except ``__call__``.
     """
     found: dict[str, MethodInfo] = {}
-    for name, member in inspect.getmembers(cls, callable):
-        if (name.startswith("__") and name != "__call__") or isinstance(member, type):
+    static = {name: item for base in reversed(cls.__mro__) for name, item in vars(base).items()}
+    for name, item in sorted(static.items()):
+        if (name.startswith("__") and name != "__call__") or isinstance(item, _NO_METHODS):
+            continue
+        try:
+            member = getattr(cls, name)
+        except Exception:  # a descriptor of the user's, which wants an instance
+            continue
+        if not callable(member):
             continue
         num_returns = getattr(member, "__air_method_options__", {}).get("num_returns")
         signature = signature_of(member)
-        if signature is not None and not isinstance(
-            inspect.getattr_static(cls, name), (staticmethod, classmethod)
-        ):
+        if signature is not None and not isinstance(item, (staticmethod, classmethod)):
             signature = signature.replace(parameters=list(signature.parameters.values())[1:])
         found[name] = MethodInfo(
             num_returns=default_num_returns(member) if num_returns is None else num_returns,

@@ -78,10 +78,15 @@ def install(executor: Executor | None) -> None:
 def shutdown() -> None:
     """End the running backend, if there is one."""
     global _executor
+    executor = _executor
+    if executor is None:
+        return
+    # Meanwhile it stays the running one: what the user's code does while it ends (a thread that
+    # was waiting, a __del__) must not start another. And it stays if it refuses, as in a task.
+    executor.shutdown()
     with _lock:
-        executor, _executor = _executor, None
-    if executor is not None:
-        executor.shutdown()
+        if _executor is executor:
+            _executor = None
 
 
 def _with_address(config: InitConfig, address: str | None) -> InitConfig:

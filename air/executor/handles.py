@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from air.errors import InvalidOption
 from air.executor.options import MethodOptions, method_options
-from air.executor.validation import listing, nearest
+from air.executor.validation import check_timeout, listing, nearest
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -101,8 +101,9 @@ class ObjectRefGenerator:
         Raises:
             GetTimeout: no value was yielded in time; the generator can go on being used.
             StopIteration: the generator has ended.
+            InvalidOption: *timeout* is negative or no number.
         """
-        ref = self._executor.next_in_stream(self, timeout)
+        ref = self._executor.next_in_stream(self, check_timeout(timeout))
         if ref is None:
             raise StopIteration
         return ref
@@ -163,9 +164,10 @@ class ActorHandle:
             raise AttributeError(name)
         info = self._methods.get(name)
         if info is None:
+            methods = listing(sorted(self._methods)) or "none"
             raise AttributeError(
                 f"actor {self._class_name} has no method {name!r}."
-                f"{nearest(name, self._methods)} Methods are: {listing(sorted(self._methods))}"
+                f"{nearest(name, self._methods)} Methods are: {methods}"
             )
         return ActorMethod(self, name, info, MethodOptions(num_returns=info.num_returns))
 
@@ -203,7 +205,7 @@ class ActorMethod:
         self._info = info
         self._options = options
 
-    def remote(self, *args: Any, **kwargs: Any) -> Any:
+    def remote(self, /, *args: Any, **kwargs: Any) -> Any:
         """Call the method; see :meth:`Executor.call_actor` for what it gives."""
         if self._info.signature is not None:
             try:

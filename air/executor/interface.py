@@ -70,7 +70,8 @@ class Executor(abc.ABC):
         ``ValueError``. ``"streaming"`` gives a generator instead: the function must then
         return an iterable or be a generator function, sync or async.
 
-        A coroutine function is awaited, on an event loop of the backend's.
+        A coroutine that the function returns is awaited, on an event loop of the backend's; so
+        a coroutine function gives what it returns in the end.
 
         ``options.retry_exceptions`` runs the function again, on a new copy of the arguments;
         a streaming one skips as many values as it has yielded before. An error among the
@@ -195,7 +196,8 @@ class Executor(abc.ABC):
         ended already.
 
         Raises:
-            TypeError: *ref* was made by ``put``, or *force* on an actor's method.
+            TypeError: *ref* was made by ``put`` or stands for a placement group, or *force*
+                on an actor's method.
             UnsupportedByBackend: *force* without ``FORCED_CANCEL``, or a task that runs
                 without ``PARALLEL_TASKS``.
         """
@@ -269,11 +271,15 @@ class Executor(abc.ABC):
 
         Raises:
             Unschedulable: the bundles could never be placed on the nodes that there are.
+            InvalidOption: another group that has not been removed has the name.
         """
 
     @abc.abstractmethod
     def placement_group_ready(self, group_id: bytes) -> ObjectRef[bool]:
-        """A reference that becomes ``True`` once the bundles are reserved."""
+        """A reference that becomes ``True`` once the bundles are reserved.
+
+        For a group that was removed, or is not known, it raises ``ActorPlacementError``.
+        """
 
     @abc.abstractmethod
     def remove_placement_group(self, group_id: bytes) -> None:
@@ -337,6 +343,9 @@ class Executor(abc.ABC):
 
         Afterwards no process, file or shared memory of it is left. Other methods then raise
         ``NotInitialized``.
+
+        Raises:
+            RuntimeError: called by a task or an actor.
         """
 
     def require(self, capability: Capability, hint: str = "") -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numbers
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 from air.errors import InvalidOption
 from air.executor.resources import Resources, make_request
@@ -19,11 +19,13 @@ from air.executor.scheduling import (
     SpreadPlacement,
     check_lifetime,
 )
-from air.executor.validation import check_flag, check_number, reject_unknown
+from air.executor.validation import check_flag, check_number, check_text, nearest, reject_unknown
 
+D = TypeVar("D", int, None)
 NumReturns = int | Literal["streaming"]
 DEFAULT_MAX_RETRIES = 3
 DEFAULT_ASYNC_CONCURRENCY = 1000
+_VERY_OFTEN = 2**31 - 1
 
 
 class SchedulingStrategy(Protocol):
@@ -113,7 +115,7 @@ def task_options(given: Mapping[str, Any], base: Mapping[str, Any] | None = None
         resources=_request(merged, default_cpus=1),
         num_returns=_check_num_returns(merged.get("num_returns")),
         max_retries=_whole(merged, "max_retries", DEFAULT_MAX_RETRIES, minimum=-1),
-        retry_exceptions=_check_retry_exceptions(merged.get("retry_exceptions", False)),
+        retry_exceptions=_check_retry_exceptions(merged.get("retry_exceptions")),
         placement=_check_placement(merged.get("scheduling_strategy")),
         name=_text(merged, "name"),
     )
@@ -123,9 +125,6 @@ def actor_options(given: Mapping[str, Any], base: Mapping[str, Any] | None = Non
     """Validate the keyword options of an actor; *given* wins over *base*."""
     reject_unknown(given, ACTOR_KEYS, what="an actor")
     merged = {**(base or {}), **given}
-    concurrency = merged.get("max_concurrency")
-    if concurrency is not None:
-        check_number(concurrency, "max_concurrency", minimum=1, integer=True)
     options = ActorOptions(
         resources=_request(merged, default_cpus=0),
         name=_text(merged, "name"),
@@ -134,10 +133,15 @@ def actor_options(given: Mapping[str, Any], base: Mapping[str, Any] | None = Non
         get_if_exists=_flag(merged, "get_if_exists"),
         max_restarts=_whole(merged, "max_restarts", 0, minimum=-1),
         max_task_retries=_whole(merged, "max_task_retries", 0, minimum=-1),
-        max_concurrency=concurrency,
+        max_concurrency=_whole(merged, "max_concurrency", None, minimum=1),
         max_pending_calls=_whole(merged, "max_pending_calls", -1, minimum=-1),
         placement=_check_placement(merged.get("scheduling_strategy")),
     )
+    if options.max_pending_calls == 0:
+        raise InvalidOption(
+            "max_pending_calls must be -1 (no limit) or at least 1: with 0 nobody could call the"
+            " actor"
+        )
     if options.get_if_exists and options.name is None:
         raise InvalidOption("get_if_exists=True needs name=...")
     return options
@@ -164,22 +168,22 @@ def _request(merged: Mapping[str, Any], default_cpus: float) -> Resources:
     )
 
 
-def _whole(merged: Mapping[str, Any], name: str, default: int, *, minimum: int) -> int:
+def _whole(merged: Mapping[str, Any], name: str, default: D, *, minimum: int) -> int | D:
     value = merged.get(name)
     if value is None:
         return default
-    return int(check_number(value, name, minimum=minimum, integer=True))
+    # As good as without limit, and as much as a frame between processes can hold.
+    return min(int(check_number(value, name, minimum=minimum, integer=True)), _VERY_OFTEN)
 
 
 def _text(merged: Mapping[str, Any], name: str) -> str | None:
     value = merged.get(name)
-    if value is not None and (not isinstance(value, str) or not value):
-        raise InvalidOption(f"{name} must be non-empty text, got {value!r}")
-    return value
+    return None if value is None else check_text(value, name)
 
 
 def _flag(merged: Mapping[str, Any], name: str) -> bool:
-    return check_flag(merged.get(name, False), name)
+    value = merged.get(name)
+    return False if value is None else check_flag(value, name)
 
 
 def _check_num_returns(value: object) -> NumReturns | None:
@@ -191,8 +195,8 @@ def _check_num_returns(value: object) -> NumReturns | None:
 
 
 def _check_retry_exceptions(value: object) -> bool | tuple[type[BaseException], ...]:
-    if isinstance(value, bool):
-        return value
+    if value is None or isinstance(value, bool):
+        return bool(value)
     if isinstance(value, (list, tuple)) and all(
         isinstance(item, type) and issubclass(item, BaseException) for item in value
     ):
@@ -211,9 +215,10 @@ def _check_placement(value: object) -> Placement:
         return value
     to_placement = getattr(value, "to_placement", None)
     if to_placement is None or isinstance(value, type):
+        near = nearest(value, ("DEFAULT", "SPREAD")) if isinstance(value, str) else ""
         raise InvalidOption(
             "scheduling_strategy must be 'DEFAULT', 'SPREAD', or an object of"
-            f" air.util.scheduling_strategies, got {value!r}"
+            f" air.util.scheduling_strategies, got {value!r}.{near}"
         )
     placement: Placement = to_placement()
     return placement

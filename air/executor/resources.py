@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from air.errors import InvalidOption
-from air.executor.validation import check_number, nearest
+from air.executor.validation import check_number, check_text, nearest
 
 UNIT = 10_000
 CPU, GPU, MEMORY, OBJECT_STORE_MEMORY = "CPU", "GPU", "memory", "object_store_memory"
@@ -107,16 +107,23 @@ def make_request(
             ``resources`` names a resource that has an option of its own.
     """
     quantities: dict[str, float] = {
-        CPU: default_cpus if num_cpus is None else check_number(num_cpus, "num_cpus", minimum=0)
+        CPU: default_cpus if num_cpus is None else _check_quantity(num_cpus, "num_cpus")
     }
     if num_gpus is not None:
-        quantities[GPU] = check_number(num_gpus, "num_gpus", minimum=0)
+        quantities[GPU] = _check_quantity(num_gpus, "num_gpus")
         if num_gpus > 1 and num_gpus != int(num_gpus):
             raise InvalidOption(f"num_gpus above 1 must be a whole number, got {num_gpus!r}")
     if memory is not None:
-        quantities[MEMORY] = check_number(memory, "memory (in bytes)", minimum=0)
+        quantities[MEMORY] = _check_quantity(memory, "memory (in bytes)")
     quantities.update(check_custom(resources or {}))
     return Resources(quantities)
+
+
+def _check_quantity(value: object, name: str) -> float:
+    quantity = check_number(value, name, minimum=0)
+    if quantity and not round(quantity * UNIT):
+        raise InvalidOption(f"{name} must be 0 or at least {1 / UNIT:g}, got {value!r}")
+    return quantity
 
 
 def check_custom(resources: Mapping[str, float], *, what: str = "resources") -> dict[str, float]:
@@ -124,11 +131,10 @@ def check_custom(resources: Mapping[str, float], *, what: str = "resources") -> 
     if not isinstance(resources, Mapping):
         raise InvalidOption(f"{what} must map names to quantities, got {resources!r}")
     for name, value in resources.items():
-        if not isinstance(name, str) or not name:
-            raise InvalidOption(f"{what} must have non-empty text as keys, got {name!r}")
+        check_text(name, f"a key of {what}")
         if name in _OPTION_OF:
             raise InvalidOption(f"{what} must not hold {name!r}: use {_OPTION_OF[name]}=...")
-        check_number(value, f"{what}[{name!r}]", minimum=0)
+        _check_quantity(value, f"{what}[{name!r}]")
     return dict(resources)
 
 
@@ -139,15 +145,14 @@ def check_bundle(bundle: Mapping[str, float], index: int) -> Resources:
             f"bundle {index} must be a non-empty mapping such as {{'CPU': 1}}, got {bundle!r}"
         )
     for name, value in bundle.items():
-        if not isinstance(name, str):
-            raise InvalidOption(f"bundle {index} must have text as keys, got {name!r}")
+        check_text(name, f"a key of bundle {index}")
         if name in ("num_cpus", "num_gpus", "cpu", "gpu", "Memory"):
             raise InvalidOption(
                 f"bundle {index} has no resource {name!r};"
                 f"{nearest(name.removeprefix('num_').removesuffix('s').upper(), [CPU, GPU])}"
                 " Bundles use the names CPU, GPU, memory and custom ones"
             )
-        check_number(value, f"bundle {index}, resource {name!r}", minimum=0)
+        _check_quantity(value, f"bundle {index}, resource {name!r}")
     made = Resources(bundle)
     if not made:
         raise InvalidOption(f"bundle {index} asks for nothing: {dict(bundle)!r}")

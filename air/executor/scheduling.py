@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from air.errors import InvalidOption
 from air.executor.resources import Resources, check_bundle
-from air.executor.validation import listing, nearest
+from air.executor.validation import check_text, listing, nearest
 
 PLACEMENT_STRATEGIES = ("PACK", "SPREAD", "STRICT_PACK", "STRICT_SPREAD")
 
@@ -83,8 +83,7 @@ class PlacementGroupSpec:
                 f"unknown placement strategy {strategy!r}.{nearest(strategy, PLACEMENT_STRATEGIES)}"
                 f" Strategies are: {listing(PLACEMENT_STRATEGIES)}"
             )
-        if not isinstance(name, str):
-            raise InvalidOption(f"the name of a placement group must be text, got {name!r}")
+        check_text(name, "the name of a placement group", empty=True)
         return cls(
             bundles=tuple(check_bundle(bundle, index) for index, bundle in enumerate(bundles)),
             strategy=strategy,

@@ -8,10 +8,21 @@ from collections.abc import Iterable, Mapping
 
 from air.errors import InvalidOption
 
+_LONGEST_WAIT_S = 1e9
+"""Thirty years; locks of the standard library take no more than a multiple of that."""
+
 
 def nearest(name: object, options: Iterable[object]) -> str:
-    """Return ``" Did you mean 'x'?"`` for the option closest to *name*, or ``""``."""
-    close = difflib.get_close_matches(str(name), [str(option) for option in options], n=1)
+    """Return ``" Did you mean 'x'?"`` for the option closest to *name*, or ``""``.
+
+    Upper and lower case are compared as equal when nothing is close otherwise.
+    """
+    known = [str(option) for option in options]
+    close = difflib.get_close_matches(str(name), known, n=1)
+    if not close:
+        folded = {option.casefold(): option for option in reversed(known)}
+        found = difflib.get_close_matches(str(name).casefold(), folded, n=1)
+        close = [folded[option] for option in found]
     return f" Did you mean {close[0]!r}?" if close else ""
 
 
@@ -20,6 +31,22 @@ def listing(names: Iterable[object], limit: int = 12) -> str:
     shown = [repr(name) for name in names]
     rest = len(shown) - limit
     return ", ".join(shown[:limit]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def show(value: object) -> str:
+    """``str(value)``, also of what raises when it is asked for that."""
+    try:
+        return str(value)
+    except Exception:
+        return f"<{type(value).__name__} without a text>"
+
+
+def show_repr(value: object) -> str:
+    """``repr(value)``, also of what raises when it is asked for that."""
+    try:
+        return repr(value)
+    except Exception:
+        return f"<{type(value).__name__} without a repr>"
 
 
 def reject_unknown(given: Mapping[str, object], known: Iterable[str], *, what: str) -> None:
@@ -38,6 +65,44 @@ def check_flag(value: object, name: str) -> bool:
     if not isinstance(value, bool):
         raise InvalidOption(f"{name} must be True or False, got {value!r:.80}")
     return value
+
+
+def check_text(value: object, name: str, *, empty: bool = False) -> str:
+    """Return *value* if it is text; raise :class:`InvalidOption` otherwise.
+
+    Args:
+        empty: whether it may be empty.
+    """
+    if not isinstance(value, str) or not (value or empty):
+        kind = "text" if empty else "non-empty text"
+        raise InvalidOption(f"{name} must be {kind}, got {value!r:.80}")
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            # Half of a surrogate pair, such as what reading a broken file name gives: what goes
+            # to other processes is UTF-8, which has no such characters.
+            raise InvalidOption(
+                f"{name} must be text that UTF-8 can encode, got {value!r:.80} ({error.reason})"
+            ) from None
+    return value
+
+
+def check_timeout(value: object, name: str = "timeout") -> float | None:
+    """Return a time limit in seconds as backends take it: ``None`` waits as long as it takes.
+
+    What is more than a lock can wait for (292 years), infinity for one, is ``None`` too.
+
+    Raises:
+        InvalidOption: *value* is neither ``None`` nor a number, or it is negative or NaN.
+    """
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or value != value:
+        raise InvalidOption(f"{name} must be seconds or None, got {value!r:.80}")
+    if value < 0:
+        raise InvalidOption(f"{name} must not be negative, got {value!r}")
+    return float(value) if value < _LONGEST_WAIT_S else None
 
 
 def check_number(

@@ -3,36 +3,25 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
-import logging
-import os
-import time
-import uuid
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from air.checkpoint import Checkpoint
 from air.config import DatasetConfig, RunConfig, ScalingConfig
-from air.errors import InvalidOption, SerializationError, Unschedulable, UnsupportedByBackend
+from air.errors import InvalidOption
 from air.executor.current import get_executor
 from air.executor.keywords import suggests_keywords
-from air.executor.validation import listing, nearest
-from air.result import Result
 from air.train.ingest import check_datasets, check_preprocessor, preprocess
-from air.train.journal import ResultJournal, new_run_directory
-from air.train.session import Session, StopTraining, get_session, install
-from air.train.stopping import should_stop
+from air.train.run import carry_out
+from air.train.variants import Trainable, merged, unknown_parameter
 
 if TYPE_CHECKING:
     from air.data import Dataset
     from air.data.preprocessor import Preprocessor
+    from air.result import Result
 
-logger = logging.getLogger(__name__)
-
-_NOT_TO_BE_TRIED_AGAIN = (InvalidOption, SerializationError, Unschedulable, UnsupportedByBackend)
-"""What goes wrong at the next attempt as it did at this one."""
-
-T = TypeVar("T", bound="BaseTrainer")
+_DATA_PARAMETERS = frozenset({"datasets", "preprocessor", "dataset_config"})
+"""What the preprocessing of the datasets goes by."""
 
 
 class BaseTrainer:
@@ -46,12 +35,17 @@ class BaseTrainer:
         scaling_config: workers and what they hold; one worker unless given.
         run_config: name, storage, stop criterion, failures and checkpoints.
         datasets: :class:`~air.data.Dataset` objects by name; "train" is the one to train on.
-        preprocessor: is fitted on "train", unless it is fitted already, and applied to all.
+        preprocessor: is applied to all datasets. Unless it is fitted already, each run fits a
+            copy of it on "train", which is then in the run's checkpoints; the one given here
+            stays as it is.
         resume_from_checkpoint: where to go on from.
 
     Raises:
         InvalidOption, TypeError: an argument is not what it should be.
     """
+
+    _raw: BaseTrainer | None = None
+    """The trainer that this one was made of by :meth:`preprocessed`; its datasets are as given."""
 
     @suggests_keywords
     def __init__(
@@ -103,7 +97,9 @@ class BaseTrainer:
 
     def preprocess_datasets(self) -> None:
         """Fit the preprocessor and apply it: sets ``self.datasets``, not materialized."""
-        self.datasets = preprocess(self.datasets, self.preprocessor, self._dataset_configs())
+        self.datasets, self.preprocessor = preprocess(
+            self.datasets, self.preprocessor, self._dataset_configs()
+        )
 
     def training_loop(self) -> None:
         """Train, on ``self.datasets``, from ``self.resume_from_checkpoint`` on if that is set.
@@ -117,10 +113,6 @@ class BaseTrainer:
         """What to do with each dataset."""
         return {name: DatasetConfig(fit=name == "train") for name in self.datasets}
 
-    def _modules(self) -> Sequence[str]:
-        """Modules that tasks and workers of this trainer import."""
-        return ("pyarrow", "numpy")
-
     def _parameters(self) -> dict[str, Any]:
         """What ``Result.config`` and ``params.json`` say of a run that no ``Tuner`` started."""
         return {}
@@ -131,155 +123,96 @@ class BaseTrainer:
         """Train, and return what came of it.
 
         The run is kept under ``RunConfig.storage_path`` as it goes on. A trainer can be fitted
-        any number of times; each is a run of its own.
+        any number of times; each is a run of its own, in a directory of its own, and leaves the
+        trainer as it was.
 
         Raises:
             Exception: what the training function raised, of its own class, after
                 ``FailureConfig.max_failures`` further attempts; or what the system did.
+            InvalidOption, SerializationError, Unschedulable: the run cannot be begun, and nothing
+                of it is kept.
         """
         run = copy.copy(self)
         run._prepare()
-        now = time.strftime("%Y-%m-%d_%H-%M-%S")
-        name = self.run_config.name or f"{type(self).__name__}_{now}"
-        path = new_run_directory(self.run_config.storage_dir, name)
-        journal = ResultJournal(
-            path,
-            config=self._parameters(),
-            checkpoint_config=self.run_config.checkpoint_config,
-            trial_id=uuid.uuid4().hex[:8],
-        )
-        try:
-            run._attempt_until_done(journal)
-        except Exception as error:
-            error.add_note(f"(the run is kept in {path})")
-            journal.record_error(error)
-            raise
-        finally:
-            journal.close()
-        return Result(
-            metrics=journal.metrics,
-            checkpoint=journal.latest_checkpoint,
-            best_checkpoints=[(each.checkpoint, each.metrics) for each in journal.kept],
-            path=path,
-            config=self._parameters(),
-        )
-
-    def as_trainable(self) -> Callable[[dict[str, Any]], None]:
-        """A function of a config that runs this trainer, changed by the config.
-
-        It reports to the session that it is called in: it is what a ``Tuner`` runs for each of
-        its trials. A key of the config is a parameter of the trainer; dicts are merged into the
-        trainer's own, so that ``{"params": {"max_depth": 3}}`` leaves the other ``params``
-        alone, and a dict for ``scaling_config`` changes single fields.
-        """
-        trainer = self
-
-        def trainable(config: dict[str, Any]) -> None:
-            run = trainer._changed_by(config)
-            session = get_session()
-            if session is not None and session.checkpoint is not None:
-                run.resume_from_checkpoint = session.checkpoint
-            run._prepare()
-            run.training_loop()
-
-        trainable.__name__ = type(self).__name__
-        return trainable
+        return carry_out(run, self._parameters())
 
     def _prepare(self) -> None:
         """Do what comes before training, and find out now what could not work."""
-        get_executor().preload(self._modules())
-        self.setup()
+        get_executor().preload(self.required_modules())
+        if self._raw is None:
+            self.setup()
+            self._load_data()
+
+    def _load_data(self) -> None:
+        """Bring the datasets into the form in which they are trained on."""
         self.preprocess_datasets()
 
-    def _attempt_until_done(self, journal: ResultJournal) -> None:
-        stop = self.run_config.stop
+    # For whoever runs variants of it, as a `Tuner` does -------------------------------------
+    #
+    # The order: preprocessed() once; of its result, as_trainable() once; that function is called
+    # for each variant, anywhere. variant() tells beforehand what a variant holds
+    # (scaling_config.bundles), required_modules() what its processes will import.
 
-        def sink(metrics: dict[str, Any], checkpoint: Checkpoint | None) -> None:
-            row = journal.record(metrics, checkpoint)
-            if should_stop(stop, journal.trial_id, row):
-                raise StopTraining
+    def as_trainable(self) -> Trainable:
+        """A function of a config that runs this trainer, changed by the config.
 
-        name = os.path.basename(journal.path)
-        failures_left = self.run_config.failure_config.max_failures
-        while True:
-            session = Session(
-                sink=sink,
-                checkpoint=self.resume_from_checkpoint,
-                trial_name=name,
-                trial_id=journal.trial_id,
-                trial_dir=journal.path,
-                trial_resources=self.scaling_config.bundles,
-                experiment_name=name,
-            )
-            try:
-                with install(session):
-                    self.training_loop()
-                return
-            except StopTraining:
-                return
-            except _NOT_TO_BE_TRIED_AGAIN:
-                raise
-            except Exception as error:
-                if failures_left == 0:
-                    raise
-                failures_left -= 1
-                journal.rewind()
-                self.resume_from_checkpoint = (
-                    journal.latest_checkpoint or self.resume_from_checkpoint
-                )
-                _log_restart(error, self.resume_from_checkpoint)
-
-    def _trial_resources(self, config: Mapping[str, Any]) -> list[dict[str, float]]:
-        """The bundles that a trial with *config* reserves.
-
-        The coordinator's, which is empty unless ``trainer_resources`` are given, and one for
-        each worker.
+        It reports to the session that it is called in: it is what a ``Tuner`` runs for each of
+        its trials. See :meth:`variant` for what a config can say.
         """
-        return self._changed_by(config).scaling_config.bundles
+        return Trainable(self)
 
-    def _changed_by(self: T, config: Mapping[str, Any]) -> T:
+    def preprocessed(self) -> Self:
+        """A copy whose datasets are preprocessed already, for many runs on the same data.
+
+        Preprocessing is then not repeated by each run. A :meth:`variant` that changes what it goes
+        by (``datasets``, ``preprocessor``) does its own all the same. Where a subclass defines
+        :meth:`setup` or :meth:`preprocess_datasets`, which may go by any parameter, every run does.
+
+        Raises what preprocessing raises, such as an exception of a function in it.
+        """
+        ready = copy.copy(self)
+        own = (type(self).setup, type(self).preprocess_datasets)
+        if own == (BaseTrainer.setup, BaseTrainer.preprocess_datasets) and self._raw is None:
+            ready._load_data()
+            ready._raw = self
+        return ready
+
+    def tunable_parameters(self) -> Sequence[str]:
+        """The parameters that a :meth:`variant` can change: all but ``run_config``, sorted."""
+        return sorted(
+            name for name in vars(self) if not name.startswith("_") and name != "run_config"
+        )
+
+    def variant(self, config: Mapping[str, Any]) -> Self:
         """A copy with the parameters that *config* names changed.
 
+        Dicts are merged into the trainer's own, so that ``{"params": {"max_depth": 3}}`` leaves
+        the other ``params`` alone; a dict for ``scaling_config`` changes single fields. Other
+        values take the place of the trainer's.
+
         Raises:
-            InvalidOption: a key of *config* is no parameter of this trainer.
+            InvalidOption: a key of *config* is no parameter of this trainer, or the changed trainer
+                is one that could not be made.
         """
         changed = copy.copy(self)
-        parameters = [name for name in vars(self) if not name.startswith("_")]
+        if self._raw is not None and config.keys() & _DATA_PARAMETERS:
+            changed = copy.copy(cast("Self", self._raw))
+        parameters = self.tunable_parameters()
         for name, value in config.items():
             if name not in parameters:
-                raise InvalidOption(
-                    f"{type(self).__name__} has no parameter {name!r} to set for a trial."
-                    f"{nearest(name, parameters)} It has {listing(sorted(parameters), limit=40)}."
-                )
-            setattr(changed, name, _merged(getattr(self, name), value))
+                raise unknown_parameter(name, type(self).__name__, parameters)
+            changed._set(name, value)
         changed._validate()
         return changed
+
+    def _set(self, name: str, value: Any) -> None:
+        """Change one of the :meth:`tunable_parameters`."""
+        setattr(self, name, merged(getattr(self, name), value))
+
+    def required_modules(self) -> Sequence[str]:
+        """Modules that the tasks and workers of this trainer import."""
+        return ("pyarrow", "numpy")
 
     def __repr__(self) -> str:
         given = ", ".join(f"{name}={value!r}" for name, value in self._parameters().items())
         return f"{type(self).__name__}({given})"
-
-
-def _merged(old: Any, new: Any) -> Any:
-    """What a trial's config makes of a parameter."""
-    if not isinstance(new, Mapping):
-        return new
-    if isinstance(old, ScalingConfig):
-        fields: dict[str, Any] = {
-            f.name: getattr(old, f.name) for f in dataclasses.fields(ScalingConfig)
-        }
-        return ScalingConfig(**_merged(fields, new))
-    if isinstance(old, Mapping):
-        return {**old, **{key: _merged(old.get(key), value) for key, value in new.items()}}
-    return dict(new)
-
-
-def _log_restart(error: Exception, checkpoint: Checkpoint | None) -> None:
-    # One line: the whole error is shown if it is the last.
-    first_line = str(error).partition("\n")[0]
-    logger.warning(
-        "The run failed (%s: %s) and starts again from %s.",
-        type(error).__name__,
-        first_line,
-        "the beginning" if checkpoint is None else checkpoint,
-    )

@@ -14,7 +14,7 @@ from air.errors import InvalidOption
 from air.executor.handles import ObjectRef
 from air.executor.keywords import methods_suggest_keywords
 from air.executor.validation import check_number, listing, nearest, reject_unknown
-from air.train.predictor import FunctionPredictor, Predictor
+from air.train.predictor import FunctionPredictor, Predictor, check_transforms
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,7 +81,8 @@ class BatchPredictor:
         **predictor_kwargs: further arguments of ``predictor_cls.from_checkpoint``.
 
     Raises:
-        InvalidOption: *checkpoint* or *predictor_cls* is something else.
+        InvalidOption: *checkpoint* or *predictor_cls* is something else, or *predictor_cls* takes
+            no such arguments.
     """
 
     def __init__(
@@ -96,6 +97,7 @@ class BatchPredictor:
             raise InvalidOption(
                 f"BatchPredictor: predictor_cls must be a class of Predictor, got {predictor_cls!r}"
             )
+        _check_keywords(predictor_cls, checkpoint, predictor_kwargs)
         self._checkpoint = checkpoint
         self._predictor_cls = predictor_cls
         self._predictor_kwargs = predictor_kwargs
@@ -121,7 +123,12 @@ class BatchPredictor:
         return self._checkpoint.get_preprocessor()
 
     def set_preprocessor(self, preprocessor: Preprocessor | None) -> None:
-        """Let data go through *preprocessor* first instead of the checkpoint's."""
+        """Let data go through *preprocessor* first instead of the checkpoint's.
+
+        Raises:
+            InvalidOption: it is neither a preprocessor nor ``None``.
+        """
+        check_transforms(preprocessor, "BatchPredictor")
         self._preprocessor = preprocessor
         self._own_preprocessor = True
 
@@ -218,6 +225,23 @@ class BatchPredictor:
 
     def __repr__(self) -> str:
         return f"BatchPredictor({self._checkpoint!r}, {self._predictor_cls.__name__})"
+
+
+def _check_keywords(
+    predictor_cls: type[Predictor], checkpoint: Checkpoint, keywords: Mapping[str, Any]
+) -> None:
+    signature = inspect.signature(predictor_cls.from_checkpoint)
+    try:
+        signature.bind(checkpoint, **keywords)
+    except TypeError as error:
+        known = [name for name in signature.parameters if name != "checkpoint"]
+        unknown = next((name for name in keywords if name not in known), None)
+        hint = "" if unknown is None else nearest(unknown, known)
+        takes = listing(known) if known else "none"
+        raise InvalidOption(
+            f"BatchPredictor: {predictor_cls.__name__}.from_checkpoint cannot be called with these "
+            f"arguments: {error}.{hint} Besides the checkpoint it takes {takes}."
+        ) from None
 
 
 def _check_columns(data: Dataset, names: Sequence[str] | None, option: str) -> None:

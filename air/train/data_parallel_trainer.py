@@ -10,9 +10,9 @@ from air.config import DatasetConfig, RunConfig, ScalingConfig
 from air.errors import InvalidOption
 from air.executor.keywords import suggests_keywords
 from air.train.backend import BackendConfig
+from air.train.functions import TrainFunction, takes_config
 from air.train.group_trainer import GroupTrainer
 from air.train.ingest import merge_dataset_configs
-from air.train.worker import TrainFunction, takes_config
 
 if TYPE_CHECKING:
     from air.data import Dataset

@@ -5,16 +5,20 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from air.checkpoint import Checkpoint
 from air.config import DatasetConfig
 from air.train.backend import BackendConfig
 from air.train.base_trainer import BaseTrainer
-from air.train.ingest import shards_of
+from air.train.functions import TrainFunction
+from air.train.ingest import check_rows
 from air.train.session import StopTraining, get_session
-from air.train.worker import Report, TrainFunction
-from air.train.worker_group import effective_num_workers, worker_group
+from air.train.start_workers import effective_num_workers, worker_group
+from air.train.worker import Report
+
+if TYPE_CHECKING:
+    from air.data import Dataset
 
 
 class GroupTrainer(BaseTrainer):
@@ -44,13 +48,28 @@ class GroupTrainer(BaseTrainer):
         others = self._dataset_defaults["*"]
         return {name: self._dataset_defaults.get(name, others) for name in self.datasets}
 
-    def _modules(self) -> Sequence[str]:
-        return (*super()._modules(), *self._backend_config().backend_cls.modules)
+    def required_modules(self) -> Sequence[str]:
+        return (*super().required_modules(), *self._backend_config().backend_cls.modules)
+
+    def _load_data(self) -> None:
+        super()._load_data()
+        # Workers only read: what makes the data has the machine to itself before they start.
+        self.datasets = {name: dataset.materialize() for name, dataset in self.datasets.items()}
 
     def _prepare(self) -> None:
         super()._prepare()
-        # Workers only read: what makes the data has the machine to itself before they start.
-        self.datasets = {name: dataset.materialize() for name, dataset in self.datasets.items()}
+        num_workers = effective_num_workers(self.scaling_config)
+        check_rows(self.datasets, self._dataset_configs(), num_workers)
+
+    def _parts(self, name: str, num_workers: int) -> Sequence[Dataset]:
+        """A dataset for each worker: its part of the one called *name*, or all of it.
+
+        Parts are neighbouring rows, equally many within one row.
+        """
+        dataset = self.datasets[name]
+        if not self._dataset_configs()[name].split:
+            return [dataset] * num_workers
+        return dataset.split(num_workers)
 
     def training_loop(self) -> None:
         """Start the workers, run the training function in them, and pass the reports on."""
@@ -59,14 +78,14 @@ class GroupTrainer(BaseTrainer):
         backend_config = self._backend_config()
         backend = backend_config.backend_cls()
         num_workers = effective_num_workers(self.scaling_config)
-        shards = shards_of(self.datasets, self._dataset_configs(), num_workers)
+        parts = {name: self._parts(name, num_workers) for name in self.datasets}
         with worker_group(self.scaling_config) as workers:
             config = self._train_config() | backend.on_start(workers, backend_config)
             sessions = [
                 replace(
                     outer,
                     checkpoint=self.resume_from_checkpoint,
-                    dataset_shards=shards[place.world_rank],
+                    dataset_shards={name: part[place.world_rank] for name, part in parts.items()},
                     world_rank=place.world_rank,
                     world_size=place.world_size,
                     local_rank=place.local_rank,

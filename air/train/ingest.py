@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -100,14 +101,16 @@ def preprocess(
     datasets: Mapping[str, Dataset],
     preprocessor: Preprocessor | None,
     configs: Mapping[str, DatasetConfig],
-) -> dict[str, Dataset]:
-    """Fit the preprocessor, unless it is fitted, and apply it where *configs* say so.
+) -> tuple[dict[str, Dataset], Preprocessor | None]:
+    """The datasets transformed where *configs* say so, and the preprocessor that did it, fitted.
+
+    One that is not fitted stays so: a copy is fitted. The caller may use it for other data.
 
     Raises:
         InvalidOption: the preprocessor is not fitted, and there is nothing to fit it on.
     """
     if preprocessor is None:
-        return dict(datasets)
+        return dict(datasets), None
     to_fit_on = [name for name, config in configs.items() if config.fit]
     if len(to_fit_on) > 1:
         raise InvalidOption(
@@ -121,41 +124,33 @@ def preprocess(
                 f'{preprocessor!r} is not fitted, and there is no dataset "train" to fit it on. '
                 "Fit it before, or say which with DatasetConfig(fit=True)."
             )
-        preprocessor.fit(datasets[to_fit_on[0]])
-    return {
+        preprocessor = copy.deepcopy(preprocessor).fit(datasets[to_fit_on[0]])
+    transformed = {
         name: dataset if configs[name].transform is False else preprocessor.transform(dataset)
         for name, dataset in datasets.items()
     }
+    return transformed, preprocessor
 
 
-def shards_of(
+def check_rows(
     datasets: Mapping[str, Dataset], configs: Mapping[str, DatasetConfig], num_workers: int
-) -> list[dict[str, Dataset]]:
-    """The datasets of each worker, by name; every row of one that is split goes to one worker.
-
-    Parts are neighbouring rows, equally many within one row. Runs the plans: workers only read.
+) -> None:
+    """See whether there are rows for everyone; the datasets are materialized.
 
     Raises:
         InvalidOption: a dataset has no rows, or that to train on fewer than there are workers.
     """
-    shards: list[dict[str, Dataset]] = [{} for _ in range(num_workers)]
     for name, dataset in datasets.items():
-        whole = dataset.materialize()
-        split = configs[name].split
-        rows = whole.count()
-        if name == "train" and rows < (num_workers if split else 1):
-            raise InvalidOption(
-                f"The dataset {name!r} has {rows} rows for {num_workers} workers, and each needs "
-                "at least one. Use fewer workers: ScalingConfig(num_workers=...)."
-            )
+        rows = dataset.count()
         if not rows:
+            hint = "see what was filtered away" if name == "train" else "leave it out"
+            raise InvalidOption(f"The dataset {name!r} has no rows: {hint}.")
+        if name == "train" and configs[name].split and rows < num_workers:
             raise InvalidOption(
-                f"The dataset {name!r} has no rows: leave it out, or see what was filtered away."
+                f"The dataset {name!r} has {rows} {'row' if rows == 1 else 'rows'} for "
+                f"{num_workers} workers, and each needs at least one. Use fewer workers: "
+                "ScalingConfig(num_workers=...)."
             )
-        parts = whole.split(num_workers) if split else [whole] * num_workers
-        for shard, part in zip(shards, parts, strict=True):
-            shard[name] = part
-    return shards
 
 
 def arrow_schema(dataset: Dataset, name: str) -> pa.Schema:

@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import pickle
 import re
@@ -19,6 +20,7 @@ import shutil
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,14 +28,14 @@ from air._files import write_whole
 from air.checkpoint import Checkpoint
 from air.config import CheckpointConfig
 from air.errors import InvalidOption
-from air.executor.validation import nearest
+from air.executor.validation import listing, nearest
+from air.train.metrics import ITERATION, is_number, lookup, names_in
 
 PARAMS_FILE = "params.json"
 RESULTS_FILE = "result.json"
 ERROR_FILE = "error.pkl"
 ERROR_TEXT_FILE = "error.txt"
 CHECKPOINT_COLUMN = "checkpoint_dir_name"
-ITERATION = "training_iteration"
 
 _CHECKPOINT_NAME = "checkpoint_{:06d}"
 _CHECKPOINT_PATTERN = re.compile(r"checkpoint_\d{6,}")
@@ -71,7 +73,7 @@ class ResultJournal:
         self._next_checkpoint = 0
         self._clock = clock
         self._started = self._last_report = clock()
-        write_whole(os.path.join(path, PARAMS_FILE), _encoded(dict(config)))
+        write_whole(os.path.join(path, PARAMS_FILE), _encoded(dict(config), max_bytes=8192))
         self._results = open(os.path.join(path, RESULTS_FILE), "ab")  # noqa: SIM115
 
     @property
@@ -91,6 +93,7 @@ class ResultJournal:
         so a checkpoint can follow its metrics.
         """
         row = self._row(metrics)
+        row.pop(CHECKPOINT_COLUMN, None)  # of another run, whose row was passed on
         follows = bool(self.rows) and metrics.get(ITERATION) == self.rows[-1][ITERATION]
         if follows:
             row = self.rows[-1] | row
@@ -136,6 +139,17 @@ class ResultJournal:
         """Close the files. Nothing can be recorded afterwards."""
         self._results.close()
 
+    def discard(self) -> None:
+        """Close, and take back what was written of a run that never was.
+
+        The directory goes too, unless the training function has put something there.
+        """
+        self.close()
+        for name in (PARAMS_FILE, RESULTS_FILE):
+            os.unlink(os.path.join(self.path, name))
+        with suppress(OSError):  # it is not empty
+            os.rmdir(self.path)
+
     def _row(self, metrics: Mapping[str, Any]) -> dict[str, Any]:
         now = self._clock()
         iteration = self.rows[-1][ITERATION] + 1 if self.rows else 1
@@ -158,11 +172,12 @@ class ResultJournal:
 
     def _check_score(self, row: Mapping[str, Any]) -> None:
         score = self._checkpoint_config.checkpoint_score_attribute
-        if score is not None and score not in row:
+        if score is not None and lookup(row, score) is None:
+            names = names_in(row)
             raise InvalidOption(
                 f"CheckpointConfig.checkpoint_score_attribute names the metric {score!r}, which "
-                f"was not reported with the checkpoint.{nearest(score, row)} "
-                f"Reported were {sorted(row)}."
+                f"was not reported with the checkpoint.{nearest(score, names)} "
+                f"Reported were {listing(names, limit=20)}."
             )
 
     def _delete_superfluous(self) -> None:
@@ -180,7 +195,7 @@ class ResultJournal:
 def best_first(kept: list[KeptCheckpoint], config: CheckpointConfig) -> list[KeptCheckpoint]:
     """The checkpoints by their score, the best first; without a score the newest first.
 
-    A score that is NaN counts as the worst.
+    A score that is NaN, or no number, counts as the worst.
     """
     newest_first = kept[::-1]
     score = config.checkpoint_score_attribute
@@ -189,8 +204,10 @@ def best_first(kept: list[KeptCheckpoint], config: CheckpointConfig) -> list[Kep
     sign = -1 if config.checkpoint_score_order == "max" else 1
 
     def rank(each: KeptCheckpoint) -> tuple[bool, float]:
-        value = each.metrics[score]
-        return (True, 0.0) if value != value else (False, sign * value)
+        value = lookup(each.metrics, score)
+        if not is_number(value) or math.isnan(value):
+            return (True, 0.0)
+        return (False, sign * value)
 
     return sorted(newest_first, key=rank)
 
@@ -245,41 +262,25 @@ def read_error(path: str) -> Exception | None:
     return error if isinstance(error, Exception) else RuntimeError(text)
 
 
-def make_storage(directory: str) -> None:
-    """Make a directory of results, if it is not there; raises ``OSError`` that says what for."""
-    try:
-        os.makedirs(directory, exist_ok=True)
-    except OSError as error:
-        reason = "it is a file" if os.path.isfile(directory) else error.strerror
-        raise type(error)(
-            error.errno,
-            f"results cannot be kept in this directory ({reason}); give another one as"
-            " RunConfig.storage_path",
-            directory,
-        ) from None
+def _encoded(value: dict[str, Any], *, max_bytes: float = math.inf) -> bytes:
+    """A line of JSON; arrays larger than *max_bytes* are only described."""
+
+    def plain(value: Any) -> Any:
+        # numpy's and torch's numbers and arrays
+        if hasattr(value, "tolist") and getattr(value, "nbytes", 0) <= max_bytes:
+            return value.tolist()
+        return repr(value)
+
+    return json.dumps(_with_text_keys(value), default=plain).encode() + b"\n"
 
 
-def new_run_directory(storage_dir: str, name: str) -> str:
-    """Make the directory *name* under *storage_dir*, numbered where that is taken already."""
-    make_storage(storage_dir)
-    number = 1
-    while True:
-        path = os.path.join(storage_dir, name if number == 1 else f"{name}-{number}")
-        try:
-            os.mkdir(path)
-        except FileExistsError:
-            number += 1
-        else:
-            return path
-
-
-def _encoded(value: dict[str, Any]) -> bytes:
-    return json.dumps(value, default=_plain).encode() + b"\n"
-
-
-def _plain(value: Any) -> Any:
-    """What stands in JSON for a value that JSON has no form for."""
-    # numpy's and torch's numbers and arrays
-    if hasattr(value, "tolist"):
-        return value.tolist()
-    return repr(value)
+def _with_text_keys(value: Any) -> Any:
+    """*value* with every key of its dicts as text, which is all that JSON has."""
+    if isinstance(value, Mapping):
+        return {
+            key if isinstance(key, str) else repr(key): _with_text_keys(item)
+            for key, item in value.items()
+        }
+    if isinstance(value, (list, tuple)):
+        return [_with_text_keys(item) for item in value]
+    return value

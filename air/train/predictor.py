@@ -42,7 +42,7 @@ class Predictor:
     }
 
     def __init__(self, preprocessor: Preprocessor | None = None) -> None:
-        self._preprocessor = preprocessor
+        self.set_preprocessor(preprocessor)
 
     @classmethod
     def from_checkpoint(cls: type[P], checkpoint: Checkpoint, **kwargs: Any) -> P:
@@ -73,7 +73,12 @@ class Predictor:
         return self._preprocessor
 
     def set_preprocessor(self, preprocessor: Preprocessor | None) -> None:
-        """Let data go through *preprocessor* first, or through nothing."""
+        """Let data go through *preprocessor* first, or through nothing.
+
+        Raises:
+            InvalidOption: it is neither a preprocessor nor ``None``.
+        """
+        check_transforms(preprocessor, type(self).__name__)
         self._preprocessor = preprocessor
 
     def predict(self, data: Any, **kwargs: Any) -> Any:
@@ -142,6 +147,16 @@ class FunctionPredictor(Predictor):
 
     def _predict_pandas(self, frame: pd.DataFrame) -> pd.DataFrame:
         return self._function(frame)
+
+
+def check_transforms(preprocessor: object, owner: str) -> None:
+    """Raise `InvalidOption` for what is neither ``None`` nor transforms batches."""
+    transforms = callable(getattr(preprocessor, "transform_batch", None))
+    if preprocessor is not None and (isinstance(preprocessor, type) or not transforms):
+        raise InvalidOption(
+            f"{owner}: the preprocessor must be one of air.data.preprocessors, or None, got "
+            f"{preprocessor!r}"
+        )
 
 
 def _format_of(data: Any) -> str:

@@ -8,23 +8,27 @@ force as soon as the worker that the trial's trainer ran inline has finished.
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 from air.checkpoint import Checkpoint
 from air.errors import InvalidOption
-from air.executor.keywords import suggests_keywords
 from air.executor.validation import nearest
+from air.train.reports import checked
 
 if TYPE_CHECKING:
     from air.data import Dataset
 
+P = ParamSpec("P")
+
 ReportSink = Callable[[dict[str, Any], Checkpoint | None], None]
-"""Takes one report: the metrics (a dict of its own, free to keep and change) and a checkpoint.
+"""Takes one report: the metrics (checked, a dict of its own, free to keep and change) and a
+checkpoint.
 
 When the sink returns, it has taken what it needs of the checkpoint: the caller may then delete
 the directory. It raises ``StopTraining`` to end the function that reports.
@@ -83,33 +87,50 @@ def get_session() -> Session | None:
     return _current.get()
 
 
-@suggests_keywords
+def _says_what_to_write(function: Callable[P, None]) -> Callable[P, None]:
+    """Answer ``report(loss=0.1)``, the way to report in other toolkits, with what to write here."""
+
+    @functools.wraps(function)
+    def checked_call(*args: P.args, **kwargs: P.kwargs) -> None:
+        others = [name for name in kwargs if name not in ("metrics", "checkpoint")]
+        if others:
+            meant = nearest(others[0], ("metrics", "checkpoint"))
+            first = ", ".join(f'"{name}": {kwargs[name]!r:.20}' for name in others[:3])
+            advice = meant or f" The metrics of an iteration are one dict: report({{{first}}})."
+            raise InvalidOption(f"report() has no option {others[0]!r}.{advice}")
+        if not args and "metrics" not in kwargs:
+            raise TypeError('report() takes the metrics as a dict: report({"loss": loss}).')
+        function(*args, **kwargs)
+
+    return checked_call
+
+
+@_says_what_to_write
 def report(metrics: Mapping[str, Any], *, checkpoint: Checkpoint | None = None) -> None:
     """Report the metrics of one iteration, and a checkpoint to go with them.
 
     Every call is one row of the run's results. ``training_iteration`` counts the calls, unless
-    ``metrics`` gives it. With several workers the rows of rank 0 are the run's. When the call
-    returns, the checkpoint has been copied: a temporary directory that holds it may go.
+    ``metrics`` gives it; ``trial_id``, ``timestamp``, ``time_this_iter_s`` and ``time_total_s`` are
+    filled in, whatever ``metrics`` gives for them. Numbers of numpy and torch are kept as Python's
+    own. With several workers the rows of rank 0 are the run's. When the call returns, the
+    checkpoint has been copied: a temporary directory that holds it may go.
 
-    Raises ``StopTraining`` where the run is to end here (a ``stop`` criterion, a scheduler), which
-    is to be let through; ``RuntimeError`` outside of a training run; ``TypeError`` for metrics that
-    are no dict with ``str`` keys or a checkpoint that is no ``Checkpoint``.
+    Raises:
+        StopTraining: the run is to end here (a ``stop`` criterion, a scheduler); let it through.
+        RuntimeError: outside of a training run.
+        TypeError: the metrics are no dict with ``str`` keys, ``training_iteration`` is no whole
+            number, or the checkpoint is no ``Checkpoint``.
+        SerializationError: a metric cannot be sent to another process; names the part that cannot.
+        InvalidOption: metrics as keywords; says what to write.
     """
     session = _require("report")
-    if not isinstance(metrics, Mapping):
-        raise TypeError(
-            f"report() takes a dict of metrics, got {type(metrics).__name__}: {metrics!r}. "
-            'Write report({"loss": loss}).'
-        )
-    for name in metrics:
-        if not isinstance(name, str):
-            raise TypeError(f"report(): the name of a metric is a str, got {name!r}.")
+    given = checked(metrics)
     if checkpoint is not None and not isinstance(checkpoint, Checkpoint):
         raise TypeError(
             f"report(): checkpoint is an air Checkpoint, got {type(checkpoint).__name__}. "
             "Make one with Checkpoint.from_directory(path) or Checkpoint.from_dict(data)."
         )
-    session.sink(dict(metrics), checkpoint)
+    session.sink(given, checkpoint)
 
 
 def get_checkpoint() -> Checkpoint | None:

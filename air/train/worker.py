@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextvars
-import inspect
 import os
 import threading
 from collections.abc import Callable
@@ -14,12 +13,10 @@ from typing import Any, TypeVar
 from air.checkpoint import Checkpoint
 from air.core.runtime_context import get_runtime_context
 from air.executor.current import get_executor
+from air.train.functions import TrainFunction, takes_config
 from air.train.session import Session, StopTraining, install
 
 T = TypeVar("T")
-
-TrainFunction = Callable[..., object]
-"""A training function; it takes a config (a dict) or nothing, and what it returns is dropped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,31 +121,3 @@ def run_train_function(function: TrainFunction, config: dict[str, Any], session:
             function(config) if takes_config(function) else function()
         except StopTraining:
             return
-
-
-def takes_config(function: TrainFunction) -> bool:
-    """Whether a training function is called with its config, or with nothing.
-
-    Raises:
-        TypeError: it can be called with neither.
-    """
-    try:
-        signature = inspect.signature(function)
-    except ValueError:  # some builtins have none
-        return True
-    if _fits(signature, {}):
-        return True
-    if _fits(signature):
-        return False
-    raise TypeError(
-        "A training function takes one argument, its config, or none; "
-        f"{getattr(function, '__name__', function)}{signature} takes neither."
-    )
-
-
-def _fits(signature: inspect.Signature, *arguments: object) -> bool:
-    try:
-        signature.bind(*arguments)
-    except TypeError:
-        return False
-    return True

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from air.core.actor import ActorClass
-from air.core.api import get, kill, put, wait
+from air.core.api import get, kill, wait
 from air.core.placement_group import PlacementGroup, placement_group, remove_placement_group
 from air.errors import TaskError, Unschedulable
 from air.executor.current import get_executor
@@ -17,6 +17,9 @@ from air.tune.execution import TrialFunction, TrialSpec
 from air.tune.runners import Listener, Runner
 from air.tune.trial_actor import Step, TrialActor
 from air.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+KILL_GRACE_S = 5.0
+"""How long to wait for the end of a trial that was killed, which may be writing a checkpoint."""
 
 STOP_GRACE_S = 10.0
 """How long a trial may take to its next report after it was told to stop, before it is ended."""
@@ -44,33 +47,41 @@ class ActorRunner(Runner):
 
     def __init__(
         self,
-        function: TrialFunction,
+        function: ObjectRef[TrialFunction],
         bundles: Sequence[Mapping[str, float]],
         *,
         strategy: str = "PACK",
         reuse_actors: bool = True,
     ) -> None:
-        self._function: ObjectRef[TrialFunction] = put(function)
+        self._function = function
         self._strategy = strategy
         self._reuse = reuse_actors
         self._slots: list[_Slot] = []
         self._receiving: _Slot | None = None
+        self._refused: list[tuple[str, Unschedulable]] = []
         self.slots = _room(bundles)
 
     def start(self, spec: TrialSpec) -> None:
-        slot = self._idle_slot(spec) or self._new_slot(spec)
+        try:
+            slot = self._idle_slot(spec) or self._new_slot(spec)
+        except Unschedulable as error:
+            self._refused.append((spec.trial_id, error))
+            return
         slot.trial_id = spec.trial_id
         slot.pending = slot.actor.begin.remote(spec)
 
     def stop(self, trial_id: str) -> None:
         for slot in self._slots:
-            # A trial whose report is being dealt with gets its answer with that.
+            # A trial hears of it in the answer to its next report, and one whose report is being
+            # dealt with in the answer to that.
             if slot.trial_id == trial_id and slot is not self._receiving:
-                slot.actor.interrupt.remote()
                 slot.overdue_at = time.monotonic() + STOP_GRACE_S
 
     def poll(self, listener: Listener, timeout: float | None) -> None:
         self._release_idle()  # no trial came for them
+        if self._refused:
+            listener.on_failure(*self._refused.pop(0))
+            return
         pending = {slot.pending: slot for slot in self._slots if slot.pending is not None}
         if not pending:
             return
@@ -87,8 +98,7 @@ class ActorRunner(Runner):
         self._end_overdue(listener)
 
     def close(self) -> None:
-        for slot in list(self._slots):
-            self._release(slot)
+        self._release(*self._slots)
 
     def _receive(self, slot: _Slot, ref: ObjectRef[Step], listener: Listener) -> None:
         trial_id = slot.trial_id
@@ -97,8 +107,6 @@ class ActorRunner(Runner):
         try:
             try:
                 step = get(ref)
-            except Unschedulable:
-                raise  # no trial will ever run
             except (Exception, SystemExit) as error:
                 # After anything but an exception of the trainable's own the actor may be gone.
                 self._free(slot, usable=isinstance(error, TaskError))
@@ -138,7 +146,7 @@ class ActorRunner(Runner):
 
     def _new_slot(self, spec: TrialSpec) -> _Slot:
         own, *others = spec.bundles
-        options: dict[str, object] = {"max_concurrency": 2}
+        options: dict[str, object] = {}
         group = None
         if others:
             group = placement_group([each for each in spec.bundles if each], self._strategy)
@@ -158,14 +166,19 @@ class ActorRunner(Runner):
         return slot
 
     def _release_idle(self) -> None:
-        for slot in [slot for slot in self._slots if slot.trial_id is None]:
-            self._release(slot)
+        self._release(*[slot for slot in self._slots if slot.trial_id is None])
 
-    def _release(self, slot: _Slot) -> None:
-        self._slots.remove(slot)
-        kill(slot.actor)
-        if slot.group is not None:
-            remove_placement_group(slot.group)
+    def _release(self, *slots: _Slot) -> None:
+        self._slots = [slot for slot in self._slots if slot not in slots]
+        for slot in slots:
+            kill(slot.actor)
+        # What they were doing ends with their processes.
+        pending = [slot.pending for slot in slots if slot.pending is not None]
+        if pending:
+            wait(pending, num_returns=len(pending), timeout=KILL_GRACE_S)
+        for slot in slots:
+            if slot.group is not None:
+                remove_placement_group(slot.group)
 
 
 def _room(bundles: Sequence[Mapping[str, float]]) -> int:

@@ -13,8 +13,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import msgspec
+
 from air.errors import InvalidOption
 from air.executor.validation import listing, nearest
+from air.train.failures import NOT_TO_BE_TRIED_AGAIN
+from air.train.metrics import lookup, names_in, never_reported
 from air.tune import failures
 from air.tune.events import (
     Ended,
@@ -28,7 +32,7 @@ from air.tune.events import (
     Suggested,
     Waiting,
 )
-from air.tune.execution import Report, TrialSpec, delete_strays
+from air.tune.execution import Report, TrialSpec, delete_strays, delete_unfinished
 from air.tune.failures import TuneError
 from air.tune.instructions import (
     AskSearcher,
@@ -42,7 +46,6 @@ from air.tune.instructions import (
 )
 from air.tune.journal import Journal
 from air.tune.machine import Experiment
-from air.tune.metrics import flatten, lookup, never_reported
 from air.tune.restoring import tell
 from air.tune.runners import Runner
 from air.tune.schedulers import TrialScheduler
@@ -118,8 +121,17 @@ class Driver:
 
         Raises what the searcher, the scheduler, a stop criterion or the journal raise, and
         ``TuneError`` where the search cannot go on. The journal holds all that happened in any
-        case.
+        case, and no trial runs any more.
         """
+        try:
+            self._run(first)
+        except BaseException:
+            self._runner.close()
+            for trial in self._experiment.running:
+                self._clean_up(trial)
+            raise
+
+    def _run(self, first: Event) -> None:
         budget = self._plan.budget_s
         self._deadline = None if budget is None else time.monotonic() + budget
         self._apply(first)
@@ -136,8 +148,15 @@ class Driver:
 
     def on_report(self, trial_id: str, report: Report) -> bool:
         trial = self._experiment.trials[trial_id]
+        event = Reported(
+            trial_id,
+            report.metrics,
+            report.checkpoint,
+            report.amends,
+            checkpoint_class=report.checkpoint_class,
+        )
         if trial.state is not TrialState.RUNNING:
-            self._apply(Reported(trial_id, report.metrics, report.checkpoint, report.amends))
+            self._apply(event)
             return True
         plan = self._plan
         if not self._metric_seen and plan.metric is not None:
@@ -152,7 +171,7 @@ class Driver:
             )
         stop = decision == plan.scheduler.STOP
         stop = plan.stop_rule.stops_trial(trial_id, report.metrics) or stop
-        self._apply(Reported(trial_id, report.metrics, report.checkpoint, report.amends, stop))
+        self._apply(msgspec.structs.replace(event, stop=stop))
         plan.searcher.on_trial_result(trial_id, report.metrics)
         if plan.stop_rule.stops_experiment():
             self._apply(StopRequested("the stop criterion of the RunConfig ended the experiment"))
@@ -160,12 +179,15 @@ class Driver:
         return trial.state is not TrialState.RUNNING
 
     def on_end(self, trial_id: str) -> None:
+        self._clean_up(self._experiment.trials[trial_id])
         self._apply(Ended(trial_id))
         self._check_metric(self._experiment.trials[trial_id])
 
     def on_failure(self, trial_id: str, error: BaseException) -> None:
+        self._clean_up(self._experiment.trials[trial_id])
         self.errors[trial_id] = error
-        retry = self._experiment.may_retry(trial_id)
+        is_hopeless = isinstance(error, NOT_TO_BE_TRIED_AGAIN)
+        retry = not is_hopeless and self._experiment.may_retry(trial_id)
         self._apply(Failed(trial_id, failures.capture(error), retry))
         trial = self._experiment.trials[trial_id]
         if trial.state is not TrialState.TERMINATED:
@@ -278,6 +300,10 @@ class Driver:
         self._runner.start(spec)
         self._apply(started)
 
+    def _clean_up(self, trial: Trial) -> None:
+        """Leave nothing half-written of a trial whose process may have been killed."""
+        delete_unfinished(os.path.join(self._directory, trial.name))
+
     def _time_left(self) -> float | None:
         return None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
 
@@ -293,20 +319,20 @@ class Driver:
         metric = self._plan.metric
         if self._metric_seen or metric is None or trial.last_result is None:
             return
-        reported = [name for name, _ in flatten(trial.last_result)]
+        missing = never_reported(metric, names_in(trial.last_result))
         raise TuneError(
-            f"{never_reported(metric, reported)} TuneConfig.metric names it, and the first trial "
-            f"to end ({trial.name}) was without it. What was reported is kept in {self._directory}."
+            f"{missing} TuneConfig.metric names it, and the first trial to end "
+            f"({trial.name}) was without it. What was reported is kept in {self._directory}."
         )
 
     def _check_score(self, report: Report) -> None:
         score = self._plan.limits.score_attribute
         if score is not None and lookup(report.metrics, score) is None:
-            names = [name for name, _ in flatten(report.metrics)]
+            names = names_in(report.metrics)
             raise InvalidOption(
                 f"CheckpointConfig.checkpoint_score_attribute names the metric {score!r}, which "
                 f"was not reported with the checkpoint.{nearest(score, names)} "
-                f"Reported were {listing(sorted(names))}."
+                f"Reported were {listing(names)}."
             )
 
 

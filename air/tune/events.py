@@ -69,7 +69,8 @@ class Started(msgspec.Struct, frozen=True, tag="started"):
 class Reported(msgspec.Struct, frozen=True, tag="reported"):
     """A trial reported a result. ``stop`` is what was decided on it.
 
-    ``checkpoint`` is a path relative to the experiment's directory. With ``amends`` the result
+    ``checkpoint`` is a path relative to the experiment's directory, ``checkpoint_class`` the name
+    of its class where that is not the plain one. With ``amends`` the result
     takes the place of the one before it, to which it adds something.
     """
 
@@ -78,6 +79,7 @@ class Reported(msgspec.Struct, frozen=True, tag="reported"):
     checkpoint: str | None = None
     amends: bool = False
     stop: bool = False
+    checkpoint_class: str | None = None
 
 
 class Ended(msgspec.Struct, frozen=True, tag="ended"):

@@ -16,9 +16,10 @@ from typing import Any, TypeAlias
 import msgspec
 
 from air.checkpoint import Checkpoint
-from air.executor import serialization
+from air.train.metrics import ITERATION
+from air.train.reports import checked
 from air.train.session import Session, StopTraining, install
-from air.tune.metrics import ITERATION, plain
+from air.tune.checkpoints import class_of
 
 TrialFunction: TypeAlias = Callable[[dict[str, Any]], Any]
 """What runs a trial: takes its configuration, calls ``air.train.report``, may return a dict."""
@@ -59,6 +60,7 @@ class Report(msgspec.Struct, frozen=True):
     checkpoint: str | None
     amends: bool
     is_last: bool = False
+    checkpoint_class: str | None = None
 
 
 Emit: TypeAlias = Callable[[Report], bool]
@@ -91,7 +93,7 @@ def run_trial(function: TrialFunction, spec: TrialSpec, emit: Emit) -> None:
                     "A trainable returns None or a dict of metrics, but this one returned "
                     f"{final!r}. Return {{'score': ...}}, or report with air.train.report."
                 )
-            sink.report(dict(final), None, is_last=True)
+            sink.report(checked(final), None, is_last=True)
         except StopTraining:
             return
 
@@ -115,18 +117,16 @@ class _Sink:
     def report(
         self, metrics: dict[str, Any], checkpoint: Checkpoint | None, *, is_last: bool
     ) -> None:
-        given = plain(metrics)
-        for name, value in given.items():
-            if not serialization.is_plain(value):
-                serialization.dumps(value, f"the metric {name!r}")  # raises if it cannot be kept
         # A trainer may add to the row that it has just reported, such as the last checkpoint.
-        amends = self._row is not None and given.get(ITERATION) == self._row[ITERATION]
-        row = self._with_automatic(given)
+        amends = self._row is not None and metrics.get(ITERATION) == self._row[ITERATION]
+        row = self._with_automatic(metrics)
         if amends:
             row = (self._row or {}) | row
         self._row, self._iteration = row, row[ITERATION]
-        path = None if checkpoint is None else self._store(checkpoint)
-        if self._emit(Report(row, path, amends, is_last)):
+        path = kind = None
+        if checkpoint is not None:
+            path, kind = self._store(checkpoint), class_of(checkpoint)
+        if self._emit(Report(row, path, amends, is_last, kind)):
             raise StopTraining
 
     def _with_automatic(self, metrics: dict[str, Any]) -> dict[str, Any]:
@@ -150,19 +150,27 @@ class _Sink:
         return path
 
 
+def delete_unfinished(directory: str) -> None:
+    """Delete checkpoints in a trial's directory whose writer was killed half-way."""
+    if not os.path.isdir(directory):
+        return
+    for name in os.listdir(directory):
+        if _UNFINISHED_CHECKPOINT.fullmatch(name):
+            shutil.rmtree(os.path.join(directory, name), ignore_errors=True)
+
+
 def delete_strays(directory: str, known: Sequence[str]) -> None:
-    """Delete checkpoints in a trial's directory that are not ``known``.
+    """Delete checkpoints in a trial's directory that are unfinished, or not ``known``.
 
     They are there if the experiment was killed after a checkpoint was written and before it was
     recorded, or before a superfluous one was gone.
     """
+    delete_unfinished(directory)
     if not os.path.isdir(directory):
         return
     kept = {os.path.basename(path) for path in known}
     for name in os.listdir(directory):
-        if _UNFINISHED_CHECKPOINT.fullmatch(name) or (
-            _CHECKPOINT.fullmatch(name) and name not in kept
-        ):
+        if _CHECKPOINT.fullmatch(name) and name not in kept:
             shutil.rmtree(os.path.join(directory, name))
 
 

@@ -19,7 +19,7 @@ A trial:
     RUNNING     Failed, retry                  PENDING
     RUNNING     Failed                         ERROR        -> TellSearcher
     RUNNING     StopRequested                  STOPPING     -> StopTrial
-    STOPPING    Reported                       STOPPING     (too late: not part of the trial)
+    STOPPING    Reported                       STOPPING     (mostly too late; see ``counts``)
     STOPPING    Ended, Failed                  TERMINATED   -> TellSearcher
     RUNNING     Resumed                        PENDING, or TERMINATED if not to be resumed
     STOPPING    Resumed                        TERMINATED
@@ -44,6 +44,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from air.errors import AirError
+from air.train.metrics import ITERATION
 from air.tune.events import (
     Ended,
     Event,
@@ -132,6 +133,21 @@ class Experiment:
         """How many trials are in ``state``."""
         return sum(trial.state is state for trial in self.trials.values())
 
+    def counts(self, event: Reported) -> bool:
+        """Whether a result that is about to be recorded is a part of its trial.
+
+        All are until the trial has been told to stop. Of one that has, so is what it adds to its
+        last result, which for a trainer is the checkpoint of the model as it was then; and where
+        it was not a result that stopped it, the one that it was working on.
+        """
+        trial = self.trials[event.trial_id]
+        if trial.state is not TrialState.STOPPING:
+            return trial.state is TrialState.RUNNING
+        if not event.amends:
+            return trial.result_to_come
+        last = trial.last_result or {}
+        return last.get(ITERATION) == event.metrics.get(ITERATION)
+
     # --- events -------------------------------------------------------------------------------
 
     def record(self, event: Event) -> list[Instruction]:
@@ -186,8 +202,9 @@ class Experiment:
     def _on_reported(self, event: Reported) -> list[Instruction]:
         trial = self._trial(event, TrialState.RUNNING, TrialState.STOPPING)
         self._searcher_waits = False
-        if trial.state is TrialState.STOPPING:
+        if not self.counts(event):
             return [] if event.checkpoint is None else [DropCheckpoint(event.checkpoint)]
+        trial.result_to_come = False
         instructions: list[Instruction] = []
         if trial.rewind_to is not None:
             instructions += self._rewind(trial, trial.rewind_to)
@@ -195,7 +212,9 @@ class Experiment:
             trial.results += 1
         trial.last_result = event.metrics
         if event.checkpoint is not None:
-            saved = SavedCheckpoint(event.checkpoint, trial.results, event.metrics)
+            saved = SavedCheckpoint(
+                event.checkpoint, trial.results, event.metrics, event.checkpoint_class
+            )
             if trial.checkpoints and trial.checkpoints[-1].results == trial.results:
                 instructions.append(DropCheckpoint(trial.checkpoints.pop().path))
             trial.checkpoints.append(saved)
@@ -234,6 +253,7 @@ class Experiment:
         for trial in self.running:
             if trial.state is TrialState.RUNNING:
                 trial.state = TrialState.STOPPING
+                trial.result_to_come = True
                 instructions.append(StopTrial(trial.trial_id))
         return instructions
 
@@ -258,7 +278,7 @@ class Experiment:
                     run_again = True
                     if event.errored == "restart":
                         trial.resume_from = None
-            trial.failures, trial.failure = 0, None
+            trial.failures, trial.failure, trial.result_to_come = 0, None, False
             if run_again:
                 trial.state = TrialState.PENDING
                 self._pending[trial.trial_id] = None
@@ -272,6 +292,7 @@ class Experiment:
         if state is TrialState.TERMINATED:
             trial.failure = None
         trial.resume_from = trial.checkpoints[-1] if trial.checkpoints else None
+        trial.result_to_come = False
         del self._busy[trial.trial_id]
         self._searcher_waits = False
         return [TellSearcher(trial.trial_id)]

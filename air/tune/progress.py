@@ -6,9 +6,9 @@ import sys
 import time
 from typing import Any
 
+from air.train.metrics import AUTOMATIC, ITERATION, flatten, is_finite, is_number, lookup
 from air.tune.events import Event, Reported
 from air.tune.machine import Experiment
-from air.tune.metrics import AUTOMATIC, ITERATION, flatten, is_finite, is_number, lookup
 from air.tune.trial import Trial, TrialState
 
 INTERVAL_S = 5.0

@@ -39,7 +39,7 @@ def rows(events: Sequence[Event], limits: Limits) -> dict[str, list[dict[str, An
     experiment = Experiment(limits)
     found: dict[str, list[dict[str, Any]]] = {}
     for event in events:
-        counts = _counts(experiment, event)
+        counts = isinstance(event, Reported) and experiment.counts(event)
         experiment.record(event)
         if counts:
             assert isinstance(event, Reported)
@@ -52,16 +52,16 @@ def rows(events: Sequence[Event], limits: Limits) -> dict[str, list[dict[str, An
 def _relive(
     experiment: Experiment, event: Event, searcher: Searcher | None, scheduler: TrialScheduler
 ) -> None:
-    counts = _counts(experiment, event)
+    is_heard = _is_heard(experiment, event)
     if isinstance(event, Suggested) and searcher is not None:
         searcher.suggest(event.trial_id)
-    if counts:
+    if is_heard:
         assert isinstance(event, Reported)
         scheduler.on_trial_result(experiment, experiment.trials[event.trial_id], event.metrics)
     instructions = experiment.record(event)
     if isinstance(event, Suggested):
         scheduler.on_trial_add(experiment, experiment.trials[event.trial_id])
-    if counts and searcher is not None:
+    if is_heard and searcher is not None:
         assert isinstance(event, Reported)
         searcher.on_trial_result(event.trial_id, event.metrics)
     for instruction in instructions:
@@ -91,8 +91,8 @@ def _last_state(events: Sequence[Event]) -> int:
     return 0
 
 
-def _counts(experiment: Experiment, event: Event) -> bool:
-    """Whether ``event`` is a result that came before its trial was told to stop."""
+def _is_heard(experiment: Experiment, event: Event) -> bool:
+    """Whether ``event`` is a result that searcher and scheduler were told: of a running trial."""
     return (
         isinstance(event, Reported)
         and experiment.trials[event.trial_id].state is TrialState.RUNNING

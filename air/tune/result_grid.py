@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, overload
 
-from air.checkpoint import Checkpoint
 from air.errors import InvalidOption
 from air.executor.keywords import methods_suggest_keywords
 from air.executor.validation import listing, nearest
 from air.result import Result
+from air.train.metrics import flatten, is_finite, is_number, lookup, never_reported
 from air.tune import journal
+from air.tune.checkpoints import open_as
 from air.tune.failures import TuneError, revive
 from air.tune.machine import Experiment
-from air.tune.metrics import flatten, is_finite, is_number, lookup, never_reported
 from air.tune.restoring import rows
 from air.tune.trial import Trial, TrialState
 
@@ -42,7 +42,7 @@ class TrialResult(Result):
 
     read_rows: Callable[[], Sequence[Row]] = field(default=tuple, compare=False)
 
-    @cached_property
+    @functools.cached_property
     def metrics_dataframe(self) -> pd.DataFrame:
         """All rows of results as a pandas DataFrame; dicts in a row become columns ``a/b``."""
         import pandas as pd
@@ -202,7 +202,7 @@ class ResultGrid(Sequence[Result]):
             if not isinstance(error, Exception):
                 error = revive(trial.failure)
         kept = [
-            (Checkpoint.from_directory(path), saved.metrics)
+            (open_as(saved.kind, path), saved.metrics)
             for saved in trial.checkpoints
             if os.path.isdir(path := os.path.join(self._directory, saved.path))
         ]
@@ -213,10 +213,10 @@ class ResultGrid(Sequence[Result]):
             best_checkpoints=kept,
             path=os.path.join(self._directory, trial.name),
             config=trial.config,
-            read_rows=lambda: self._rows(trial),
+            read_rows=functools.partial(self._rows, trial),
         )
 
-    @cached_property
+    @functools.cached_property
     def _all_rows(self) -> dict[str, list[Row]]:
         path = os.path.join(self._directory, journal.FILE_NAME)
         return rows(list(journal.read(path)), self._experiment.limits)
@@ -235,15 +235,17 @@ class ResultGrid(Sequence[Result]):
                 "set it in TuneConfig."
             )
         if mode not in ("min", "max"):
-            raise InvalidOption(f'mode must be "min" or "max" for {metric!r}, got {mode!r}')
+            given = "it is not given" if mode is None else f"got {mode!r}"
+            raise InvalidOption(
+                f'mode must be "min" or "max", whichever is good for {metric!r}; {given}.'
+            )
         return metric, mode
 
     def _check_reported(self, metric: str) -> None:
         results = [trial.last_result for trial in self._trials if trial.last_result is not None]
         if not results:
             raise TuneError(
-                f"None of the {len(self)} trials has reported anything; {self.num_errors} failed "
-                "(see errors)."
+                f"None of the {len(self)} trials has reported anything; {self._failures()}."
             )
         if any(lookup(result, metric) is not None for result in results):
             return
@@ -252,6 +254,14 @@ class ResultGrid(Sequence[Result]):
         if not any(lookup(row, metric) is not None for row in found):
             names = {name for row in (*found, *results) for name, _ in flatten(row)}
             raise InvalidOption(never_reported(metric, names))
+
+    def _failures(self) -> str:
+        """How many trials failed, and why the first one did."""
+        first = next((trial.failure for trial in self._trials if trial.failure is not None), None)
+        if first is None:
+            return "none failed"
+        why = f"{first.kind}: {first.message}".partition("\n")[0]
+        return f"{self.num_errors} failed, the first with {why} (see errors)"
 
     def _score(
         self, trial: Trial, metric: str, sign: float, scope: str, finite_only: bool

@@ -6,7 +6,6 @@ experiment; the driver decides.
 
 from __future__ import annotations
 
-import bdb
 import copy
 from abc import ABC, abstractmethod
 from collections import deque
@@ -15,6 +14,7 @@ from typing import Protocol
 
 import msgspec
 
+from air.train.failures import failure_of
 from air.train.session import StopTraining
 from air.tune.execution import Report, TrialFunction, TrialSpec, run_trial
 
@@ -111,19 +111,15 @@ class InlineRunner(Runner):
                 trouble.append(error)
                 raise StopTraining from None
 
-        try:
-            # As elsewhere, what the function does to its config is its own affair.
-            own = msgspec.structs.replace(spec, config=copy.deepcopy(spec.config))
-            run_trial(self._function, own, emit)
-        except bdb.BdbQuit:
-            raise  # who leaves the debugger does not want to meet it again in the next trial
-        except (Exception, SystemExit) as error:
-            if not trouble:
-                listener.on_failure(spec.trial_id, error)
-                return
+        # As elsewhere, what the function does to its config is its own affair.
+        own = msgspec.structs.replace(spec, config=copy.deepcopy(spec.config))
+        failure = failure_of(lambda: run_trial(self._function, own, emit), spec.name)
         if trouble:
             raise trouble[0]
-        listener.on_end(spec.trial_id)
+        if failure is not None:
+            listener.on_failure(spec.trial_id, failure)
+        else:
+            listener.on_end(spec.trial_id)
 
     def close(self) -> None:
         self._queue.clear()

@@ -8,7 +8,6 @@ from typing import Any
 
 from air.config import StopCriterion
 from air.train.stopping import should_stop
-from air.tune.metrics import flatten
 
 
 class Stopper(ABC):
@@ -34,9 +33,7 @@ class StopRule:
 
         Raises ``InvalidOption`` if the rule names a metric that is not in it.
         """
-        if self._criterion is None:
-            return False
-        return should_stop(self._criterion, trial_id, {**metrics, **dict(flatten(metrics))})
+        return should_stop(self._criterion, trial_id, dict(metrics))
 
     def stops_experiment(self) -> bool:
         """Whether the experiment is to end."""

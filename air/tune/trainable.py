@@ -12,8 +12,12 @@ from typing import Any, TypeAlias
 from air.config import RunConfig, ScalingConfig
 from air.errors import InvalidOption
 from air.executor.handles import ObjectRef
-from air.executor.validation import check_number, listing, nearest
+from air.executor.keywords import suggests_keywords
+from air.executor.validation import check_number, nearest
 from air.train.base_trainer import BaseTrainer
+from air.train.functions import check_kind
+from air.train.sharing import share
+from air.train.variants import Trainable, unknown_parameter
 from air.tune.execution import TrialFunction
 
 Bundle: TypeAlias = Mapping[str, float]
@@ -21,14 +25,15 @@ Bundle: TypeAlias = Mapping[str, float]
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A trainable as a function, and what a trial of it needs.
+    """A trainable, and what a trial of it needs.
 
-    ``bundles_of`` gives what a trial with a config reserves: first what the function itself holds,
-    then a bundle for each worker that it starts.
+    ``make_function`` gives what every trial calls; it does whatever is to be done once for all of
+    them, so it may take its time, and raise. ``bundles_of`` gives what a trial with a config
+    reserves: first what the function itself holds, then a bundle for each worker that it starts.
     """
 
     name: str
-    function: TrialFunction
+    make_function: Callable[[], TrialFunction]
     run_config: RunConfig
     bundles_of: Callable[[Mapping[str, Any]], Sequence[Bundle]]
     strategy: str = "PACK"
@@ -81,23 +86,33 @@ def with_parameters(trainable: Callable[..., Any], **kwargs: Any) -> Callable[..
     """
     if not _is_function(trainable):
         raise TypeError(f"with_parameters takes a function, got {trainable!r}.")
+    name = _name_of(trainable)
     if not isinstance(trainable, _Wrapped):
-        try:
-            inspect.signature(trainable).bind({}, **kwargs)
-        except TypeError as error:
-            raise TypeError(
-                f"{_name_of(trainable)}{inspect.signature(trainable)} cannot be called with a "
-                f"config and {', '.join(f'{name}=...' for name in kwargs)}: {error}."
-            ) from None
-    from air.core.api import put
-
-    refs = {name: put(value) for name, value in kwargs.items()}
+        _check_takes(trainable, name, kwargs)
+    refs = {
+        key: share(value, f"the parameter {key!r} of the trainable {name}")
+        for key, value in kwargs.items()
+    }
     if isinstance(trainable, _WithResources):
         inner = _WithParameters(trainable.trainable, refs)
         return _WithResources(inner, trainable.bundles, trainable.strategy)
     return _WithParameters(trainable, refs)
 
 
+def _check_takes(trainable: Callable[..., Any], name: str, kwargs: Mapping[str, Any]) -> None:
+    signature = inspect.signature(trainable)
+    try:
+        signature.bind({}, **kwargs)
+    except TypeError as error:
+        unknown = next((key for key in kwargs if key not in signature.parameters), None)
+        hint = "" if unknown is None else nearest(unknown, list(signature.parameters)[1:])
+        raise TypeError(
+            f"{name}{signature} cannot be called with a config and "
+            f"{', '.join(f'{key}=...' for key in kwargs)}: {error}.{hint}"
+        ) from None
+
+
+@suggests_keywords
 def with_resources(
     trainable: Callable[..., Any], resources: Mapping[str, float] | ScalingConfig
 ) -> Callable[..., Any]:
@@ -148,10 +163,15 @@ def prepare(
     ``InvalidOption`` for a parameter that the trainer does not have, or settings that only a
     trainer could follow.
     """
+    if isinstance(trainable, Trainable):
+        trainable = trainable.trainer
     if isinstance(trainable, BaseTrainer):
         return _prepare_trainer(trainable, param_space, run_config)
     if not _is_function(trainable):
-        shown = trainable.__name__ if isinstance(trainable, type) else type(trainable).__name__
+        shown = type(trainable).__name__
+        if isinstance(trainable, type):
+            hint = ": give an instance" if issubclass(trainable, BaseTrainer) else ""
+            shown = f"the class {trainable.__name__}{hint}"
         raise TypeError(
             "A trainable is a function of a config, which calls air.train.report, or a trainer; "
             f"got {shown}."
@@ -170,29 +190,26 @@ def prepare(
     strategy = "PACK"
     if isinstance(trainable, _WithResources):
         bundles, strategy = trainable.bundles, trainable.strategy
-    return Prepared(name, trainable, run_config, lambda config: bundles, strategy)
+    return Prepared(name, lambda: trainable, run_config, lambda config: bundles, strategy)
 
 
 def _prepare_trainer(
     trainer: BaseTrainer, param_space: Mapping[str, Any] | None, run_config: RunConfig | None
 ) -> Prepared:
-    parameters = sorted(name for name in vars(trainer) if not name.startswith("_"))
+    parameters = trainer.tunable_parameters()
     for name in param_space or {}:
         if name not in parameters:
-            raise InvalidOption(
-                f"param_space: {type(trainer).__name__} has no parameter {name!r} to set for a "
-                f"trial.{nearest(name, parameters)} It has {listing(parameters, limit=40)}."
-            )
+            raise unknown_parameter(name, f"param_space: {type(trainer).__name__}", parameters)
     if run_config is not None:
         trainer = copy.copy(trainer)
         trainer.run_config = run_config  # it is asked how often to make checkpoints
     return Prepared(
         name=type(trainer).__name__,
-        function=trainer.as_trainable(),
+        make_function=lambda: trainer.preprocessed().as_trainable(),
         run_config=trainer.run_config,
-        bundles_of=trainer._trial_resources,
+        bundles_of=lambda config: trainer.variant(config).scaling_config.bundles,
         strategy=trainer.scaling_config.placement_strategy,
-        modules=trainer._modules(),
+        modules=trainer.required_modules(),
     )
 
 
@@ -209,11 +226,7 @@ def _check_signature(function: Callable[..., Any]) -> None:
         signature = inspect.signature(function)
     except ValueError:  # written in C: the call will show
         return
-    if inspect.isgeneratorfunction(function) or inspect.iscoroutinefunction(function):
-        raise TypeError(
-            f"The trainable {_name_of(function)} must be a plain function: it reports by calling "
-            "air.train.report, not by yield or await."
-        )
+    check_kind(function, "A trainable")
     try:
         signature.bind({})
     except TypeError:

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from air.train.metrics import is_number, lookup
 from air.tune.events import Failure
-from air.tune.metrics import is_number, lookup
 
 
 class TrialState(enum.Enum):
@@ -19,7 +19,7 @@ class TrialState(enum.Enum):
     """Waits for its (next) start."""
     RUNNING = "RUNNING"
     STOPPING = "STOPPING"
-    """Told to stop; what it does from here on changes nothing."""
+    """Told to stop; see ``Experiment.counts`` for what it may still add."""
     TERMINATED = "TERMINATED"
     """Over, by itself or because it was stopped."""
     ERROR = "ERROR"
@@ -28,11 +28,12 @@ class TrialState(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class SavedCheckpoint:
-    """A checkpoint of a trial: its path, and the result that came with it."""
+    """A checkpoint of a trial: its path, the result that came with it, the name of its class."""
 
     path: str
     results: int
     metrics: dict[str, Any]
+    kind: str | None = None
 
 
 @dataclass(slots=True)
@@ -54,6 +55,8 @@ class Trial:
     """What it failed with last; of the trials that are over, only those in ERROR have one."""
     resume_from: SavedCheckpoint | None = None
     """Where its next start goes on from."""
+    result_to_come: bool = False
+    """Told to stop between two results: the one that it was working on is still a part of it."""
     rewind_to: int | None = None
     """Set between a restart and the next result: how many of the earlier results still count."""
 

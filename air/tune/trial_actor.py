@@ -25,8 +25,7 @@ class TrialActor:
     a decision to stop it, and what it knows to be reported is on record. One call of ``resume``
     both brings the answer and waits for the next step: a round trip for each report.
 
-    One of ``begin`` and ``resume`` is under way for as long as a trial runs. ``interrupt`` may be
-    called beside them.
+    One of ``begin`` and ``resume`` is under way for as long as a trial runs.
     """
 
     def __init__(self, function: TrialFunction) -> None:
@@ -44,11 +43,6 @@ class TrialActor:
         self._attempt.answer(stop)
         return self._attempt.next_step()
 
-    def interrupt(self) -> None:
-        """End the trial at its next report."""
-        if self._attempt is not None:
-            self._attempt.interrupted = True
-
 
 class _Attempt:
     def __init__(self, function: TrialFunction, spec: TrialSpec) -> None:
@@ -56,7 +50,6 @@ class _Attempt:
         self._spec = spec
         self._items: SimpleQueue[Report | BaseException | None] = SimpleQueue()
         self._answers: SimpleQueue[bool] = SimpleQueue()
-        self.interrupted = False
         # What runs where is kept in context variables: the thread belongs to the actor's call.
         context = contextvars.copy_context()
         threading.Thread(
@@ -73,10 +66,8 @@ class _Attempt:
         self._answers.put(stop)
 
     def _emit(self, report: Report) -> bool:
-        if self.interrupted:
-            return True
         self._items.put(report)
-        return not report.is_last and (self._answers.get() or self.interrupted)
+        return not report.is_last and self._answers.get()
 
     def _run(self) -> None:
         try:

@@ -4,46 +4,33 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import pickle
-import secrets
-import time
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from air.config import RunConfig
-from air.core.api import get, put
+from air.core.api import get
 from air.errors import InvalidOption
-from air.executor import serialization
 from air.executor.capabilities import Capability
 from air.executor.current import get_executor
 from air.executor.keywords import methods_suggest_keywords
-from air.train.journal import make_storage, new_run_directory
+from air.train.failures import NOT_TO_BE_TRIED_AGAIN
+from air.train.sharing import share
+from air.train.start_workers import check_possible
+from air.tune import directory as experiments
 from air.tune import journal
 from air.tune.actor_runner import ActorRunner
 from air.tune.config import TuneConfig
 from air.tune.driver import Driver, Plan
-from air.tune.events import JOURNAL_VERSION, Event, Opened, Resumed
-from air.tune.failures import TuneError
+from air.tune.events import Event, Opened, Resumed
 from air.tune.journal import Journal
 from air.tune.machine import Experiment
+from air.tune.planning import Settings, make_limits, make_plan
 from air.tune.progress import Progress
 from air.tune.restoring import relive
 from air.tune.result_grid import ResultGrid
 from air.tune.runners import InlineRunner, Runner
-from air.tune.schedulers import FIFOScheduler
-from air.tune.search import BasicVariantGenerator
 from air.tune.search.space import Space
-from air.tune.stopping import StopRule
 from air.tune.trainable import Prepared, prepare
-from air.tune.trial import Limits, Trial
-
-
-class _Settings(NamedTuple):
-    """What the journal keeps of a ``Tuner``, besides the trainable."""
-
-    param_space: Mapping[str, Any] | None
-    tune_config: TuneConfig
-    run_config: RunConfig
 
 
 @methods_suggest_keywords
@@ -78,7 +65,7 @@ class Tuner:
         if param_space is not None:
             Space(param_space)  # checks it
         self._prepared = prepare(trainable, param_space, run_config)
-        self._settings = _Settings(
+        self._settings = Settings(
             param_space, tune_config or TuneConfig(), self._prepared.run_config
         )
         self._restored: tuple[str, Resumed] | None = None
@@ -90,33 +77,41 @@ class Tuner:
         A trial that fails is in the results with its error and does not end the experiment (but
         see ``FailureConfig``). However the experiment ends, also by an exception or a kill, its
         directory holds all that was reported, and ``Tuner.restore`` goes on from there. A ``Tuner``
-        that was not restored begins a new experiment with every call.
+        that was not restored begins a new experiment with every call, in a directory of its own.
+
+        The datasets of a trainer are preprocessed before the first trial, once for all of them,
+        except for those that change what preprocessing goes by; see ``BaseTrainer.preprocessed``.
 
         Raises:
             SerializationError: the trainable or a parameter cannot be sent to another process;
                 names the part of it that cannot.
-            FileExistsError: the directory that ``RunConfig.name`` asks for holds an experiment.
             JournalBusy: another process runs the restored experiment.
             InvalidOption, ValueError: the settings do not fit one another or the trainable.
             TuneError: the metric of the ``TuneConfig`` is not among those that are reported, or the
                 search algorithm does not go on.
             Unschedulable: no node could ever hold a trial.
+            Exception: what preprocessing raised.
+
+        Where the experiment could not be begun, because of one of the first of these, nothing of it
+        is kept.
         """
-        pickled = _pickled(self._settings)
+        pickled = self._settings.to_bytes()
         # Search algorithms and schedulers change as they go. The experiment has its own, as a
         # restored one does, so that a second fit() is like the first.
-        settings = _unpickled(pickled)
+        settings = Settings.from_bytes(pickled)
+        plan = make_plan(self._prepared, settings)
         with _runner(self._prepared, settings) as runner:
-            plan = _plan(self._prepared, settings, runner.slots)
+            slots = min(runner.slots, settings.tune_config.max_concurrent_trials or runner.slots)
+            plan = dataclasses.replace(plan, limits=dataclasses.replace(plan.limits, slots=slots))
             first: Event
             if self._restored is None:
-                first, book = _begin(self._prepared.name, settings.run_config, pickled)
-                opened, experiment = first, Experiment(plan.limits)
+                opened, book = experiments.begin(self._prepared.name, settings.run_config, pickled)
+                first, experiment = opened, Experiment(plan.limits)
             else:
                 directory, first = self._restored
                 book, events = Journal.reopen(directory)
                 experiment = relive(events, plan.limits, plan.searcher, plan.scheduler)
-                opened = _opened(experiment, directory)
+                opened = experiments.opening_of(experiment, directory)
             with book:
                 self._results = _run(plan, settings, experiment, opened, first, book, runner)
         return self._results
@@ -134,8 +129,8 @@ class Tuner:
                 )
             directory, _ = self._restored
             config = self._settings.tune_config
-            limits = _limits(self._settings.run_config)
-            experiment = Experiment.replay(journal.read(_journal_in(directory)), limits)
+            limits = make_limits(self._settings.run_config)
+            experiment, _ = experiments.replay(directory, limits)
             self._results = ResultGrid(
                 experiment, directory, metric=config.metric, mode=config.mode
             )
@@ -175,10 +170,8 @@ class Tuner:
                 "trials go on from their checkpoint or run again from the beginning."
             )
         directory = os.path.abspath(os.path.expanduser(os.fspath(path)))
-        opened = _opened(
-            Experiment.replay(journal.read(_journal_in(directory)), Limits()), directory
-        )
-        settings = _unpickled(opened.settings)
+        _, opened = experiments.replay(directory)
+        settings = Settings.from_bytes(opened.settings)
         tuner = cls(
             trainable,
             param_space=settings.param_space if param_space is None else param_space,
@@ -207,7 +200,7 @@ class Tuner:
 
 def _run(
     plan: Plan,
-    settings: _Settings,
+    settings: Settings,
     experiment: Experiment,
     opened: Opened,
     first: Event,
@@ -221,6 +214,10 @@ def _run(
     try:
         driver.run(first)
     except BaseException as error:
+        is_refused = isinstance(error, NOT_TO_BE_TRIED_AGAIN) and first is opened
+        if is_refused and not any(trial.results for trial in experiment.trials.values()):
+            experiments.discard(book)
+            raise
         error.add_note(
             f"(the experiment is kept in {directory}; Tuner.restore(path, trainable) goes on)"
         )
@@ -231,14 +228,24 @@ def _run(
     )
 
 
-def _runner(prepared: Prepared, settings: _Settings) -> Runner:
-    if not _runs_in_parallel():
-        # As elsewhere, trials get a copy of the trainable, and one that has none is refused.
-        return InlineRunner(get(put(prepared.function)))
-    get_executor().preload(prepared.modules)
+def _runner(prepared: Prepared, settings: Settings) -> Runner:
+    """What runs the trials; raises for trials that could not be run anywhere."""
+    bundles = prepared.bundles_of({})
+    parallel = _runs_in_parallel()
+    if parallel:
+        get_executor().preload(prepared.modules)
+        check_possible(bundles, prepared.strategy)
+    else:
+        # The trial itself, and the one worker that it gets of however many it asks for.
+        check_possible(bundles[:2], prepared.strategy)
+    # Also where there is one process only, trials get a copy of the trainable, and one of which
+    # there can be none is refused.
+    function = share(prepared.make_function(), "the trainable")
+    if not parallel:
+        return InlineRunner(get(function))
     return ActorRunner(
-        prepared.function,
-        prepared.bundles_of({}),
+        function,
+        bundles,
         strategy=prepared.strategy,
         reuse_actors=settings.tune_config.reuse_actors,
     )
@@ -246,113 +253,6 @@ def _runner(prepared: Prepared, settings: _Settings) -> Runner:
 
 def _runs_in_parallel() -> bool:
     return Capability.PARALLEL_TASKS in get_executor().capabilities
-
-
-def _plan(prepared: Prepared, settings: _Settings, slots: int) -> Plan:
-    config, run_config = settings.tune_config, settings.run_config
-    searcher = config.search_alg or BasicVariantGenerator()
-    space = settings.param_space
-    takes_space = searcher.set_search_properties(
-        config.metric, config.mode, space or {}, num_samples=config.num_samples
-    )
-    own_space = None
-    if not takes_space:
-        own_space = Space.nothing() if space is None else Space(space)
-        own_space.constants()  # checks that there is nothing else in it
-    scheduler = config.scheduler or FIFOScheduler()
-    scheduler.set_search_properties(config.metric, config.mode)
-    return Plan(
-        limits=dataclasses.replace(
-            _limits(run_config),
-            slots=min(slots, config.max_concurrent_trials or slots),
-            total=searcher.total_trials(config.num_samples),
-        ),
-        searcher=searcher,
-        scheduler=scheduler,
-        stop_rule=StopRule(run_config.stop),
-        name_of=config.trial_name_creator or _default_name(prepared.name),
-        bundles_of=prepared.bundles_of,
-        own_space=own_space,
-        metric=config.metric,
-        budget_s=config.budget_s,
-    )
-
-
-def _limits(config: RunConfig) -> Limits:
-    failures, checkpoints = config.failure_config, config.checkpoint_config
-    return Limits(
-        max_failures=failures.max_failures,
-        fail_fast=failures.fail_fast,
-        checkpoints_to_keep=checkpoints.num_to_keep,
-        score_attribute=checkpoints.checkpoint_score_attribute,
-        score_order=checkpoints.checkpoint_score_order,
-    )
-
-
-def _default_name(trainable: str) -> Any:
-    def name_of(trial: Trial) -> str:
-        return f"{trainable}_{trial.trial_id}"
-
-    return name_of
-
-
-def _begin(trainable: str, config: RunConfig, settings: bytes) -> tuple[Opened, Journal]:
-    """Make the directory and the journal of a new experiment."""
-    if config.name is None:
-        now = time.strftime("%Y-%m-%d_%H-%M-%S")
-        directory = new_run_directory(config.storage_dir, f"{trainable}_{now}")
-    else:
-        directory = os.path.join(config.storage_dir, config.name)
-        _refuse_second(directory)
-        make_storage(directory)
-    opened = Opened(
-        version=JOURNAL_VERSION,
-        experiment_id=secrets.token_hex(4),
-        name=os.path.basename(directory),
-        trainable=trainable,
-        created=time.time(),
-        settings=settings,
-    )
-    return opened, Journal.create(directory, opened)
-
-
-def _refuse_second(directory: str) -> None:
-    if not journal.exists(directory):
-        return
-    experiment = Experiment.replay(journal.read(_journal_in(directory)), Limits())
-    over = sum(trial.is_over for trial in experiment.trials.values())
-    raise FileExistsError(
-        f"{directory} holds an experiment already ({len(experiment.trials)} trials, {over} of them "
-        "over). Go on with it by Tuner.restore(path, trainable).fit(), or give another "
-        "RunConfig.name."
-    )
-
-
-def _journal_in(directory: str) -> str:
-    if journal.exists(directory):
-        return os.path.join(directory, journal.FILE_NAME)
-    if not os.path.isdir(directory):
-        raise FileNotFoundError(f"There is no experiment at {directory}: no such directory.")
-    raise FileNotFoundError(
-        f"There is no experiment at {directory}: it has no {journal.FILE_NAME}. Give the path that "
-        "ResultGrid.experiment_path showed."
-    )
-
-
-def _opened(experiment: Experiment, directory: str) -> Opened:
-    if experiment.opened is None:
-        raise TuneError(f"The journal in {directory} is empty.")
-    return experiment.opened
-
-
-def _pickled(settings: _Settings) -> bytes:
-    """The settings as bytes; raises ``SerializationError`` for what cannot be pickled."""
-    stream, buffers = serialization.dumps(settings._asdict(), "what the Tuner was given")
-    return pickle.dumps((stream, [bytes(buffer) for buffer in buffers]))
-
-
-def _unpickled(content: bytes) -> _Settings:
-    return _Settings(**serialization.loads(*pickle.loads(content)))
 
 
 def _check_config(value: object, expected: type, name: str) -> None:

@@ -9,11 +9,13 @@ from typing import Any
 import air
 from air.errors import GetTimeout
 from air.executor.handles import ActorHandle, ObjectRef
-from air.executor.validation import check_number
+from air.executor.keywords import methods_suggest_keywords
+from air.executor.validation import check_flag, check_timeout
 
 Work = Callable[[ActorHandle, Any], ObjectRef[Any]]
 
 
+@methods_suggest_keywords
 class ActorPool:
     """Hands out work to actors, one call at a time to each.
 
@@ -27,6 +29,8 @@ class ActorPool:
     """
 
     def __init__(self, actors: Iterable[ActorHandle]) -> None:
+        if isinstance(actors, ActorHandle) or not isinstance(actors, Iterable):
+            raise TypeError(f"ActorPool takes a list of handles, got {type(actors).__name__}")
         self._idle: deque[ActorHandle] = deque()
         self._running: dict[ObjectRef[Any], ActorHandle] = {}  # in the order of submission
         self._waiting: deque[tuple[Work, Any]] = deque()
@@ -68,7 +72,9 @@ class ActorPool:
     def map(self, fn: Work, values: Iterable[Any]) -> Iterator[Any]:
         """Yield ``fn(actor, value)``'s results in the order of *values*.
 
-        Takes from *values* only as fast as results are taken; they may be endless.
+        Takes from *values* only as fast as results are taken; they may be endless. If the
+        iteration ends early, because of an error or a ``break``, results that have not been
+        taken are given up.
 
         Raises:
             RuntimeError: results of earlier work have not been taken.
@@ -126,15 +132,15 @@ class ActorPool:
     def _take(
         self, refs: list[ObjectRef[Any]], timeout: float | None, ignore_if_timedout: bool
     ) -> Any:
-        if timeout is not None:
-            check_number(timeout, "timeout", minimum=0)
+        seconds = check_timeout(timeout)
+        check_flag(ignore_if_timedout, "ignore_if_timedout")
         if not refs:
             raise StopIteration("the pool has no more results to get")
-        ready, _ = air.wait(refs, timeout=timeout)
+        ready, _ = air.wait(refs, timeout=seconds)
         if not ready:
             if ignore_if_timedout:
                 self._free(self._running.pop(refs[0]))
-            raise GetTimeout(f"no result of the pool within {timeout:g} s")
+            raise GetTimeout(f"no result of the pool within {seconds:g} s")
         actor = self._running.pop(ready[0])
         try:
             return air.get(ready[0])
@@ -152,11 +158,16 @@ class ActorPool:
     def _map_lazily(
         self, fn: Work, values: Iterable[Any], get_next: Callable[[], Any]
     ) -> Iterator[Any]:
-        for value in values:
-            while not self._idle:
-                if not self._running:
-                    raise RuntimeError("the pool has no actors: push some")
+        try:
+            for value in values:
+                while not self._idle:
+                    if not self._running:
+                        raise RuntimeError("the pool has no actors: push some")
+                    yield get_next()
+                self._start(fn, value)
+            while self._running:
                 yield get_next()
-            self._start(fn, value)
-        while self._running:
-            yield get_next()
+        finally:
+            # Else nobody could use the pool again before taking what nobody wants any more.
+            while self._running:
+                self._free(self._running.popitem()[1])

@@ -10,7 +10,8 @@ from typing import Any
 
 import air
 from air.errors import ActorDied, AirError, GetTimeout, InvalidOption
-from air.executor.validation import check_number
+from air.executor.keywords import methods_suggest_keywords
+from air.executor.validation import check_flag, check_number, check_timeout
 
 
 class Empty(AirError, queue.Empty):
@@ -21,6 +22,7 @@ class Full(AirError, queue.Full):
     """There was no room to put something."""
 
 
+@methods_suggest_keywords
 class Queue:
     """A queue in an actor; it can be passed to tasks and other actors.
 
@@ -36,9 +38,13 @@ class Queue:
             actor_options: options of the actor that holds them, such as ``{"num_cpus": 1}``.
                 Its ``max_concurrency`` (1000) bounds how many callers can wait.
         """
-        check_number(maxsize, "maxsize", minimum=0, integer=True)
-        self.maxsize = maxsize
-        self.actor = air.remote(_QueueActor).options(**(actor_options or {})).remote(maxsize)
+        self.maxsize = int(check_number(maxsize, "maxsize", minimum=0, integer=True))
+        if actor_options is not None and not isinstance(actor_options, Mapping):
+            raise InvalidOption(
+                f"actor_options must map names to values, got {actor_options!r:.80}"
+            )
+        actor_class = air.remote(_QueueActor).options(**(actor_options or {}))
+        self.actor = actor_class.remote(self.maxsize)
 
     def __len__(self) -> int:
         return self.qsize()
@@ -127,11 +133,12 @@ class Queue:
             force: do not wait for callers that are putting or getting items.
             grace_period_s: how long to wait for them, in seconds.
         """
-        check_number(grace_period_s, "grace_period_s", minimum=0)
+        check_flag(force, "force")
+        patience = check_timeout(grace_period_s, "grace_period_s")
         if not force:
             # Time is up, or somebody else has ended it: both are as good as waiting.
             with contextlib.suppress(GetTimeout, ActorDied):
-                air.get(self.actor.quiet.remote(), timeout=grace_period_s)
+                air.get(self.actor.quiet.remote(), timeout=patience)
         air.kill(self.actor)
 
     def _check_put(self, done: bool) -> None:
@@ -145,11 +152,11 @@ class Queue:
 
 
 def _patience(block: bool, timeout: float | None) -> float | None:
-    if timeout is not None:
-        if not block:
-            raise InvalidOption(f"timeout is {timeout!r}, but block=False does not wait")
-        check_number(timeout, "timeout", minimum=0)
-    return timeout if block else 0
+    check_flag(block, "block")
+    seconds = check_timeout(timeout)
+    if timeout is not None and not block:
+        raise InvalidOption(f"timeout is {timeout!r}, but block=False does not wait")
+    return seconds if block else 0
 
 
 class _QueueActor:

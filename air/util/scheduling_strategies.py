@@ -8,7 +8,7 @@ from air.core.placement_group import PlacementGroup
 from air.errors import InvalidOption
 from air.executor.keywords import methods_suggest_keywords
 from air.executor.scheduling import GroupPlacement, NodePlacement
-from air.executor.validation import check_flag, check_number
+from air.executor.validation import check_flag, check_number, check_text
 
 
 @methods_suggest_keywords
@@ -39,6 +39,10 @@ class PlacementGroupSchedulingStrategy:
             maximum=self.placement_group.bundle_count - 1,
             integer=True,
         )
+        if self.placement_group_capture_child_tasks is not None:
+            check_flag(
+                self.placement_group_capture_child_tasks, "placement_group_capture_child_tasks"
+            )
 
     def to_placement(self) -> GroupPlacement:
         """What a backend sees of this."""
@@ -63,8 +67,7 @@ class NodeAffinitySchedulingStrategy:
     soft: bool
 
     def __post_init__(self) -> None:
-        if not isinstance(self.node_id, str) or not self.node_id:
-            raise InvalidOption(f"node_id must be text from air.nodes(), got {self.node_id!r}")
+        check_text(self.node_id, "node_id (one of those in air.nodes())")
         check_flag(self.soft, "soft")
 
     def to_placement(self) -> NodePlacement:

@@ -10,6 +10,7 @@ queue. An actor with an async method runs all its methods on the event loop, up 
 from __future__ import annotations
 
 import asyncio
+import functools
 import threading
 import weakref
 from collections import deque
@@ -20,7 +21,7 @@ from air.errors import ActorDied, InvalidOption, PendingCallsLimitExceeded
 from air.executor.code import MethodInfo
 from air.executor.handles import ActorHandle
 from air.executor.options import DEFAULT_ASYNC_CONCURRENCY, ActorOptions
-from air.executor.validation import listing, nearest
+from air.executor.validation import listing, nearest, show_repr
 from air_local.calls import Arguments, Call, Frame, ValueCall
 from air_local.engine import Engine
 from air_local.placement import Group, Node
@@ -96,15 +97,16 @@ class Actor:
 class LocalHandle(ActorHandle):
     """A handle that holds its actor, for the same reason as ``LocalRef`` holds its entry."""
 
-    __slots__ = ("_actor", "_release")
+    __slots__ = ("_air_actor", "_air_release")
 
     def __init__(self, actor: Actor, executor: Executor, release: Callable[[Actor], None]) -> None:
         super().__init__(actor.id, actor.class_name, actor.methods, executor)
-        self._actor = actor
-        self._release = release
+        # The user's methods are looked up on the handle too, and may have the plain names.
+        self._air_actor = actor
+        self._air_release = release
 
     def __del__(self) -> None:
-        self._release(self._actor)
+        self._air_release(self._air_actor)
 
 
 class Construction(Call):
@@ -123,9 +125,9 @@ class Construction(Call):
         self.finish()
 
     def fail(self, failure: Failure) -> None:
-        error = failure.original
         if self._actor.state != "DEAD":
-            self._actors.end(self._actor, f"its constructor raised {error!r}", error)
+            why = f"its constructor raised {show_repr(failure.original)}"
+            self._actors.end(self._actor, why, failure.to_raise())
         self.finish()
 
     def leave(self) -> None:
@@ -266,7 +268,7 @@ class Actors:
         """
         if not isinstance(handle, LocalHandle) or handle._executor is not self._executor:
             raise _gone(handle._actor_id)
-        return handle._actor
+        return handle._air_actor
 
     def find(self, actor_id: bytes) -> Actor:
         """The actor of that identity, which something else keeps alive."""
@@ -333,7 +335,7 @@ class Actors:
                     break
                 call = queue.popleft()
                 actor.running += 1
-            self._engine.run(call, lambda: self._ended(actor))
+            self._engine.run(call, functools.partial(self._ended, actor, call))
         self.end_if_forgotten(actor)
 
     def _finished(self, actor: Actor, call: Call) -> None:
@@ -343,10 +345,10 @@ class Actors:
         if not call.started:
             self._engine.soon(lambda: self._pump(actor))
 
-    def _ended(self, actor: Actor) -> None:
+    def _ended(self, actor: Actor, call: Call) -> None:
         with self._lock:
             actor.running -= 1
-        if actor.is_async:
+        if call.is_async:  # else _pump is what runs it, and goes on
             self._pump(actor)
 
     def end_if_forgotten(self, actor: Actor) -> None:

@@ -62,7 +62,9 @@ class Arguments:
         filled = {key for key, _ in self._slots}
         plain_args = [None if index in filled else value for index, value in enumerate(args)]
         plain_kwargs = {key: value for key, value in kwargs.items() if key not in filled}
-        self._parcel = pack((plain_args, plain_kwargs), lambda: f"an argument of {name}")
+        self._parcel = pack(
+            (plain_args, plain_kwargs), lambda: f"an argument of {name}", ("args", "kwargs")
+        )
 
     def failure(self, store: Store) -> Failure | None:
         """The error that one of the references holds, if any."""

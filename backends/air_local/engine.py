@@ -101,26 +101,42 @@ class Engine:
         elif call.is_async:
             self.on_loop(lambda: self._start_on_loop(call, ended))
         else:
+            rest = None
             try:
                 # Code that runs elsewhere would not find the caller's event loop running.
                 with self._node.hold(call.frame), running_loop_set_aside():
-                    call.context.run(_run_to_end, call)
+                    rest = call.context.run(_run_to_end, call)
             finally:
-                ended()
+                if rest is None:
+                    ended()
+            if rest is not None:
+                call.is_async = True
+                self.on_loop(lambda: self._start_on_loop(call, ended, rest))
 
-    def _start_on_loop(self, call: Call, ended: Callable[[], None]) -> None:
+    def _start_on_loop(
+        self, call: Call, ended: Callable[[], None], rest: Coroutine[Any, Any, Any] | None = None
+    ) -> None:
         if call.finished:
+            if rest is not None:
+                rest.close()
             ended()
             return
         assert self._loop is not None
-        call.running = self._loop.create_task(self._run_async(call), call.context)
-        call.running.add_done_callback(lambda _: ended())
+        call.running = self._loop.create_task(self._run_async(call, rest), call.context)
 
-    async def _run_async(self, call: Call) -> None:
+        def done(task: asyncio.Task[None]) -> None:
+            if not task.cancelled():
+                task.exception()  # else asyncio complains of the Ctrl-C that went through it
+            ended()
+
+        call.running.add_done_callback(done)
+
+    async def _run_async(self, call: Call, rest: Coroutine[Any, Any, Any] | None) -> None:
         with self._node.hold(call.frame):
             while True:
                 try:
-                    value = call.invoke()
+                    value = call.invoke() if rest is None else rest
+                    rest = None
                     if inspect.isawaitable(value):
                         value = await value
                     break
@@ -330,7 +346,8 @@ class Engine:
         return task
 
 
-def _run_to_end(call: Call) -> None:
+def _run_to_end(call: Call) -> Coroutine[Any, Any, Any] | None:
+    """Run the code of a call; a coroutine that it returns is the rest of it."""
     handled = sys.exception()
     while True:
         try:
@@ -340,8 +357,11 @@ def _run_to_end(call: Call) -> None:
             if not call.should_retry(error):
                 _forget_context(error, handled)
                 _fail(call, error)
-                return
+                return None
+    if inspect.iscoroutine(value):
+        return value
     _deliver(call, value)
+    return None
 
 
 def _forget_context(error: BaseException, handled: BaseException | None) -> None:

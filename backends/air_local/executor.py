@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from air.errors import GetTimeout, NotInitialized
 from air.executor.capabilities import Capability
-from air.executor.code import Code, MethodInfo
+from air.executor.code import Code, MethodInfo, body_of
 from air.executor.handles import ActorHandle, ObjectRef, ObjectRefGenerator
 from air.executor.interface import (
     ContextInfo,
@@ -100,7 +100,7 @@ class LocalExecutor(Executor):
                     frame,
                     arguments,
                     lambda: function,
-                    is_async=inspect.isasyncgenfunction(function),
+                    is_async=inspect.isasyncgenfunction(body_of(function)),
                     retries=options,
                 )
             )
@@ -111,7 +111,7 @@ class LocalExecutor(Executor):
             arguments,
             lambda: function,
             options.num_returns,
-            is_async=_is_coroutine_function(function),
+            is_async=inspect.iscoroutinefunction(body_of(function)),
             retries=options,
         )
         refs = call.references()
@@ -215,7 +215,7 @@ class LocalExecutor(Executor):
         self._check_open()
         parcel = pack(value, "the value of air.put")
         entry = self._store.put("a value of air.put", parcel)
-        entry.by_put = True
+        entry.cancellable = False
         return self._store.reference(entry)
 
     def get(self, refs: Sequence[ObjectRef[Any]], timeout: float | None) -> list[Any]:
@@ -252,8 +252,11 @@ class LocalExecutor(Executor):
     def cancel(self, ref: ObjectRef[Any], *, force: bool, recursive: bool) -> None:
         self._check_open()
         entry = self._entry(ref)
-        if entry.by_put:
-            raise TypeError(f"{ref} was made by air.put: there is no task to cancel")
+        if not entry.cancellable:
+            raise TypeError(
+                f"{ref} was made by air.put or stands for a placement group: there is no task to"
+                " cancel"
+            )
         call = entry.call
         if call is None:
             return
@@ -273,9 +276,10 @@ class LocalExecutor(Executor):
         # The future holds the reference, so that the value is not freed before it is there.
         future = _DrivenFuture(lambda timeout: self.wait([ref], 1, timeout, True))
 
+        # What computes the value is not to be stopped by cancelling a future of it.
+        future.set_running_or_notify_cancel()
+
         def deliver() -> None:
-            if not future.set_running_or_notify_cancel():
-                return
             try:
                 future.set_result(entry.value())
             except BaseException as error:
@@ -298,8 +302,7 @@ class LocalExecutor(Executor):
         self._check_open()
         deadline = _deadline(timeout)
         state = self._streams.get(stream.id)
-        while state is not None and not (state.ended and state.step is None):
-            step = state.advance()
+        while state is not None and (step := state.advance()) is not None:
             if not self._wait_for(_is_done(step.done), deadline, [step.done]):
                 raise self._timeout(timeout, [step.done])
             if state.take(step):
@@ -309,8 +312,7 @@ class LocalExecutor(Executor):
     async def await_next_in_stream(self, stream: ObjectRefGenerator) -> ObjectRef[Any] | None:
         self._check_open()
         state = self._streams.get(stream.id)
-        while state is not None and not (state.ended and state.step is None):
-            step = state.advance()
+        while state is not None and (step := state.advance()) is not None:
             await self._engine.until_done(step.done, self._store)
             if state.take(step):
                 return self._outcome(stream.id, state, step)
@@ -435,6 +437,8 @@ class LocalExecutor(Executor):
         return self._actors.handle(self._running_actor("current_actor"))
 
     def shutdown(self) -> None:
+        if current_frame.get() is not None:
+            raise RuntimeError("air.shutdown() is for the program, not for its tasks and actors")
         with self._lock:
             if not self._open:
                 return
@@ -541,9 +545,3 @@ def _id_of(frame: Frame | None) -> bytes | None:
 
 def _is_done(entry: Entry) -> Callable[[], bool]:
     return lambda: entry.done
-
-
-def _is_coroutine_function(function: Callable[..., Any]) -> bool:
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
-        getattr(function, "__call__", None)  # noqa: B004 - not a test for being callable
-    )

@@ -190,7 +190,12 @@ class Node:
     # Placement groups -------------------------------------------------------------------
 
     def create_group(self, spec: PlacementGroupSpec) -> bytes:
-        """Reserve bundles, or queue for them if other groups hold what they need."""
+        """Reserve bundles, or queue for them if other groups hold what they need.
+
+        Raises:
+            Unschedulable: the node could never give them.
+            InvalidOption: the name is taken.
+        """
         shown = ", ".join(describe(bundle) for bundle in spec.bundles)
         total = sum(spec.bundles, Resources())
         if not total.fits_in(self.totals):
@@ -204,7 +209,13 @@ class Node:
                 f" {len(spec.bundles)} bundles {shown}, but there is one. Nodes: {self._describe()}"
             )
         group_id = self._ids.new()
+        if spec.name and any(
+            group.spec.name == spec.name and group.state != "REMOVED"
+            for group in self._groups.values()
+        ):
+            raise InvalidOption(f"the name {spec.name!r} is taken by another placement group")
         entry = self._store.create(f"placement group {group_id.hex()}")
+        entry.cancellable = False
         with self._lock:
             self._groups[group_id] = Group(group_id, spec, total, entry)
         self._reserve_pending()
@@ -213,9 +224,12 @@ class Node:
     def group_ready(self, group_id: bytes) -> ObjectRef[bool]:
         """The reference that becomes true with the reservation."""
         group = self._groups.get(group_id)
-        if group is None:
-            raise ValueError(f"there is no placement group {group_id.hex()}")
-        return self._store.reference(group.ready)
+        if group is not None:
+            return self._store.reference(group.ready)
+        unknown = ActorPlacementError(f"placement group {group_id.hex()} never existed here")
+        return self._store.reference(
+            self._store.put("a placement group", failure=Failure(unknown, "placement group"))
+        )
 
     def remove_group(self, group_id: bytes) -> Group | None:
         """Give the bundles back; returns the group if it was there."""

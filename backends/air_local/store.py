@@ -61,14 +61,14 @@ def collecting() -> Iterator[list[object]]:
         _collecting.kept = outer
 
 
-def pack(value: Any, what: str | Callable[[], str]) -> Parcel:
-    """Pickle a value; *what* names it in the error.
+def pack(value: Any, what: str | Callable[[], str], parts: tuple[str, ...] = ()) -> Parcel:
+    """Pickle a value; *what* and *parts* name it in the error, see :func:`dumps`.
 
     Raises:
         SerializationError: names the path to what cannot be pickled.
     """
     with collecting() as kept:
-        serialized = dumps(value, what)
+        serialized = dumps(value, what, parts)
     return Parcel(
         serialized.stream, tuple(bytes(buffer) for buffer in serialized.buffers), tuple(kept)
     )
@@ -116,9 +116,9 @@ class Entry:
 
     __slots__ = (
         "__weakref__",
-        "by_put",
         "call",
         "callbacks",
+        "cancellable",
         "done",
         "failure",
         "id",
@@ -131,7 +131,7 @@ class Entry:
         self.label = label
         self.call = call
         self.callbacks: list[Callable[[], None]] = []
-        self.by_put = False
+        self.cancellable = True
         self.done = False
         self.parcel: Parcel | None = None
         self.failure: Failure | None = None

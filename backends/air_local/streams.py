@@ -6,7 +6,7 @@ between two steps the actor may run other methods.
 
 from __future__ import annotations
 
-import asyncio
+import inspect
 import logging
 import threading
 from collections.abc import Callable
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from air.executor.handles import ObjectRef
 from air.executor.options import TaskOptions
+from air.executor.returns import not_a_generator
 from air_local.calls import Arguments, Call, Frame, cancelled, retry_classes
 from air_local.engine import Engine
 from air_local.store import Failure, Store, pack
@@ -63,26 +64,48 @@ class Stream:
         self._generator: Any = None
         self._context: Context | None = None
         self._yielded = 0
+        self._running = False
+        self._following: Step | None = None
         if frame.actor is not None:
             frame.actor.streams.add(self)
 
     # Used by the executor ---------------------------------------------------------------
 
-    def advance(self) -> Step:
-        """The step that runs, or a new one."""
+    def advance(self) -> Step | None:
+        """The step that runs, or a new one; ``None`` when the generator has ended."""
+        actor = self.frame.actor
         with self._lock:
             if self.step is not None:
                 return self.step
+            if self.ended:
+                return None
             self.step = step = Step(self, self._context)
             self._context = step.context
-        actor = self.frame.actor
+            if self._running and actor is None:
+                self._following = step
+                return step
+            self._running = True
         if actor is not None and self.actors is not None:
             self.actors.enqueue(actor, step)
         else:
-            self._engine.when_arguments_are_there(
-                step, self.store, lambda: self._engine.run(step, _nothing)
-            )
+            self._start(step)
         return step
+
+    def _start(self, step: Step) -> None:
+        self._engine.when_arguments_are_there(
+            step, self.store, lambda: self._engine.run(step, self._left)
+        )
+
+    def _left(self) -> None:
+        """A step's thread has left the generator and its context: another may enter them.
+
+        That is a moment after the outcome was delivered, so the next step may be there already.
+        """
+        with self._lock:
+            step, self._following = self._following, None
+            self._running = step is not None
+        if step is not None:
+            self._start(step)
 
     def take(self, step: Step) -> bool:
         """Make room for the next step; false if somebody else has taken *step*."""
@@ -100,9 +123,6 @@ class Stream:
         self.end()
         if step is not None and not step.finished:
             step.fail(cancelled(self.name))
-            if step.running is not None:
-                self._engine.on_loop(step.running.cancel)
-                return
             if step.started:
                 return
         if generator is not None and self._context is not None:
@@ -128,11 +148,17 @@ class Stream:
     # Used by the steps ------------------------------------------------------------------
 
     def proceed(self, step: Step) -> Any:
-        """Run the generator to its next ``yield``."""
+        """Run the generator to its next ``yield``.
+
+        What turns out to be a coroutine or an async generator is for the event loop.
+        """
         generator = self._generator
         if generator is None:
-            generator = iter(self._make(step, "__iter__"))
-            self._generator = generator
+            made = self._make(step)
+            if inspect.iscoroutine(made) or _is_only_async(made):
+                self.is_async = True
+                return self._begin_async(made)
+            self._generator = generator = self._iterator(made)
             for _ in range(self._yielded):  # after a retry
                 next(generator, None)
         value = next(generator, _END)
@@ -142,19 +168,26 @@ class Stream:
 
     async def proceed_async(self, step: Step) -> Any:
         """Run the generator to its next ``yield``, on the event loop."""
-        generator = self._generator
-        if generator is None:
-            made = self._make(step, "__aiter__", "__iter__")
-            generator = aiter(made) if hasattr(made, "__aiter__") else iter(made)
-            self._generator = generator
-            for _ in range(self._yielded):
-                await _next(generator)
-        try:
-            value = await _next(generator)
-        except asyncio.CancelledError:
-            if self.ended and hasattr(generator, "aclose"):
+        if self._generator is None:
+            return await self._begin_async(self._make(step))
+        return await self._next_async(self._generator)
+
+    async def _begin_async(self, made: Any) -> Any:
+        if inspect.iscoroutine(made):
+            made = await made
+        generator = aiter(made) if hasattr(made, "__aiter__") else self._iterator(made)
+        self._generator = generator
+        for _ in range(self._yielded):
+            await _next(generator)
+        return await self._next_async(generator)
+
+    async def _next_async(self, generator: Any) -> Any:
+        value = await _next(generator)
+        if self.ended:
+            if hasattr(generator, "aclose"):
                 await _close_async(generator, self.name)
-            raise
+            else:
+                _close(generator, self.name)
         return value
 
     def should_retry(self, error: BaseException) -> bool:
@@ -169,17 +202,17 @@ class Stream:
         """One more value was delivered."""
         self._yielded += 1
 
-    def _make(self, step: Step, *protocols: str) -> Any:
+    def _make(self, step: Step) -> Any:
         args, kwargs = step.unpack_arguments()
         made = self._function()(*args, **kwargs)
-        if not any(hasattr(made, protocol) for protocol in protocols):
-            raise TypeError(
-                f"{self.name} has num_returns='streaming' and must return a generator,"
-                f" but it returned {type(made).__name__}"
-            )
         if not self._retry_on:
             self.arguments = None
         return made
+
+    def _iterator(self, made: Any) -> Any:
+        if not hasattr(made, "__iter__"):
+            raise not_a_generator(made, self.name)
+        return iter(made)
 
 
 class Step(Call):
@@ -238,6 +271,10 @@ class Step(Call):
         self.store.resolve(self.done)
 
 
+def _is_only_async(made: Any) -> bool:
+    return hasattr(made, "__aiter__") and not hasattr(made, "__iter__")
+
+
 async def _next(generator: Any) -> Any:
     if hasattr(generator, "__anext__"):
         return await anext(generator, _END)
@@ -260,7 +297,3 @@ async def _close_async(generator: Any, name: str) -> None:
         await generator.aclose()
     except Exception:
         _log.exception("closing the generator of %s failed", name)
-
-
-def _nothing() -> None:
-    """Steps of tasks have nobody to tell that they ended."""

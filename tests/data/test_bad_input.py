@@ -68,6 +68,8 @@ class Callable:
             "sum: column 'beta' has the type string",
         ),
         (lambda: records.sum([]), InvalidOption, "sum: on must be a column"),
+        (lambda: records.std("alpha", ddof=-1), InvalidOption, "ddof must be a whole number >= 0"),
+        (lambda: records.sum("alpha", ignore_nulls=1), InvalidOption, "ignore_nulls must be True"),
         (lambda: objects.sum("a"), data.UnsupportedValue, "plain objects, which have no columns"),
         (lambda: records.unique(), InvalidOption, "name a column"),
         # functions and where they run
@@ -132,7 +134,8 @@ class Callable:
         (lambda: data.ActorPoolStrategy(size=0), InvalidOption, "size must be a whole number >= 1"),
         # numbers
         (lambda: records.limit(-1), InvalidOption, "limit must be a whole number >= 0, got -1"),
-        (lambda: records.take(2.5), InvalidOption, "got 2.5"),
+        (lambda: records.take(2.5), InvalidOption, "take: limit must be a whole number >= 0, got"),
+        (lambda: records.show(-1), InvalidOption, "show: limit must be a whole number >= 0, got"),
         (lambda: records.take_all(limit=1), InvalidOption, "more than limit=1 rows"),
         (lambda: records.to_pandas(limit=1), InvalidOption, "more than limit=1 rows"),
         (lambda: records.take_batch(0), InvalidOption, "batch_size must be"),
@@ -229,9 +232,12 @@ def test_misuse_is_answered_at_the_call(call, error, message):
 
 
 def test_tables_of_different_kinds_cannot_be_one():
-    both = data.from_arrow([pa.table({"a": [1]}), pa.table({"a": ["x"]})])
-    with pytest.raises(data.UnsupportedValue, match="column 'a' has the types int64, string"):
-        both.to_pandas()
+    with pytest.raises(data.UnsupportedValue) as raised:
+        data.from_arrow([pa.table({"a": [1]}), pa.table({"a": ["x"]})])
+    assert str(raised.value) == (
+        "column 'a' has the types int64 in from_arrow, item 0 and string in from_arrow, item 1,"
+        " which do not go together: make it one type"
+    )
 
 
 def test_misuse_starts_no_backend():
@@ -262,7 +268,7 @@ def test_settings_are_checked():
 def test_csv_with_a_name_twice(air_local, tmp_path):
     path = tmp_path / "twice.csv"
     path.write_text("a,b,a\n1,2,3\n")
-    with pytest.raises(ReadError, match=r"twice\.csv has several columns named 'a'"):
+    with pytest.raises(ReadError, match=r"twice\.csv cannot .* it has several columns named 'a'"):
         data.read_csv(path).take()
     with pytest.raises(ReadError, match="several columns named 'a'"):
         data.read_csv(path).select_columns(["b"])
@@ -375,6 +381,10 @@ def test_constructor_that_raises_says_where(air_local):
 
 
 def test_numbers_of_numpy_are_numbers(air_local):
+    parts = data.range(10).split_at_indices(np.array([2, 5]))
+    assert [part.count() for part in parts] == [2, 3, 5]
+    parts = data.range(10).split_proportionately(np.array([0.2, 0.5]))
+    assert [part.count() for part in parts] == [2, 5, 3]
     ds = data.range(np.int64(4), parallelism=np.int32(2))
     assert ds.take(np.int64(2)) == [0, 1]
     assert ds.repartition(np.int64(3)).num_blocks() == 3

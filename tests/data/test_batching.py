@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from air.data.batching import RowQueue, first_rows, rebatch, shuffled
+from air.data.batching import RowQueue, first_rows, joined, rebatch, shuffled
 from air.data.block import accessor, concat
 
 sizes = st.lists(st.integers(0, 7), max_size=8)
@@ -93,3 +93,36 @@ def test_a_queue_gives_parts_of_one_block_without_copying():
     part = queue.take(2)
     assert part["n"].chunk(0).buffers()[1].address == table["n"].chunk(0).buffers()[1].address
     assert queue.num_rows == 1
+
+
+@given(sizes, st.booleans(), st.integers(1, 200), st.booleans())
+def test_joined_blocks_hold_the_same_rows(lengths, as_tables, target, at_once):
+    blocks, numbers = make_blocks(lengths, as_tables)
+    made = list(joined(blocks, target, at_once=at_once))
+    assert [number for block in made for number in numbers_in(block)] == numbers
+    assert len(made) <= max(len(blocks), 1)
+    if not any(lengths):
+        assert len(made) == min(len(blocks), 1)
+
+
+def test_joined_blocks_grow():
+    blocks, _ = make_blocks([1] * 40, as_tables=True)  # 8 bytes each
+    assert [len(block) for block in joined(blocks, 80)] == [1, 1, 2, 4, 8, 10, 10, 4]
+    assert [len(block) for block in joined(blocks, 80, at_once=False)] == [10, 10, 10, 10]
+    assert next(joined(blocks, 80))["n"].num_chunks == 1
+
+
+def test_blocks_of_different_kinds_are_not_joined():
+    kinds = [pa.table({"n": [1]}), pa.table({"n": ["x"]}), [1], [2]]
+    assert [len(block) for block in joined(kinds, 1000, at_once=False)] == [1, 1, 2]
+
+
+def test_what_is_there_before_an_error_comes_out():
+    def broken():
+        yield from make_blocks([1, 1, 1], as_tables=True)[0]
+        raise KeyError("broken")
+
+    made = joined(broken(), 1000, at_once=False)
+    assert numbers_in(next(made)) == [0, 1, 2]
+    with pytest.raises(KeyError):
+        next(made)

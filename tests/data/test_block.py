@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+import threading
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from air.data.block import (
     block_from_rows,
     compact,
     concat,
+    owned,
     split_large,
 )
 from air.data.errors import UnsupportedValue
@@ -126,3 +128,25 @@ def test_a_compact_slice_leaves_the_rest_behind():
     assert compact(piece).equals(piece)
     assert len(pickle.dumps(compact(piece))) < 5000 < len(pickle.dumps(piece))
     assert compact(table) is table
+
+
+def test_a_half_of_a_table_leaves_the_other_half_behind():
+    table = pa.table({"a": np.arange(100_000)})
+    half = compact(table.slice(0, 50_000))
+    assert half.equals(table.slice(0, 50_000))
+    assert half.get_total_buffer_size() < table.nbytes * 0.6
+    assert compact(table) is table
+
+
+def test_objects_that_can_be_changed_are_copied():
+    unchanging = [1, "a", None, (1, ("b", 2.5)), np.int8(3)]
+    assert owned(unchanging) is unchanging
+    changing = [[1], ([2],), np.arange(3)]
+    copy = owned(changing)
+    copy[0].append(9)
+    copy[1][0].append(9)
+    copy[2][0] = 9
+    assert changing[:2] == [[1], ([2],)]
+    assert changing[2][0] == 0
+    what_cannot_be_copied = [threading.Lock()]
+    assert owned(what_cannot_be_copied) is what_cannot_be_copied

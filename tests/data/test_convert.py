@@ -45,11 +45,17 @@ def test_types_survive_the_way_through_a_batch_format(batch_format):
     assert back.equals(EVERY_TYPE)
 
 
-def test_types_survive_the_way_through_numpy_where_it_has_them():
-    # numpy knows neither time zones nor what an object array of dictionaries once was in detail.
-    table = EVERY_TYPE.drop_columns(["zone"])
-    back = block_from_batch(accessor(table).to_batch("numpy"))
-    assert back.equals(table)
+def test_types_survive_the_way_through_numpy():
+    back = block_from_batch(accessor(EVERY_TYPE).to_batch("numpy"))
+    assert back.equals(EVERY_TYPE)
+
+
+@pytest.mark.parametrize("batch_format", ["numpy", "pandas"])
+@pytest.mark.parametrize("kind", [pa.int64(), pa.uint64()])
+def test_whole_numbers_that_floats_would_round_keep_their_type(batch_format, kind):
+    table = pa.table({"id": pa.array([2**53 + 1, None, 2**63 - 1], kind)})
+    back = block_from_batch(accessor(table).to_batch(batch_format))
+    assert back["id"].to_pylist() == [2**53 + 1, None, 2**63 - 1]
 
 
 def test_nulls_survive_the_way_through_pandas():
@@ -79,6 +85,31 @@ def test_arrays_for_functions_may_be_changed_and_the_block_stays():
     assert table["y"].to_pylist() == [0.5, 1.5, 2.5]
     shared = accessor(table).to_batch("numpy", writable=False)
     assert not shared["x"].flags.writeable
+
+
+@pytest.mark.parametrize("batch_format", ["numpy", "pandas"])
+def test_arrays_inside_columns_may_be_changed_too(batch_format):
+    table = pa.table({"l": [[1, 2], [3]], "t": tensor.from_numpy(np.zeros((2, 2)))})
+    batch = accessor(table).to_batch(batch_format)
+    batch["l"][0][0] = 9
+    batch["t"][0][0] = 9
+    (row, _) = accessor(table).rows()
+    row["t"][0] = 9
+    assert table["l"].to_pylist() == [[1, 2], [3]]
+    assert table["t"].to_pylist() == [[0, 0], [0, 0]]
+
+
+def test_frames_without_columns_keep_their_rows():
+    frame = accessor(pa.table({"a": [1, 2]}).select([])).to_batch("pandas")
+    assert frame.shape == (2, 0)
+    assert block_from_batch(frame).num_rows == 2
+
+
+def test_names_of_columns_in_frames_become_text():
+    frame = pd.DataFrame([["a", 1]], columns=[0, ("x", "y")])
+    assert block_from_batch(frame).to_pylist() == [{"0": "a", "('x', 'y')": 1}]
+    with pytest.raises(UnsupportedValue, match="several columns named '1'"):
+        block_from_batch(pd.DataFrame([[1, 2]], columns=[1, "1"]))
 
 
 @given(

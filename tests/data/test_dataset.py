@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import threading
 import time
 
@@ -189,6 +190,47 @@ def test_union_keeps_the_order_and_brings_types_together():
     assert data.range(2).union(data.range(3)).limit(4).take_all() == [0, 1, 0, 1]
 
 
+def test_rows_from_several_places_have_one_schema():
+    schema = pa.schema({"a": pa.float64(), "b": pa.string()})
+    rows = [{"a": 1.0, "b": None}, {"a": 0.5, "b": "x"}, {"a": None, "b": "y"}]
+    tables = [pa.table({"a": [1]}), pa.table({"a": [0.5], "b": ["x"]}), pa.table({"b": ["y"]})]
+    several = data.from_arrow(tables)
+    one, *others = (data.from_arrow(table) for table in tables)
+    for ds in (several, data.from_pandas([t.to_pandas() for t in tables]), one.union(*others)):
+        assert ds.schema() == schema
+        assert ds.columns() == ["a", "b"]
+        assert ds.take_all() == rows
+        assert ds.select_columns("b").take(1) == [{"b": None}]
+        assert [len(batch) for batch in ds.iter_batches(batch_size=2, batch_format="pandas")] == [
+            *(2, 1)
+        ]
+    empty = data.from_pandas([pd.DataFrame({"a": []}), pd.DataFrame({"a": ["x"]})])
+    assert empty.take_all() == [{"a": "x"}]
+
+
+def test_rows_that_are_known_not_to_go_together_are_refused_at_the_call():
+    numbers, texts = data.from_items([{"a": 1}]), data.from_items([{"a": "x"}])
+    with pytest.raises(data.UnsupportedValue, match="column 'a' has the types int64 in from_items"):
+        numbers.union(texts)
+    with pytest.raises(data.UnsupportedValue, match="some blocks hold records and others plain"):
+        numbers.union(data.range(3))
+
+
+def test_tables_are_no_items():
+    with pytest.raises(TypeError, match="use from_pandas"):
+        data.from_items(pd.DataFrame({"a": [1]}))
+    with pytest.raises(TypeError, match="use from_arrow"):
+        data.from_items(pa.table({"a": [1]}))
+
+
+def test_records_of_pandas_are_items():
+    frame = pd.DataFrame({"t": pd.to_datetime(["2020-01-01", None]), "s": ["x", None]})
+    assert data.from_items(frame.to_dict("records")).take_all() == [
+        {"t": dt.datetime(2020, 1, 1), "s": "x"},
+        {"t": None, "s": None},
+    ]
+
+
 def test_repartition_keeps_the_order():
     ds = data.range(10, parallelism=4)
     for blocks in (1, 3, 10, 15):
@@ -315,6 +357,32 @@ def test_numbers_about_columns():
     assert ds.filter(lambda row: False).sum("a") is None
 
 
+def test_sums_of_whole_numbers_are_exact():
+    for blocks in (1, 2):
+        signed = data.from_items([{"a": 2**63 - 1}] * 3 + [{"a": -5}, {"a": None}])
+        assert signed.repartition(blocks).sum("a") == 3 * (2**63 - 1) - 5
+        unsigned = data.from_items([{"a": 2**64 - 1}, {"a": 2**64 - 1}])
+        assert unsigned.repartition(blocks).sum("a") == 2 * (2**64 - 1)
+        small = data.from_arrow(pa.table({"a": pa.array([127, 127], pa.int8())}))
+        assert small.repartition(blocks).sum("a") == 254
+
+
+def test_numbers_about_columns_of_other_types():
+    halves = data.from_numpy(np.array([1.5, 2.0], dtype="f2"))
+    assert (halves.sum("data"), halves.min("data"), halves.mean("data")) == (3.5, 1.5, 1.75)
+    spans = data.from_items([{"a": dt.timedelta(seconds=s)} for s in (2, 1)])
+    assert (spans.min("a"), spans.max("a")) == (
+        dt.timedelta(seconds=1),
+        dt.timedelta(seconds=2),
+    )
+    assert data.from_items([{"a": 0.0}, {"a": -0.0}]).unique("a") == [0.0]
+    mixed = data.range_table(2, parallelism=2).map(
+        lambda row: {"a": 1} if row["value"] else {"a": "x"}
+    )
+    with pytest.raises(data.UnsupportedValue, match="min: column 'a' has values in different"):
+        mixed.min("a")
+
+
 def test_taking_rows():
     ds = data.range(30)
     assert len(ds.take()) == 20
@@ -343,6 +411,13 @@ def test_stats_tell_what_each_stage_did():
     ds.take_all()
     assert "map(<lambda>): 10 rows in 2 blocks" in ds.stats()
     assert "map(<lambda>): 10 rows in 2 blocks" in ds.materialize().stats()
+
+
+def test_small_batches_do_not_make_small_blocks():
+    ds = data.range_table(100_000, parallelism=1).map_batches(lambda batch: batch, batch_size=100)
+    blocks = ds.materialize()
+    assert blocks.num_blocks() < 20
+    assert [row["value"] for row in blocks.take_all()] == list(range(100_000))
 
 
 def test_large_blocks_are_divided(monkeypatch):

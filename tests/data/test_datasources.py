@@ -11,9 +11,11 @@ from pyarrow import csv, fs, parquet
 
 from air import data
 from air.data.datasources import csv as csv_module
+from air.data.datasources import files as files_module
 from air.data.datasources import parquet as parquet_module
 from air.data.datasources.paths import resolve_paths
 from air.data.optimizer import optimize
+from air.errors import InvalidOption
 
 FRAME = pd.DataFrame({"a": range(6), "b": list("uvwxyz"), "c": [0.5, None, 1.5, 2.5, 3.5, 4.5]})
 
@@ -25,6 +27,7 @@ def write_csv(path, frame=FRAME):
 
 
 def write_parquet(path, frame=FRAME, **options):
+    path.parent.mkdir(parents=True, exist_ok=True)
     parquet.write_table(pa.Table.from_pandas(frame, preserve_index=False), path, **options)
     return path
 
@@ -99,7 +102,24 @@ def test_a_directory_without_fitting_files_is_named(tmp_path):
         found(tmp_path, tmp_path)
 
 
-@pytest.mark.parametrize(("paths", "error"), [([], ValueError), (3, TypeError), ([3], TypeError)])
+@pytest.mark.parametrize("path", ["foo://x/a.csv", "http://x/a.csv"])
+def test_unknown_kinds_of_paths_are_named_with_a_way_out(path):
+    with pytest.raises(InvalidOption, match=f"{path}.*filesystem=fsspec|{path}.*fsspec"):
+        data.read_csv(path)
+
+
+def test_what_is_no_file_system_is_refused(tmp_path):
+    with pytest.raises(
+        TypeError, match=r"filesystem must be a pyarrow\.fs\.FileSystem or an fsspec"
+    ):
+        data.read_csv("x.csv", filesystem=3)
+    with pytest.raises(TypeError, match="filesystem must be"):
+        data.range(3).write_csv(tmp_path, filesystem=3)
+
+
+@pytest.mark.parametrize(
+    ("paths", "error"), [([], InvalidOption), (3, TypeError), ([3], TypeError)]
+)
 def test_what_is_no_path_is_refused(paths, error):
     with pytest.raises(error, match="path"):
         data.read_csv(paths)
@@ -177,11 +197,15 @@ def test_a_line_that_does_not_parse_is_named(tmp_path, use_threads):
         assert "Row #3: Expected 2 columns, got 1: 3" in str(raised.value)
 
 
-def test_a_later_file_that_does_not_parse_is_named_when_it_is_read(tmp_path):
+def test_a_later_file_that_does_not_parse_is_named(tmp_path):
     (tmp_path / "1.csv").write_text("a,b\n1,2\n")
     (tmp_path / "2.csv").write_text("a,b\n1,2\n3\n")
-    ds = data.read_csv(tmp_path)
     with pytest.raises(data.ReadError, match=r"2\.csv cannot be read as CSV.*Row #3"):
+        data.read_csv(tmp_path)
+    # Behind its beginning a large one is looked at when it is read.
+    (tmp_path / "2.csv").write_text("a,b\n" + "1,2\n" * 20_000 + "3\n")
+    ds = data.read_csv(tmp_path)
+    with pytest.raises(data.ReadError, match=r"2\.csv cannot be read as CSV.*Row #20002"):
         ds.take_all()
 
 
@@ -208,6 +232,194 @@ def test_an_empty_csv_is_named(tmp_path):
     (tmp_path / "y.csv").write_text("a,b\n")
     assert data.read_csv(tmp_path / "y.csv").take_all() == []
     assert data.read_csv(tmp_path / "y.csv").columns() == ["a", "b"]
+
+
+def write(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        ('a,b\n"x,1","he said ""hi"""\n', [{"a": "x,1", "b": 'he said "hi"'}]),
+        ('a,b\n"x\ny",1\nz,2\n', [{"a": "x\ny", "b": 1}, {"a": "z", "b": 2}]),
+        (b"\xef\xbb\xbfa,b\n1,2\n", [{"a": 1, "b": 2}]),
+        ("a,b\r\n1,x\r\n", [{"a": 1, "b": "x"}]),
+        ("a,b\n1,x", [{"a": 1, "b": "x"}]),
+        ("a,b\n", []),
+        ("a,b", []),
+        ("a\n1\n\n2\n", [{"a": 1}, {"a": 2}]),
+        (
+            "a,b\n18446744073709551615,1.5\n1,1e300\n",
+            [{"a": 2**64 - 1, "b": 1.5}, {"a": 1, "b": 1e300}],
+        ),
+        ("a\n9223372036854775807\n\n", [{"a": 2**63 - 1}]),
+    ],
+)
+def test_csv_as_it_is_found(tmp_path, text, rows):
+    ds = data.read_csv(write(tmp_path / "x.csv", text))
+    assert ds.take_all() == rows
+    assert ds.columns() == (["a", "b"] if "b" in str(text) else ["a"])
+
+
+def test_csv_with_rows_longer_than_what_is_read_at_a_time(tmp_path):
+    long = "x" * (3 << 20)
+    path = write(tmp_path / "long.csv", f'a,b\n1,"{long}"\n2,y\n')
+    assert [row["b"] for row in data.read_csv(path).take_all()] == [long, "y"]
+    names = [f"column{index}" for index in range(20_000)]
+    wide = ",".join(names) + "\n" + ",".join("1" * len(names)) + "\n"
+    write(tmp_path / "wide" / "1.csv", wide)
+    write(tmp_path / "wide" / "2.csv", wide)
+    ds = data.read_csv(tmp_path / "wide")
+    assert ds.columns() == names
+    assert ds.select_columns("column7").take_all() == [{"column7": 1}] * 2
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("é\n1\n".encode("latin-1"), r"x\.csv cannot .*name the encoding.*ReadOptions"),
+        ("a\né\n".encode("latin-1"), r"x\.csv .*column 'a' is no text in UTF-8; name the enc"),
+        ("a\n1\n".encode("utf-16"), r"x\.csv cannot .*name the encoding"),
+        ("a,a\n1,2\n", r"x\.csv cannot .* several columns named 'a'; rename them in the file"),
+        ("\n\n", r"x\.csv is empty"),
+        ("a,b\n1,2,3\n", r"x\.csv cannot .*Row #2: Expected 2 columns, got 3: 1,2,3"),
+    ],
+)
+def test_csv_that_cannot_be_read_is_named_at_the_call(tmp_path, content, message):
+    with pytest.raises(data.ReadError, match=message):
+        data.read_csv(write(tmp_path / "x.csv", content))
+
+
+def test_csv_in_another_encoding(tmp_path):
+    path = write(tmp_path / "x.csv", "é\nü\n".encode("latin-1"))
+    ds = data.read_csv(path, read_options=csv.ReadOptions(encoding="latin-1"))
+    assert ds.take() == [{"é": "ü"}]
+
+
+@pytest.mark.parametrize("content", [b"a\n1\n", gzip.compress(b"a\n" + b"1\n" * 999)[:-9]])
+def test_what_does_not_decompress_is_named(tmp_path, content):
+    with pytest.raises(data.ReadError, match=r"x\.csv\.gz cannot be read as CSV"):
+        data.read_csv(write(tmp_path / "x.csv.gz", content))
+
+
+def test_options_about_columns_that_are_not_there(tmp_path):
+    path = write(tmp_path / "x.csv", "alpha\n1\n")
+    for option in ({"column_types": {"alpa": pa.int64()}}, {"include_columns": ["alpa"]}):
+        with pytest.raises(data.ColumnNotFound, match=r"no column 'alpa'\. Did you mean 'alpha'"):
+            data.read_csv(path, convert_options=csv.ConvertOptions(**option))
+
+
+# Files that differ ----------------------------------------------------------------------------
+
+
+def differing(tmp_path, kind, *frames):
+    for index, frame in enumerate(frames):
+        path = tmp_path / f"{index}.{kind}"
+        table = data.from_pandas(frame).to_arrow()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        csv.write_csv(table, path) if kind == "csv" else parquet.write_table(table, path)
+    return getattr(data, f"read_{kind}")(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_files_give_rows_of_one_schema(tmp_path, kind):
+    ds = differing(
+        tmp_path, kind, pd.DataFrame({"a": [1], "b": ["x"]}), pd.DataFrame({"a": [0.5], "c": [2]})
+    )
+    assert ds.columns() == ["a", "b", "c"]
+    assert ds.take_all() == [
+        {"a": 1.0, "b": "x", "c": None},
+        {"a": 0.5, "b": None, "c": 2},
+    ]
+    assert str(ds.schema()) == "a: double\nb: string\nc: int64"
+    assert ds.select_columns(["c", "b"]).take_all() == [
+        {"c": None, "b": "x"},
+        {"c": 2, "b": None},
+    ]
+    assert ds.select_columns("b").take_all() == [{"b": "x"}, {"b": None}]
+    assert ds.drop_columns("b").take_all() == [{"a": 1.0, "c": None}, {"a": 0.5, "c": 2}]
+    with pytest.raises(data.ColumnNotFound):
+        ds.select_columns("d")
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_numbers_in_one_file_and_text_in_another_name_both(tmp_path, kind):
+    numbers, texts = pd.DataFrame({"a": [1]}), pd.DataFrame({"a": ["x"]})
+    with pytest.raises(data.ReadError) as raised:
+        differing(tmp_path, kind, numbers, numbers, texts)
+    assert str(raised.value) == (
+        f"column 'a' has the types int64 in {tmp_path}/0.{kind} and string in {tmp_path}/2.{kind},"
+        " which do not go together: make it one type"
+    )
+
+
+def test_text_behind_the_beginning_of_a_file_names_both_when_it_is_read(tmp_path):
+    write(tmp_path / "1.csv", "a\n1\n")
+    write(tmp_path / "2.csv", "a\n" + "1\n" * 50_000 + "x\n")
+    ds = data.read_csv(tmp_path)
+    for use in (ds.count, ds.materialize, lambda: list(ds.iter_batches())):
+        with pytest.raises(data.ReadError, match=r"int64 in .*1\.csv and string in .*2\.csv"):
+            use()
+
+
+def test_fractions_behind_the_beginning_of_a_file_make_floats(tmp_path):
+    write(tmp_path / "1.csv", "a\n1\n")
+    write(tmp_path / "2.csv", "a\n" + "1\n" * 50_000 + "0.5\n")
+    assert data.read_csv(tmp_path).sum("a") == 50_001.5
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_directories_may_hold_columns(tmp_path, kind):
+    frames = {
+        "year=2023/kind=a": pd.DataFrame({"x": [1, 2]}),
+        "year=2024/kind=b%2Fc": pd.DataFrame({"x": [3]}),
+        "year=__HIVE_DEFAULT_PARTITION__/kind=7": pd.DataFrame({"x": [4]}),
+    }
+    for where, frame in frames.items():
+        writer = write_csv if kind == "csv" else write_parquet
+        writer(tmp_path / where / f"part.{kind}", frame)
+    read = getattr(data, f"read_{kind}")
+    ds = read(tmp_path)
+    assert ds.columns() == ["x", "year", "kind"]
+    assert ds.take_all() == [
+        {"x": 1, "year": 2023, "kind": "a"},
+        {"x": 2, "year": 2023, "kind": "a"},
+        {"x": 3, "year": 2024, "kind": "b/c"},
+        {"x": 4, "year": None, "kind": "7"},
+    ]
+    assert ds.select_columns(["year"]).take_all() == [
+        {"year": year} for year in (2023, 2023, 2024, None)
+    ]
+    assert ds.select_columns(["kind", "x"]).take(1) == [{"kind": "a", "x": 1}]
+    assert ds.drop_columns(["year", "kind"]).take(1) == [{"x": 1}]
+    assert read(tmp_path / "year=2024").take() == [{"x": 3, "kind": "b/c"}]
+    file = tmp_path / "year=2024" / "kind=b%2Fc" / f"part.{kind}"
+    assert read(file).take() == [{"x": 3}]
+
+
+def test_what_other_programs_divide_into_directories_is_read_whole(tmp_path):
+    frame = pd.DataFrame({"x": [1, 2, 3], "p": ["u", "v", "u"]})
+    frame.to_parquet(tmp_path / "t", partition_cols=["p"])
+    back = data.read_parquet(tmp_path / "t").to_pandas().sort_values("x", ignore_index=True)
+    pd.testing.assert_frame_equal(back, frame)
+
+
+def test_a_column_of_the_file_goes_before_that_of_its_directory(tmp_path):
+    write_csv(tmp_path / "a=1" / "x.csv", pd.DataFrame({"a": [5]}))
+    assert data.read_csv(tmp_path).take() == [{"a": 5}]
+
+
+def test_files_beyond_those_that_are_looked_at_may_have_more_columns(tmp_path, monkeypatch):
+    monkeypatch.setattr(files_module, "LOOKED_AT", 1)
+    frames = [pd.DataFrame({"a": [1]}), pd.DataFrame({"a": [2], "b": ["x"]})]
+    for kind in ("csv", "parquet"):
+        ds = differing(tmp_path / kind, kind, *frames)
+        assert ds.known_columns() is None
+        assert ds.take_all() == [{"a": 1}, {"a": 2, "b": "x"}]
+        assert ds.drop_columns("a").materialize().take_all() == [{"b": None}, {"b": "x"}]
 
 
 # Parquet --------------------------------------------------------------------------------------
@@ -247,7 +459,7 @@ def test_only_the_selected_parquet_columns_are_read(tmp_path):
 def test_large_row_groups_and_many_files_are_read_too(tmp_path, monkeypatch):
     monkeypatch.setattr(parquet_module, "_STREAM_ROW_GROUP_BYTES", 1)
     monkeypatch.setattr(parquet_module, "_STREAM_ROWS", 2)
-    monkeypatch.setattr(parquet_module, "_FOOTERS", 1)
+    monkeypatch.setattr(files_module, "LOOKED_AT", 1)
     for name in "ab":
         write_parquet(tmp_path / f"{name}.parquet")
     ds = data.read_parquet(tmp_path)
@@ -263,17 +475,42 @@ def test_empty_parquet_files_keep_their_columns(tmp_path):
     assert ds.to_arrow().column_names == ["a", "b", "c"]
 
 
-def test_what_is_no_parquet_is_named(tmp_path):
-    (tmp_path / "x.parquet").write_text("no")
+@pytest.mark.parametrize("content", [b"", b"no", b"a,b\n1,2\n" * 9])
+def test_what_is_no_parquet_is_named_at_the_call(tmp_path, content):
+    write_parquet(tmp_path / "1.parquet")
+    write(tmp_path / "2.parquet", content)
+    with pytest.raises(data.ReadError, match=r"2\.parquet cannot be read as Parquet"):
+        data.read_parquet(tmp_path)
+
+
+def test_parquet_that_is_broken_inside_is_named(tmp_path):
+    path = write_parquet(tmp_path / "x.parquet", pd.DataFrame({"a": range(1000)}))
+    content = bytearray(path.read_bytes())
+    content[20:60] = b"\xff" * 40
+    ds = data.read_parquet(write(path, bytes(content)))
     with pytest.raises(data.ReadError, match=r"x\.parquet cannot be read as Parquet"):
-        data.read_parquet(tmp_path / "x.parquet").count()
+        ds.take()
+
+
+def test_parquet_with_a_name_twice(tmp_path):
+    parquet.write_table(pa.table([[1], [2]], names=["a", "a"]), tmp_path / "x.parquet")
+    with pytest.raises(data.ReadError, match=r"x\.parquet cannot .* several columns named 'a'"):
+        data.read_parquet(tmp_path / "x.parquet")
+
+
+@pytest.mark.parametrize("columns", [[], [1], ["a", "a"], 3])
+def test_columns_to_read_are_names(tmp_path, columns):
+    path = write_parquet(tmp_path / "x.parquet")
+    with pytest.raises(InvalidOption, match="read_parquet: columns"):
+        data.read_parquet(path, columns=columns)
 
 
 def test_planning_does_not_travel(tmp_path):
     source = data.read_parquet(write_parquet(tmp_path / "x.parquet")).plan.source
     assert source.num_rows() == 6
     assert source.schema()
-    assert "_footers" not in vars(pickle.loads(pickle.dumps(source)))
+    assert source.footers
+    assert not pickle.loads(pickle.dumps(source)).footers
 
 
 def test_tensors_survive_parquet(tmp_path):
@@ -314,3 +551,19 @@ def test_errors_of_a_source_tell_what_was_read():
 def test_what_is_no_source_is_refused():
     with pytest.raises(TypeError, match=r"takes an air\.data\.Datasource"):
         data.read_datasource(Squares)
+
+
+# Ranges ---------------------------------------------------------------------------------------
+
+
+def test_a_range_larger_than_any_memory_is_taken_from():
+    assert data.range(10**18).take(2) == [0, 1]
+    assert data.range(10**18, parallelism=2).take(2) == [0, 1]
+    assert data.range_table(10**15).count() == 10**15
+
+
+def test_pieces_of_a_range_are_made_in_parts(monkeypatch):
+    monkeypatch.setattr("air.data.datasources.range._BLOCK_BYTES", 64)
+    ds = data.range_table(30, parallelism=2)
+    assert [len(batch["value"]) for batch in ds.iter_batches(batch_size=None)] == [8, 7, 8, 7]
+    assert [row["value"] for row in ds.take_all()] == list(range(30))

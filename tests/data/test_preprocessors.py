@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import datetime as dt
 import math
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from air import data
 from air.data import tensor
-from air.data.errors import ColumnNotFound, UnsupportedValue
+from air.data.errors import ColumnNotFound, UnsuitableData, UnsupportedValue
 from air.data.preprocessor import Preprocessor, PreprocessorNotFittedException
 from air.data.preprocessors import (
     BatchMapper,
@@ -522,5 +523,128 @@ def test_no_column_is_overwritten_by_a_new_one():
     for use in (encoder.transform_batch, lambda batch: encoder.transform(dataset(batch)).take()):
         with pytest.raises(InvalidOption, match=r"makes a column 's_a'.*rename"):
             use(frame)
-    with pytest.raises(InvalidOption, match=r"makes a column 's', and the data has one"):
-        Concatenator("s", include=["x"]).transform_batch(frame)
+    taken = Concatenator("s", include=["x"])
+    # Where the columns are known, nothing has to run for that.
+    for call in (lambda: taken.transform_batch(frame), lambda: taken.transform(dataset(frame))):
+        with pytest.raises(InvalidOption, match=r"makes a column 's', and there is another one"):
+            call()
+    clash = pd.DataFrame({"a": ["x_y"], "a_x": ["y"]})
+    with pytest.raises(InvalidOption, match="OneHotEncoder makes a column 'a_x_y', and there"):
+        OneHotEncoder(["a", "a_x"]).fit_transform(dataset(clash, 1))
+
+
+# What was found by trying things out ----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("preprocessor", "column"),
+    [
+        (StandardScaler(["x", "bad"]), [1.0, math.inf]),
+        (MinMaxScaler(["x", "bad"]), [1.0, math.inf]),
+        (SimpleImputer(["x", "bad"]), [1.0, math.inf]),
+        (SimpleImputer(["x", "bad"], "most_frequent"), [None, None]),
+        (OneHotEncoder(["x", "bad"]), ["a", None]),
+        (OrdinalEncoder(["x", "bad"]), ["a", None]),
+    ],
+)
+def test_a_fit_that_fails_changes_nothing(preprocessor, column):
+    frame = pd.DataFrame({"x": [1.0, 2.0], "bad": column})
+    with pytest.raises(UnsuitableData, match="column 'bad'"):
+        preprocessor.fit(dataset(frame, 1))
+    assert preprocessor.fit_status() is READY.NOT_FITTED
+    good = dataset(frame.assign(bad=[1.0, 2.0]), 1)
+    stats = preprocessor.fit(good).stats_
+    with pytest.raises(UnsuitableData):
+        preprocessor.fit(dataset(frame, 1))
+    assert preprocessor.stats_ == stats
+
+
+def test_values_too_large_to_calculate_with_are_named():
+    for scaler in (StandardScaler, MinMaxScaler):
+        frame = pd.DataFrame({"x": [-1.7e308, 1.7e308]})
+        with pytest.raises(UnsuitableData, match="column 'x' has infinite values, or values too"):
+            scaler(["x"]).fit(dataset(frame, 2))
+    with pytest.raises(UnsuitableData, match="values too large"):
+        StandardScaler(["x"]).fit(dataset(pd.DataFrame({"x": [1e200, 2e200]}), 2))
+
+
+def test_half_precision_is_scaled():
+    frame = pd.DataFrame({"x": np.array([1, 2, 3], dtype="f2")})
+    assert MinMaxScaler(["x"]).fit_transform(dataset(frame)).to_pandas()["x"].tolist() == [
+        *(0.0, 0.5, 1.0)
+    ]
+
+
+def codes(learnt, met):
+    """What an encoder that learnt one column makes of another."""
+    encoder = OrdinalEncoder(["x"]).fit(data.from_arrow(pa.table({"x": learnt})))
+    return encoder.transform_batch(pa.table({"x": met}))["x"].to_pylist()
+
+
+@pytest.mark.parametrize(
+    ("learnt", "met", "expected"),
+    [
+        ([1, 300], pa.array([1, 2], pa.int8()), [0, None]),
+        ([1.0, 2.5], [1, 2], [0, None]),
+        ([1, 2], [1.0, 1.5], [0, None]),
+        ([1, 2], ["1", "x"], [None, None]),
+        (["1"], [1], [None]),
+        ([False, True], [0, 1, 2], [0, 1, None]),
+        ([0, 1, 2], [True, False], [1, 0]),
+        ([-0.0, 1.0], [0.0, -0.0], [0, 0]),
+        ([0.1], pa.array([0.1], pa.float32()), [None]),
+        ([0.5], pa.array([0.5], pa.float16()), [0]),
+        ([2**53 + 1], [float(2**53)], [None]),
+        (pa.array([2**64 - 1, 5], pa.uint64()), [5], [0]),
+        (["x"], pa.array(["x", None]).dictionary_encode(), [0, None]),
+        (["x"], pa.array(["x"], pa.large_string()), [0]),
+        ([dt.date(2020, 1, 1)], [dt.datetime(2020, 1, 1)], [None]),
+    ],
+)
+def test_categories_are_what_is_equal_to_them(learnt, met, expected):
+    assert codes(learnt, met) == expected
+
+
+def test_large_labels_come_back():
+    labels = data.from_arrow(pa.table({"x": pa.array([2**64 - 1, 1], pa.uint64())}))
+    encoder = LabelEncoder("x")
+    assert encoder.inverse_transform(encoder.fit_transform(labels)).take() == labels.take()
+
+
+def test_structs_are_no_categories():
+    ds = data.from_items([{"x": {"y": 1}, "l": [{"y": 1}]}])
+    for name in ("x", "l"):
+        with pytest.raises(UnsupportedValue, match=f"column '{name}' has the type"):
+            OneHotEncoder([name]).fit(ds)
+
+
+def test_plain_objects_have_no_columns_to_learn_from():
+    with pytest.raises(UnsupportedValue, match="works on columns, but the rows are plain"):
+        StandardScaler(["value"]).fit(data.range(3))
+    scaler = StandardScaler(["value"]).fit(data.range_table(3))
+    with pytest.raises(UnsupportedValue, match="works on columns, but the rows are plain"):
+        scaler.transform(data.range(3))
+
+
+def test_a_batch_with_a_name_twice():
+    frame = pd.DataFrame([[1.0, 2.0]], columns=["x", "x"])
+    with pytest.raises(UnsupportedValue, match="a batch has several columns named 'x'"):
+        StandardScaler(["x"]).fit(dataset()).transform_batch(frame)
+
+
+def test_a_type_for_vectors_that_cannot_hold_them():
+    frame = pd.DataFrame({"x": [1.0, None]})
+    with pytest.raises(UnsuitableData, match=r"dtype='int64' cannot hold the columns 'x'.*missing"):
+        Concatenator(include=["x"], dtype="int64").transform(dataset(frame, 1)).take()
+
+
+def test_vectors_of_different_blocks_go_together():
+    tables = [pa.table({"x": [1]}), pa.table({"x": pa.array([None], pa.int64())})]
+    vectors = Concatenator(include=["x"]).transform(data.from_arrow(tables)).take_batch(2)
+    np.testing.assert_array_equal(vectors["concat_out"], [[1.0], [np.nan]])
+
+
+def test_one_preprocessor_cannot_learn_two_things():
+    scaler = StandardScaler(["x"])
+    with pytest.raises(InvalidOption, match="Chain was given one preprocessor twice"):
+        Chain(scaler, scaler)

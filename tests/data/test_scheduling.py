@@ -214,13 +214,17 @@ def test_blocks_are_put_together_for_a_stage_that_wants_rows():
     st.lists(st.tuples(st.integers(1, 4), st.sampled_from([0, 0, 3])), min_size=1, max_size=3),
     st.integers(0, 12),
     st.integers(1, 200),
+    st.sets(st.integers(0, 20), max_size=2),
     st.randoms(use_true_random=False),
 )
-def test_any_order_of_events_keeps_the_promises(limits, num_units, budget, rng: random.Random):
+def test_any_order_of_events_keeps_the_promises(
+    limits, num_units, budget, failing, rng: random.Random
+):
     """Everything comes out once and in order, and the machine never stops half-way.
 
     An item's payload is the list of the units it is made from; a task gives its input's list,
-    in one piece or cut into several.
+    in one piece or cut into several. A task that comes to a failing unit fails: all units
+    before the first of these come out.
     """
     stages = [StageLimits(n, rows if position else 0) for position, (n, rows) in enumerate(limits)]
     scheduler = Scheduler(stages, budget_bytes=budget, unknown_bytes=20)
@@ -238,7 +242,7 @@ def test_any_order_of_events_keeps_the_promises(limits, num_units, budget, rng: 
         moves = []
         if scheduler.wants_input():
             moves.append("input")
-        moves += [("block", task) for task in running]
+        moves += [("block", task) for task in running if scheduler.takes_from(task)]
         launch = scheduler.next_launch()
         if launch is not None:
             content = [unit for key in launch.keys for unit in payload[key]]
@@ -252,29 +256,33 @@ def test_any_order_of_events_keeps_the_promises(limits, num_units, budget, rng: 
             if rng.random() < 0.8:
                 scheduler.output_taken(key)
             else:  # the taker keeps it while other things happen
-                moves = [move for move in moves if move != "input"]
+                moves = [("block", task) for task in running if scheduler.takes_from(task)]
                 if moves:
-                    _step(rng.choice(moves), scheduler, running, item, rng)
+                    _step(rng.choice(moves), scheduler, running, failing, item, rng)
                 scheduler.output_taken(key)
             scheduler.check()
             continue
         assert moves, "nothing runs, nothing waits, and nothing is wanted"
         move = rng.choice(moves)
         if move != "input":
-            _step(move, scheduler, running, item, rng)
+            _step(move, scheduler, running, failing, item, rng)
         elif given == num_units:
             scheduler.input_ended()
         else:
             scheduler.input_arrived(item([given], rng.choice([None, 5, 30])))
             given += 1
         scheduler.check()
-    assert out == list(range(num_units))
+    assert out == list(range(min({num_units, *failing})))
     assert scheduler.held == 0
 
 
-def _step(move, scheduler, running, item, rng):
+def _step(move, scheduler, running, failing, item, rng):
     _, task = move
-    if running[task]:
+    if running[task] and failing.intersection(running[task][0]):
+        del running[task]
+        for other in scheduler.task_failed(task):
+            del running[other]
+    elif running[task]:
         scheduler.block_arrived(task, item(running[task].pop(0), rng.randrange(1, 60)))
     else:
         del running[task]
@@ -286,3 +294,83 @@ def test_check_notices_a_broken_account():
     segment.scheduler.held += 1
     with pytest.raises(AssertionError):
         segment.scheduler.check()
+
+
+def test_what_comes_before_a_failure_is_still_given_out():
+    segment = Segment(StageLimits(4), StageLimits(2))
+    for _ in range(5):
+        segment.give()
+    assert segment.launches() == [(0, 0), (1, 0), (2, 0), (3, 0)]
+    segment.done(1, 10)
+    segment.done(3, 10)
+    assert segment.scheduler.task_failed(2) == []
+    assert segment.launches() == []
+    assert not segment.scheduler.is_done
+    segment.done(0, 10)
+    assert segment.launches() == [(4, 1), (5, 1)]
+    first, second = segment.done(4, 10), segment.done(5, 10)
+    assert segment.outputs() == [*first, *second]
+    assert segment.scheduler.is_done
+    assert segment.scheduler.held == 0
+
+
+def test_a_failure_ends_what_comes_after_it_in_every_stage():
+    segment = Segment(StageLimits(3), StageLimits(2))
+    for _ in range(4):
+        segment.give()
+    segment.launches()
+    segment.done(0, 10)
+    segment.done(1, 10)
+    assert segment.launches() == [(3, 1), (4, 1), (5, 0)]
+    segment.block(3, 5)
+    # Task 4 comes after it in its stage; tasks 2 and 5 of the stage before give more of the same.
+    assert sorted(segment.scheduler.task_failed(3)) == [2, 4, 5]
+    assert segment.launches() == []
+    assert not segment.scheduler.wants_input()
+    assert len(segment.outputs()) == 1
+    assert segment.scheduler.is_done
+    assert segment.scheduler.held == 0
+
+
+def test_an_earlier_failure_replaces_a_later_one():
+    segment = Segment(StageLimits(3))
+    for _ in range(3):
+        segment.give()
+    segment.launches()
+    assert segment.scheduler.task_failed(2) == []
+    assert segment.scheduler.task_failed(0) == [1]
+    assert segment.scheduler.is_done
+
+
+def test_over_the_budget_blocks_are_left_with_their_tasks():
+    segment = Segment(StageLimits(2), budget=100)
+    segment.give(40)
+    segment.give(40)
+    segment.launches()
+    segment.block(0, 110)  # more than expected
+    # There is something to give out first; then the first task may go on, the other has to wait.
+    assert not segment.scheduler.takes_from(0)
+    taken = segment.scheduler.next_output()
+    segment.block(1, 110)
+    assert segment.scheduler.takes_from(0)
+    assert not segment.scheduler.takes_from(1)
+    segment.scheduler.output_taken(taken)
+    segment.scheduler.task_ended(0)
+    assert not segment.scheduler.takes_from(1)
+    segment.outputs()
+    assert segment.scheduler.takes_from(1)
+
+
+def test_over_the_budget_a_later_stage_goes_first():
+    segment = Segment(StageLimits(1), StageLimits(1), budget=50)
+    segment.give(40)
+    segment.launches()
+    segment.block(0, 60)
+    # It may not be admitted by its size, but there is nothing else to do with the block.
+    assert segment.launches() == [(1, 1)]
+    assert not segment.scheduler.takes_from(0)
+    assert segment.scheduler.takes_from(1)
+    segment.done(1, 60)
+    assert not segment.scheduler.takes_from(0)
+    segment.outputs()
+    assert segment.scheduler.takes_from(0)

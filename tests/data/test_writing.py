@@ -4,6 +4,7 @@ import os
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from pyarrow import csv, parquet
 from pyarrow import fs as arrow_fs
@@ -39,6 +40,13 @@ def test_a_second_write_adds_files_that_are_read_later(tmp_path):
         data.from_items([{"a": start + i} for i in range(5)]).write_parquet(tmp_path)
     rows = [row["a"] for row in data.read_parquet(tmp_path).take_all()]
     assert rows == [5, 6, 7, 8, 9, 0, 1, 2, 3, 4]
+
+
+def test_small_batches_do_not_make_small_files(tmp_path):
+    ds = data.range_table(20_000, parallelism=2).map_batches(lambda batch: batch, batch_size=100)
+    ds.write_parquet(tmp_path)
+    assert len(below(tmp_path)) == 2
+    assert data.read_parquet(tmp_path).sum("value") == sum(range(20_000))
 
 
 def test_blocks_without_rows_are_not_written(tmp_path):
@@ -83,6 +91,46 @@ def test_nobody_sees_files_before_all_are_there(tmp_path):
     assert len(below(target)) == 5
 
 
+def test_no_directory_is_left_by_a_failure(tmp_path):
+    ds = data.from_pandas(FRAME).repartition(5).map(refuse)
+    with pytest.raises(ValueError, match="eight"):
+        ds.write_parquet(tmp_path / "x" / "y" / "z")
+    assert list(tmp_path.iterdir()) == []
+    # What somebody else put there in the meantime is not ours to remove.
+    beside = tmp_path / "x" / "y" / "other"
+
+    def meddle(row):
+        beside.parent.mkdir(parents=True, exist_ok=True)
+        beside.write_text("")
+        return refuse(row)
+
+    with pytest.raises(ValueError, match="eight"):
+        data.from_pandas(FRAME).map(meddle).write_parquet(tmp_path / "x" / "y" / "z")
+    assert list(tmp_path.rglob("*")) == [tmp_path / "x", tmp_path / "x" / "y", beside]
+
+
+@pytest.mark.parametrize("values", [[1, None, 3], ["x", None], [None, None], [True, None]])
+def test_missing_values_of_a_single_column_are_rows_in_csv(tmp_path, values):
+    data.from_items([{"a": value} for value in values]).write_csv(tmp_path)
+    assert [row["a"] for row in data.read_csv(tmp_path).take_all()] == values
+
+
+def test_large_whole_numbers_survive_csv(tmp_path):
+    items = [{"a": 2**53 + 1, "b": 2**64 - 1}, {"a": None, "b": 0}]
+    data.from_items(items, parallelism=1).write_csv(tmp_path)
+    assert data.read_csv(tmp_path).take_all() == items
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_files_that_could_not_be_read_together_are_not_written(tmp_path, kind):
+    ds = data.range_table(4, parallelism=2).map_batches(
+        lambda batch: {"a": [1]} if batch["value"][0] == 0 else {"a": ["x"]}
+    )
+    with pytest.raises(data.UnsupportedValue, match="column 'a' has the types int64 in range 0-1"):
+        getattr(ds, f"write_{kind}")(tmp_path / "out")
+    assert below(tmp_path) == []
+
+
 def test_options_are_those_of_arrow(tmp_path):
     ds = data.from_pandas(FRAME)
     ds.write_parquet(tmp_path / "p", compression="zstd")
@@ -109,7 +157,19 @@ def test_a_file_in_the_way_is_named(tmp_path):
         data.from_pandas(FRAME).write_csv(tmp_path / "out")
 
 
-def test_what_csv_cannot_hold_is_named(tmp_path):
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (pa.table({"a": [[1]]}), r"column 'a' has the type list<.*CSV cannot hold"),
+        (pa.table({"a": [{"x": 1}]}), r"column 'a' has the type struct<.*CSV cannot hold"),
+        (pa.table({"a": [b"\xff"], "b": [1]}), r"column 'a' has the type binary.*CSV cannot hold"),
+        (pa.table({"a": pa.array([b"0" * 16], pa.uuid())}), r"column 'a' .*uuid.*CSV cannot hold"),
+        (pa.table({"a": [1]}).select([]), "the rows have no columns"),
+    ],
+)
+def test_what_csv_cannot_hold_is_named(tmp_path, table, message):
+    with pytest.raises(data.WriteError, match=message):
+        data.from_arrow(table).write_csv(tmp_path / "out")
     with pytest.raises(data.WriteError, match=r"column 'data' has the type .*CSV cannot hold"):
         data.range_tensor(3).write_csv(tmp_path / "out")
     assert below(tmp_path) == []

@@ -100,6 +100,116 @@ class TestBothWays:
         assert outer.task_name == "work"
 
 
+class KeywordNew(Exception):
+    def __new__(cls, message, *, code):
+        error = super().__new__(cls, message)
+        error.code = code
+        return error
+
+    def __init__(self, message, *, code):
+        pass
+
+
+class Layout(OSError, ValueError):
+    """Only one of its bases may make an instance: that with fields of C."""
+
+
+class Group(ExceptionGroup):
+    def __new__(cls, message, errors, code):
+        made = super().__new__(cls, message, errors)
+        made.code = code
+        return made
+
+    def __init__(self, message, errors, code):
+        pass
+
+    def derive(self, errors):
+        return Group(self.message, errors, self.code)
+
+
+class Mute(Exception):
+    def __str__(self):
+        raise RuntimeError("no text")
+
+    __repr__ = __str__
+
+
+class MuteExit(BaseException):
+    def __repr__(self):
+        raise RuntimeError("no text")
+
+
+@pytest.mark.parametrize("send", [here, travelled])
+class TestOddClasses:
+    def test_new_that_wants_more(self, send):
+        error = send(raised(KeywordNew("oops", code=7)))
+        assert isinstance(error, KeywordNew)
+        assert (str(error), error.code) == ("oops", 7)
+
+    def test_several_bases(self, send):
+        error = send(raised(Layout(2, "oops", "file")))
+        assert isinstance(error, Layout)
+        assert (error.errno, error.filename) == (2, "file")
+
+    def test_fields_that_pickle_forgets(self, send):
+        assert send(raised(AttributeError("oops", name="colour", obj=3))).name == "colour"
+        assert send(raised(NameError("oops", name="colour"))).name == "colour"
+
+    def test_groups(self, send):
+        bad = Plain("locked")
+        bad.lock = threading.Lock()
+        inner = ExceptionGroup("inner", [raised(bad, cause=KeyError("why"))])
+        error = send(raised(Group("outer", [inner, raised(NeedsTwo(7, "oops"))], code=3)))
+        assert isinstance(error, Group)
+        assert (error.message, error.code) == ("outer", 3)
+        assert [type(member) for member in error.exceptions] == [ExceptionGroup, NeedsTwo]
+        (locked,) = error.exceptions[0].exceptions
+        assert type(locked) is Plain
+        assert isinstance(locked.__cause__, KeyError)
+        assert traceback.extract_tb(locked.__traceback__)[-1].name == "raised"
+        assert error.exceptions[1].code == 7
+
+    def test_no_text(self, send):
+        assert isinstance(send(raised(Mute("oops"))), Mute)
+        assert "MuteExit" in str(send(raised(MuteExit())))
+
+    def test_no_text_and_no_pickle(self, send):
+        class Local(Mute):
+            lock = threading.Lock()
+
+        assert isinstance(send(raised(Local("oops"))), TaskError)
+
+    def test_long_chains(self, send):
+        error = None
+        for number in range(20):
+            error = raised(Plain(number), cause=error)
+        error = send(error)
+        for number in range(19, -1, -1):
+            assert str(error) == str(number)
+            error = error.__cause__
+
+    def test_chain_in_a_circle(self, send):
+        first, second = Plain("first"), Plain("second")
+        first.__cause__, second.__cause__ = second, first
+        assert str(send(first).__cause__) == "second"
+
+    def test_deep_recursion(self, send):
+        def descend(depth):
+            return descend(depth + 1)
+
+        def start():
+            try:
+                descend(0)
+            except RecursionError as error:
+                return error
+
+        error = send(start())
+        assert isinstance(error, RecursionError)
+        names = [frame.name for frame in traceback.extract_tb(error.__traceback__)]
+        assert names[0] == "start"
+        assert names[-1] == "descend"
+
+
 def test_what_cannot_be_pickled_travels_in_parts():
     error = raised(Plain("oops", threading.Lock()))
     error.lock, error.size = threading.Lock(), 3
@@ -141,7 +251,7 @@ def test_clone_leaves_the_traceback_alone():
     assert len(traceback.extract_tb(error.__traceback__)) == frames
 
 
-def test_clone_of_what_cannot_be_built():
+def test_what_can_be_made_only_once():
     class Once(Exception):
         made = 0
 
@@ -151,5 +261,7 @@ def test_clone_of_what_cannot_be_built():
                 raise RuntimeError("only once")
             return super().__new__(cls, *args)
 
-    error = Once("oops")
-    assert clone(error) is error
+    error = raised(Once("oops"))
+    for copy in (clone(error), here(error)):
+        assert isinstance(copy, Once)
+        assert str(copy) == "oops"

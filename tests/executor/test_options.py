@@ -36,7 +36,14 @@ def test_given_wins_over_base():
 
 
 def test_none_means_default():
-    assert task_options(dict.fromkeys(TASK_KEYS - {"retry_exceptions"})) == TaskOptions()
+    assert task_options(dict.fromkeys(TASK_KEYS)) == TaskOptions()
+    assert actor_options(dict.fromkeys(ACTOR_KEYS)) == ActorOptions()
+
+
+def test_numbers_beyond_all_use_are_cut():
+    assert task_options({"max_retries": 10**30}).max_retries == 2**31 - 1
+    options = actor_options(dict.fromkeys(("max_restarts", "max_concurrency"), 10**30))
+    assert options.max_restarts == options.max_concurrency == 2**31 - 1
 
 
 @pytest.mark.parametrize(
@@ -47,6 +54,11 @@ def test_none_means_default():
         ({"num_cpus": -1}, "num_cpus must be a number >= 0, got -1"),
         ({"num_cpus": True}, "num_cpus must be a number >= 0, got True"),
         ({"num_cpus": float("nan")}, "num_cpus"),
+        ({"num_cpus": 0.00001}, "num_cpus must be 0 or at least 0.0001, got 1e-05"),
+        ({"resources": {"a": 0.00001}}, "resources['a'] must be 0 or at least 0.0001"),
+        ({"resources": {"\ud800": 1}}, "a key of resources must be text that UTF-8 can encode"),
+        ({"name": "\ud800"}, "name must be text that UTF-8 can encode"),
+        ({"scheduling_strategy": "SPRED"}, "Did you mean 'SPREAD'"),
         ({"num_gpus": 1.5}, "num_gpus above 1 must be a whole number, got 1.5"),
         ({"memory": "1 GB"}, "memory"),
         ({"resources": {"CPU": 1}}, "use num_cpus="),

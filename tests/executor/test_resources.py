@@ -89,7 +89,7 @@ def test_check_custom_names_what_it_checks():
     [
         ({}, "bundle 3 must be a non-empty mapping"),
         ([1], "bundle 3 must be a non-empty mapping"),
-        ({1: 1}, "text as keys"),
+        ({1: 1}, "a key of bundle 3 must be non-empty text"),
         ({"num_cpus": 1}, "Did you mean 'CPU'"),
         ({"gpu": 1}, "Did you mean 'GPU'"),
         ({"CPU": -1}, "bundle 3, resource 'CPU' must be a number >= 0"),

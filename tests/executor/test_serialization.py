@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import collections
 import functools
 import pickle
 import threading
+import types
 
 import numpy as np
 import pytest
@@ -33,6 +35,23 @@ class Holder:
 
     def method(self):
         return self.held
+
+
+class _PrivateSlot:
+    __slots__ = ("__lock",)
+
+    def __init__(self, lock):
+        self.__lock = lock
+
+
+def _with_super(lock):
+    class Model:
+        def work(self):  # refers to Model, and fails because that does: not to blame
+            return super().__init__()
+
+        bad = lock
+
+    return Model
 
 
 @pytest.mark.parametrize(
@@ -100,11 +119,20 @@ def test_what_is_plain():
         (lambda lock: lambda *, x=lock: x, ".__kwdefaults__['x']"),
         (lambda lock: functools.partial(print, lock), ".args[0]"),
         (lambda lock: type("Local", (), {"lock": lock, "__module__": "__main__"}), ".lock"),
+        (lambda lock: type("Local", (), {"lock": lock, "__module__": "__main__"})(), None),
+        (lambda lock: collections.deque([1, lock]), "[1]"),
+        (lambda lock: types.MappingProxyType({"a": lock}), "['a']"),
+        (lambda lock: ValueError("oops", lock), ".args[1]"),
+        (lambda lock: [*range(10_000), lock, *range(10_000)], "[10000]"),
+        (lambda lock: np.array([lock], dtype=object), ".__reduce_ex__(4)[2][4][0]"),
+        (_PrivateSlot, "._PrivateSlot__lock"),
+        (_with_super, ".bad"),
+        (lambda lock: type("Derived", (_with_super(lock),), {}), ".__bases__[0].bad"),
     ],
 )
 def test_find_culprit(make, path):
     found, culprit = find_culprit(make(threading.Lock()))
-    assert found == path
+    assert found == (path or ".__class__.lock")
     assert type(culprit) is type(threading.Lock())
 
 
@@ -125,6 +153,50 @@ def test_error_names_value_path_and_kind():
     assert "cannot serialize an argument of task work: value[0].held is a _thread.lock" in message
     assert "Make it inside the task" in message
     assert isinstance(caught.value.__cause__, TypeError)
+
+
+def test_error_names_the_argument():
+    args = (1, {"model": threading.Lock()})
+    with pytest.raises(SerializationError, match=r"of work: args\[1\]\['model'\] is a"):
+        dumps((args, {}), "an argument of work", ("args", "kwargs"))
+    with pytest.raises(SerializationError, match=r"of work: kwargs\['lock'\] is a"):
+        dumps(((), {"lock": threading.Lock()}), "an argument of work", ("args", "kwargs"))
+
+
+class Hostile:
+    """Has nothing that does not raise."""
+
+    def __init__(self):
+        object.__setattr__(self, "lock", threading.Lock())
+
+    def __repr__(self):
+        raise RuntimeError("repr")
+
+    def __hash__(self):
+        return 1
+
+    def __getattr__(self, name):
+        raise RuntimeError(name)
+
+
+def test_error_of_what_cannot_be_shown():
+    for value, path in (
+        (Hostile(), "hostile.lock"),
+        ({"a": Hostile()}, r"value\['a'\].lock"),
+        ({Hostile()}, "lock"),
+        ({Hostile(): 1}, "lock"),
+    ):
+        with pytest.raises(SerializationError, match=path):
+            dumps(value)
+
+
+def test_error_that_leads_back_to_the_value():
+    class Endless:
+        def __reduce__(self):
+            return list, (self,)
+
+    with pytest.raises(SerializationError, match=r"value\[0\].*recursion"):
+        dumps([Endless()])
 
 
 def test_error_of_the_value_itself():

@@ -6,13 +6,24 @@ import numpy as np
 import pytest
 
 from air.errors import InvalidOption
-from air.executor.validation import check_flag, check_number, listing, nearest, reject_unknown
+from air.executor.validation import (
+    check_flag,
+    check_number,
+    check_text,
+    check_timeout,
+    listing,
+    nearest,
+    reject_unknown,
+    show,
+    show_repr,
+)
 
 
 def test_nearest():
     assert nearest("colour", ["color", "size"]) == " Did you mean 'color'?"
     assert nearest("zzz", ["color", "size"]) == ""
     assert nearest("a", []) == ""
+    assert nearest("pack", ["PACK", "SPREAD"]) == " Did you mean 'PACK'?"
 
 
 def test_listing():
@@ -74,3 +85,41 @@ def test_flags():
     assert check_flag(False, "x") is False
     with pytest.raises(InvalidOption, match="x must be True or False, got 1"):
         check_flag(1, "x")
+
+
+def test_text():
+    assert check_text("é", "the name") == "é"
+    assert check_text("", "the name", empty=True) == ""
+    for value, message in (
+        ("", "the name must be non-empty text, got ''"),
+        (b"a", "the name must be non-empty text, got b'a'"),
+        ("\ud800", "the name must be text that UTF-8 can encode"),
+    ):
+        with pytest.raises(InvalidOption, match=message):
+            check_text(value, "the name")
+
+
+def test_timeouts():
+    assert check_timeout(None) is None
+    assert check_timeout(2) == 2
+    assert type(check_timeout(np.float32(0.5))) is float
+    for endless in (float("inf"), 1e300, 10**400):
+        assert check_timeout(endless) is None
+    for value, message in (
+        (-1, "patience must not be negative, got -1"),
+        (True, "patience must be seconds or None, got True"),
+        ("1", "patience must be seconds or None, got '1'"),
+        (float("nan"), "patience must be seconds or None, got nan"),
+    ):
+        with pytest.raises(InvalidOption, match=message):
+            check_timeout(value, "patience")
+
+
+def test_showing_what_refuses():
+    class Refuses:
+        def __repr__(self):
+            raise RuntimeError
+
+    assert show(1) == show_repr(1) == "1"
+    assert "Refuses" in show(Refuses())
+    assert "Refuses" in show_repr(Refuses())

@@ -11,8 +11,9 @@ from air.checkpoint import Checkpoint
 from air.config import CheckpointConfig
 from air.errors import InvalidOption
 from air.result import Result
-from air.train.journal import ResultJournal, new_run_directory
+from air.train.journal import ResultJournal
 from air.train.stopping import should_stop
+from air.train.storage import new_run_directory, run_before
 
 
 @pytest.fixture
@@ -190,6 +191,62 @@ def test_a_name_that_is_taken_is_numbered(tmp_path):
     assert [Path(path).name for path in paths] == ["run", "run-2", "run-3"]
 
 
+def test_storage_that_cannot_be_used_says_what_it_is_for(tmp_path):
+    (tmp_path / "file").touch()
+    for storage, reason in (("file", "it is a file"), ("file/below", "Not a directory")):
+        with pytest.raises(OSError, match=rf"{reason}\); give another one as RunConfig.storage"):
+            new_run_directory(str(tmp_path / storage), "run")
+    with pytest.raises(OSError, match=r"File name too long.*RunConfig"):
+        new_run_directory(str(tmp_path), "x" * 300)
+
+
+def test_the_run_before_is_known_by_its_number(tmp_path):
+    paths = [new_run_directory(str(tmp_path), "run") for _ in range(3)]
+    assert [run_before(path, "run") for path in paths] == [None, *paths[:2]]
+
+
+def test_a_run_that_never_was_leaves_nothing_but_what_others_put_there(new_journal):
+    journal = new_journal()
+    journal.discard()
+    assert not Path(journal.path).exists()
+    journal = new_journal()
+    Path(journal.path, "mine").touch()
+    journal.discard()
+    assert [path.name for path in Path(journal.path).iterdir()] == ["mine"]
+
+
+def test_any_config_can_be_written_down(tmp_path):
+    path = new_run_directory(str(tmp_path), "run")
+    config = {("a", 1): {2: object}, "small": np.arange(2), "large": np.zeros(10_000)}
+    journal = ResultJournal(
+        path, config=config, checkpoint_config=CheckpointConfig(), trial_id="1a"
+    )
+    journal.close()
+    written = json.loads(Path(path, "params.json").read_text())
+    assert written["('a', 1)"] == {"2": "<class 'object'>"}
+    assert written["small"] == [0, 1]
+    assert written["large"].startswith("array([0.")
+
+
+def test_scores_may_be_nested(new_journal):
+    journal = new_journal(num_to_keep=1, checkpoint_score_attribute="eval/acc")
+    for step, accuracy in enumerate((0.5, 0.9, 0.7)):
+        journal.record({"eval": {"acc": accuracy}}, _state(step))
+    assert _on_disk(journal) == ["checkpoint_000001", "checkpoint_000002"]
+    result = Result.from_path(journal.path)
+    assert result.get_best_checkpoint("eval/acc", "max").to_dict() == {"step": 1}
+    with pytest.raises(InvalidOption, match="Did you mean 'eval/acc'"):
+        result.get_best_checkpoint("eval/ac", "max")
+    with pytest.raises(InvalidOption, match=r"'eval/ac'.*Did you mean 'eval/acc'"):
+        new_journal(checkpoint_score_attribute="eval/ac").record({"eval": {"acc": 1}}, _state(0))
+
+
+def test_a_row_of_another_run_may_be_passed_on(new_journal):
+    journal = new_journal()
+    journal.record({"a": 1, "checkpoint_dir_name": "checkpoint_000000"}, None)
+    assert "checkpoint_dir_name" not in journal.metrics
+
+
 def test_a_path_without_a_run_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no params\.json"):
         Result.from_path(tmp_path)
@@ -212,3 +269,10 @@ def test_a_run_stops_when_a_metric_reaches_its_value(criterion, expected):
 def test_a_stop_criterion_on_a_metric_that_is_not_reported_is_an_error():
     with pytest.raises(InvalidOption, match=r"'acuracy'.*Did you mean 'accuracy'"):
         should_stop({"acuracy": 0.9}, "1a", {"accuracy": 0.95})
+
+
+def test_a_stop_criterion_may_name_nested_metrics_but_only_numbers():
+    assert should_stop({"eval/acc": 0.9}, "1a", {"eval": {"acc": 0.95}})
+    assert not should_stop({"loss": 0}, "1a", {"loss": float("nan")})
+    with pytest.raises(InvalidOption, match=r"'loss' with 1, and it is no number.*'low'"):
+        should_stop({"loss": 1}, "1a", {"loss": "low"})

@@ -182,6 +182,10 @@ def test_bad_arguments_are_refused_at_once(air_local, booster):
         (lambda: BatchPredictor(None, Sum), "takes a Checkpoint, got NoneType.*has none"),
         (lambda: BatchPredictor(checkpoint, "Sum"), "must be a class of Predictor, got 'Sum'"),
         (lambda: predictor.predict(FRAME), "takes an air.data.Dataset, got DataFrame"),
+        (lambda: predictor.set_preprocessor(3), "must be one of air.data.preprocessors, or None"),
+        (lambda: predictor.set_preprocessor(StandardScaler), "got <class"),
+        (lambda: BatchPredictor(checkpoint, Sum, tims=2), "Did you mean 'times'.*takes 'times'"),
+        (lambda: BatchPredictor(checkpoint, XGBoostPredictor, times=2), "it takes none"),
         (lambda: predictor.predict(data, batch_size=0), "batch_size must be .* >= 1, got 0"),
         (lambda: predictor.predict(data, min_scoring_workers=0), "min_scoring_workers must be"),
         (
@@ -255,7 +259,46 @@ def test_column_without_a_value_is_missing(small_model):
     pd.testing.assert_frame_equal(found, expected)
 
 
+def test_feature_columns_never_take_one_feature_for_another(booster, rows):
+    predictor = XGBoostPredictor(booster)
+    expected = predictor.predict(rows)["predictions"].tolist()
+    in_another_order = predictor.predict(rows, feature_columns=["z", "x", "y"])
+    assert in_another_order["predictions"].tolist() == expected
+    renamed = rows.rename(columns={"z": "w"})
+    assert predictor.predict(renamed, feature_columns=["x", "y", "w"])["predictions"].tolist() == (
+        expected
+    )
+    with pytest.raises(InvalidOption, match="the column 'y' in the place of the feature 'x'"):
+        predictor.predict(renamed, feature_columns=["y", "x", "w"])
+    with pytest.raises(InvalidOption, match="names 2 columns, and the model has 3 features"):
+        predictor.predict(rows, feature_columns=["x", "y"])
+
+
+@pytest.mark.parametrize("shape", [(7, 2), (3,), (2, 3, 1)])
+def test_an_array_of_another_shape_is_refused(booster, shape):
+    with pytest.raises(InvalidOption, match=r"of shape \(rows, 3\), got one of shape \("):
+        XGBoostPredictor(booster).predict(np.zeros(shape))
+
+
+def test_numbers_of_any_kind_are_predicted_from(booster, rows):
+    halves = pa.table({name: rows[name].to_numpy().astype(np.float16) for name in rows})
+    decimals = pa.table({name: rows[name].round(3) for name in rows}).cast(
+        pa.schema([(name, pa.decimal128(5, 3)) for name in rows])
+    )
+    for table in (halves, decimals):
+        frame = table.to_pandas().astype(float)
+        expected = booster.predict(xgboost.DMatrix(frame))
+        scores = XGBoostPredictor(booster).predict(table).column("predictions").to_numpy()
+        assert scores == pytest.approx(expected)
+
+
 def test_predictor_of_what_is_no_model(small_model):
+    with pytest.raises(InvalidOption, match=r"XGBoostCheckpoint\.from_model takes an xgboost\.B"):
+        XGBoostCheckpoint.from_model("model")
+    with pytest.raises(InvalidOption, match=r"give model\.get_booster\(\)"):
+        XGBoostCheckpoint.from_model(xgboost.XGBClassifier())
+    with pytest.raises(InvalidOption, match=r"use XGBoostPredictor\.from_checkpoint"):
+        XGBoostPredictor(XGBoostCheckpoint.from_model(small_model[1]))
     with pytest.raises(InvalidOption, match=r"takes an xgboost\.Booster, got 5"):
         XGBoostPredictor(5)
     with pytest.raises(InvalidOption, match="Did you mean 'model'"):

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import os
+import threading
 
+import numpy as np
 import pytest
 
 import air.session
 import air.train.session as session
 from air.checkpoint import Checkpoint
-from air.errors import InvalidOption
+from air.errors import InvalidOption, SerializationError
 from air.train.session import Session, StopTraining, install
 
 
@@ -107,11 +109,44 @@ def test_a_dataset_shard_is_found_by_name_or_by_being_the_only_one():
         ((1.0,), {}, "takes a dict of metrics, got float"),
         (({1: 2},), {}, "name of a metric is a str, got 1"),
         (({"a": 1},), {"checkpoint": "/path"}, "got str"),
+        ((), {}, r'as a dict: report\(\{"loss": loss\}\)'),
+        (({"training_iteration": "x"},), {}, "it is a whole number, got 'x'"),
     ],
 )
 def test_what_is_no_report_is_refused(arguments, keywords, message):
     with install(Session(_recorder()[1])), pytest.raises(TypeError, match=message):
         session.report(*arguments, **keywords)
+
+
+@pytest.mark.parametrize(
+    ("keywords", "message"),
+    [
+        ({"loss": 0.5}, r'no option .loss.. The metrics .* one dict: report\(\{"loss": 0.5\}\)'),
+        ({"a": 1, "b": 2}, r'report\(\{"a": 1, "b": 2\}\)'),
+        ({"metric": {"a": 1}}, "Did you mean 'metrics'"),
+        ({"metrics": {"a": 1}, "chekpoint": None}, "Did you mean 'checkpoint'"),
+    ],
+)
+def test_metrics_as_keywords_are_answered_with_what_to_write(keywords, message):
+    with install(Session(_recorder()[1])), pytest.raises(InvalidOption, match=message):
+        session.report(**keywords)
+
+
+def test_numbers_of_numpy_are_reported_as_pythons_own():
+    rows, sink = _recorder()
+    with install(Session(sink)):
+        session.report({"a": np.float32(0.5), "deep": {"n": np.int64(3), "ok": np.bool_(True)}})
+    ((metrics, _),) = rows
+    assert metrics == {"a": 0.5, "deep": {"n": 3, "ok": True}}
+    assert [type(v) for v in (metrics["a"], *metrics["deep"].values())] == [float, int, bool]
+
+
+def test_a_metric_that_cannot_be_sent_is_named():
+    with (
+        install(Session(_recorder()[1])),
+        pytest.raises(SerializationError, match=r"the metric 'model'.*\[0\] is a _thread.lock"),
+    ):
+        session.report({"model": [threading.Lock()]})
 
 
 def test_outside_of_a_run_the_error_says_so():

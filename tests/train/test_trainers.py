@@ -1,11 +1,17 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
+import pickle
+import sys
+import tempfile
+import threading
 import traceback
 from pathlib import Path
 
+import cloudpickle
 import pytest
 
 import air.data
@@ -20,7 +26,7 @@ from air import (
     train,
 )
 from air.data.preprocessors import MinMaxScaler
-from air.errors import InvalidOption
+from air.errors import InvalidOption, SerializationError, TaskError, Unschedulable
 from air.train import BaseTrainer, DataParallelTrainer
 from air.train.session import Session, StopTraining, install
 
@@ -105,23 +111,83 @@ def test_the_function_sees_its_place_and_its_data(numbers):
 
 
 def test_on_one_thread_there_is_one_worker_in_the_calling_thread(air_local, caplog):
-    import threading
+    from air.train import start_workers
 
-    from air.train import worker_group
-
-    worker_group._say_one_worker.cache_clear()
-    threads = []
+    start_workers._say_one_worker.cache_clear()
 
     def note():
-        threads.append((threading.get_ident(), train.get_world_size()))
+        train.report({"thread": threading.get_ident(), "size": train.get_world_size()})
 
     with caplog.at_level(logging.WARNING):
         for _ in range(2):
-            DataParallelTrainer(note, scaling_config=ScalingConfig(num_workers=3)).fit()
-    assert threads == [(threading.get_ident(), 1)] * 2
+            trainer = DataParallelTrainer(note, scaling_config=ScalingConfig(num_workers=3))
+            seen = trainer.fit().metrics
+            assert (seen["thread"], seen["size"]) == (threading.get_ident(), 1)
     assert [r.message for r in caplog.records if "one worker" in r.message] == [
         "The backend 'local' runs everything in this thread: trainers run with one worker here."
     ]
+
+
+def mutate(config):
+    config["seen"].append(1)
+    train.report({"seen": len(config["seen"])})
+
+
+def test_a_fit_leaves_the_trainer_and_what_it_was_given_as_they_were(numbers):
+    scaler, config = MinMaxScaler(["x"]), {"seen": []}
+    trainer = DataParallelTrainer(
+        mutate, train_loop_config=config, datasets={"train": numbers}, preprocessor=scaler
+    )
+    before = dict(vars(trainer))
+    for _ in range(2):
+        assert trainer.fit().metrics["seen"] == 1
+    assert vars(trainer) == before
+    assert config == {"seen": []}
+    assert scaler.fit_status() is scaler.FitStatus.NOT_FITTED
+    again = pickle.loads(cloudpickle.dumps(trainer))
+    assert again.fit().metrics["seen"] == 1
+
+
+def test_the_users_exception_is_a_task_error_too(air_backend):
+    trainer = DataParallelTrainer(count_down, train_loop_config={"steps": 1, "fail_at": 0})
+    with pytest.raises(TaskError) as caught:
+        trainer.fit()
+    assert isinstance(caught.value, LookupError)
+    assert isinstance(caught.value.cause, LookupError)
+
+
+def test_sys_exit_in_a_training_function_does_not_end_the_program(air_backend):
+    with pytest.raises(TaskError, match=r"SystemExit\(3\)"):
+        DataParallelTrainer(lambda: sys.exit(3)).fit()
+
+
+def test_an_error_of_a_stop_function_is_not_the_training_functions(air_backend):
+    def stop(trial_id, metrics):
+        raise LookupError("in stop")
+
+    def swallow():
+        with contextlib.suppress(Exception):
+            train.report({"a": 1})
+
+    with pytest.raises(LookupError, match="in stop") as caught:
+        DataParallelTrainer(swallow, run_config=RunConfig(stop=stop)).fit()
+    assert not isinstance(caught.value, TaskError)
+
+
+def test_an_interrupted_run_says_where_it_is_kept(air_backend, storage):
+    def interrupt(trial_id, metrics):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        DataParallelTrainer(
+            count_down,
+            train_loop_config={"steps": 3},
+            run_config=RunConfig(name="run", stop=interrupt),
+        ).fit()
+    assert str(storage / "run") in caught.value.__notes__[-1]
+    kept = Result.from_path(storage / "run")
+    assert kept.checkpoint.to_dict() == {"done": 1}
+    assert kept.error is None
 
 
 def test_the_users_exception_arrives_as_itself_and_is_kept(air_backend, storage):
@@ -288,17 +354,68 @@ def test_a_trials_config_changes_parameters_and_the_rest_stays():
         train_loop_config={"steps": 2, "opt": {"lr": 0.1, "momentum": 0.9}},
         scaling_config=ScalingConfig(num_workers=2, resources_per_worker={"CPU": 2}),
     )
-    changed = trainer._changed_by(
+    changed = trainer.variant(
         {"train_loop_config": {"opt": {"lr": 0.5}}, "scaling_config": {"num_workers": 3}}
     )
     assert changed.train_loop_config == {"steps": 2, "opt": {"lr": 0.5, "momentum": 0.9}}
     assert changed.scaling_config == ScalingConfig(num_workers=3, resources_per_worker={"CPU": 2})
     assert trainer.train_loop_config["opt"]["lr"] == 0.1
-    assert trainer._trial_resources({"scaling_config": {"num_workers": 1}}) == [{}, {"CPU": 2}]
+    one = trainer.variant({"scaling_config": {"num_workers": 1}})
+    assert one.scaling_config.bundles == [{}, {"CPU": 2}]
     with pytest.raises(InvalidOption, match=r"no parameter 'train_config'.*'train_loop_config'"):
-        trainer._changed_by({"train_config": {}})
+        trainer.variant({"train_config": {}})
     with pytest.raises(InvalidOption, match="num_workers must be"):
-        trainer._changed_by({"scaling_config": {"num_workers": 0}})
+        trainer.variant({"scaling_config": {"num_workers": 0}})
+
+
+def test_what_is_trained_with_cannot_be_the_run_config(air_backend):
+    with pytest.raises(InvalidOption, match=r"no parameter 'run_config'.*Give it to the Tuner"):
+        DataParallelTrainer(count_down).variant({"run_config": RunConfig()})
+
+
+class CountsFits(MinMaxScaler):
+    """Leaves a mark each time that it is fitted."""
+
+    def __init__(self, columns, directory):
+        super().__init__(columns)
+        self.directory = directory
+
+    def _fit(self, ds):
+        Path(tempfile.mkdtemp(dir=self.directory))
+        super()._fit(ds)
+
+
+def test_variants_of_a_preprocessed_trainer_share_its_datasets(numbers, tmp_path):
+    def total():
+        x = [row["x"] for row in train.get_dataset_shard("train").iter_rows()]
+        train.report({"total": sum(x)})
+
+    trainer = DataParallelTrainer(
+        total, datasets={"train": numbers}, preprocessor=CountsFits(["x"], str(tmp_path))
+    )
+    ready = trainer.preprocessed()
+    assert len(list(tmp_path.iterdir())) == 1
+    assert ready.preprocessor.stats_
+    assert ready.datasets["train"].is_materialized
+    totals = []
+
+    def total_of(config):
+        with install(Session(lambda metrics, checkpoint: totals.append(metrics["total"]))):
+            ready.as_trainable()(config)
+        return totals[-1]
+
+    assert total_of({}) == total_of({"scaling_config": {"num_workers": 1}}) == pytest.approx(5)
+    assert len(list(tmp_path.iterdir())) == 1
+    half = air.data.from_items([{"x": i} for i in range(5)])
+    assert total_of({"datasets": {"train": half}}) == pytest.approx(2.5)
+    assert len(list(tmp_path.iterdir())) == 2
+    assert total_of({"preprocessor": None}) == 45
+    assert ready.fit().metrics["total"] == pytest.approx(5)
+
+
+def test_a_trainer_that_prepares_in_its_own_way_does_so_in_every_run(numbers):
+    ready = Squares(datasets={"train": numbers}).preprocessed()
+    assert ready.variant({}).fit().metrics["square"] == 162
 
 
 def test_fewer_rows_than_workers_is_an_error_that_says_so(air_backend):
@@ -308,8 +425,81 @@ def test_fewer_rows_than_workers_is_an_error_that_says_so(air_backend):
     trainer = DataParallelTrainer(
         count_down, datasets={"train": one}, scaling_config=ScalingConfig(num_workers=2)
     )
-    with pytest.raises(InvalidOption, match="1 rows for 2 workers"):
+    with pytest.raises(InvalidOption, match="1 row for 2 workers"):
         trainer.fit()
+
+
+def refuse(config):
+    train.get_dataset_shard("nowhere")
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (
+            lambda: DataParallelTrainer(count_down, datasets={"train": air.data.range(0)}),
+            InvalidOption,
+            "The dataset 'train' has no rows",
+        ),
+        (
+            lambda: DataParallelTrainer(
+                count_down, datasets={"train": air.data.range(3), "valid": air.data.range(0)}
+            ),
+            InvalidOption,
+            "The dataset 'valid' has no rows: leave it out",
+        ),
+        (lambda: DataParallelTrainer(refuse), InvalidOption, "given no datasets"),
+        (
+            lambda: DataParallelTrainer(_with_a_lock()),
+            SerializationError,
+            r"the training function: closed.__closure__\['lock'\] is a _thread.lock",
+        ),
+        (
+            lambda: DataParallelTrainer(count_down, train_loop_config={"a": threading.Lock()}),
+            SerializationError,
+            r"the config of the training function: value\['a'\] is a _thread.lock",
+        ),
+        (
+            lambda: DataParallelTrainer(
+                count_down, scaling_config=ScalingConfig(num_workers=2, use_gpu=True)
+            ),
+            Unschedulable,
+            "GPU",
+        ),
+        (
+            lambda: DataParallelTrainer(
+                count_down, scaling_config=ScalingConfig(resources_per_worker={"CPU": 1, "tpu": 2})
+            ),
+            Unschedulable,
+            "tpu",
+        ),
+    ],
+)
+def test_a_run_that_cannot_be_begun_leaves_nothing(air_backend, storage, make, error, message):
+    with pytest.raises(error, match=message) as caught:
+        make().fit()
+    assert not storage.exists() or not list(storage.iterdir())
+    if error is Unschedulable:
+        assert "ScalingConfig asks for num_workers=" in caught.value.__notes__[0]
+
+
+def _with_a_lock():
+    lock = threading.Lock()
+
+    def closed(config):
+        return lock
+
+    return closed
+
+
+@pytest.mark.parametrize("holds", [{"CPU": 0}, {"CPU": 0.5, "memory": 1e6}])
+def test_workers_may_hold_little_or_nothing(air_backend, holds):
+    trainer = DataParallelTrainer(
+        count_down,
+        train_loop_config={"steps": 1},
+        scaling_config=ScalingConfig(num_workers=3, resources_per_worker=holds),
+    )
+    assert trainer.fit().metrics["loss"] == 1
 
 
 def test_invalid_options_are_not_tried_again(air_backend, caplog):
@@ -321,6 +511,14 @@ def test_invalid_options_are_not_tried_again(air_backend, caplog):
             misuse, run_config=RunConfig(failure_config=FailureConfig(max_failures=5))
         ).fit()
     assert not [record for record in caplog.records if "starts again" in record.message]
+
+
+def yields():
+    yield 1
+
+
+async def awaits(config):
+    pass
 
 
 @pytest.mark.parametrize(
@@ -335,6 +533,8 @@ def test_invalid_options_are_not_tried_again(air_backend, caplog):
         ({"train_loop_config": [1]}, InvalidOption, "train_loop_config must be a dict"),
         ({"backend_config": 1}, InvalidOption, "must be a BackendConfig"),
         ({"train_loop_per_worker": 1}, InvalidOption, "must be a function"),
+        ({"train_loop_per_worker": yields}, TypeError, "plain function, and yields is a generator"),
+        ({"train_loop_per_worker": awaits}, TypeError, "and awaits is a coroutine function"),
         ({"train_loop_per_worker": lambda a, b: 1}, TypeError, "one argument, its config, or none"),
         ({"train_loop_confg": {}}, InvalidOption, "Did you mean 'train_loop_config'"),
         (

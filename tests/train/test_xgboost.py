@@ -16,6 +16,7 @@ from air.data.preprocessors import OneHotEncoder, StandardScaler
 from air.errors import InvalidOption
 from air.train.session import Session, StopTraining, install
 from air.train.xgboost import XGBoostCheckpoint, XGBoostTrainer
+from air.train.xgboost.matrix import batches
 
 PARAMS = {"objective": "binary:logistic", "eval_metric": ["logloss", "error"]}
 
@@ -97,6 +98,19 @@ def test_training_goes_on_from_a_checkpoint_as_if_it_had_not_stopped(new_trainer
     assert rest.checkpoint.get_model().num_boosted_rounds() == 6
     with pytest.raises(InvalidOption, match=r"has 3 rounds.*nothing to train"):
         new_trainer(num_boost_round=3, resume_from_checkpoint=half.checkpoint).fit()
+
+
+def test_training_goes_on_with_the_features_of_the_model(new_trainer, breast_cancer):
+    training, validation = breast_cancer
+    half = new_trainer(num_boost_round=3).fit().checkpoint
+    expected = new_trainer(num_boost_round=6).fit().metrics["valid-logloss"]
+    backwards = training.select_columns(training.columns()[::-1])
+    datasets = {"train": backwards, "valid": validation}
+    rest = new_trainer(num_boost_round=6, resume_from_checkpoint=half, datasets=datasets).fit()
+    assert rest.metrics["valid-logloss"] == pytest.approx(expected, abs=1e-6)
+    other = {"train": training.rename_columns({"mean area": "area"})}
+    with pytest.raises(InvalidOption, match="lacks its features 'mean area' and has others, 'area"):
+        new_trainer(num_boost_round=6, resume_from_checkpoint=half, datasets=other).fit()
 
 
 def test_early_stopping_ends_with_a_checkpoint(new_trainer):
@@ -223,6 +237,18 @@ def test_one_row_to_validate_with_is_enough_for_two_workers(breast_cancer, new_t
         ({"early_stoping_rounds": 3}, "Did you mean 'early_stopping_rounds'"),
         ({"early_stopping_rounds": 0}, "early_stopping_rounds must be a whole number >= 1"),
         ({"num_boost_round": 0}, "num_boost_round must be a whole number >= 1, got 0"),
+        ({"params": {3: 4}}, "names in params are text, got 3"),
+        ({"params": {"n_estimators": 9}}, r"an argument of the trainer.*num_boost_round=9"),
+        ({"params": {"early_stopping_rounds": 2}}, "early_stopping_rounds=2"),
+        ({"callbacks": [3]}, "callbacks must be objects of .*TrainingCallback, got 3"),
+        ({"callbacks": [xgboost.callback.EvaluationMonitor]}, "Give an instance"),
+        ({"callbacks": xgboost.callback.EvaluationMonitor()}, "callbacks must be a list"),
+        ({"obj": "squared"}, "obj must be a function, got 'squared'"),
+        ({"custom_metric": 1}, "custom_metric must be a function"),
+        ({"maximize": "yes"}, "maximize must be True or False"),
+        ({"dmatrix_params": {"train": {"weight": 3}}}, "weight is the name of a column, got 3"),
+        ({"dmatrix_params": {"train": {"missing": "none"}}}, "missing must be a number"),
+        ({"dmatrix_params": {"train": {"qid": "a", "weight": "b"}}}, "weighs whole groups"),
         ({"label_column": 3}, "label_column must be a column's name"),
         ({"params": "max_depth=3"}, "params must be a dict"),
         ({"datasets": {}}, 'the one to train on as "train"'),
@@ -262,6 +288,11 @@ def test_datasets_that_cannot_be_trained_on(breast_cancer, new_trainer, storage)
         ({"train": air.data.from_items([1, 2, 3])}, "no columns: its rows are int"),
         ({"train": training.limit(0)}, "no rows|0 rows"),
         ({"train": training, "held-out": validation}, "Call it 'held_out'"),
+        ({"trian": training}, r"got \['trian'\]. Did you mean 'train'"),
+        (
+            {"train": training.rename_columns({"mean area": "mean <area>"})},
+            "takes no feature with .* in its name, and the dataset 'train' has 'mean <area>'",
+        ),
     ):
         with pytest.raises(InvalidOption, match=message):
             new_trainer(datasets=datasets).fit()
@@ -276,8 +307,12 @@ def _with_text(frame):
     ("params", "message"),
     [
         ({"max_dept": 3}, "XGBoost has no parameter 'max_dept'. Did you mean 'max_depth'"),
-        ({"objective": "binary:logistc"}, "refuses the params.*Unknown objective"),
+        ({"objective": "binary:logistc"}, "no objective.*Did you mean 'binary:logistic'"),
+        ({"eval_metric": "loglos"}, "Unknown metric function loglos. Did you mean 'logloss'"),
+        ({"eval_metrics": "logloss"}, "no parameter 'eval_metrics'. Did you mean 'eval_metric'"),
         ({"max_depth": "three"}, "refuses the params.*max_depth"),
+        # How much is to be said must not hide what is to be said.
+        ({"max_dept": 3, "verbosity": 0}, "Did you mean 'max_depth'"),
     ],
 )
 def test_params_are_judged_by_xgboost(new_trainer, params, message):
@@ -285,8 +320,12 @@ def test_params_are_judged_by_xgboost(new_trainer, params, message):
         new_trainer(params=params).fit()
 
 
-def test_params_of_no_use_with_a_booster_are_not_refused(new_trainer):
-    params = {**PARAMS, "booster": "gblinear", "max_depth": 3}
+@pytest.mark.parametrize(
+    "of_no_use",
+    [{"booster": "gblinear", "max_depth": 3}, {"rate_drop": 0.1}, {"feature_selector": "cyclic"}],
+)
+def test_params_of_no_use_with_a_booster_are_not_refused(new_trainer, of_no_use):
+    params = {**PARAMS, **of_no_use}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # XGBoost's own, in the worker's process
         result = new_trainer(params=params).fit()
@@ -316,6 +355,32 @@ def test_a_run_can_be_read_back(new_trainer):
     assert model.num_boosted_rounds() == 5
 
 
+def test_params_that_are_settings_of_the_process_end_with_the_run(new_trainer):
+    before = xgboost.get_config()["verbosity"]
+    new_trainer(params={**PARAMS, "verbosity": 0}).fit()
+    assert xgboost.get_config()["verbosity"] == before
+
+
+def test_workers_that_hold_gpus_train_on_them(new_trainer):
+    job = new_trainer(scaling_config=ScalingConfig(use_gpu=True))._train_config()["job"]
+    assert job.all_params == {**PARAMS, "nthread": 1, "device": "cuda"}
+    given = new_trainer(
+        scaling_config=ScalingConfig(use_gpu=True, resources_per_worker={"CPU": 3}),
+        params={"device": "cpu", "n_jobs": 2},
+    )
+    assert given._train_config()["job"].all_params == {"device": "cpu", "n_jobs": 2}
+
+
+def test_a_tuner_can_change_what_is_passed_on(new_trainer):
+    trainer = new_trainer(early_stopping_rounds=2)
+    variant = trainer.variant({"early_stopping_rounds": 5, "params": {"max_depth": 2}})
+    assert variant.train_kwargs == {"early_stopping_rounds": 5}
+    assert variant.params == {**PARAMS, "max_depth": 2}
+    assert trainer.train_kwargs == {"early_stopping_rounds": 2}
+    with pytest.raises(InvalidOption, match="early_stopping_rounds must be"):
+        trainer.variant({"early_stopping_rounds": 0})
+
+
 def test_the_program_that_trains_elsewhere_does_not_import_xgboost():
     code = (
         "import sys; from air.train.xgboost import XGBoostTrainer, XGBoostPredictor;"
@@ -340,6 +405,45 @@ def test_boolean_columns_and_labels_are_numbers(air_backend):
         datasets={"train": air.data.from_arrow(table)}, label_column="label", params=PARAMS
     ).fit()
     assert result.metrics["train-error"] == 0
+
+
+def test_columns_of_any_kind_of_number_are_features(air_backend):
+    numbers = np.arange(20)
+    table = pa.table(
+        {
+            "half": numbers.astype(np.float16),
+            "decimal": pa.array(numbers).cast(pa.decimal128(21, 1)),
+            "integer": pa.array([None, *range(19)]),
+            "empty": pa.nulls(20),
+            "label": numbers % 3 == 0,
+        }
+    )
+    frame = table.to_pandas().astype(float)
+    matrix = xgboost.QuantileDMatrix(frame.drop(columns="label"), frame["label"])
+    expected = {}
+    xgboost.train(PARAMS, matrix, 3, evals=[(matrix, "train")], evals_result=expected)
+    # As in a file of which only a part has any value: the type of the column is "null" there.
+    valid = table.slice(0, 5).set_column(0, "half", pa.nulls(5))
+    result = XGBoostTrainer(
+        datasets={"train": air.data.from_arrow(table), "valid": air.data.from_arrow(valid)},
+        label_column="label",
+        params=PARAMS,
+        num_boost_round=3,
+    ).fit()
+    found = result.metrics_dataframe
+    assert found["train-logloss"].tolist() == expected["train"]["logloss"]
+    assert found["valid-logloss"].notna().all()
+
+
+def test_small_blocks_make_no_small_batches():
+    tables = [pa.table({"x": range(start, start + 2)}) for start in range(0, 10, 2)]
+    assert [t["x"].to_pylist() for t in batches(tables, 32)] == [
+        [0, 1, 2, 3],
+        [4, 5, 6, 7],
+        [8, 9],
+    ]
+    assert [t.num_rows for t in batches(tables, None)] == [10]
+    assert [t.num_rows for t in batches(tables, 1)] == [2] * 5
 
 
 @pytest.mark.parametrize("preprocessor", [None, StandardScaler(["mean radius"])])

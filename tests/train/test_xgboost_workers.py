@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 import xgboost
@@ -97,3 +99,46 @@ def test_trials_train_in_their_own_placement_groups(tables):
     assert best.config["params"]["max_depth"] == 3
     assert best.metrics["training_iteration"] == 4
     assert best.checkpoint.get_preprocessor() is not None
+
+
+NOISE = """
+import xgboost
+import air, air.data
+from air import ScalingConfig
+from air.train.xgboost import XGBoostTrainer
+
+class Fails(xgboost.callback.TrainingCallback):
+    def after_iteration(self, model, epoch, evals_log):
+        raise LookupError("enough")
+
+def fit(**options):
+    rows = air.data.from_items([{"x": float(i), "target": i % 2} for i in range(20)])
+    XGBoostTrainer(
+        datasets={"train": rows, "valid": rows.limit(1)},
+        label_column="target",
+        params={"objective": "binary:logistic"},
+        num_boost_round=2,
+        scaling_config=ScalingConfig(num_workers=2),
+        **options,
+    ).fit()
+
+air.init(backend="cluster", num_cpus=2)
+fit()
+try:
+    fit(callbacks=[Fails()])
+except LookupError:
+    print("failed")
+air.shutdown()
+"""
+
+
+def test_neither_a_small_dataset_nor_an_error_makes_noise(tmp_path):
+    """Fewer rows to validate with than workers; a worker that leaves the collective early."""
+    ended = subprocess.run(
+        [sys.executable, "-c", NOISE],
+        env={**os.environ, "AIR_RESULTS": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert (ended.stderr, ended.stdout) == ("", "failed\n")

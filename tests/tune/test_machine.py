@@ -206,6 +206,44 @@ def test_a_result_that_stops_a_trial_is_its_last() -> None:
     assert experiment.trials["a"].results == 1
 
 
+def test_what_a_stopped_trial_adds_to_its_last_result_counts() -> None:
+    experiment = play(
+        """
+        opened                                  -> ask
+        suggested a                             -> start a
+        started a                               ->
+        reported a training_iteration=1         ->
+        reported a training_iteration=2 stop    -> stop a
+        reported a training_iteration=2 cp1 amends ->
+        reported a training_iteration=3 cp2     -> drop cp2
+        reported a training_iteration=3 cp3 amends -> drop cp3
+        ended a                                 -> tell a, finish
+        """
+    )
+    trial = experiment.trials["a"]
+    assert trial.results == 2
+    assert [(saved.path, saved.results) for saved in trial.checkpoints] == [("cp1", 2)]
+
+
+def test_the_result_that_a_trial_was_working_on_when_it_was_told_to_stop_counts() -> None:
+    experiment = play(
+        """
+        opened                                     -> ask
+        suggested a                                -> start a
+        started a                                  ->
+        reported a training_iteration=1            ->
+        stop_requested                             -> stop a
+        reported a training_iteration=2            ->
+        reported a training_iteration=2 cp1 amends ->
+        reported a training_iteration=3 cp2        -> drop cp2
+        ended a                                    -> tell a, finish
+        """
+    )
+    trial = experiment.trials["a"]
+    assert trial.results == 2
+    assert [(saved.path, saved.results) for saved in trial.checkpoints] == [("cp1", 2)]
+
+
 def test_a_trial_that_fails_while_it_stops_has_not_failed() -> None:
     experiment = play(
         """
@@ -469,6 +507,8 @@ def possible(experiment: Experiment) -> Iterable[str]:
         number = experiment.trials[name].results
         yield f"reported {name} loss={number}"
         yield f"reported {name} loss={number} cp{name}{number}"
+        if number and trial.rewind_to is None:
+            yield f"reported {name} loss={number} cp{name}{number}+ amends"
         yield f"reported {name} loss={number} stop"
         yield f"ended {name}"
         yield f"failed {name}" + (" again" if experiment.may_retry(name) else "")

@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import os
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from air import Checkpoint, FailureConfig, RunConfig, train, tune
 from air.errors import ActorDied, Unschedulable
+from air.train import DataParallelTrainer
 from air.tune import TuneConfig, Tuner, actor_runner
 
 pytestmark = pytest.mark.usefixtures("air_cluster")
@@ -76,6 +78,58 @@ def test_a_trial_that_is_silent_is_ended_at_the_end_of_the_time(
         run_config=run_config,
     ).fit()
     assert grid.num_terminated == len(grid) == 2
+
+
+def test_a_trial_that_no_node_can_hold_fails_alone(run_config: RunConfig) -> None:
+    def loop(config: dict[str, Any]) -> None:
+        train.report({"size": train.get_world_size()})
+
+    grid = Tuner(
+        DataParallelTrainer(loop),
+        param_space={"scaling_config": {"num_workers": tune.grid_search([99, 2])}},
+        run_config=dataclasses.replace(run_config, failure_config=FailureConfig(max_failures=-1)),
+    ).fit()
+    assert isinstance(grid[0].error, Unschedulable)
+    assert grid[1].metrics["size"] == 2
+
+
+def write_without_end(config: dict[str, Any]) -> None:
+    """Is always in the middle of a checkpoint."""
+    while True:
+        tune.report({"a": 1}, checkpoint=Checkpoint.from_dict({"weights": bytes(1 << 20)}))
+
+
+def write_half(config: dict[str, Any]) -> None:
+    """Dies in the middle of a checkpoint."""
+
+    def die(*args: Any) -> None:
+        os._exit(1)
+
+    os.rename = die  # type: ignore[assignment]
+    tune.report({"a": 1}, checkpoint=Checkpoint.from_dict({"a": 1}))
+
+
+def test_a_trial_that_is_ended_leaves_nothing_half_written(
+    run_config: RunConfig, tmp_path: Path
+) -> None:
+    results = iter(range(5))
+
+    def interrupt(trial_id: str, result: dict[str, Any]) -> bool:
+        if next(results, None) is None:
+            raise KeyboardInterrupt
+        return False
+
+    with pytest.raises(KeyboardInterrupt):
+        Tuner(
+            write_without_end,
+            tune_config=TuneConfig(num_samples=2),
+            run_config=dataclasses.replace(run_config, stop=interrupt),
+        ).fit()
+    grid = Tuner(write_half, run_config=run_config).fit()
+    assert grid.num_errors == 1
+    written = [path.name for path in tmp_path.rglob("*checkpoint_*")]
+    assert "checkpoint_000000" in written
+    assert not [name for name in written if name.endswith("unfinished")]
 
 
 def test_resources_that_no_node_has_are_refused(run_config: RunConfig) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -91,7 +92,7 @@ def test_no_finite_value_is_an_error(tmp_path: Path) -> None:
     ("options", "message"),
     [
         ({}, "There is no metric to go by"),
-        ({"metric": "loss"}, 'mode must be "min" or "max" for \'loss\', got None'),
+        ({"metric": "loss"}, "whichever is good for 'loss'; it is not given"),
         ({"metric": "loss", "mode": "best"}, "got 'best'"),
         (
             {"metric": "los", "mode": "min"},
@@ -169,3 +170,16 @@ def test_errors_come_back_as_themselves_or_as_their_text(tmp_path: Path) -> None
     assert "Unpicklable: gone" in str(second)
     assert grid[2].error is None
     assert (grid.num_errors, grid.num_terminated) == (2, 1)
+
+
+def test_without_any_result_the_first_failure_is_named(tmp_path: Path) -> None:
+    grid = grid_of(tmp_path, {"a": [], "b": []}, failed={"b": LookupError("no luck\nat all")})
+    with pytest.raises(TuneError, match="1 failed, the first with LookupError: no luck \\(see"):
+        grid.get_best_result("loss", "min")
+
+
+def test_results_can_be_pickled(tmp_path: Path) -> None:
+    result = grid_of(tmp_path, {"a": series(3, 2)})[0]
+    again = pickle.loads(pickle.dumps(result))
+    assert again.metrics == result.metrics
+    assert again.metrics_dataframe["loss"].tolist() == [3, 2]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -82,19 +81,16 @@ def test_a_failure_comes_after_the_reports_before_it(tmp_path: Path) -> None:
     assert score(actor.begin(spec(tmp_path))) == 0
 
 
-def test_an_interrupt_ends_the_trial_at_its_next_report(tmp_path: Path) -> None:
-    go = threading.Event()
-    finished = []
-
+def test_a_trial_that_is_told_to_stop_may_add_to_its_last_report(tmp_path: Path) -> None:
     def trainable(config: dict[str, Any]) -> None:
-        tune.report({"score": 0})
-        go.wait()
-        tune.report({"score": 1})
-        finished.append(True)
+        try:
+            tune.report({"score": 0, "training_iteration": 1})
+        finally:
+            tune.report({"score": 0, "training_iteration": 1, "more": True})
 
     actor = TrialActor(trainable)
     assert score(actor.begin(spec(tmp_path))) == 0
-    actor.interrupt()
-    go.set()
-    assert actor.resume(False) == Step(None, ended=True)
-    assert not finished
+    addition = actor.resume(True)
+    assert addition.report is not None
+    assert addition.report.amends
+    assert actor.resume(True) == Step(None, ended=True)

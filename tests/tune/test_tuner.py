@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from air import Checkpoint, FailureConfig, RunConfig, train, tune
+from air import Checkpoint, FailureConfig, RunConfig, ScalingConfig, train, tune
 from air.config import CheckpointConfig
-from air.errors import InvalidOption, SerializationError, TaskError
+from air.errors import InvalidOption, SerializationError, TaskError, Unschedulable
 from air.executor.capabilities import Capability
 from air.executor.current import get_executor
+from air.train import DataParallelTrainer
 from air.tune import TuneConfig, TuneError, Tuner
 from air.tune.schedulers import TrialScheduler
 from air.tune.search import BasicVariantGenerator, Searcher
@@ -159,6 +160,24 @@ def test_a_failed_trial_is_tried_again_from_its_checkpoint(run_config: RunConfig
     assert result.checkpoint.to_dict() == {"step": 4}
 
 
+def test_what_cannot_be_put_right_by_trying_again_is_not_tried_again(
+    run_config: RunConfig,
+) -> None:
+    def trainable(config: dict[str, Any]) -> None:
+        tune.report({"x": config["x"]})
+        if config["x"]:
+            tune.report(loss=3)  # type: ignore[call-arg]
+
+    grid = Tuner(
+        trainable,
+        param_space={"x": tune.grid_search([0, 1])},
+        run_config=_with(run_config, failure_config=FailureConfig(max_failures=-1)),
+    ).fit()
+    (error,) = grid.errors
+    assert isinstance(error, InvalidOption)
+    assert 'report({"loss": 3})' in str(error)
+
+
 def test_fail_fast_ends_the_experiment(run_config: RunConfig) -> None:
     def trainable(config: dict[str, Any]) -> None:
         raise UserError(1, detail="first")
@@ -176,8 +195,9 @@ def test_sys_exit_in_a_trial_is_a_failure_of_that_trial(run_config: RunConfig) -
     def trainable(config: dict[str, Any]) -> None:
         raise SystemExit(3)
 
-    grid = Tuner(trainable, run_config=run_config).fit()
-    assert grid.num_errors == 1
+    (error,) = Tuner(trainable, run_config=run_config).fit().errors
+    assert isinstance(error, TaskError)
+    assert "SystemExit(3)" in str(error)
 
 
 def test_leaving_the_debugger_ends_the_experiment(run_config: RunConfig) -> None:
@@ -435,7 +455,8 @@ def test_bad_tune_configs_are_refused(options: dict[str, Any], message: str) -> 
     ("trainable", "message"),
     [
         (3, "A trainable is a function of a config"),
-        (UserError, "got UserError"),
+        (UserError, "got the class UserError"),
+        (DataParallelTrainer, "got the class DataParallelTrainer: give an instance"),
         (lambda: None, "is called with one argument, its config"),
         (lambda config, data: None, "tune.with_parameters"),
     ],
@@ -449,7 +470,7 @@ def test_a_generator_is_refused() -> None:
     def trainable(config: dict[str, Any]) -> Any:
         yield {"x": 1}
 
-    with pytest.raises(TypeError, match="must be a plain function"):
+    with pytest.raises(TypeError, match=r"A trainable is a plain function.*is a generator"):
         Tuner(trainable)
 
 
@@ -477,8 +498,14 @@ def test_a_trainable_that_cannot_be_sent_names_the_culprit(
         with lock:
             tune.report({"x": 1})
 
-    with pytest.raises(SerializationError, match=r"__closure__\['lock'\]"):
+    with pytest.raises(
+        SerializationError,
+        match=r"the trainable: trainable.__closure__\['lock'\] is a _thread.lock",
+    ):
         Tuner(trainable, run_config=run_config).fit()
+    trainer = DataParallelTrainer(trainable)
+    with pytest.raises(SerializationError, match=r"the trainable: .*train_loop.*\['lock'\]"):
+        Tuner(trainer, run_config=run_config).fit()
     assert not os.path.exists(tmp_path / "exp")
 
 
@@ -495,6 +522,36 @@ def test_a_config_that_cannot_be_kept_names_the_culprit(run_config: RunConfig) -
     space = {"a": {"b": tune.sample_from(lambda spec: threading.Lock())}}
     with pytest.raises(SerializationError, match=r"the config of trial.*\['a'\]\['b'\]"):
         Tuner(parabola, param_space=space, run_config=run_config).fit()
+    assert not os.path.exists(run_config.storage_dir + "/exp")
+
+
+@pytest.mark.parametrize(
+    ("trainable", "settings", "error"),
+    [
+        (tune.with_resources(parabola, {"cpu": 99}), {}, Unschedulable),
+        (tune.with_resources(parabola, {"gpu": 1, "tpu": 1}), {}, Unschedulable),
+        (tune.with_resources(parabola, ScalingConfig(use_gpu=True)), {}, Unschedulable),
+        (parabola, {"stop": {"los": 1}}, InvalidOption),
+    ],
+)
+def test_an_experiment_that_cannot_be_begun_leaves_nothing(
+    run_config: RunConfig, tmp_path: Path, trainable: Any, settings: Any, error: Any
+) -> None:
+    with pytest.raises(error):
+        Tuner(trainable, param_space={"x": 1}, run_config=_with(run_config, **settings)).fit()
+    assert not os.listdir(tmp_path)
+
+
+def test_a_checkpoint_without_its_score_leaves_nothing(
+    run_config: RunConfig, tmp_path: Path
+) -> None:
+    def trainable(config: dict[str, Any]) -> None:
+        tune.report({"loss": 1}, checkpoint=Checkpoint.from_dict({}))
+
+    config = CheckpointConfig(num_to_keep=1, checkpoint_score_attribute="los")
+    with pytest.raises(InvalidOption, match="Did you mean 'loss'"):
+        Tuner(trainable, run_config=_with(run_config, checkpoint_config=config)).fit()
+    assert not os.listdir(tmp_path)
 
 
 def test_a_metric_that_cannot_be_kept_fails_its_trial(run_config: RunConfig) -> None:
@@ -532,10 +589,37 @@ def test_a_stop_criterion_that_names_no_metric_is_said_at_the_first_report(
         Tuner(endless, run_config=dataclasses.replace(run_config, stop={"scor": 1})).fit()
 
 
-def test_a_second_experiment_in_one_directory_is_refused(run_config: RunConfig) -> None:
+def test_a_second_experiment_of_one_name_gets_a_directory_of_its_own(
+    run_config: RunConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def score(config: dict[str, Any]) -> dict[str, Any]:
+        return {"score": config["x"]}
+
+    grids = [Tuner(score, param_space={"x": x}, run_config=run_config).fit() for x in (1, 2, 3)]
+    names = [os.path.relpath(grid.experiment_path, tmp_path) for grid in grids]
+    assert names == ["exp", "exp-2", "exp-3"]
+    assert not caplog.records  # who runs a script in a loop need not be told every time
+    for number, name in enumerate(names, 1):
+        restored = Tuner.restore(tmp_path / name, score).get_results()
+        assert [result.metrics["score"] for result in restored] == [number]
+
+
+def test_beside_an_unfinished_experiment_a_new_one_says_how_to_go_on_with_it(
+    run_config: RunConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def stop(trial_id: str, result: dict[str, Any]) -> bool:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Tuner(parabola, param_space={"x": 1}, run_config=_with(run_config, stop=stop)).fit()
     Tuner(parabola, param_space={"x": 1}, run_config=run_config).fit()
-    with pytest.raises(FileExistsError, match=r"1 trials, 1 of them over.*Tuner\.restore"):
-        Tuner(parabola, param_space={"x": 2}, run_config=run_config).fit()
+    (record,) = caplog.records
+    assert f"{tmp_path / 'exp'} holds an experiment that is not finished" in record.message
+    assert f"Tuner.restore({str(tmp_path / 'exp')!r}, trainable).fit()" in record.message
+
+
+def _with(run_config: RunConfig, **changes: Any) -> RunConfig:
+    return dataclasses.replace(run_config, **changes)
 
 
 def test_a_trainable_that_returns_something_else_fails_its_trial(run_config: RunConfig) -> None:
@@ -565,6 +649,16 @@ def test_trial_names_are_checked(run_config: RunConfig, name: str) -> None:
             TypeError,
             "parabola(config: 'dict[str, Any]') -> 'None' cannot be called with a config and data",
         ),
+        (
+            lambda: tune.with_parameters(lambda config, data: None, dat=1),
+            TypeError,
+            "missing a required argument: 'data'. Did you mean 'data'?",
+        ),
+        (
+            lambda: tune.with_parameters(lambda config, data: None, data=threading.Lock()),
+            SerializationError,
+            "the parameter 'data' of the trainable lambda",
+        ),
         (lambda: tune.with_resources(parabola, {"cpu": -1}), InvalidOption, "cpu must be a number"),
         (lambda: tune.with_resources(parabola, {}), InvalidOption, "a trial must hold something"),
         (lambda: tune.with_resources(parabola, 3), InvalidOption, "or a ScalingConfig, got 3"),
@@ -591,6 +685,7 @@ def test_an_error_of_a_users_stop_function_ends_the_experiment(run_config: RunCo
         (lambda: Tuner(len, params_space={}), "param_space"),
         (lambda: Tuner.restore("x", len, resume_error=True), "resume_errored"),
         (lambda: tune.uniform(lower=0, uper=1), "upper"),
+        (lambda: tune.with_resources(len, resource={"cpu": 1}), "resources"),
         (lambda: tune.choice(category=[1]), "categories"),
         (lambda: BasicVariantGenerator(randomstate=1), "random_state"),
     ],

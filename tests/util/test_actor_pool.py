@@ -8,7 +8,7 @@ import itertools
 import pytest
 
 import air
-from air.errors import GetTimeout
+from air.errors import GetTimeout, InvalidOption
 from air.util import ActorPool
 
 
@@ -146,3 +146,26 @@ def test_function_that_raises_loses_no_result(pool):
         pool.get_next()
     assert pool.get_next() == 4
     assert pool.has_free()
+
+
+def test_iteration_that_ends_early_leaves_the_pool_usable(pool):
+    results = pool.map(double, range(6))
+    next(results)
+    results.close()
+    assert not pool.has_next()
+    with pytest.raises(ValueError, match="negative"):
+        list(pool.map(double, [1, -1, 2, 3, 4]))
+    assert sorted(pool.map_unordered(double, range(4))) == [0, 2, 4, 6]
+
+
+def test_arguments_are_checked(pool):
+    pool.submit(double, 1)
+    with pytest.raises(InvalidOption, match="timeout must not be negative"):
+        pool.get_next(timeout=-1)
+    with pytest.raises(InvalidOption, match="ignore_if_timedout must be True or False"):
+        pool.get_next_unordered(ignore_if_timedout="yes")
+    with pytest.raises(InvalidOption, match="Did you mean 'timeout'"):
+        pool.get_next(timout=1)
+    assert pool.get_next(timeout=float("inf")) == 2
+    with pytest.raises(TypeError, match="a list of handles, got int"):
+        ActorPool(3)

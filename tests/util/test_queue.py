@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import queue as standard
 
+import numpy as np
 import pytest
 
 import air
@@ -118,3 +119,22 @@ def test_bad_input():
         queue.put(1, block=False, timeout=1)
     with pytest.raises(InvalidOption, match="num_items"):
         queue.get_nowait_batch(-1)
+
+
+def test_arguments_are_checked():
+    queue = Queue(np.int64(1))
+    queue.put("a", timeout=float("inf"))
+    assert queue.full() is True
+    for call, message in (
+        (lambda: queue.get(block="no"), "block must be True or False"),
+        (lambda: queue.get(timeout="soon"), "timeout must be seconds or None"),
+        (lambda: queue.get(timeot=1), "Did you mean 'timeout'"),
+        (lambda: queue.shutdown(force="yes"), "force must be True or False"),
+        (lambda: queue.shutdown(grace_period_s=-1), "grace_period_s must not be negative"),
+        (lambda: Queue(max_size=1), "Did you mean 'maxsize'"),
+        (lambda: Queue(actor_options=3), "actor_options must map names to values, got 3"),
+        (lambda: Queue(actor_options={"num_cpu": 1}), "Did you mean 'num_cpus'"),
+    ):
+        with pytest.raises(InvalidOption, match=message):
+            call()
+    assert queue.get() == "a"

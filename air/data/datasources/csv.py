@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 from pyarrow import compute as pc
 from pyarrow import csv
 
-from air.data.block import Block
+from air.data.convert import check_distinct
 from air.data.datasources.files import FileDatasource, Fragment
-from air.data.errors import ReadError
+from air.data.errors import ReadError, UnsupportedValue, require_columns
 from air.errors import InvalidOption
-from air.executor.validation import listing
+
+T = TypeVar("T")
 
 _WHOLE_FILE_BYTES = 128 << 20
 _STREAM_BLOCK_BYTES = 32 << 20
-_HEADER_BYTES = 64 << 10
+_START_BYTES = 64 << 10
 _CHECKED_BYTES = 4 << 20
+_INT64_END = 2.0**63
 
 
 @dataclass(frozen=True)
@@ -52,116 +53,196 @@ class CSVDatasource(FileDatasource):
                     f"read_csv: {name} must be a pyarrow.csv.{kind.__name__}, got {given!r:.80}"
                 )
 
-    def read_fragment(self, fragment: Fragment) -> Iterator[Block]:
-        size = self.files.sizes[self.files.paths.index(fragment.path)]
-        try:
-            if 0 <= size <= _WHOLE_FILE_BYTES:
-                yield self._read_whole(fragment.path, self.read_options)
-            else:
-                yield from self._stream(fragment.path)
-        except pa.ArrowInvalid as error:
-            raise ReadError(self._complaint(fragment.path, error)) from None
-
-    def check_start(self) -> None:
-        """Parse the first file (of a large one the beginning), and complain now if it is wrong.
+    def look(self, path: str) -> pa.Schema:
+        """The columns of a file, with the types of all of it if it is small.
 
         Raises:
-            ReadError: it cannot be parsed; names the file and the row.
+            ReadError: what was looked at cannot be parsed; names the file and the row.
+            ColumnNotFound: ``convert_options`` speaks of a column that the file lacks.
         """
-        path, size = self.files.paths[0], self.files.sizes[0]
-        try:
-            if 0 <= size <= _CHECKED_BYTES:
-                self._read_whole(path, self.read_options)
+        self._check_conversion(path)
+        is_first = path == self.files.paths[0]
+        if 0 <= self._size(path) <= (_CHECKED_BYTES if is_first else _START_BYTES):
+            return self._told(path, lambda: self._read_whole(path)).schema
+        return self._told(path, lambda: self._start_of(path, self.convert_options))
+
+    def read_fragment(self, fragment: Fragment) -> Iterator[pa.Table]:
+        path = fragment.path
+        if 0 <= self._size(path) <= _WHOLE_FILE_BYTES:
+            yield self._told(path, lambda: self._read_whole(path))
+            return
+        batches = self._stream(path)
+        while True:
+            batch = self._told(path, lambda: next(batches, None))
+            if batch is None:
                 return
-            options = self._options(use_threads=False, block_size=_HEADER_BYTES)
+            yield batch
+
+    # Parsing ------------------------------------------------------------------------------
+
+    def _read_whole(self, path: str, **read_options: Any) -> pa.Table:
+        conversion = self._conversion()
+        try:
+            table = self._parsed(path, conversion, **read_options)
+        except pa.ArrowInvalid as error:
+            if "cannot infer number of columns" in str(error):
+                table = self._header_alone(path, conversion)
+            elif "straddling object" in str(error) and "block_size" not in read_options:
+                # A row that is longer than the blocks in which Arrow reads.
+                longest = max(self._size(path), _WHOLE_FILE_BYTES) + 1
+                return self._read_whole(path, block_size=longest, **read_options)
+            else:
+                raise
+        if self.convert_options is None:
+            table = self._with_large_numbers(path, table, **read_options)
+        return self._as_text(table)
+
+    def _parsed(self, path: str, conversion: Any, **read_options: Any) -> pa.Table:
+        with self._open(path) as file:
+            table = csv.read_csv(
+                file, self._reading(**read_options), self.parse_options, conversion
+            )
+        check_distinct(table.column_names, "it")
+        return table
+
+    def _header_alone(self, path: str, conversion: Any) -> pa.Table:
+        """A file of one line without an end, which Arrow takes for an empty one."""
+        with self._open(path) as file:
+            text = file.read()
+        if not text.strip():
+            raise pa.ArrowInvalid("Empty CSV file")
+        lines = pa.BufferReader(text + b"\n")
+        return csv.read_csv(lines, self.read_options, self.parse_options, conversion)
+
+    def _start_of(self, path: str, conversion: Any, block_size: int = _START_BYTES) -> pa.Schema:
+        reading = self._reading(use_threads=False, block_size=block_size)
+        try:
             with (
                 self._open(path) as file,
-                csv.open_csv(file, options, self.parse_options, self.convert_options),
+                csv.open_csv(file, reading, self.parse_options, conversion) as reader,
             ):
-                return
-        except pa.ArrowInvalid as error:
-            raise ReadError(self._complaint(path, error)) from None
-
-    @cached_property
-    def _names(self) -> list[str] | None:
-        try:
-            options = self._options(use_threads=False, block_size=_HEADER_BYTES)
-            with (
-                self._open(self.files.paths[0]) as file,
-                csv.open_csv(file, options, self.parse_options, self.convert_options) as reader,
-            ):
-                return self._distinct(self.files.paths[0], reader.schema.names)
+                check_distinct(reader.schema.names, "it")
+                return self._as_text(reader.schema.empty_table()).schema
         except pa.ArrowInvalid:
-            return None  # reading it will say what is wrong
-
-    def columns(self) -> list[str] | None:
-        return list(self.selected) if self.selected is not None else self._names
-
-    def _read_whole(self, path: str, read_options: Any) -> pa.Table:
-        with self._open(path) as file:
-            table = csv.read_csv(file, read_options, self.parse_options, self._conversion())
-        self._distinct(path, table.column_names)
-        return self._with_missing(table)
+            if block_size == _STREAM_BLOCK_BYTES:
+                raise
+            # The first line may be longer than that.
+            return self._start_of(path, conversion, _STREAM_BLOCK_BYTES)
 
     def _stream(self, path: str) -> Iterator[pa.Table]:
-        options = self._options(block_size=_STREAM_BLOCK_BYTES)
+        size = {} if self.read_options else {"block_size": _STREAM_BLOCK_BYTES}
         with (
             self._open(path) as file,
-            csv.open_csv(file, options, self.parse_options, self._conversion()) as reader,
+            csv.open_csv(
+                file, self._reading(**size), self.parse_options, self._conversion()
+            ) as reader,
         ):
-            self._distinct(path, reader.schema.names)
+            check_distinct(reader.schema.names, "it")
             for batch in reader:
-                yield self._with_missing(pa.Table.from_batches([batch]))
+                yield self._as_text(pa.Table.from_batches([batch]))
 
-    def _distinct(self, path: str, names: list[str]) -> list[str]:
-        if len(set(names)) < len(names):
-            twice = sorted({name for name in names if names.count(name) > 1})
-            raise ReadError(
-                f"{path} has several columns named {listing(twice)}; rename them in the file, or"
-                " give names: read_options=pyarrow.csv.ReadOptions(column_names=[...],"
-                " skip_rows=1)"
-            )
-        return names
+    # Types --------------------------------------------------------------------------------
 
-    def _with_missing(self, table: pa.Table) -> pa.Table:
+    def _as_text(self, table: pa.Table) -> pa.Table:
         """Empty fields as missing values in columns of text too, as they are in all others.
 
         Left to ``convert_options`` where they are given. Arrow's own setting would take texts
-        such as "NA" for missing as well.
+        such as "NA" for missing as well; and it gives bytes where text is in another encoding.
         """
         if self.convert_options is not None:
             return table
-        for index, column in enumerate(table.columns):
+        columns = []
+        for name, column in zip(table.column_names, table.columns, strict=True):
+            if pa.types.is_binary(column.type):
+                raise UnicodeError(f"column {name!r} is no text in UTF-8")
             if pa.types.is_string(column.type):
                 empty = pc.equal(column, "")
                 if pc.any(empty).as_py():
-                    filled = pc.if_else(empty, pa.scalar(None, column.type), column)
-                    table = table.set_column(index, table.field(index), filled)
+                    column = pc.if_else(empty, pa.scalar(None, column.type), column)
+            columns.append(column)
+        return pa.table(columns, schema=table.schema)
+
+    def _with_large_numbers(self, path: str, table: pa.Table, **read_options: Any) -> pa.Table:
+        """Whole numbers from 2**63 to 2**64 as such; Arrow rounds them to floats."""
+        large = [name for name in table.column_names if _may_be_large(table[name])]
+        for name in large:
+            conversion = csv.ConvertOptions(
+                column_types={name: pa.uint64()}, include_columns=[name]
+            )
+            try:
+                column = self._parsed(path, conversion, **read_options)[name]
+            except pa.ArrowInvalid:
+                continue  # they were floats
+            table = table.set_column(table.column_names.index(name), name, column)
         return table
 
-    def _open(self, path: str) -> Any:
-        # Decompresses by the file's extension.
-        return self.files.filesystem.open_input_stream(path)
+    # Options ------------------------------------------------------------------------------
 
-    def _options(self, **defaults: Any) -> Any:
-        return self.read_options or csv.ReadOptions(**defaults)
+    def _check_conversion(self, path: str) -> None:
+        """Arrow ignores types of columns that are not there."""
+        given = self.convert_options
+        if given is None or not (given.column_types or given.include_columns):
+            return
+        present = self._told(path, lambda: self._start_of(path, csv.ConvertOptions())).names
+        require_columns(given.column_types, present, "read_csv: column_types")
+        if not given.include_missing_columns:
+            require_columns(given.include_columns, present, "read_csv: include_columns")
+
+    def _reading(self, **changes: Any) -> Any:
+        options = copy.copy(self.read_options or csv.ReadOptions())
+        for name, value in changes.items():
+            setattr(options, name, value)
+        return options
 
     def _conversion(self) -> Any:
         if self.selected is None:
             return self.convert_options
         options = copy.copy(self.convert_options or csv.ConvertOptions())
         options.include_columns = list(self.selected)
+        options.include_missing_columns = True
         return options
+
+    # Files and complaints -----------------------------------------------------------------
+
+    def _open(self, path: str) -> Any:
+        # Decompresses by the file's extension.
+        return self.files.filesystem.open_input_stream(path)
+
+    def _size(self, path: str) -> int:
+        return self.files.sizes[self.files.paths.index(path)]
+
+    def _told(self, path: str, parse: Callable[[], T]) -> T:
+        """What *parse* gives; its errors as ones that name the file.
+
+        Raises:
+            ReadError: the content is wrong.
+        """
+        try:
+            return parse()
+        except pa.ArrowInvalid as error:
+            raise ReadError(self._complaint(path, error)) from None
+        except UnsupportedValue as error:
+            raise ReadError(
+                f"{path} cannot be read as CSV: {error}; rename them in the file, or give names:"
+                " read_options=pyarrow.csv.ReadOptions(column_names=[...], skip_rows=1)"
+            ) from None
+        except UnicodeError as error:
+            raise ReadError(
+                f"{path} cannot be read as CSV: {error}; name the encoding:"
+                " read_options=pyarrow.csv.ReadOptions(encoding='latin-1')"
+            ) from None
+        except OSError as error:
+            if error.errno is not None:  # out of reach, which the error says itself
+                raise
+            raise ReadError(f"{path} cannot be read as CSV: {error}") from None
 
     def _complaint(self, path: str, error: Exception) -> str:
         text = str(error)
-        if "Row #" not in text and not self._is_huge(path):
+        if "Row #" not in text and self._size(path) <= _WHOLE_FILE_BYTES:
             # Arrow counts rows only when it parses in one thread: once more, for the message.
-            single = copy.copy(self._options())
-            single.use_threads = False
             try:
-                self._read_whole(path, single)
-            except pa.ArrowInvalid as again:
+                self._read_whole(path, use_threads=False)
+            except (pa.ArrowInvalid, UnicodeError, UnsupportedValue) as again:
                 text = str(again)
         if "Empty CSV file" in text:
             return f"{path} is empty: a CSV file needs at least a line with the columns' names"
@@ -170,7 +251,19 @@ class CSVDatasource(FileDatasource):
                 "; name the column's type to read it otherwise:"
                 " convert_options=pyarrow.csv.ConvertOptions(column_types={...})"
             )
+        if "straddling object" in text:
+            text = (
+                "a row is longer than the blocks in which it is read; give larger ones:"
+                " read_options=pyarrow.csv.ReadOptions(block_size=...)"
+            )
         return f"{path} cannot be read as CSV: {text}"
 
-    def _is_huge(self, path: str) -> bool:
-        return self.files.sizes[self.files.paths.index(path)] > _WHOLE_FILE_BYTES
+
+def _may_be_large(column: pa.ChunkedArray) -> bool:
+    """Whether these floats look like whole numbers that 63 bits cannot hold."""
+    if not pa.types.is_float64(column.type):
+        return False
+    bounds = pc.min_max(column).as_py()
+    if bounds["max"] is None or not (bounds["min"] >= 0 and bounds["max"] >= _INT64_END):
+        return False
+    return bool(pc.all(pc.equal(pc.floor(column), column)).as_py())

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Self
 
-from air.data.block import Block, BlockMetadata, accessor, concat
-from air.data.datasource import Datasource, ReadTask
-from air.data.datasources.paths import FileSet
+import pyarrow as pa
 
-_SMALL_BLOCK_BYTES = 1 << 20
+from air.data.batching import joined
+from air.data.block import Block, BlockMetadata
+from air.data.datasource import Datasource, ReadTask
+from air.data.datasources.labels import add_labels, label_types
+from air.data.datasources.paths import FileSet
+from air.data.errors import ReadError, UnsupportedValue
+from air.data.schemas import conform, unify
+
+LOOKED_AT = 256
+"""Files that are looked at before any is read; of more, the others are found out about later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,23 +43,98 @@ class Fragment:
 class FileDatasource(Datasource):
     """Base of sources that read files, each by itself, in the order of :attr:`files`.
 
-    A format says how to read a fragment, and may say how a large file divides into several.
+    A format says what a file's rows look like and how to read a fragment, and may say how a
+    large file divides into several. Files may differ: their rows get the columns of all of
+    them, and types that hold the values of each. Directories named ``name=value`` give a column.
 
     Attributes:
         files: what to read.
         selected: the columns to read, ``None`` for all.
+        common: the schema of all files together, as far as it is known; see :meth:`checked`.
+        origins: for each of its columns the first file that has it, for messages.
     """
 
     files: FileSet
     selected: tuple[str, ...] | None = None
+    common: pa.Schema | None = None
+    origins: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @abc.abstractmethod
-    def read_fragment(self, fragment: Fragment) -> Iterable[Block]:
-        """The rows of *fragment*, with at least the selected columns.
+    def look(self, path: str) -> pa.Schema:
+        """What rows of a file look like, as well as can be said without reading all of it.
 
         Raises:
             ReadError: it cannot be parsed; names the file.
         """
+
+    @abc.abstractmethod
+    def read_fragment(self, fragment: Fragment) -> Iterable[pa.Table]:
+        """The rows of *fragment*, with those of the selected columns that the file has.
+
+        Raises:
+            ReadError: it cannot be parsed; names the file.
+        """
+
+    def checked(self) -> Self:
+        """This source, after a look at its files (the first 256 of very many).
+
+        Raises:
+            ReadError: one of them cannot be parsed, or two have columns of one name that do not
+                go together; names the files.
+        """
+        looked_at = self.files.paths[:LOOKED_AT]
+        schemas = [self._labelled(self.look(p).empty_table(), p).schema for p in looked_at]
+        try:
+            common = unify(schemas, looked_at)
+        except UnsupportedValue as error:
+            raise ReadError(str(error)) from None
+        origins: dict[str, str] = {}
+        for path, schema in zip(looked_at, schemas, strict=True):
+            for column in schema:
+                if not pa.types.is_null(column.type):
+                    origins.setdefault(column.name, path)
+        return replace(self, common=common, origins=origins)
+
+    @property
+    def has_seen_all(self) -> bool:
+        """Whether :attr:`common` speaks of every file."""
+        return self.common is not None and len(self.files.paths) <= LOOKED_AT
+
+    def columns(self) -> list[str] | None:
+        if self.selected is not None:
+            return list(self.selected)
+        return list(self.common.names) if self.common is not None and self.has_seen_all else None
+
+    def conformed(self, table: pa.Table, path: str) -> pa.Table:
+        """Rows of the file *path* with the columns and types that all files have.
+
+        Raises:
+            ReadError: they do not go together with those of another file; names both.
+        """
+        table = self._labelled(table, path)
+        if self.common is None or (len(self.files.paths) == 1 and not self._label_types):
+            return table
+        wanted = self.common.names if self.selected is None else self.selected
+        known = [self.common.field(name) for name in wanted if name in self.common.names]
+        if table.schema.equals(pa.schema(known)):
+            return table
+        # It may be wider here than what the look at it had shown.
+        parts = [pa.schema([column]) for column in known]
+        places = [self.origins.get(column.name, "") for column in known]
+        try:
+            return conform(table, unify([*parts, table.schema], [*places, path]))
+        except UnsupportedValue as error:
+            raise ReadError(f"{path} does not go with the files before it: {error}") from None
+
+    @cached_property
+    def _label_types(self) -> dict[str, pa.DataType]:
+        return label_types(self.files.labels)
+
+    def _labelled(self, table: pa.Table, path: str) -> pa.Table:
+        if not self._label_types:
+            return table
+        labels = self.files.labels[self.files.paths.index(path)]
+        return add_labels(table, labels, self._label_types, self.selected)
 
     def fragments(self) -> list[Fragment]:
         """The parts that can be read independently, in order."""
@@ -94,22 +177,12 @@ class _ReadFragments:
     group: tuple[Fragment, ...]
 
     def __call__(self) -> Iterator[Block]:
-        blocks = (block for f in self.group for block in self.source.read_fragment(f))
-        return blocks if len(self.group) == 1 else _joined(blocks)
-
-
-def _joined(blocks: Iterable[Block]) -> Iterator[Block]:
-    """The same rows, with small neighbouring blocks put together."""
-    pending: list[Block] = []
-    size = 0
-    for block in blocks:
-        pending.append(block)
-        size += accessor(block).size_bytes()
-        if size >= _SMALL_BLOCK_BYTES:
-            yield concat(pending)
-            pending, size = [], 0
-    if pending:
-        yield concat(pending)
+        blocks = (
+            self.source.conformed(table, fragment.path)
+            for fragment in self.group
+            for table in self.source.read_fragment(fragment)
+        )
+        return blocks if len(self.group) == 1 else joined(blocks, at_once=False)
 
 
 def _balanced(fragments: Sequence[Fragment], parallelism: int) -> list[list[Fragment]]:

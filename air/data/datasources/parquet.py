@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
 from pyarrow import parquet
 
-from air.data.block import Block, Schema
+from air.data.block import Schema
+from air.data.convert import check_distinct
 from air.data.datasources.files import FileDatasource, Fragment, open_file
-from air.data.errors import ReadError
+from air.data.errors import ReadError, UnsupportedValue
+from air.data.schemas import without_columns
 
-_FOOTERS = 256
 _STREAM_ROW_GROUP_BYTES = 256 << 20
 _STREAM_ROWS = 1 << 16
 _EXPANSION = 3.0
@@ -28,6 +28,9 @@ class ParquetDatasource(FileDatasource):
     gives the number of rows and even pieces; of more files each is one piece.
     """
 
+    footers: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    """What was seen of the files so far, by path; it stays where the planning is done."""
+
     @property
     def name(self) -> str:
         return f"Parquet({self.files.describe()})"
@@ -36,11 +39,24 @@ class ParquetDatasource(FileDatasource):
     def expansion(self) -> float:
         return _EXPANSION
 
+    def look(self, path: str) -> pa.Schema:
+        try:
+            with open_file(self.files, path) as source:
+                file = parquet.ParquetFile(source)
+                self.footers[path] = file.metadata
+                check_distinct(file.schema_arrow.names, "it")
+                return file.schema_arrow.remove_metadata()
+        except (pa.ArrowInvalid, UnsupportedValue) as error:
+            raise _unreadable(path, error) from None
+        except OSError as error:
+            raise _of_content(path, error) from None
+
     def fragments(self) -> list[Fragment]:
-        if len(self.files.paths) > _FOOTERS:
+        if not self.has_seen_all:
             return super().fragments()
         made = []
-        for path, footer in zip(self.files.paths, self._footers, strict=True):
+        for path in self.files.paths:
+            footer = self.footers[path]
             groups = [footer.row_group(index) for index in range(footer.num_row_groups)]
             made += [
                 Fragment(path, (index,), self._size(group), group.num_rows)
@@ -48,57 +64,46 @@ class ParquetDatasource(FileDatasource):
             ] or [Fragment(path, (), 0, 0)]
         return made
 
-    def read_fragment(self, fragment: Fragment) -> Iterator[Block]:
-        columns = None if self.selected is None else list(self.selected)
+    def read_fragment(self, fragment: Fragment) -> Iterator[pa.Table]:
         try:
             with open_file(self.files, fragment.path) as source:
                 file = parquet.ParquetFile(source)
+                columns = None
+                if self.selected is not None:
+                    present = set(file.schema_arrow.names)
+                    columns = [name for name in self.selected if name in present]
                 parts = fragment.parts
                 groups = range(file.num_row_groups) if parts is None else parts
                 if not groups:
                     yield _plain(file.read(columns=columns))
                 for index in groups:
-                    size = file.metadata.row_group(index).total_byte_size
-                    if size <= _STREAM_ROW_GROUP_BYTES:
+                    group = file.metadata.row_group(index)
+                    if columns == []:
+                        yield without_columns(group.num_rows)
+                    elif group.total_byte_size <= _STREAM_ROW_GROUP_BYTES:
                         yield _plain(file.read_row_group(index, columns=columns))
-                        continue
-                    for batch in file.iter_batches(
-                        _STREAM_ROWS, row_groups=[index], columns=columns
-                    ):
-                        yield _plain(pa.Table.from_batches([batch]))
-        except (pa.ArrowInvalid, pa.ArrowIOError) as error:
+                    else:
+                        for batch in file.iter_batches(
+                            _STREAM_ROWS, row_groups=[index], columns=columns
+                        ):
+                            yield _plain(pa.Table.from_batches([batch]))
+        except pa.ArrowInvalid as error:
             raise _unreadable(fragment.path, error) from None
+        except OSError as error:
+            raise _of_content(fragment.path, error) from None
 
     def num_rows(self) -> int | None:
-        if len(self.files.paths) > _FOOTERS:
+        if not self.has_seen_all:
             return None
-        return sum(footer.num_rows for footer in self._footers)
+        return sum(self.footers[path].num_rows for path in self.files.paths)
 
     def schema(self) -> Schema | None:
-        whole = self._whole_schema
+        if self.common is None or not self.has_seen_all:
+            return None
         if self.selected is None:
-            return whole
-        return pa.schema([whole.field(name) for name in self.selected if name in whole.names])
-
-    @cached_property
-    def _whole_schema(self) -> pa.Schema:
-        path = self.files.paths[0]
-        try:
-            with open_file(self.files, path) as source:
-                return parquet.read_schema(source).remove_metadata()
-        except (pa.ArrowInvalid, pa.ArrowIOError) as error:
-            raise _unreadable(path, error) from None
-
-    @cached_property
-    def _footers(self) -> list[Any]:
-        footers = []
-        for path in self.files.paths:
-            try:
-                with open_file(self.files, path) as source:
-                    footers.append(parquet.read_metadata(source))
-            except (pa.ArrowInvalid, pa.ArrowIOError) as error:
-                raise _unreadable(path, error) from None
-        return footers
+            return self.common
+        names = self.common.names
+        return pa.schema([self.common.field(name) for name in self.selected if name in names])
 
     def _size(self, group: Any) -> int:
         if self.selected is None:
@@ -114,7 +119,7 @@ class ParquetDatasource(FileDatasource):
 
     def __getstate__(self) -> dict[str, Any]:
         # What was read for planning is not needed where the data is read.
-        return {k: v for k, v in self.__dict__.items() if k not in ("_footers", "_whole_schema")}
+        return {**self.__dict__, "footers": {}}
 
 
 def _plain(table: pa.Table) -> pa.Table:
@@ -124,3 +129,8 @@ def _plain(table: pa.Table) -> pa.Table:
 
 def _unreadable(path: str, error: Exception) -> ReadError:
     return ReadError(f"{path} cannot be read as Parquet: {error}")
+
+
+def _of_content(path: str, error: OSError) -> Exception:
+    """What to say of *error*: Arrow has one class for files that are broken or out of reach."""
+    return error if error.errno is not None else _unreadable(path, error)

@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 from pyarrow import fs
 
+from air.data.datasources.labels import Labels, labels_of
+from air.errors import InvalidOption
 from air.executor.validation import nearest
 
 PathLike = str | os.PathLike[str]
@@ -20,11 +23,19 @@ _WILDCARDS = frozenset("*?[")
 
 @dataclass(frozen=True, slots=True)
 class FileSet:
-    """Files of one file system, with their sizes in bytes (-1 where it does not say)."""
+    """Files of one file system.
+
+    Attributes:
+        filesystem: the ``pyarrow.fs.FileSystem``.
+        paths: the files, in the order in which they are to be read.
+        sizes: in bytes; -1 where the file system does not say.
+        labels: what the directories say that each is in, below a directory that was given.
+    """
 
     filesystem: Any
     paths: tuple[str, ...]
     sizes: tuple[int, ...]
+    labels: tuple[Labels, ...]
 
     @property
     def total_bytes(self) -> int | None:
@@ -54,14 +65,16 @@ def resolve_paths(
 
     Raises:
         FileNotFoundError: names the path and, if there is one, a file with a similar name.
-        TypeError, ValueError: *paths* is empty or holds something that is no path.
+        TypeError: *paths* is or holds something that is no path.
+        InvalidOption: *paths* is empty, in several file systems, or of an unknown one.
     """
     given = [paths] if isinstance(paths, (str, os.PathLike)) else paths
     if not isinstance(given, (list, tuple)):
         raise TypeError(f"paths must be a path or a list of paths, got {type(paths).__name__}")
     if not given:
-        raise ValueError("paths is an empty list: give at least one path")
+        raise InvalidOption("paths is an empty list: give at least one path")
     found: list[fs.FileInfo] = []
+    labels: list[Labels] = []
     systems: list[Any] = []
     for item in given:
         if not isinstance(item, (str, os.PathLike)):
@@ -69,13 +82,16 @@ def resolve_paths(
         system, names = _expand(os.fspath(item), filesystem)
         systems.append(system)
         for name in names:
-            found.extend(_files_at(system, name, extensions))
+            files = _files_at(system, name, extensions)
+            found.extend(files)
+            labels.extend(labels_of(_below(info.path, name)) for info in files)
     if any(not system.equals(systems[0]) for system in systems[1:]):
-        raise ValueError("paths of one read must be in one file system")
+        raise InvalidOption("paths of one read must be in one file system")
     return FileSet(
         systems[0],
         tuple(info.path for info in found),
         tuple(-1 if info.size is None else info.size for info in found),
+        tuple(labels),
     )
 
 
@@ -87,7 +103,13 @@ def filesystem_of(path: PathLike, filesystem: Any) -> tuple[Any, str]:
     if filesystem is not None:
         return _as_arrow(filesystem), text
     if "://" in text:
-        system, inside = fs.FileSystem.from_uri(text)
+        try:
+            system, inside = fs.FileSystem.from_uri(text)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            raise InvalidOption(
+                f"path {text!r}: {error}; file://, s3://, gs:// and hdfs:// are known, for others"
+                " give filesystem=, such as fsspec.filesystem('http')"
+            ) from None
         return system, inside
     return fs.LocalFileSystem(), os.path.abspath(os.path.expanduser(text))
 
@@ -95,13 +117,13 @@ def filesystem_of(path: PathLike, filesystem: Any) -> tuple[Any, str]:
 def _as_arrow(filesystem: Any) -> Any:
     if isinstance(filesystem, fs.FileSystem):
         return filesystem
-    try:
+    # The ways of fsspec's file systems on which Arrow builds.
+    if all(callable(getattr(filesystem, name, None)) for name in ("info", "find", "open")):
         return fs.PyFileSystem(fs.FSSpecHandler(filesystem))
-    except Exception as error:
-        raise TypeError(
-            "filesystem must be a pyarrow.fs.FileSystem or an fsspec file system, got"
-            f" {filesystem!r:.80}"
-        ) from error
+    raise TypeError(
+        "filesystem must be a pyarrow.fs.FileSystem or an fsspec file system, got"
+        f" {filesystem!r:.80}"
+    )
 
 
 def _expand(text: str, filesystem: Any) -> tuple[Any, list[str]]:
@@ -109,7 +131,7 @@ def _expand(text: str, filesystem: Any) -> tuple[Any, list[str]]:
     if not _WILDCARDS & set(path) or system.get_file_info(path).type != fs.FileType.NotFound:
         return system, [path]
     if not isinstance(system, fs.LocalFileSystem):
-        raise ValueError(
+        raise InvalidOption(
             f"{text!r}: patterns are understood for local files only; give the directory, or a"
             " list of files"
         )
@@ -140,13 +162,17 @@ def _files_at(system: Any, path: str, extensions: Sequence[str]) -> list[Any]:
 
 
 def _is_wanted(path: str, base: str, extensions: Sequence[str]) -> bool:
-    inside = path[len(base) :].strip("/").split("/")
+    inside = _below(path, base).split("/")
     if any(part.startswith((".", "_")) for part in inside):
         return False
     suffixes = [suffix.lower() for suffix in Path(inside[-1]).suffixes]
     if suffixes and suffixes[-1] in _COMPRESSED:
         suffixes.pop()
     return not suffixes or suffixes[-1] in extensions
+
+
+def _below(path: str, base: str) -> str:
+    return path[len(base) :].strip("/")
 
 
 def _similar(system: Any, path: str) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import builtins
 import itertools
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,6 +17,9 @@ from air.data.convert import table_from_columns
 from air.data.datasource import Datasource, ReadTask
 
 ARRAY_COLUMN = "data"
+
+_BLOCK_BYTES = 32 << 20
+"""A piece that would be larger is made block by block, so that it never is in memory whole."""
 
 
 @dataclass(frozen=True)
@@ -39,14 +44,14 @@ class RangeDatasource(Datasource):
     def get_read_tasks(self, parallelism: int) -> list[ReadTask]:
         pieces = max(min(parallelism, self.n), 1)
         bounds = [self.n * index // pieces for index in builtins.range(pieces + 1)]
-        size = (self.estimate_inmemory_data_size() or 0) // max(self.n, 1)
+        schema = self.schema()
         return [
             ReadTask(
                 _ReadRange(self, start, stop),
                 BlockMetadata(
                     num_rows=stop - start,
-                    size_bytes=(stop - start) * size,
-                    schema=self.schema(),
+                    size_bytes=(stop - start) * self.row_bytes,
+                    schema=schema,
                     source=f"range {start}-{stop - 1}" if stop > start else "an empty range",
                 ),
             )
@@ -54,8 +59,12 @@ class RangeDatasource(Datasource):
         ]
 
     def estimate_inmemory_data_size(self) -> int | None:
-        each = {"objects": 32, "table": 8, "tensor": 8 * int(np.prod(self.shape))}
-        return self.n * each[self.kind]
+        return self.n * self.row_bytes
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes that a row takes in memory."""
+        return {"objects": 32, "table": 8, "tensor": 8 * math.prod(self.shape)}[self.kind]
 
     def num_rows(self) -> int:
         return self.n
@@ -83,5 +92,7 @@ class _ReadRange:
     start: int
     stop: int
 
-    def __call__(self) -> list[Block]:
-        return [self.source.block(self.start, self.stop)]
+    def __call__(self) -> Iterator[Block]:
+        step = max(_BLOCK_BYTES // self.source.row_bytes, 1)
+        for start in builtins.range(self.start, max(self.stop, self.start + 1), step):
+            yield self.source.block(start, min(start + step, self.stop))

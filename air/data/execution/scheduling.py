@@ -6,20 +6,27 @@ leave a stage in the order in which its tasks were started, and those of one tas
 in which it gave them. A task that is ahead of its turn may run and finish; its blocks wait.
 
 The machine is told what happens (``input_arrived``, ``block_arrived``, ``task_ended``,
-``output_taken``) and asked what to do (``next_launch``, ``wants_input``, ``next_output``).
+``task_failed``, ``output_taken``) and asked what to do (``next_launch``, ``wants_input``,
+``next_output``).
+
+Failure keeps the order too: what comes before the task that failed is still made and given out,
+so that nobody learns of an error in rows that they never ask for, and of two errors the first in
+the data is the one that is told.
 
 Memory. ``held`` counts every block that a task has given and nobody is done with, and what
 running tasks are expected to give. Input of the first stage does not count: it is not read yet,
 or stored by someone else. A task starts if that keeps the sum within the budget; later stages
 go first, and are charged only what they give beyond what they use up, so that memory drains
-towards the output. If nothing runs and nothing waits to be taken, one task starts whatever it
-costs, so there is always progress.
+towards the output. Where tasks give more than was expected, their blocks are left with them
+(``takes_from``), and they stop by themselves. For there always to be progress, a stage gets one
+task, and the first task of a stage one block, whatever it costs, if nothing after it has
+anything to do.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 
@@ -128,11 +135,34 @@ class Scheduler:
         state.ended = True
         stage.in_flight -= 1
         stage.tasks_ended += 1
-        stage.bytes_in += sum(item.size or 0 for item in state.inputs)
+        stage.bytes_in += _total(state.inputs)
         stage.bytes_out += state.given
         if state.stage:
-            self.held -= sum(item.size or 0 for item in state.inputs)
+            self.held -= _total(state.inputs)
         self._pass_on(state.stage)
+
+    def task_failed(self, task: int) -> list[int]:
+        """A task ended with an error: no input, task or block that comes after it is wanted.
+
+        Returns:
+            Tasks that are still running and no longer count: end them.
+        """
+        position = self._tasks[task].stage
+        unwanted = [
+            other
+            for other, state in self._tasks.items()
+            if state.stage < position or (state.stage == position and other > task)
+        ]
+        running = [other for other in unwanted if not self._tasks[other].ended]
+        for other in unwanted:
+            self._forget(other)
+        for index, stage in enumerate(self._stages[: position + 1]):
+            if index:
+                self.held -= _total(stage.queue)
+            stage.queue.clear()
+        self._input_ended = True
+        self.task_ended(task)
+        return running
 
     def output_taken(self, key: int) -> None:
         """Nobody needs this output's memory counted any more."""
@@ -163,6 +193,18 @@ class Scheduler:
         self._taken[item.key] = item
         return item.key
 
+    def takes_from(self, task: int) -> bool:
+        """Whether the next block of a running task is wanted now."""
+        if self.held <= self._budget:
+            return True
+        position = self._tasks[task].stage
+        later = range(position + 1, len(self._stages))
+        return (
+            not self._outputs
+            and self._stages[position].order[0] == task
+            and not any(self._stages[stage].in_flight or self._group(stage) for stage in later)
+        )
+
     @property
     def is_done(self) -> bool:
         """Whether all output has been given out and nothing can come any more."""
@@ -185,7 +227,7 @@ class Scheduler:
         inside += [i for t in self._tasks.values() if t.stage and not t.ended for i in t.inputs]
         inside += [item for task in self._tasks.values() for item in task.waiting]
         inside += [*self._outputs, *self._taken.values()]
-        assert self.held == expected + sum(item.size or 0 for item in inside)
+        assert self.held == expected + _total(inside)
 
     # ------------------------------------------------------------------------------------
 
@@ -201,6 +243,18 @@ class Scheduler:
             if not first.ended:
                 return
             del self._tasks[stage.order.popleft()]
+
+    def _forget(self, task: int) -> None:
+        state = self._tasks.pop(task)
+        stage = self._stages[state.stage]
+        stage.order.remove(task)
+        self.held -= _total(state.waiting)
+        if state.ended:
+            return
+        stage.in_flight -= 1
+        self.held -= self._still_expected(state)
+        if state.stage:
+            self.held -= _total(state.inputs)
 
     def _group(self, position: int) -> tuple[Item, ...]:
         """The items that the stage's next task would get; none if it has to wait for more."""
@@ -226,11 +280,12 @@ class Scheduler:
     def _admits(self, position: int, group: tuple[Item, ...]) -> bool:
         extra = self._expected(self._stages[position], group)
         if position:
-            extra -= sum(item.size or 0 for item in group)
-        return extra <= 0 or self.held + extra <= self._budget or self._is_idle()
+            extra -= _total(group)
+        return extra <= 0 or self.held + extra <= self._budget or self._is_idle(position)
 
-    def _is_idle(self) -> bool:
-        running = any(stage.in_flight for stage in self._stages)
+    def _is_idle(self, position: int = 0) -> bool:
+        """Whether there is nothing to do at this stage and after it."""
+        running = any(stage.in_flight for stage in self._stages[position:])
         return not running and not self._outputs and not self._taken
 
     def _expected(self, stage: _StageState, group: tuple[Item, ...] | None) -> int:
@@ -256,3 +311,7 @@ class Scheduler:
         stage.order.append(task)
         stage.in_flight += 1
         return Launch(task, position, tuple(item.key for item in group))
+
+
+def _total(items: Iterable[Item]) -> int:
+    return sum(item.size or 0 for item in items)

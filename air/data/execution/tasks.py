@@ -30,6 +30,8 @@ _TASKS_PER_CPU = 2
 _POLL_SECONDS = 0.01
 _DEFAULT_BUDGET = 1 << 30
 _STORE_SHARE = 4
+_BLOCKS_AHEAD = 32
+_SMALLEST_BLOCK = 256 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +75,24 @@ def _run_stage(stage: Stage, target_block_bytes: int, work: _Work, *given: Block
 
 
 class _StageActor:
-    """Keeps a stage open, with its instances of callable classes."""
+    """Keeps a stage open, with its instances of callable classes.
+
+    What a constructor of the user raises is raised by the first piece of work: as itself, which
+    it would not be if this constructor raised it.
+    """
 
     def __init__(self, stage: Stage, target_block_bytes: int) -> None:
-        self._stage = stage.open(target_block_bytes)
+        self._stage: OpenStage | None = None
+        self._error: Exception | None = None
+        try:
+            self._stage = stage.open(target_block_bytes)
+        except Exception as error:
+            self._error = error
 
     def run(self, work: _Work, *given: Block) -> Iterator[Any]:
+        if self._stage is None:
+            assert self._error is not None
+            raise self._error
         yield from _results(self._stage, work, given)
 
 
@@ -177,24 +191,27 @@ class _Segment:
         budget = context.memory_budget
         if budget is None:
             budget = int(supply.get(OBJECT_STORE_MEMORY, 0)) // _STORE_SHARE or _DEFAULT_BUDGET
+        cpus = max(int(supply.get(CPU, 1)), 1)
+        shares = share_cluster(stages, supply)
+        limits = [
+            StageLimits(_max_in_flight(stage, share, cpus), stage.min_rows)
+            for stage, share in zip(stages, shares, strict=True)
+        ]
+        # What tasks have made before they notice that nobody takes it must fit beside the budget.
+        waiting = _BLOCKS_AHEAD * sum(limit.max_in_flight for limit in limits)
+        target = min(context.target_max_block_size, max(2 * budget // waiting, _SMALLEST_BLOCK))
         self._units = units
         self._stats = stats
         self._index = list(first_index)
         self._items: dict[int, Unit] = {}
         self._keys = itertools.count()
         self._streams: OrderedDict[int, tuple[int, ObjectRefGenerator]] = OrderedDict()
+        self._error: Exception | None = None
         self._backends: list[_TaskStage | _ActorStage] = []
-        limits = []
-        for stage, share in zip(stages, share_cluster(stages, supply), strict=True):
+        for stage, share in zip(stages, shares, strict=True):
             kind = _TaskStage if stage.compute.pool is None else _ActorStage
-            self._backends.append(kind(stage, context.target_max_block_size, share))
-            in_flight = stage.compute.max_tasks or max(int(supply.get(CPU, 1)), 1) * _TASKS_PER_CPU
-            if stage.compute.pool is not None:
-                in_flight = share.largest * stage.compute.pool.max_tasks_in_flight_per_actor
-            limits.append(StageLimits(in_flight, stage.min_rows))
-        self._scheduler = Scheduler(
-            limits, budget_bytes=budget, unknown_bytes=context.target_max_block_size
-        )
+            self._backends.append(kind(stage, target, share))
+        self._scheduler = Scheduler(limits, budget_bytes=budget, unknown_bytes=target)
 
     def outputs(self) -> Iterator[BlockHandle]:
         scheduler = self._scheduler
@@ -209,6 +226,8 @@ class _Segment:
             assert isinstance(handle, BlockHandle)
             yield handle
             scheduler.output_taken(key)
+        if self._error is not None:
+            raise self._error
 
     def close(self) -> None:
         for _, stream in self._streams.values():
@@ -258,29 +277,51 @@ class _Segment:
         """Take in what has happened; if nothing has, wait for the oldest task for a moment."""
         happened = False
         for task in list(self._streams):
-            happened |= self._drain(task, 0.0)
+            happened |= task in self._streams and self._drain(task, 0.0)
         if not happened:
             # Streams cannot be waited for together: after a moment look at the others again.
-            oldest = next(iter(self._streams))
+            oldest = next(task for task in self._streams if self._scheduler.takes_from(task))
             self._drain(oldest, None if len(self._streams) == 1 else _POLL_SECONDS)
 
     def _drain(self, task: int, timeout: float | None) -> bool:
         """Take in all that a task has given by now; whether there was anything."""
         stage, stream = self._streams[task]
         happened = False
-        while True:
+        while self._scheduler.takes_from(task):
             try:
                 described = next(stream) if timeout is None else stream.next_within(timeout)
             except GetTimeout:
                 return happened
             except StopIteration:
-                del self._streams[task]
-                self._backends[stage].ended(task)
+                self._ended(task)
                 self._scheduler.task_ended(task)
                 return True
-            metadata, seconds = get_executor().get([described], None)[0]
-            handle = BlockHandle.of_ref(next(stream), metadata)
+            try:
+                metadata, seconds = get_executor().get([described], None)[0]
+                handle = BlockHandle.of_ref(next(stream), metadata)
+            except Exception as error:
+                self._failed(task, error)
+                return True
             self._stats[stage].add(handle.num_rows, handle.size_bytes, seconds)
             self._scheduler.block_arrived(task, self._item(Unit((handle,))))
             happened = True
             timeout = 0.0
+        return happened
+
+    def _failed(self, task: int, error: Exception) -> None:
+        self._ended(task)
+        # Everything after this task is given up, so a later error comes from before it.
+        self._error = error
+        for other in self._scheduler.task_failed(task):
+            self._ended(other).close()
+
+    def _ended(self, task: int) -> ObjectRefGenerator:
+        stage, stream = self._streams.pop(task)
+        self._backends[stage].ended(task)
+        return stream
+
+
+def _max_in_flight(stage: Stage, share: Share, cpus: int) -> int:
+    if stage.compute.pool is not None:
+        return share.largest * stage.compute.pool.max_tasks_in_flight_per_actor
+    return stage.compute.max_tasks or cpus * _TASKS_PER_CPU

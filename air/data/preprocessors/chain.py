@@ -13,7 +13,7 @@ class Chain(Preprocessor):
     """Apply preprocessors in turn; each is fitted on what those before it give.
 
     Args:
-        preprocessors: at least one.
+        preprocessors: at least one; each that learns is there once.
     """
 
     def __init__(self, *preprocessors: Preprocessor) -> None:
@@ -26,6 +26,14 @@ class Chain(Preprocessor):
                     "Chain takes preprocessors, each as an argument of its own, got"
                     f" {preprocessor!r:.80}"
                 )
+        learning = [
+            id(p) for p in preprocessors if p.fit_status() is not self.FitStatus.NOT_FITTABLE
+        ]
+        if len(set(learning)) < len(learning):
+            raise InvalidOption(
+                "Chain was given one preprocessor twice, which could learn only one thing; make"
+                " another one for the second place"
+            )
 
     def fit_status(self) -> Preprocessor.FitStatus:
         found = {preprocessor.fit_status() for preprocessor in self.preprocessors}

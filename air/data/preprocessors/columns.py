@@ -16,9 +16,10 @@ import pyarrow as pa
 
 from air.data import tensor
 from air.data.batch_format import PANDAS, PYARROW
-from air.data.convert import column_from_values, column_to_numpy
+from air.data.convert import check_distinct, column_to_numpy
 from air.data.dataset import Dataset
-from air.data.errors import UnsupportedValue, require_columns
+from air.data.errors import UnsuitableData, UnsupportedValue, require_columns
+from air.data.infer import column_from_values
 from air.data.plan import Map
 from air.data.preprocessor import Preprocessor, batch_kind
 from air.data.summaries import Summaries, Summary, summarize
@@ -54,8 +55,9 @@ class ColumnPreprocessor(Preprocessor, abc.ABC):
 
     def _transform(self, ds: Dataset) -> Dataset:
         known = ds.known_columns()
+        ds.check_columns(self.input_columns(known or ()), type(self).__name__)
         if known is not None:
-            require_columns(self.input_columns(known), known, type(self).__name__)
+            self.output_columns(known)  # complains about names that are taken
         step = _TransformColumns(self)
         return ds.over(lambda plan: Map(plan, step))
 
@@ -65,6 +67,7 @@ class ColumnPreprocessor(Preprocessor, abc.ABC):
     def _transform_batch(self, data: Any) -> Any:
         kind = batch_kind(data)
         names = list(data.column_names if kind == PYARROW else data)
+        check_distinct(names, "a batch")
         wanted = self.input_columns(names)
         require_columns(wanted, names, type(self).__name__)
         made = self.transform_columns({name: _column(name, data[name]) for name in wanted})
@@ -79,9 +82,13 @@ class ColumnPreprocessor(Preprocessor, abc.ABC):
 
     def _summarize(self, ds: Dataset, request: Mapping[str, Sequence[type[Summary]]]) -> Summaries:
         """What ``fit`` needs to know of columns, in one pass."""
-        found = summarize(ds, request, f"{type(self).__name__}.fit")
+        what = f"{type(self).__name__}.fit"
+        ds.check_columns(request, what)
+        found = summarize(ds, request, what)
         if found is None:
-            raise ValueError(f"{type(self).__name__} cannot be fitted on a dataset without rows")
+            raise UnsuitableData(
+                f"{type(self).__name__} cannot be fitted on a dataset without rows"
+            )
         return found
 
 
@@ -121,13 +128,15 @@ def check_columns(preprocessor: Preprocessor, columns: object) -> list[str]:
 
 
 def check_free(preprocessor: Preprocessor, made: Sequence[str], kept: Sequence[str]) -> None:
-    """Raise :class:`InvalidOption` if a column that is made has the name of one that is kept."""
-    taken = [name for name in made if name in kept]
-    if taken:
-        raise InvalidOption(
-            f"{type(preprocessor).__name__} makes a column {taken[0]!r}, and the data has one of"
-            " that name; rename it first: rename_columns"
-        )
+    """Raise :class:`InvalidOption` if a column that is made has the name of another one."""
+    others = set(kept)
+    for name in made:
+        if name in others:
+            raise InvalidOption(
+                f"{type(preprocessor).__name__} makes a column {name!r}, and there is another one"
+                " of that name; rename columns first: rename_columns"
+            )
+        others.add(name)
 
 
 def numbers(preprocessor: Preprocessor, name: str, column: Column) -> np.ndarray:

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from air.data import tensor
-from air.data.errors import require_columns
+from air.data.errors import UnsuitableData, require_columns
 from air.data.preprocessors.columns import Column, ColumnPreprocessor, check_free, numbers
 from air.errors import InvalidOption
-from air.executor.validation import check_flag
+from air.executor.validation import check_flag, listing
 
 Names = str | Sequence[str] | None
 
@@ -77,7 +77,16 @@ class Concatenator(ColumnPreprocessor):
         if not columns:
             raise InvalidOption(f"{self!r} finds none of its columns in the data")
         parts = [self._places(name, column) for name, column in columns.items()]
-        return {self.output_column_name: np.concatenate(parts, axis=1, dtype=self.dtype)}
+        try:
+            vectors = np.concatenate(parts, axis=1, dtype=self.dtype)
+        except TypeError:
+            kinds = listing(dict.fromkeys(str(part.dtype) for part in parts))
+            raise UnsuitableData(
+                f"Concatenator: dtype={np.dtype(self.dtype).name!r} cannot hold the columns"
+                f" {listing(columns)}, which are {kinds} (columns with missing values are floats);"
+                " fill them, or leave dtype out"
+            ) from None
+        return {self.output_column_name: vectors}
 
     def _places(self, name: str, column: Column) -> np.ndarray:
         if tensor.is_tensor(column.type):

@@ -10,6 +10,8 @@ import pyarrow as pa
 from pyarrow import compute as pc
 
 from air.data.dataset import Dataset
+from air.data.errors import UnsuitableData
+from air.data.infer import column_from_values
 from air.data.preprocessors.columns import (
     Column,
     ColumnPreprocessor,
@@ -75,14 +77,15 @@ class OneHotEncoder(ColumnPreprocessor):
         names = self.input_columns(())
         limits = self._check_limits(names)
         found = self._summarize(ds, {name: [ValueCounts] for name in names})
-        self.stats_: dict[str, Categories] = {}
+        stats: dict[str, Categories] = {}
         for name in names:
             counts = _complete("OneHotEncoder", name, found[ValueCounts, name])
             kept = _ascending(name, counts)
             if name in limits:
                 kept = sorted(kept, key=lambda value: -counts[value])[: limits[name]]
                 kept = _ascending(name, kept)
-            self.stats_[f"unique_values({name})"] = {value: i for i, value in enumerate(kept)}
+            stats[f"unique_values({name})"] = {value: i for i, value in enumerate(kept)}
+        self.stats_ = stats
 
     def transform_columns(self, columns: Mapping[str, Column]) -> dict[str, Any]:
         made: dict[str, Any] = {}
@@ -123,12 +126,13 @@ class OrdinalEncoder(ColumnPreprocessor):
         kind: type[ElementCounts | ValueCounts]
         kind = ElementCounts if self.encode_lists else ValueCounts
         found = self._summarize(ds, {name: [kind] for name in names})
-        self.stats_: dict[str, Categories] = {}
+        stats: dict[str, Categories] = {}
         for name in names:
             counts = _complete("OrdinalEncoder", name, found[kind, name])
-            self.stats_[f"unique_values({name})"] = {
+            stats[f"unique_values({name})"] = {
                 value: position for position, value in enumerate(_ascending(name, counts))
             }
+        self.stats_ = stats
 
     def transform_columns(self, columns: Mapping[str, Column]) -> dict[str, Any]:
         made: dict[str, Any] = {}
@@ -168,19 +172,19 @@ class LabelEncoder(ColumnPreprocessor):
         found = self._summarize(ds, {name: [ValueCounts]})
         counts = _complete("LabelEncoder", name, found[ValueCounts, name])
         labels = {label: position for position, label in enumerate(_ascending(name, counts))}
-        self.stats_: dict[str, Categories] = {f"unique_values({name})": labels}
+        self.stats_ = {f"unique_values({name})": labels}
 
     def transform_columns(self, columns: Mapping[str, Column]) -> dict[str, Any]:
         """The positions.
 
         Raises:
-            ValueError: a label was not seen in ``fit``, or is missing.
+            UnsuitableData: a label was not seen in ``fit``, or is missing.
         """
         column = columns[self.label_column]
         codes = _codes(column, self._labels)
         if codes.null_count:
             label = column.filter(codes.is_null())[0].as_py()
-            raise ValueError(
+            raise UnsuitableData(
                 f"LabelEncoder: column {self.label_column!r} holds {label!r}, which was not seen"
                 f" when it was fitted; labels are: {listing(self._labels)}"
             )
@@ -220,12 +224,12 @@ class _LabelDecoder(ColumnPreprocessor):
 
     def transform_columns(self, columns: Mapping[str, Column]) -> dict[str, Any]:
         column = columns[self.label_column]
-        labels = pa.array(list(self.labels))
+        labels = column_from_values(self.label_column, list(self.labels))
         try:
             positions = column.cast(pa.int64())
             return {self.label_column: labels.take(positions.combine_chunks())}
         except (pa.ArrowInvalid, pa.ArrowIndexError, pa.ArrowNotImplementedError) as error:
-            raise ValueError(
+            raise UnsuitableData(
                 f"LabelEncoder: column {self.label_column!r} must hold positions from 0 to"
                 f" {len(labels) - 1}: {error}"
             ) from None
@@ -237,7 +241,7 @@ def _is_list(data_type: pa.DataType) -> bool:
 
 def _complete(name: str, column: str, found: ValueCounts | ElementCounts) -> dict[Any, int]:
     if found.missing:
-        raise ValueError(
+        raise UnsuitableData(
             f"{name}: column {column!r} has {found.missing} missing values, which are in no"
             f" category; fill them first with SimpleImputer([{column!r}], ...)"
         )
@@ -248,7 +252,9 @@ def _ascending(column: str, values: Any) -> list[Any]:
     try:
         return sorted(values)
     except TypeError as error:
-        raise ValueError(f"column {column!r} has values that cannot be ordered: {error}") from None
+        raise UnsuitableData(
+            f"column {column!r} has values that cannot be ordered: {error}"
+        ) from None
 
 
 def _codes(column: Column, categories: Categories) -> Column:
@@ -258,14 +264,41 @@ def _codes(column: Column, categories: Categories) -> Column:
     if pa.types.is_nested(column.type):
         found = [categories.get(hashable(value)) for value in column.to_pylist()]
         return pa.chunked_array([pa.array(found, pa.int64())])
-    try:
-        known = pa.array(list(categories)).cast(column.type)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError):
-        # Values of this type equal none of the categories.
+    if pa.types.is_float16(column.type):
+        column = column.cast(pa.float32())
+    known, positions = _categories_as(column.type, categories)
+    if not positions or column.null_count == len(column):
+        # Arrow looks up neither in nothing nor with nothing.
         return pa.chunked_array([pa.nulls(len(column), pa.int64())])
-    if column.null_count == len(column):
-        return pa.chunked_array([pa.nulls(len(column), pa.int64())])
-    return pc.index_in(column, value_set=known).cast(pa.int64())
+    if pa.types.is_floating(column.type):
+        column = pc.add(column, pa.scalar(0.0, column.type))  # there are two zeros
+    found = pc.index_in(column, value_set=known)
+    return pc.take(pa.array(positions, pa.int64()), found)
+
+
+def _categories_as(kind: pa.DataType, categories: Categories) -> tuple[pa.Array, list[int]]:
+    """The categories that are equal to values of a type, as such, and their positions."""
+    is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    if is_text and set(map(type, categories)) == {str}:
+        return pa.array(list(categories), kind), list(categories.values())
+    known: list[Any] = []
+    positions: list[int] = []
+    for category, position in categories.items():
+        is_flag = isinstance(category, bool)
+        if is_flag != pa.types.is_boolean(kind):
+            if not (is_flag or category in (0, 1)):
+                continue
+            value: Any = int(category) if is_flag else bool(category)
+        else:
+            value = category
+        try:
+            scalar = pa.scalar(value, kind)
+        except (pa.ArrowException, OverflowError, TypeError, ValueError):
+            continue  # no value of this type is equal to it
+        if scalar.as_py() == value:
+            known.append(scalar)
+            positions.append(position)
+    return pa.array(known, kind), positions
 
 
 def _encode_elements(lists: pa.Array, categories: Categories) -> pa.Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ import pyarrow as pa
 from pyarrow import compute as pc
 
 from air.data.dataset import Dataset
+from air.data.errors import UnsuitableData
 from air.data.preprocessors.columns import Column, ColumnPreprocessor, check_columns
 from air.data.summaries import Moments, Summary, ValueCounts
 from air.errors import InvalidOption
@@ -58,7 +60,7 @@ class SimpleImputer(ColumnPreprocessor):
     def _fit(self, ds: Dataset) -> None:
         kind: type[Summary] = Moments if self.strategy == "mean" else ValueCounts
         found = self._summarize(ds, {name: [kind] for name in self.input_columns(())})
-        self.stats_: dict[str, Any] = {}
+        stats: dict[str, Any] = {}
         for name in self.columns:
             value: Any = None
             if self.strategy == "mean":
@@ -69,11 +71,17 @@ class SimpleImputer(ColumnPreprocessor):
                 most = max(counts.values(), default=0)
                 value = min((v for v, count in counts.items() if count == most), default=None)
             if value is None:
-                raise ValueError(
+                raise UnsuitableData(
                     f"SimpleImputer: column {name!r} has no values to learn from; use"
                     " strategy='constant' with a fill_value"
                 )
-            self.stats_[f"{self.strategy}({name})"] = value
+            if self.strategy == "mean" and not math.isfinite(value):
+                raise UnsuitableData(
+                    f"SimpleImputer: column {name!r} has infinite values, or values too large to"
+                    " add up, and no mean; replace them first"
+                )
+            stats[f"{self.strategy}({name})"] = value
+        self.stats_ = stats
 
     def transform_columns(self, columns: Mapping[str, Column]) -> dict[str, Any]:
         return {name: self._filled(name, column) for name, column in columns.items()}
@@ -96,7 +104,7 @@ class SimpleImputer(ColumnPreprocessor):
         try:
             filler = pa.scalar(value, column.type)
         except (pa.ArrowInvalid, pa.ArrowTypeError, TypeError, ValueError):
-            raise ValueError(
+            raise UnsuitableData(
                 f"SimpleImputer: fill_value={value!r} does not fit column {name!r} of the type"
                 f" {column.type}"
             ) from None

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from air.data.dataset import Dataset
+from air.data.errors import UnsuitableData
 from air.data.preprocessors.columns import (
     Column,
     ColumnPreprocessor,
@@ -45,12 +46,13 @@ class StandardScaler(ColumnPreprocessor):
 
     def _fit(self, ds: Dataset) -> None:
         found = self._summarize(ds, {name: [Moments] for name in self.input_columns(())})
-        self.stats_: dict[str, float] = {}
+        stats: dict[str, float] = {}
         for name in self.columns:
             moments = found[Moments, name]
-            _check_finite(self, name, moments)
-            self.stats_[f"mean({name})"] = moments.mean if moments.count else math.nan
-            self.stats_[f"std({name})"] = 0.0 if _is_constant(moments) else _std(moments)
+            _check_finite(self, name, moments.mean, moments.squares)
+            stats[f"mean({name})"] = moments.mean if moments.count else math.nan
+            stats[f"std({name})"] = 0.0 if _is_constant(moments) else _std(moments)
+        self.stats_ = stats
 
     def transform_columns(self, columns: Mapping[str, Column]) -> dict[str, Any]:
         made = {}
@@ -85,12 +87,15 @@ class MinMaxScaler(ColumnPreprocessor):
     def _fit(self, ds: Dataset) -> None:
         # Moments are asked for because they refuse what is no number.
         found = self._summarize(ds, {name: [Extremes, Moments] for name in self.input_columns(())})
-        self.stats_: dict[str, float] = {}
+        stats: dict[str, float] = {}
         for name in self.columns:
             extremes = found[Extremes, name]
-            _check_finite(self, name, found[Moments, name])
             for bound, value in (("min", extremes.smallest), ("max", extremes.largest)):
-                self.stats_[f"{bound}({name})"] = math.nan if value is None else float(value)
+                stats[f"{bound}({name})"] = math.nan if value is None else float(value)
+            if extremes.smallest is not None:
+                smallest, largest = stats[f"min({name})"], stats[f"max({name})"]
+                _check_finite(self, name, largest - smallest)
+        self.stats_ = stats
 
     def transform_columns(self, columns: Mapping[str, Column]) -> dict[str, Any]:
         made = {}
@@ -105,12 +110,12 @@ class MinMaxScaler(ColumnPreprocessor):
         return made
 
 
-def _check_finite(scaler: ColumnPreprocessor, name: str, moments: Moments) -> None:
+def _check_finite(scaler: ColumnPreprocessor, name: str, *learnt: float) -> None:
     # One infinite value would make all others NaN.
-    if moments.count and not math.isfinite(moments.mean):
-        raise ValueError(
-            f"{type(scaler).__name__}: column {name!r} has infinite values; replace them, or leave"
-            " their rows out with filter"
+    if not all(math.isfinite(value) for value in learnt):
+        raise UnsuitableData(
+            f"{type(scaler).__name__}: column {name!r} has infinite values, or values too large to"
+            " calculate with; replace them, or leave their rows out with filter"
         )
 
 
@@ -124,5 +129,5 @@ def _is_constant(moments: Moments) -> bool:
     variance = moments.variance()
     if variance is None:
         return False
-    bound = moments.count * _EPSILON * variance + (moments.count * moments.mean * _EPSILON) ** 2
-    return variance <= bound
+    rounding = moments.count * moments.mean * _EPSILON
+    return variance <= moments.count * _EPSILON * variance + rounding * rounding

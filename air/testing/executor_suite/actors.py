@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import air
-from air.errors import ActorDied, InvalidOption, PendingCallsLimitExceeded
+from air.errors import ActorDied, InvalidOption, PendingCallsLimitExceeded, TaskError
 from air.executor.capabilities import Capability
 from air.testing.executor_suite.harness import guarded_by, last_frame, need, value
 from air.testing.executor_suite.tools import Counter, Gate, add, identity
@@ -234,6 +234,21 @@ class TestActors:
         assert value(options.remote(100).get.remote()) == 2
         air.kill(first)
 
+    @pytest.mark.parametrize("namespace", ["", 3])
+    def test_namespaces_are_checked(self, namespace: Any) -> None:
+        with pytest.raises(InvalidOption, match="namespace"):
+            air.get_actor("tally", namespace)
+
+    def test_names_can_be_used_again_after_a_failed_constructor(self) -> None:
+        broken = Broken.options(name="again").remote()
+        with pytest.raises(ActorDied):
+            value(broken.work.remote())
+        with pytest.raises(ValueError, match="'again'"):
+            air.get_actor("again")
+        counter = Counter.options(name="again").remote()
+        assert value(counter.add.remote()) == 1
+        air.kill(counter)
+
     def test_names_can_be_used_again_after_kill(self) -> None:
         for start in (1, 2):
             counter = Counter.options(name="again").remote(start)
@@ -264,6 +279,7 @@ class TestActors:
             with pytest.raises(ActorDied, match="no such model") as caught:
                 value(broken.work.remote())
             assert isinstance(caught.value.__cause__, LookupError)
+            assert isinstance(caught.value.__cause__, TaskError)
             assert last_frame(caught.value.__cause__) == "__init__"
 
     def test_failing_constructor_argument(self) -> None:
@@ -313,6 +329,27 @@ class TestActors:
             value(quitter.quit.remote())
         with pytest.raises(ActorDied):
             value(quitter.ping.remote())
+
+    def test_exit_actor_is_not_caught_by_except_exception(self) -> None:
+        @air.remote
+        class Careful:
+            def quit(self) -> str:
+                try:
+                    air.exit_actor()
+                except Exception:
+                    return "caught"
+                return "went on"
+
+        careful = Careful.remote()
+        with pytest.raises(ActorDied, match="exit_actor"):
+            value(careful.quit.remote())
+
+    def test_exit_actor_fails_what_is_not_finished(self) -> None:
+        quitter = Quitter.remote()
+        refs = [quitter.quit.remote(), quitter.ping.remote(), add.remote(quitter.ping.remote(), 1)]
+        for ref in refs:
+            with pytest.raises(ActorDied):
+                value(ref)
 
     def test_exit_actor_outside_of_an_actor(self) -> None:
         with pytest.raises(RuntimeError, match="inside a method"):

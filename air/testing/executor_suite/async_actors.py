@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -62,6 +63,33 @@ class TestAsyncActors:
 
     def test_plain_methods(self) -> None:
         assert value(Async.remote().plain.remote(1)) == 2
+
+    def test_constructor_runs_on_the_event_loop(self) -> None:
+        @air.remote
+        class Background:
+            def __init__(self) -> None:
+                self.task = asyncio.get_running_loop().create_task(self.work())
+
+            async def work(self) -> str:
+                return "worked"
+
+            async def result(self) -> str:
+                return await self.task
+
+        assert value(Background.remote().result.remote()) == "worked"
+
+    def test_coroutine_of_a_plain_method(self) -> None:
+        class Plain:
+            def work(self) -> Any:
+                return self._work()
+
+            async def _work(self) -> int:
+                return await identity.remote(4)
+
+        class Mixed(Plain):
+            async def other(self) -> None: ...
+
+        assert value(air.remote(Mixed).remote().work.remote()) == 4
 
     def test_methods_run_at_the_same_time(self) -> None:
         gate = Gate.remote()
@@ -180,6 +208,32 @@ class TestAsyncActors:
         assert value(pending) == "through"
 
     # In the caller's own event loop -----------------------------------------------------
+
+    def test_await_in_several_loops(self) -> None:
+        gate = Gate.remote()
+        pending = gate.wait.remote()
+
+        async def main() -> Any:
+            return await asyncio.wait_for(_await(pending), TIMEOUT)
+
+        with ThreadPoolExecutor(3) as pool:
+            waiting = [pool.submit(asyncio.run, main()) for _ in range(3)]
+            value(gate.open.remote())
+            assert [future.result(TIMEOUT) for future in waiting] == ["through"] * 3
+
+    def test_a_loop_that_stopped_waiting_harms_nobody(self) -> None:
+        gate = Gate.remote()
+        pending = gate.wait.remote()
+
+        async def main() -> None:
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(pending, 0.01)
+
+        asyncio.run(main())
+        later, future = add.remote(pending, "!"), pending.future()
+        gate.open.remote()
+        assert future.result(10) == "through"
+        assert value(later) == "through!"
 
     def test_await_in_the_program(self) -> None:
         gate, counter = Gate.remote(), Counter.remote()

@@ -10,8 +10,9 @@ import pytest
 import air
 from air.errors import TaskCancelled
 from air.executor.capabilities import Capability
-from air.testing.executor_suite.harness import guarded_by, has, need, value
+from air.testing.executor_suite.harness import TIMEOUT, guarded_by, has, need, value
 from air.testing.executor_suite.tools import Counter, Gate, Recorder, add, identity
+from air.util import placement_group, remove_placement_group
 
 
 @air.remote
@@ -22,6 +23,7 @@ class Worker:
         except asyncio.CancelledError:
             recorder.add.remote(f"{name} was cancelled")
             raise
+        recorder.add.remote(f"{name} is through")
 
     async def delegate(self, gate: Any, recorder: Any, other: Any) -> None:
         await other.wait.remote(gate, recorder, "child")
@@ -58,6 +60,35 @@ class TestCancellation:
         with pytest.raises(TaskCancelled):
             value(ref)
         value(recorder.wait_for.remote("parent was cancelled"))
+
+    def test_not_the_children(self) -> None:
+        gate, recorder = Gate.remote(), Recorder.remote()
+        parent, child = Worker.remote(), Worker.remote()
+        ref = parent.delegate.remote(gate, recorder, child)
+        value(gate.arrived.remote(1))
+        air.cancel(ref, recursive=False)
+        with pytest.raises(TaskCancelled):
+            value(ref)
+        gate.open.remote()
+        value(recorder.wait_for.remote("child is through"))
+
+    def test_async_task(self) -> None:
+        gate, recorder = Gate.remote(), Recorder.remote()
+
+        @air.remote(max_retries=2, retry_exceptions=True)
+        async def wait(gate: Any, recorder: Any) -> None:
+            try:
+                await gate.wait.remote()
+            finally:
+                await recorder.add.remote("cleaned up")
+
+        ref = wait.remote(gate, recorder)
+        value(gate.arrived.remote(1))
+        air.cancel(ref)
+        with pytest.raises(TaskCancelled):
+            value(ref)
+        value(recorder.wait_for.remote("cleaned up"))
+        gate.open.remote()
 
     def test_children_too(self) -> None:
         gate, recorder = Gate.remote(), Recorder.remote()
@@ -112,6 +143,13 @@ class TestCancellation:
     def test_put_values_have_no_task(self) -> None:
         with pytest.raises(TypeError, match=r"air\.put"):
             air.cancel(air.put(1))
+
+    def test_placement_groups_have_no_task(self) -> None:
+        group = placement_group([{"CPU": 1}])
+        with pytest.raises(TypeError, match="no task"):
+            air.cancel(group.ready())
+        assert group.wait(TIMEOUT)
+        remove_placement_group(group)
 
     def test_only_references(self) -> None:
         with pytest.raises(TypeError, match="takes an ObjectRef"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextvars
 from typing import Any
 
 import pytest
@@ -9,6 +11,12 @@ import pytest
 import air
 from air.testing.executor_suite.harness import value
 from air.testing.executor_suite.tools import identity
+
+_variable = contextvars.ContextVar("_variable", default="nobody's")
+
+
+def _read_variable() -> str:
+    return _variable.get()
 
 
 def describe() -> dict[str, Any]:
@@ -92,6 +100,27 @@ class TestContext:
         before, inner, after = value(outer.remote())
         assert before == after
         assert inner["task"] != before["task"]
+
+    def test_context_variables_stay_with_the_caller(self) -> None:
+        read = air.remote(_read_variable)
+        token = _variable.set("of the program")
+        try:
+            assert value(read.remote()) == "nobody's"
+        finally:
+            _variable.reset(token)
+
+    def test_event_loop_stays_with_the_caller(self) -> None:
+        @air.remote
+        def turn() -> int:
+            async def main() -> int:
+                return await identity.remote(5)
+
+            return asyncio.run(main())
+
+        async def program() -> int:
+            return value(turn.remote())
+
+        assert asyncio.run(program()) == 5
 
     def test_program_is_as_before(self) -> None:
         value(identity.remote(1))

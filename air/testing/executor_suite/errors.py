@@ -51,6 +51,26 @@ class Final(Exception):
         raise TypeError("Final cannot be subclassed")
 
 
+class KeywordNew(Exception):
+    def __new__(cls, message: str, *, code: int) -> KeywordNew:
+        error = super().__new__(cls, message)
+        error.code = code
+        return error
+
+    def __init__(self, message: str, *, code: int) -> None:
+        self.code = code
+
+
+class BadReduce(Exception):
+    def __reduce__(self) -> Any:
+        raise RuntimeError("no pickle of me")
+
+
+class BadState(Exception):
+    def __setstate__(self, state: Any) -> None:
+        raise RuntimeError("no state for me")
+
+
 class FinalTwoArguments(Exception):
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(reason)
@@ -81,6 +101,11 @@ class TestErrors:
             lambda: KeywordOnly(code=7),
             lambda: HoldsALock("oops"),
             lambda: Slotted(7),
+            lambda: KeywordNew("oops", code=7),
+            lambda: BadReduce("oops"),
+            lambda: BadState("oops"),
+            lambda: AttributeError("oops", name="colour"),
+            lambda: RecursionError("oops"),
             lambda: KeyError("oops"),
             lambda: ValueError(),
             lambda: OSError(2, "oops", "a file"),
@@ -101,11 +126,32 @@ class TestErrors:
         assert isinstance(error.cause, type(original))
         assert "throw" in error.task_name
         assert last_frame(error) == "throw"
-        for name in ("code", "reason", "message", "errno", "filename", "encoding", "exceptions"):
-            if name == "exceptions" and hasattr(original, name):
-                assert [type(part) for part in error.exceptions] == [ValueError, KeyError]
-            else:
-                assert getattr(error, name, None) == getattr(original, name, None)
+        for name in ("code", "reason", "message", "errno", "filename", "encoding", "name"):
+            assert getattr(error, name, None) == getattr(original, name, None)
+
+    def test_members_of_groups(self) -> None:
+        def make() -> Exception:
+            try:
+                raise HoldsALock("in the group")
+            except HoldsALock as member:
+                return ExceptionGroup("oops", [member, KeyError("other")])
+
+        error = caught_from(throw.remote(make))
+        assert [type(member) for member in error.exceptions] == [HoldsALock, KeyError]
+        assert error.exceptions[0].message == "in the group"
+        assert last_frame(error.exceptions[0]) == "make"
+
+    def test_endless_recursion(self) -> None:
+        @air.remote(max_retries=0)
+        def descend() -> Any:
+            def deeper() -> Any:
+                return deeper()
+
+            return deeper()
+
+        error = caught_from(descend.remote())
+        assert isinstance(error, RecursionError)
+        assert last_frame(error) == "deeper"
 
     @pytest.mark.parametrize("make", [lambda: Final("oops"), lambda: FinalTwoArguments(7, "oops")])
     def test_class_that_cannot_be_subclassed(self, make: Any) -> None:
@@ -141,9 +187,19 @@ class TestErrors:
 
     def test_each_get_raises_afresh(self) -> None:
         ref = throw.remote(lambda: PlainError("oops"))
-        lengths = {len(traceback.extract_tb(caught_from(ref).__traceback__)) for _ in range(3)}
-        assert len(lengths) == 1
-        assert caught_from(ref) is not caught_from(ref)
+        errors = [caught_from(ref) for _ in range(3)]
+        assert len({len(traceback.extract_tb(error.__traceback__)) for error in errors}) == 1
+        assert len({id(error) for error in errors}) == 3
+
+    def test_each_get_raises_afresh_what_the_system_raised(self) -> None:
+        @air.remote
+        def lock() -> Any:
+            return threading.Lock()
+
+        ref = lock.remote()
+        errors = [caught_from(ref) for _ in range(3)]
+        assert len({len(traceback.extract_tb(error.__traceback__)) for error in errors}) == 1
+        assert len({id(error) for error in errors}) == 3
 
     def test_each_get_raises_afresh_what_cannot_be_subclassed(self) -> None:
         ref = throw.remote(lambda: Final("oops"))
@@ -175,6 +231,13 @@ class TestErrors:
         error = caught_from(fail.remote())
         assert error.__cause__ is None
         assert isinstance(error.__context__, KeyError)
+
+    def test_what_the_caller_handles_is_no_context(self) -> None:
+        try:
+            dict[str, int]()["missing"]
+        except KeyError:
+            ref = throw.remote(lambda: PlainError("oops"))
+        assert caught_from(ref).__context__ is None
 
     def test_notes_are_kept(self) -> None:
         @air.remote

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import air
-from air.errors import GetTimeout, SerializationError, TaskError
+from air.errors import GetTimeout, InvalidOption, SerializationError, TaskError
 from air.testing.executor_suite.harness import TIMEOUT, last_frame, value
 from air.testing.executor_suite.tools import Gate, Recorder, identity
 
@@ -105,6 +105,24 @@ class TestGenerators:
         stream = identity.options(num_returns="streaming").remote([1, 2])
         assert [value(ref) for ref in stream] == [1, 2]
 
+    def test_any_way_to_make_an_iterable(self) -> None:
+        @air.remote(num_returns="streaming")
+        async def later() -> list[int]:
+            await asyncio.sleep(0)
+            return [1, 2]
+
+        async def items() -> AsyncIterator[int]:
+            yield 1
+            yield 2
+
+        class Numbers:
+            def __call__(self) -> Iterator[int]:
+                yield from (1, 2)
+
+        plain = air.remote(lambda: items()).options(num_returns="streaming")
+        for function in (later, plain, air.remote(Numbers())):
+            assert [value(ref) for ref in function.remote()] == [1, 2]
+
     def test_what_is_not_iterable(self) -> None:
         (ref,) = identity.options(num_returns="streaming").remote(1)
         with pytest.raises(TypeError, match="must return a generator, but it returned int"):
@@ -132,6 +150,29 @@ class TestGenerators:
     def test_closed_before_it_began(self) -> None:
         stream = count.remote(3)
         stream.close()
+
+    def test_close_does_not_interrupt_what_runs(self) -> None:
+        gate, recorder = Gate.remote(), Recorder.remote()
+
+        @air.remote
+        async def patient(gate: Any, recorder: Any) -> AsyncIterator[int]:
+            try:
+                yield 1
+                await gate.wait.remote()
+                await recorder.add.remote("went on")
+                yield 2
+                await recorder.add.remote("went too far")
+            finally:
+                await recorder.add.remote("closed")
+
+        stream = patient.remote(gate, recorder)
+        assert value(next(stream)) == 1
+        with pytest.raises(GetTimeout):
+            stream.next_within(0.05)
+        stream.close()
+        gate.open.remote()
+        value(recorder.wait_for.remote("closed"))
+        assert value(recorder.items.remote()) == ["went on", "closed"]
 
     def test_nothing_comes_after_close(self) -> None:
         recorder = Recorder.remote()
@@ -192,6 +233,11 @@ class TestGenerators:
 
         assert [value(ref).sum() for ref in arrays.remote()] == [0, 200_000, 400_000]
 
+    @pytest.mark.parametrize("wrong", [-1, "soon", float("nan")])
+    def test_next_within_checks_its_argument(self, wrong: Any) -> None:
+        with pytest.raises(InvalidOption, match="timeout"):
+            count.remote(1).next_within(wrong)
+
     def test_next_within(self) -> None:
         stream = count.remote(1)
         assert value(stream.next_within(TIMEOUT)) == 0
@@ -212,8 +258,6 @@ class TestGenerators:
         assert value(next(stream)) == "through"
 
     def test_retries_skip_what_was_given(self) -> None:
-        recorder = Recorder.remote()
-
         @air.remote(max_retries=1, retry_exceptions=[ConnectionError])
         def flaky(recorder: Any) -> Iterator[int]:
             for number in range(4):
@@ -221,7 +265,15 @@ class TestGenerators:
                     raise ConnectionError
                 yield number
 
-        assert [value(ref) for ref in flaky.remote(recorder)] == [0, 1, 2, 3]
+        @air.remote(max_retries=1, retry_exceptions=[ConnectionError])
+        async def flaky_async(recorder: Any) -> AsyncIterator[int]:
+            for number in range(4):
+                if await recorder.add.remote(number) == 3:
+                    raise ConnectionError
+                yield number
+
+        for function in (flaky, flaky_async):
+            assert [value(ref) for ref in function.remote(Recorder.remote())] == [0, 1, 2, 3]
 
     def test_actor_methods(self) -> None:
         streamer = Streamer.remote()

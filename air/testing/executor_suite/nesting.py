@@ -92,3 +92,11 @@ class TestNesting:
         inner = value(outer.remote())
         assert isinstance(inner, air.ObjectRef)
         assert value(inner) == "inside"
+
+    # The last one: where it does not work, the tasks stay and hold all CPUs.
+    def test_recursion_of_async_tasks_deeper_than_there_are_cpus(self) -> None:
+        @air.remote
+        async def descend_async(depth: int) -> int:
+            return 0 if depth == 0 else 1 + await descend_async.remote(depth - 1)
+
+        assert air.get(descend_async.remote(DEPTH), timeout=10) == DEPTH

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import numpy as np
@@ -144,6 +145,16 @@ class TestObjects:
             assert isinstance(caught.value, TimeoutError)
         gate.open.remote()
         assert value(pending) == "through"
+
+    @pytest.mark.parametrize("timeout", [np.float32(30), float("inf"), 1e300, 10**400], ids=repr)
+    def test_timeouts_of_any_kind_and_size(self, timeout: Any) -> None:
+        gate = Gate.remote()
+        pending = gate.wait.remote()
+        opened = threading.Thread(target=lambda: value(gate.open.remote()))
+        opened.start()
+        assert air.get(pending, timeout=timeout) == "through"
+        assert air.wait([pending], timeout=timeout) == ([pending], [])
+        opened.join()
 
     def test_get_of_what_is_there_needs_no_time(self) -> None:
         ref = air.put(1)

@@ -109,6 +109,24 @@ class TestPlacementGroups:
         with pytest.raises(ValueError, match="'mine'"):
             get_placement_group("mine")
 
+    def test_names_are_unique(self) -> None:
+        with (
+            reserved({"CPU": 1}, name="only one"),
+            pytest.raises(InvalidOption, match="'only one' is taken"),
+        ):
+            placement_group([{"CPU": 1}], name="only one")
+        with reserved({"CPU": 1}, name="only one"):
+            pass
+
+    def test_ready_of_a_removed_group(self) -> None:
+        with reserved({"CPU": 2}) as first:
+            second = placement_group([{"CPU": 2}])
+            pending = second.ready()
+            remove_placement_group(second)
+        for ref in (pending, second.ready(), first.ready()):
+            with pytest.raises(ActorPlacementError, match="removed"):
+                value(ref)
+
     def test_impossible_groups(self) -> None:
         for bundles, strategy in (
             ([{"CPU": 3}], "PACK"),
@@ -132,6 +150,7 @@ class TestPlacementGroups:
                 assert not second.wait(0.05)
                 assert placement_group_table(second)["state"] == "PENDING"
                 later = where.options(**inside(second)).remote()
+                assert air.wait([later], timeout=0.05) == ([], [later])
                 remove_placement_group(first)
                 assert value(later) == second.id
                 assert second.wait(TIMEOUT)

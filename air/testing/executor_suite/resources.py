@@ -128,8 +128,10 @@ class TestResources:
     def test_available_resources_never_go_below_zero(self) -> None:
         counter = Counter.options(resources={"widget": 2}).remote()
         value(counter.get.remote())
+        another = Counter.options(resources={"widget": 2}).remote()  # where that is, it waits
         assert eventually(lambda: air.available_resources().get("widget", 0) == 0)
         assert all(amount >= 0 for amount in air.available_resources().values())
+        air.kill(another)
         air.kill(counter)
 
     def test_gpus_are_numbered(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import pickle
 import threading
 from typing import Any
@@ -33,6 +35,16 @@ class Custom:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Custom, (self.number,)
+
+
+class Unloadable:
+    """Can be pickled, and that is all."""
+
+    def __getstate__(self) -> dict[str, int]:
+        return {"a": 1}
+
+    def __setstate__(self, state: Any) -> None:
+        raise LookupError("cannot be loaded")
 
 
 @pytest.mark.usefixtures("session")
@@ -119,6 +131,57 @@ class TestSerialization:
         point = value(identity.remote(Point(3)))
         assert point.x == 3
         assert value(identity.remote(lambda: 4))() == 4
+
+    def test_local_classes_with_slots(self) -> None:
+        @dataclasses.dataclass(slots=True)
+        class Point:
+            x: int
+            y: int = 2
+
+        @air.remote
+        def has_room(point: Any) -> bool:
+            return hasattr(point, "__dict__")
+
+        assert value(identity.remote(Point(1))) == Point(1, 2)
+        assert value(has_room.remote(Point(1))) is False
+
+    def test_local_classes_at_home_stay_as_they_are(self) -> None:
+        class Model:
+            level = 1
+
+            def work(self) -> int:
+                return self.level
+
+        work, ref = Model.work, identity.remote(Model())
+        Model.level = 2
+        assert type(value(ref)) is Model
+        assert Model.work is work
+        assert Model.level == 2
+        assert value(air.remote(lambda model: model.work()).remote(Model())) == 2
+
+    def test_local_functions_with_a_cache(self) -> None:
+        @functools.cache
+        def fibonacci(number: int) -> int:
+            return number if number < 2 else fibonacci(number - 1) + fibonacci(number - 2)
+
+        class Model:
+            @functools.cached_property
+            def size(self) -> int:
+                return fibonacci(60)
+
+        assert value(air.remote(fibonacci).remote(60)) == 1548008755920
+        assert value(air.remote(lambda model: model.size).remote(Model())) == 1548008755920
+
+    def test_what_cannot_be_loaded(self) -> None:
+        counter = Counter.remote()
+        for ref in (identity.remote(Unloadable()), counter.add.remote(Unloadable())):
+            with pytest.raises(LookupError, match="cannot be loaded"):
+                value(ref)
+        stored = air.put(Unloadable())
+        for ref in (stored, identity.remote(stored)):
+            with pytest.raises(LookupError, match="cannot be loaded"):
+                value(ref)
+        assert value(counter.add.remote()) == 1
 
     def test_references_are_only_sent_by_the_backend(self) -> None:
         ref, counter = air.put(1), Counter.remote()

@@ -91,6 +91,31 @@ class TestShutdown:
         del old
         assert value(new) == 2
 
+    def test_handles_start_no_other_backend(self, backend: Backend) -> None:
+        backend.start()
+        counter = Counter.remote()
+        air.shutdown()
+        with pytest.raises(NotInitialized):
+            air.kill(counter)
+        assert not air.is_initialized()
+
+    def test_is_not_for_tasks(self, backend: Backend) -> None:
+        backend.start()
+
+        @air.remote
+        def end() -> None:
+            air.shutdown()
+
+        @air.remote
+        class Actor:
+            def end(self) -> None:
+                air.shutdown()
+
+        for ref in (end.remote(), Actor.remote().end.remote()):
+            with pytest.raises(RuntimeError, match=r"air\.shutdown\(\) is for the program"):
+                value(ref)
+        assert value([identity.remote(number) for number in range(4)]) == [0, 1, 2, 3]
+
     def test_functions_can_be_used_again(self, backend: Backend) -> None:
         offset = 1
 

@@ -13,7 +13,7 @@ from air.errors import InvalidOption, TaskError, WorkerDied
 from air.executor.capabilities import Capability
 from air.executor.current import get_executor
 from air.testing.executor_suite.harness import need, value
-from air.testing.executor_suite.tools import Counter, Gate, add, identity
+from air.testing.executor_suite.tools import Counter, Gate, Recorder, add, identity
 
 FACTOR = 3
 
@@ -93,13 +93,38 @@ class TestTasks:
         assert value(two.remote()) == ["a", "b"]
 
     def test_no_returns(self) -> None:
-        counter = Counter.remote()
+        recorder = Recorder.remote()
 
         @air.remote(num_returns=0)
-        def count(counter: Any) -> None:
-            air.get(counter.add.remote())
+        def run(recorder: Any) -> None:
+            air.get(recorder.add.remote("ran"))
 
-        assert count.remote(counter) is None
+        @air.remote(num_returns=0)
+        def generate(recorder: Any) -> Any:
+            air.get(recorder.add.remote("generated"))
+            yield from ()
+
+        assert run.remote(recorder) is None
+        assert generate.remote(recorder) is None
+        value([recorder.wait_for.remote(item) for item in ("ran", "generated")])
+
+    @pytest.mark.parametrize("count", [1, 2])
+    def test_async_generators_are_no_fixed_number_of_values(self, count: int) -> None:
+        @air.remote(num_returns=count)
+        async def numbers() -> Any:
+            yield 1
+            yield 2
+
+        with pytest.raises(TypeError, match="num_returns='streaming'"):
+            value(numbers.remote())
+
+    def test_generators_are_no_single_value(self) -> None:
+        @air.remote(num_returns=1)
+        def numbers() -> Any:
+            yield 1
+
+        with pytest.raises(TypeError, match="num_returns='streaming'"):
+            value(numbers.remote())
 
     @pytest.mark.parametrize("returned", [1, (1,), (1, 2, 3), None, "ab"])
     def test_wrong_number_of_returns(self, returned: Any) -> None:
@@ -142,6 +167,13 @@ class TestTasks:
             return 2 * await ref[0]
 
         assert value(twice.remote([identity.remote(4)])) == 8
+
+    def test_coroutine_of_a_plain_function(self) -> None:
+        async def add_one(number: int) -> int:
+            return await identity.remote(number) + 1
+
+        assert value(air.remote(lambda number: add_one(number)).remote(4)) == 5
+        assert value(air.remote(functools.partial(add_one, 5)).remote()) == 6
 
     def test_arguments_are_copies(self) -> None:
         @air.remote

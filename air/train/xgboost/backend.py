@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import io
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from air.train.backend import Backend, BackendConfig
 from air.train.session import get_world_rank, get_world_size
-from air.train.xgboost.library import import_xgboost
+from air.train.xgboost.library import ignore_in_this_thread, import_xgboost
 
 if TYPE_CHECKING:
     from air.train.worker_group import WorkerGroup
@@ -85,7 +86,18 @@ def collective(arguments: dict[str, Any] | None) -> Iterator[None]:
     with contextlib.redirect_stdout(io.StringIO()):  # a line for each worker that joins
         library.init(**arguments, dmlc_task_id=f"{get_world_rank():08d}")
     assert (library.get_rank(), library.get_world_size()) == (get_world_rank(), get_world_size())
-    yield
-    # Only after success: taking leave waits for the others, who may be stuck if this one failed.
-    # This worker's process is about to be ended then.
+    # Some worker's part of a small dataset has no rows. It is meant to have none.
+    warnings.filterwarnings("ignore", message="(?s).*Empty dataset at worker")
+    try:
+        yield
+    except BaseException as error:
+        # What XGBoost says of a collective that breaks off would bury the error.
+        ignore_in_this_thread()
+        # Leaving tells the tracker, and the others when they next ask this one. Where it is
+        # another worker that failed the tracker may be gone with it, and XGBoost would try to
+        # reach it for many seconds before the error could be reported.
+        if not is_broken_collective(error):
+            with contextlib.suppress(import_xgboost().core.XGBoostError):
+                library.finalize()
+        raise
     library.finalize()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from air.checkpoint import Checkpoint
 from air.errors import InvalidOption
-from air.train.xgboost.library import import_xgboost
+from air.train.xgboost.library import check_booster, import_xgboost
 
 if TYPE_CHECKING:
     import xgboost
@@ -24,7 +24,12 @@ class XGBoostCheckpoint(Checkpoint):
     def from_model(
         cls, booster: xgboost.Booster, *, preprocessor: Preprocessor | None = None
     ) -> XGBoostCheckpoint:
-        """A checkpoint in memory that holds *booster*."""
+        """A checkpoint in memory that holds *booster*.
+
+        Raises:
+            InvalidOption: it is no ``xgboost.Booster``.
+        """
+        check_booster(booster, f"{cls.__name__}.from_model")
         checkpoint = cls._in_memory({MODEL_FILE: bytes(booster.save_raw("ubj"))})
         if preprocessor is not None:
             checkpoint.set_preprocessor(preprocessor)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from air.train.xgboost.matrix import Columns
+from air.train.xgboost.columns import Columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,7 @@ class Job:
             counts the rounds of the checkpoint that training goes on from.
         columns: of each dataset, which columns are what. "train" is the first.
         dmatrix_params: settings of each dataset's matrix.
-        nthread: threads of each worker.
+        defaults: parameters that hold where *params* says nothing else.
         checkpoint_frequency: a checkpoint every so many rounds; 0 for none.
         checkpoint_at_end: whether the last round has one.
     """
@@ -28,6 +28,19 @@ class Job:
     train_kwargs: Mapping[str, Any]
     columns: Mapping[str, Columns]
     dmatrix_params: Mapping[str, Mapping[str, Any]]
-    nthread: int
+    defaults: Mapping[str, Any]
     checkpoint_frequency: int
     checkpoint_at_end: bool
+
+    @property
+    def all_params(self) -> dict[str, Any]:
+        """The params, with the defaults filled in."""
+        filled = {**self.defaults, **self.params}
+        if "n_jobs" in self.params:  # the other name of the same parameter
+            filled.pop("nthread", None)
+        return filled
+
+    @property
+    def nthread(self) -> int:
+        """Threads that a worker makes its matrices with."""
+        return int(self.defaults["nthread"])

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
+import functools
 from types import ModuleType
+from typing import Any
+
+from air.errors import InvalidOption
 
 
 def import_xgboost() -> ModuleType:
@@ -20,6 +25,15 @@ def import_xgboost() -> ModuleType:
     return xgboost
 
 
+def check_booster(model: object, function: str) -> None:
+    """Raise `InvalidOption` for anything but an ``xgboost.Booster``."""
+    if not isinstance(model, import_xgboost().Booster):
+        hint = ""
+        if hasattr(model, "get_booster"):
+            hint = " Of a model of XGBoost's scikit-learn interface, give model.get_booster()."
+        raise InvalidOption(f"{function} takes an xgboost.Booster, got {model!r:.80}.{hint}")
+
+
 def listen_in_this_thread() -> None:
     """Let what XGBoost has to say in this thread come out as Python's output and warnings.
 
@@ -29,3 +43,20 @@ def listen_in_this_thread() -> None:
     from xgboost.core import _LIB
 
     _LIB.XGBRegisterLogCallback(_LIB.callback)
+
+
+def ignore_in_this_thread() -> None:
+    """Let nothing more be heard of what XGBoost has to say in this thread."""
+    from xgboost.core import _LIB
+
+    _LIB.XGBRegisterLogCallback(_silence())
+
+
+@functools.cache
+def _silence() -> Any:
+    """A callback that XGBoost can call for as long as the process lives."""
+    return ctypes.CFUNCTYPE(None, ctypes.c_char_p)(_drop)
+
+
+def _drop(_message: bytes) -> None:
+    """Do nothing with a message."""

@@ -14,8 +14,9 @@ from air.executor.keywords import methods_suggest_keywords
 from air.executor.validation import listing, nearest, reject_unknown
 from air.train.predictor import PREDICTIONS, Predictor
 from air.train.xgboost.checkpoint import XGBoostCheckpoint
-from air.train.xgboost.library import import_xgboost
-from air.train.xgboost.matrix import is_number
+from air.train.xgboost.columns import is_number
+from air.train.xgboost.library import check_booster, import_xgboost
+from air.train.xgboost.matrix import as_numbers
 
 if TYPE_CHECKING:
     import xgboost
@@ -41,11 +42,12 @@ class XGBoostPredictor(Predictor):
 
     def __init__(self, model: xgboost.Booster, preprocessor: Preprocessor | None = None) -> None:
         super().__init__(preprocessor)
-        if not isinstance(model, import_xgboost().Booster):
+        if isinstance(model, Checkpoint):
             raise InvalidOption(
-                f"XGBoostPredictor takes an xgboost.Booster, got {model!r:.80}. For a checkpoint "
-                "there is XGBoostPredictor.from_checkpoint."
+                "XGBoostPredictor takes an xgboost.Booster, got a checkpoint: use "
+                "XGBoostPredictor.from_checkpoint."
             )
+        check_booster(model, "XGBoostPredictor")
         self.model = model
 
     @classmethod
@@ -71,14 +73,16 @@ class XGBoostPredictor(Predictor):
         Args:
             data: see :meth:`Predictor.predict`. Columns that the model does not know are
                 ignored.
-            feature_columns: the columns to predict from, in the order of the model's features;
-                those with the names of the model's features unless given.
+            feature_columns: the columns to predict from; those with the names of the model's
+                features unless given. In any order if they are just these; otherwise in the
+                order of the model's features, under whose names they then go.
             dmatrix_kwargs: settings of the ``xgboost.DMatrix`` to predict from; without any,
                 predictions come straight from the data.
             **predict_kwargs: of ``Booster.inplace_predict`` or ``Booster.predict``.
 
         Raises:
-            InvalidOption: a feature is not in *data*, or an unknown option.
+            InvalidOption: a feature is not in *data*, *feature_columns* take one for another, an
+                array has another shape than (rows, features), or an unknown option.
         """
         reject_unknown(
             predict_kwargs, self._predict_options() or (), what=f"{type(self).__name__}.predict"
@@ -101,27 +105,28 @@ class XGBoostPredictor(Predictor):
         dmatrix_kwargs: Mapping[str, Any] | None,
         predict_kwargs: Mapping[str, Any],
     ) -> dict[str, np.ndarray]:
-        features = feature_columns or self.model.feature_names or table.column_names
+        known = self.model.feature_names
+        features = list(feature_columns or known or table.column_names)
+        if known is not None and set(features) == set(known):
+            features = list(known)
         absent = [name for name in features if name not in table.column_names]
         if absent:
             raise InvalidOption(
                 f"The data lacks the features {listing(absent)}."
                 f"{nearest(absent[0], table.column_names)} It has {listing(table.column_names)}."
             )
+        if known is not None:
+            _check_places(features, known)
         chosen = table.select(features)
-        for index, column in enumerate(chosen.columns):
-            if pa.types.is_null(column.type):  # of a batch in which none is known
-                chosen = chosen.set_column(
-                    index, chosen.column_names[index], column.cast(pa.float64())
-                )
         unfit = [f"{f.name} ({f.type})" for f in chosen.schema if not is_number(f.type)]
         if unfit:
             raise InvalidOption(
                 f"XGBoost predicts from numbers, but these columns are not: {', '.join(unfit)}. "
                 "Encode them as for training, or turn them into numbers."
             )
-        if feature_columns is not None and self.model.feature_names is not None:
-            chosen = chosen.rename_columns(self.model.feature_names)
+        chosen = as_numbers(chosen, features)
+        if known is not None:
+            chosen = chosen.rename_columns(known)
         return {PREDICTIONS: self._scores(chosen, dmatrix_kwargs, predict_kwargs)}
 
     def _predict_rows(self, rows: np.ndarray, **kwargs: Any) -> np.ndarray:
@@ -129,6 +134,12 @@ class XGBoostPredictor(Predictor):
             raise TypeError(
                 "The preprocessor and feature_columns go by the names of columns: give a "
                 "DataFrame, an Arrow table or a dict of arrays instead of an array."
+            )
+        wanted = self.model.num_features()
+        if rows.ndim != 2 or rows.shape[1] != wanted:
+            raise InvalidOption(
+                f"The model has {wanted} features, so it takes an array of shape (rows, {wanted}), "
+                f"got one of shape {rows.shape}."
             )
         return self._scores(rows, kwargs["dmatrix_kwargs"], kwargs["predict_kwargs"])
 
@@ -148,3 +159,18 @@ class XGBoostPredictor(Predictor):
         settings = {"feature_names": names, **(dmatrix_kwargs or {})}
         scores = self.model.predict(import_xgboost().DMatrix(data, **settings), **predict_kwargs)
         return scores
+
+
+def _check_places(features: Sequence[str], known: Sequence[str]) -> None:
+    """See that columns which stand for the model's features stand for the right ones."""
+    if len(features) != len(known):
+        raise InvalidOption(
+            f"feature_columns names {len(features)} columns, and the model has {len(known)} "
+            f"features: {listing(known)}."
+        )
+    for given, feature in zip(features, known, strict=True):
+        if given != feature and given in known:
+            raise InvalidOption(
+                f"feature_columns gives the column {given!r} in the place of the feature "
+                f"{feature!r}. The model's features are, in their order, {listing(known)}."
+            )

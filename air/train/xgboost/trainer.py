@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from air.checkpoint import Checkpoint
 from air.config import DatasetConfig, RunConfig, ScalingConfig
 from air.errors import InvalidOption
-from air.executor.validation import check_number, nearest, reject_unknown
+from air.executor.validation import check_number, nearest
 from air.train.backend import BackendConfig
+from air.train.functions import TrainFunction
 from air.train.group_trainer import GroupTrainer
 from air.train.ingest import arrow_schema
-from air.train.worker import TrainFunction
+from air.train.xgboost.arguments import (
+    TRAIN_KWARGS,
+    check_matrix_settings,
+    check_own_params,
+    check_train_kwargs,
+)
 from air.train.xgboost.backend import XGBoostConfig
+from air.train.xgboost.columns import Columns, check_named
 from air.train.xgboost.job import Job
 from air.train.xgboost.library import import_xgboost
-from air.train.xgboost.matrix import MATRIX_SETTINGS, Columns, check_named
+from air.train.xgboost.ranking import split_by_group
 
 if TYPE_CHECKING:
     from air.data import Dataset
     from air.data.preprocessor import Preprocessor
-
-TRAIN_KWARGS = ("callbacks", "custom_metric", "early_stopping_rounds", "maximize", "obj")
 
 
 class XGBoostTrainer(GroupTrainer):
@@ -34,21 +39,29 @@ class XGBoostTrainer(GroupTrainer):
     ``"train-logloss"`` (dataset, dash, metric) with the round as ``training_iteration``; the
     last checkpoint is an :class:`XGBoostCheckpoint` with the model and the preprocessor.
 
+    One worker trains the model that XGBoost itself trains, and several the same one up to the
+    noise of sums, except where XGBoost's method looks at each worker's rows by themselves: random
+    ``subsample``, and the objectives of medians and quantiles (``reg:absoluteerror``,
+    ``reg:quantileerror``). The metrics ``auc`` and ``aucpr`` are then approximations.
+
     Args:
         datasets: "train" to train on, others to be evaluated after every round; all rows of
             each are used. Every column but the label (and those named in ``dmatrix_params``)
             is a feature.
         label_column: the column to predict.
-        params: XGBoost's parameters. ``nthread`` is the CPUs of a worker unless given.
+        params: XGBoost's parameters. Unless given, ``nthread`` is the CPUs of a worker, and
+            ``device`` is ``"cuda"`` where workers hold GPUs.
         dmatrix_params: settings of a dataset's matrix, by dataset: ``weight`` and
-            ``base_margin`` (names of columns), ``missing`` (the value that stands for none).
+            ``base_margin`` (names of columns), ``missing`` (the value that stands for none),
+            and to rank rows ``qid`` (a column of whole numbers, in ascending order: rows with
+            the same one are ranked against one another, and stay in one worker).
         num_boost_round: rounds in all; those of ``resume_from_checkpoint`` count.
         scaling_config, run_config, preprocessor, resume_from_checkpoint: see
             :class:`~air.train.BaseTrainer`. ``CheckpointConfig.checkpoint_frequency`` counts
             rounds.
         **train_kwargs: of ``xgboost.train``: ``callbacks``, ``custom_metric``,
             ``early_stopping_rounds`` (by the last dataset and metric), ``maximize``, ``obj``.
-            They run in every worker.
+            They run in every worker. A ``Tuner`` can change them as it can the others.
 
     Raises:
         InvalidOption: an argument is not what it should be. ``fit`` raises it for a column that
@@ -92,24 +105,20 @@ class XGBoostTrainer(GroupTrainer):
     def _validate(self) -> None:
         super()._validate()
         name = type(self).__name__
-        parameters = ("datasets", *vars(self), *TRAIN_KWARGS)
-        known = [each for each in parameters if not each.startswith("_")]
         if not isinstance(self.label_column, str) or not self.label_column:
             raise InvalidOption(
                 f"{name}: label_column must be a column's name, got {self.label_column!r}"
             )
-        if not isinstance(self.params, Mapping):
-            raise InvalidOption(f"{name}: params must be a dict, got {self.params!r}")
         check_number(self.num_boost_round, f"{name}: num_boost_round", minimum=1, integer=True)
+        known = [*self.tunable_parameters(), "run_config"]
         for option in self.train_kwargs:
             if option not in TRAIN_KWARGS:
                 raise InvalidOption(
                     f"{name} has no option {option!r}.{nearest(option, known)} Those that it "
                     f"passes on to xgboost.train are {', '.join(TRAIN_KWARGS)}."
                 )
-        rounds = self.train_kwargs.get("early_stopping_rounds")
-        if rounds is not None:
-            check_number(rounds, f"{name}: early_stopping_rounds", minimum=1, integer=True)
+        check_train_kwargs(self.train_kwargs, name)
+        check_own_params(self.params, known, name)
         self._check_datasets(name)
         workers = self.scaling_config.num_workers or 1
         if self.params.get("tree_method") == "exact" and workers > 1:
@@ -120,9 +129,10 @@ class XGBoostTrainer(GroupTrainer):
 
     def _check_datasets(self, name: str) -> None:
         if "train" not in self.datasets:
+            hints = (nearest(dataset, ["train"]) for dataset in self.datasets)
             raise InvalidOption(
                 f'{name}: datasets must hold the one to train on as "train", got '
-                f"{sorted(self.datasets)}."
+                f"{sorted(self.datasets)}.{next(filter(None, hints), '')}"
             )
         for dataset in self.datasets:
             if "-" in dataset:
@@ -130,26 +140,22 @@ class XGBoostTrainer(GroupTrainer):
                     f"{name}: a dataset cannot be called {dataset!r}: the dash separates it from "
                     f"the metric. Call it {dataset.replace('-', '_')!r}."
                 )
+        check_matrix_settings(self.dmatrix_params, self.datasets, name)
         if self.preprocessor is None or self.preprocessor.keeps_columns():
             for dataset, data in self.datasets.items():
                 columns = data.known_columns()
                 if columns is not None:
                     check_named(self.label_column, columns, dataset)
-        if not isinstance(self.dmatrix_params, Mapping):
-            raise InvalidOption(
-                f"{name}: dmatrix_params must be a dict of dicts, got {self.dmatrix_params!r}"
-            )
-        for dataset, settings in self.dmatrix_params.items():
-            if dataset not in self.datasets:
-                raise InvalidOption(
-                    f"{name}: dmatrix_params is by dataset, and {dataset!r} is none of "
-                    f"{sorted(self.datasets)}.{nearest(dataset, self.datasets)}"
-                )
-            if not isinstance(settings, Mapping):
-                raise InvalidOption(
-                    f"{name}: dmatrix_params[{dataset!r}] must be a dict, got {settings!r}"
-                )
-            reject_unknown(settings, MATRIX_SETTINGS, what=f"dmatrix_params[{dataset!r}]")
+
+    def tunable_parameters(self) -> Sequence[str]:
+        own = [name for name in super().tunable_parameters() if name != "train_kwargs"]
+        return sorted((*own, *TRAIN_KWARGS))
+
+    def _set(self, name: str, value: Any) -> None:
+        if name in TRAIN_KWARGS:
+            self.train_kwargs = {**self.train_kwargs, name: value}
+        else:
+            super()._set(name, value)
 
     def _backend_config(self) -> BackendConfig:
         return XGBoostConfig()
@@ -179,15 +185,26 @@ class XGBoostTrainer(GroupTrainer):
             )
         self._columns = columns
 
+    def _parts(self, name: str, num_workers: int) -> Sequence[Dataset]:
+        qid = self._columns[name].qid
+        if qid is None:
+            return super()._parts(name, num_workers)
+        return split_by_group(self.datasets[name], qid, name, num_workers)
+
     def _train_config(self) -> dict[str, Any]:
         checkpoints = self.run_config.checkpoint_config
+        defaults: dict[str, Any] = {
+            "nthread": max(1, math.floor(self.scaling_config.num_cpus_per_worker))
+        }
+        if self.scaling_config.use_gpu:
+            defaults["device"] = "cuda"
         job = Job(
             params=dict(self.params),
             num_boost_round=self.num_boost_round,
             train_kwargs=self.train_kwargs,
             columns=self._columns,
             dmatrix_params=self.dmatrix_params,
-            nthread=max(1, math.floor(self.scaling_config.num_cpus_per_worker)),
+            defaults=defaults,
             checkpoint_frequency=checkpoints.checkpoint_frequency,
             checkpoint_at_end=checkpoints.checkpoint_at_end is not False,
         )

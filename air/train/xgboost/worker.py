@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
@@ -22,9 +21,10 @@ from air.train.session import (
 )
 from air.train.xgboost.backend import COLLECTIVE_KEY, collective, is_broken_collective
 from air.train.xgboost.checkpoint import XGBoostCheckpoint
+from air.train.xgboost.columns import Columns, in_order_of
 from air.train.xgboost.job import Job
 from air.train.xgboost.library import listen_in_this_thread
-from air.train.xgboost.matrix import Columns, build_matrix, check_labels
+from air.train.xgboost.matrix import build_matrix, check_labels
 from air.train.xgboost.params import check_params, reason_of
 
 EvalsLog = xgboost.callback.TrainingCallback.EvalsLog
@@ -34,12 +34,13 @@ def train(config: dict[str, Any]) -> None:
     """Train one model together with the other workers; ``config["job"]`` is a `Job`."""
     job: Job = config["job"]
     listen_in_this_thread()
-    params = {"nthread": job.nthread, **job.params}
-    if "n_jobs" in job.params:  # the other name of the same parameter
-        del params["nthread"]
+    params = job.all_params
     check_params(params, job.columns["train"].features)
     model, rounds_done = _starting_model(job)
-    with collective(config[COLLECTIVE_KEY]), _readable_errors(job):
+    if model is not None and model.feature_names is not None:
+        job = replace(job, columns=in_order_of(model.feature_names, job.columns))
+    # Some params, as verbosity, are settings of the whole process, which may be the user's.
+    with xgboost.config_context(), collective(config[COLLECTIVE_KEY]), _readable_errors(job):
         matrices = _matrices(job, params)
         rounds = _Rounds(job, rounds_done, _callbacks(job))
         booster = xgboost.train(
@@ -115,9 +116,7 @@ def _tables(dataset: str, columns: Columns) -> Callable[[], Iterator[pa.Table]]:
 
 
 def _callbacks(job: Job) -> list[xgboost.callback.TrainingCallback]:
-    # They keep state, and on some backends they are the very objects that the trainer was given,
-    # which may be fitted again.
-    callbacks = list(copy.deepcopy(job.train_kwargs.get("callbacks") or ()))
+    callbacks = list(job.train_kwargs.get("callbacks") or ())
     rounds = job.train_kwargs.get("early_stopping_rounds")
     if rounds is not None:
         maximize = job.train_kwargs.get("maximize")

@@ -1,4 +1,4 @@
-"""Metrics as trials report them: nested dicts, named by paths such as ``"eval/loss"``."""
+"""Metrics as they are reported: nested dicts, named by paths such as ``"eval/loss"``."""
 
 from __future__ import annotations
 
@@ -6,26 +6,11 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeGuard
 
-import numpy as np
-
 from air.executor.validation import listing, nearest
 
 ITERATION = "training_iteration"
 AUTOMATIC = frozenset({ITERATION, "trial_id", "timestamp", "time_this_iter_s", "time_total_s"})
-"""Metrics that every result has without the trainable's doing."""
-
-
-def plain(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """``metrics`` with the numbers of numpy, torch and the like as Python's own."""
-    return {name: _plain(value) for name, value in metrics.items()}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return plain(value)
-    if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
-        return value.item()
-    return value
+"""Metrics that every row has without the training function's doing."""
 
 
 def flatten(nested: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -51,12 +36,17 @@ def lookup(metrics: Mapping[str, Any], name: str) -> Any:
 
 def is_number(value: object) -> TypeGuard[float]:
     """Whether ``value`` can be compared as a metric; ``bool`` can (an accuracy of 0 or 1)."""
-    return isinstance(value, (int, float, np.integer, np.floating, np.bool_))
+    return isinstance(value, (int, float))
 
 
 def is_finite(value: object) -> bool:
     """Whether ``value`` is a number, and neither NaN nor infinite."""
     return is_number(value) and math.isfinite(value)
+
+
+def names_in(metrics: Mapping[str, Any]) -> list[str]:
+    """The names of all metrics, nested ones by their path, in alphabetical order."""
+    return sorted(name for name, _ in flatten(metrics))
 
 
 def never_reported(name: str, reported: Iterable[str]) -> str:

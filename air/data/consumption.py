@@ -1,0 +1,262 @@
+"""Datasets as sources of rows: running the plan, and what its result is handed out as."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from typing import TYPE_CHECKING, Any, Self
+
+import pyarrow as pa
+
+from air.data import writing
+from air.data.block import Block, Schema, accessor, column_names, concat
+from air.data.datasources.paths import PathLike
+from air.data.execution.execute import execute
+from air.data.execution.stats import ExecutionStats
+from air.data.handle import BlockHandle
+from air.data.iterator import DataIterator
+from air.data.plan import InputBlocks, Limit, Map, Node
+from air.data.transforms import Conform
+from air.errors import InvalidOption
+from air.executor.keywords import methods_suggest_keywords
+from air.executor.validation import check_number
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@methods_suggest_keywords
+class Consumption:
+    """The part of :class:`air.data.Dataset` that runs the plan and hands out rows."""
+
+    def __init__(self, plan: Node, *, stats: ExecutionStats | None = None) -> None:
+        """Use ``air.data.read_*`` and ``air.data.from_*`` instead."""
+        self._plan = plan
+        self._stats = stats
+        self._schema: Schema | None = None
+
+    @property
+    def plan(self) -> Node:
+        """The logical plan."""
+        return self._plan
+
+    def over(self, make: Callable[[Node], Node]) -> Self:
+        """A dataset with a step more in its plan; for code that adds operators."""
+        return type(self)(make(self._plan))
+
+    def run(self, *, stay: bool = False) -> Generator[BlockHandle, None, None]:
+        """Run the plan: its blocks in order, each made when it is asked for.
+
+        Args:
+            stay: start no tasks, whatever they would gain.
+        """
+        self._stats = ExecutionStats()
+        return execute(self._plan, stats=self._stats, stay=stay)
+
+    def take(self, limit: int = 20) -> list[Any]:
+        """The first rows, at most *limit*."""
+        return list(self._head(limit, "take: limit").iter_rows())
+
+    def take_all(self, limit: int | None = None) -> list[Any]:
+        """All rows.
+
+        Raises:
+            InvalidOption: there are more than *limit*.
+        """
+        if limit is None:
+            return list(self.iter_rows())
+        check_number(limit, "take_all: limit", minimum=0, integer=True)
+        rows = self.take(limit + 1)
+        if len(rows) > limit:
+            raise InvalidOption(f"take_all: the dataset has more than limit={limit} rows")
+        return rows
+
+    def take_batch(self, batch_size: int = 20, *, batch_format: str = "default") -> Any:
+        """The first rows, at most *batch_size*, as one batch; see :meth:`iter_batches`.
+
+        Raises:
+            ValueError: there are no rows.
+        """
+        check_number(batch_size, "take_batch: batch_size", minimum=1, integer=True)
+        head = self._head(batch_size, "take_batch: batch_size")
+        batches = head.iter_batches(
+            batch_size=batch_size, batch_format=batch_format, prefetch_batches=0
+        )
+        for batch in batches:
+            return batch
+        raise ValueError("take_batch: the dataset has no rows")
+
+    def show(self, limit: int = 20) -> None:
+        """Print the first rows, one a line."""
+        for row in self._head(limit, "show: limit").take_all():
+            print(row)
+
+    def count(self) -> int:
+        """The number of rows; runs the plan unless it is known."""
+        known = self._plan.num_rows()
+        if known is not None:
+            return known
+        return sum(handle.num_rows for handle in self.run())
+
+    def schema(self) -> Schema | None:
+        """The Arrow schema of records, or the class of plain objects.
+
+        Makes the first block if the schema is not known; ``None`` if there are no rows.
+        """
+        if self._schema is None:
+            self._schema = self._plan.schema() or self._first_schema()
+        return self._schema
+
+    def columns(self) -> list[str] | None:
+        """The names of the columns; ``None`` for plain objects. See :meth:`schema`."""
+        return self.known_columns() or column_names(self.schema())
+
+    def known_columns(self) -> list[str] | None:
+        """The names of the columns if they are known without running anything."""
+        return self._plan.columns()
+
+    def num_blocks(self) -> int:
+        """The number of blocks; of a plan that has not run, how many are planned."""
+        return self._plan.num_blocks()
+
+    def size_bytes(self) -> int:
+        """Bytes of all rows in memory; runs the plan unless it is materialized."""
+        if isinstance(self._plan, InputBlocks):
+            return sum(handle.size_bytes for handle in self._plan.handles)
+        return sum(handle.size_bytes for handle in self.run())
+
+    def iterator(self) -> DataIterator:
+        """Something that goes through the rows and can be sent to other processes."""
+        return DataIterator(self)
+
+    def iter_rows(self) -> Iterator[Any]:
+        """The rows in order: dictionaries of Python values, or plain objects."""
+        return self.iterator().iter_rows()
+
+    def iter_batches(
+        self,
+        *,
+        prefetch_batches: int = 1,
+        batch_size: int | None = 256,
+        batch_format: str = "default",
+        drop_last: bool = False,
+        local_shuffle_buffer_size: int | None = None,
+        local_shuffle_seed: int | None = None,
+    ) -> Iterator[Any]:
+        """The rows in batches, in order; see :meth:`DataIterator.iter_batches`."""
+        return self.iterator().iter_batches(
+            prefetch_batches=prefetch_batches,
+            batch_size=batch_size,
+            batch_format=batch_format,
+            drop_last=drop_last,
+            local_shuffle_buffer_size=local_shuffle_buffer_size,
+            local_shuffle_seed=local_shuffle_seed,
+        )
+
+    def to_arrow(self) -> pa.Table:
+        """All rows as one table; plain objects are its column ``value``."""
+        return accessor(self._whole()).to_arrow()
+
+    def to_pandas(self, limit: int | None = None) -> pd.DataFrame:
+        """All rows as one DataFrame.
+
+        Raises:
+            InvalidOption: there are more than *limit* rows.
+        """
+        if limit is not None:
+            check_number(limit, "to_pandas: limit", minimum=0, integer=True)
+            head = self._head(limit + 1, "to_pandas: limit")._whole()
+            if len(head) > limit:
+                raise InvalidOption(
+                    f"to_pandas: the dataset has more than limit={limit} rows; take the first"
+                    " ones with .limit(n), or give a higher limit"
+                )
+            return accessor(head).to_batch("pandas")
+        return accessor(self._whole()).to_batch("pandas")
+
+    def write_parquet(
+        self, path: PathLike, *, filesystem: Any = None, **arrow_parquet_args: Any
+    ) -> None:
+        """Write a directory of Parquet files: all of them or none.
+
+        Pieces of the data are written where they are, each to a file of its own (to several
+        where it has more than 64 MiB).
+
+        Args:
+            path: the directory, made if need be; files that are in it stay. May be a URI.
+            filesystem: a ``pyarrow.fs.FileSystem`` or fsspec one that *path* is in.
+            arrow_parquet_args: as ``pyarrow.parquet.write_table`` takes, such as
+                ``compression="zstd"``.
+
+        Raises:
+            NotADirectoryError: *path* is a file.
+            InvalidOption: an unknown option; names the nearest.
+            UnsupportedValue: columns of different blocks do not go together.
+        """
+        checked = writing.ParquetFormat.checked(arrow_parquet_args)
+        writing.write_files(self, path, filesystem, checked)
+
+    def write_csv(
+        self, path: PathLike, *, filesystem: Any = None, write_options: Any = None
+    ) -> None:
+        """Write a directory of CSV files with a header, as :meth:`write_parquet` does.
+
+        Args:
+            path, filesystem: as for :meth:`write_parquet`.
+            write_options: a ``pyarrow.csv.WriteOptions``.
+
+        Raises:
+            NotADirectoryError: *path* is a file.
+            WriteError: CSV cannot hold a column's type; names the column.
+            UnsupportedValue: columns of different blocks do not go together.
+        """
+        writing.write_files(self, path, filesystem, writing.CSVFormat.of(write_options))
+
+    def materialize(self) -> Self:
+        """Run the plan and keep its blocks; this dataset itself if that was done.
+
+        Blocks that tasks made stay where they are and are referred to; those made in this
+        process are stored when they are first sent elsewhere. Blocks with different columns or
+        types are brought to common ones.
+
+        Raises:
+            UnsupportedValue: columns of different blocks do not go together, or only some of
+                the rows are records.
+        """
+        if self.is_materialized:
+            return self
+        blocks = InputBlocks(tuple(self.run()))
+        common = blocks.common_schema()
+        if common is not None:
+            blocks = InputBlocks(tuple(execute(Map(blocks, Conform(common)))))
+        return type(self)(blocks, stats=self._stats)
+
+    @property
+    def is_materialized(self) -> bool:
+        """Whether the rows exist already, so that nothing has to be run for them."""
+        return isinstance(self._plan, InputBlocks)
+
+    def stats(self) -> str:
+        """What the last run of the plan took: a line for each stage."""
+        if self._stats is None or not self._stats.stages:
+            return "not run yet"
+        return self._stats.describe()
+
+    def _head(self, limit: int, what: str) -> Self:
+        count = int(check_number(limit, what, minimum=0, integer=True))
+        return self.over(lambda plan: Limit(plan, count))
+
+    def _whole(self) -> Block:
+        made = [(handle.get(), handle.metadata.source) for handle in self.run()]
+        return concat([block for block, _ in made], [source for _, source in made])
+
+    def _first_schema(self) -> Schema | None:
+        with closing(execute(Limit(self._plan, 1))) as handles:
+            for handle in handles:
+                if handle.metadata.schema is not None:
+                    return handle.metadata.schema
+        return None
+
+    def __getstate__(self) -> dict[str, Any]:
+        # How an execution went is of interest where it was started.
+        return {"_plan": self._plan, "_stats": None, "_schema": self._schema}

@@ -1,0 +1,63 @@
+"""Columns that names of directories hold, as other programs write them: ``year=2024/x.parquet``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeAlias
+from urllib.parse import unquote
+
+import pyarrow as pa
+
+Labels: TypeAlias = tuple[tuple[str, str], ...]
+"""Names and values, as text, of the directories that a file is in."""
+
+_NULL = "__HIVE_DEFAULT_PARTITION__"
+_WHOLE_NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,17})")
+
+
+def labels_of(path: str) -> Labels:
+    """What the directories of a path say that are named ``name=value``."""
+    pairs = (directory.partition("=") for directory in path.split("/")[:-1])
+    return tuple(
+        (unquote(name), unquote(value)) for name, equals, value in pairs if name and equals
+    )
+
+
+def label_types(found: Iterable[Labels]) -> dict[str, pa.DataType]:
+    """For each label of any file its type: whole numbers if all its values are, text otherwise."""
+    types: dict[str, pa.DataType] = {}
+    for labels in set(found):
+        for name, value in labels:
+            is_number = value == _NULL or _WHOLE_NUMBER.fullmatch(value) is not None
+            types[name] = types.get(name, pa.int64()) if is_number else pa.string()
+    return types
+
+
+def add_labels(
+    table: pa.Table, labels: Labels, types: Mapping[str, pa.DataType], wanted: Iterable[str] | None
+) -> pa.Table:
+    """*table* with a column for each label, save those that it has itself.
+
+    Args:
+        types: of all labels; one that this table's file lacks is null.
+        wanted: the columns that are wanted, ``None`` for all.
+    """
+    values = dict(labels)
+    names = set(types if wanted is None else wanted)
+    for name, kind in types.items():
+        position = table.schema.get_field_index(name)
+        if name not in names or (
+            position >= 0 and not pa.types.is_null(table.field(position).type)
+        ):
+            continue
+        text = values.get(name, _NULL)
+        value: Any = None if text == _NULL else text
+        if value is not None and pa.types.is_integer(kind):
+            value = int(value)
+        column = pa.repeat(pa.scalar(value, kind), table.num_rows)
+        if position >= 0:
+            table = table.set_column(position, name, column)
+        else:
+            table = table.append_column(name, column)
+    return table

@@ -1,0 +1,102 @@
+"""DataFrames from and to Arrow tables.
+
+Types survive the way there and back: nulls in pandas are nulls again in Arrow, tensor columns
+come as objects that say what they were. Whole numbers with nulls become floats, as pandas itself
+does, unless floats would round them: then they keep their type, in pandas' nullable arrays.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from air.data import tensor
+from air.data.convert import (
+    check_distinct,
+    column_to_numpy,
+    floats_would_round,
+    loses_types_as_arrays,
+    owned_elements,
+)
+from air.data.errors import UnsupportedValue
+from air.data.infer import column_from_values
+from air.data.schemas import without_columns
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_STRING_LIMIT = 2**31
+_REFUSALS = (pa.ArrowException, OverflowError, TypeError, ValueError)
+
+
+def table_to_pandas(table: pa.Table) -> pd.DataFrame:
+    """The table as a DataFrame with a fresh index, all of it the caller's own."""
+    own: dict[str, Any] = {}
+    for name in table.column_names:
+        column = table[name]
+        if tensor.is_tensor(column.type):
+            own[name] = owned_elements(tensor.marked_elements(column))
+        elif loses_types_as_arrays(column) or pa.types.is_list(column.type):
+            own[name] = column_to_numpy(column, writable=True)
+        elif floats_would_round(column):
+            own[name] = _nullable(column)
+    if not own and table.column_names:
+        return table.to_pandas()
+    import pandas as pd
+
+    index = pd.RangeIndex(table.num_rows)
+    plain = table.drop_columns(list(own)).to_pandas() if len(own) < table.num_columns else None
+    series = {
+        name: pd.Series(own[name], index=index) if plain is None or name in own else plain[name]
+        for name in table.column_names
+    }
+    return pd.DataFrame(series, index=index, copy=False)
+
+
+def table_from_pandas(frame: pd.DataFrame) -> pa.Table:
+    """The columns of a DataFrame, their names as text; its index is dropped.
+
+    Raises:
+        UnsupportedValue: a column's name is there twice, or Arrow has no type for its values;
+            names the column.
+    """
+    names = [str(name) for name in frame.columns]
+    check_distinct(names, "a DataFrame")
+    if not names:
+        return without_columns(len(frame))
+    own = {
+        name: column_from_values(name, frame.iloc[:, position])
+        for position, (name, dtype) in enumerate(zip(names, frame.dtypes, strict=True))
+        if str(dtype) == "object" or str(dtype).startswith("Sparse")
+    }
+    rest = [position for position, name in enumerate(names) if name not in own]
+    if rest:
+        plain = frame.iloc[:, rest] if own else frame
+        own.update(_plain_columns(plain.set_axis([names[i] for i in rest], axis=1)))
+    return pa.table({name: own[name] for name in names})
+
+
+def _plain_columns(frame: pd.DataFrame) -> dict[str, pa.ChunkedArray]:
+    """Columns of types that Arrow knows."""
+    try:
+        table = pa.Table.from_pandas(frame, preserve_index=False)
+    except _REFUSALS as error:
+        for name in frame.columns:
+            column_from_values(name, frame[name])  # says what is wrong with it
+        raise UnsupportedValue(f"a DataFrame has no Arrow equivalent: {error}") from None
+    made = dict(zip(table.column_names, table.columns, strict=True))
+    for name, dtype in frame.dtypes.items():
+        # pandas keeps text in large_string, whatever it was made from: undo that where it fits.
+        column = made[name]
+        is_large = pa.types.is_large_string(column.type) and dtype == "str"
+        if is_large and column.nbytes < _STRING_LIMIT:
+            made[name] = column.cast(pa.string())
+    return made
+
+
+def _nullable(column: pa.ChunkedArray) -> Any:
+    import pandas as pd
+
+    values = column.fill_null(0).to_numpy()
+    return pd.arrays.IntegerArray(values, column.is_null().to_numpy())

@@ -1,0 +1,110 @@
+"""cloudpickle, and what programs expect of it that it does not do by itself.
+
+* Classes with ``__slots__`` keep them: otherwise an instance comes back from another process
+  with attributes that its class at home has no room for.
+* A class that this process has defined stays as it is when an instance of it comes back.
+  Otherwise its methods would be replaced by copies that no longer see the program's globals.
+* Functions under :func:`functools.lru_cache` in ``__main__`` or inside a function are sent like
+  other functions, with an empty cache.
+* Classes may have a :func:`functools.cached_property`, which has a lock in it before Python 3.12.
+"""
+
+from __future__ import annotations
+
+import enum
+import functools
+import io
+import sys
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import cloudpickle
+
+PROTOCOL = 5
+
+_Cached = type(functools.lru_cache(maxsize=0)(len))
+
+_received: weakref.WeakSet[type] = weakref.WeakSet()
+_defined_here: weakref.WeakSet[type] = weakref.WeakSet()
+"""Classes that have been sent by value, save those that came from elsewhere."""
+
+
+class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+    """Takes whatever ``cloudpickle.Pickler`` takes, and more; anybody can unpickle it who has
+    this module."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        """How to pickle *obj*, called for all but the commonest kinds of values."""
+        if type(obj) is _Cached:
+            return _reduce_cached(obj)
+        if type(obj) is functools.cached_property:
+            return _make_cached_property, (obj.func, obj.attrname, obj.__doc__)
+        reduced = super().reducer_override(obj)
+        # By value it is: maker, its arguments, state, no items, no pairs, who sets the state.
+        if isinstance(obj, type) and isinstance(reduced, tuple) and len(reduced) == 6:
+            return _reduce_class(obj, reduced)
+        return reduced
+
+
+def dumps(value: Any) -> bytes:
+    """The pickle of a value, all buffers inside."""
+    file = io.BytesIO()
+    Pickler(file, protocol=PROTOCOL).dump(value)
+    return file.getvalue()
+
+
+def can_pickle(value: Any) -> bool:
+    """Whether a value can be pickled; does not copy large buffers to find out."""
+    try:
+        Pickler(io.BytesIO(), protocol=PROTOCOL, buffer_callback=lambda _: None).dump(value)
+    except Exception:
+        return False
+    return True
+
+
+def _reduce_class(cls: type, reduced: tuple[Any, ...]) -> tuple[Any, ...]:
+    if cls not in _received:
+        _defined_here.add(cls)
+    make, arguments, state, _, _, fill = reduced
+    slots = vars(cls).get("__slots__")
+    # Named tuples have empty ones, and refuse to be told.
+    if slots and not issubclass(cls, enum.Enum):
+        namespace = next(item for item in arguments if isinstance(item, dict))
+        extended = {**namespace, "__slots__": slots}
+        arguments = tuple(extended if item is namespace else item for item in arguments)
+    return make, arguments, state, None, None, functools.partial(_fill_class, fill)
+
+
+def _fill_class(fill: Callable[[type, Any], type], cls: type, state: Any) -> type:
+    """Give a class that was unpickled its attributes, unless it is at home here."""
+    if cls in _defined_here:
+        return cls
+    _received.add(cls)
+    return fill(cls, state)
+
+
+def _reduce_cached(function: Any) -> Any:
+    if function.__module__ != "__main__" and _is_importable(function):
+        return NotImplemented
+    parameters = function.cache_parameters()
+    return _make_cached, (function.__wrapped__, parameters["maxsize"], parameters["typed"])
+
+
+def _is_importable(function: Any) -> bool:
+    found: Any = sys.modules.get(function.__module__)
+    for name in function.__qualname__.split("."):
+        found = getattr(found, name, None)
+    return found is function
+
+
+def _make_cached_property(
+    function: Callable[[Any], Any], name: str | None, doc: str | None
+) -> functools.cached_property[Any]:
+    made = functools.cached_property(function)
+    made.attrname, made.__doc__ = name, doc  # without a class body, nobody else tells it its name
+    return made
+
+
+def _make_cached(function: Callable[..., Any], maxsize: int | None, typed: bool) -> Any:
+    return functools.lru_cache(maxsize, typed)(function)

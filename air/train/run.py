@@ -1,0 +1,108 @@
+"""One run of a trainer: its attempts, and the record that is kept of it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from air.checkpoint import Checkpoint
+from air.result import Result
+from air.train.failures import NOT_TO_BE_TRIED_AGAIN
+from air.train.journal import ResultJournal
+from air.train.session import Session, StopTraining, install
+from air.train.stopping import should_stop
+from air.train.storage import new_run_directory
+
+if TYPE_CHECKING:
+    from air.train.base_trainer import BaseTrainer
+
+logger = logging.getLogger(__name__)
+
+
+def carry_out(trainer: BaseTrainer, parameters: dict[str, Any]) -> Result:
+    """Train in a new directory, as often as it takes; *trainer* is prepared, and is used up.
+
+    *parameters* are what the record says of the trainer. A run that fails leaves its record; one
+    that is refused before it has reported anything leaves nothing.
+    """
+    config = trainer.run_config
+    name = config.name or f"{type(trainer).__name__}_{time.strftime('%Y-%m-%d_%H-%M-%S')}"
+    path = new_run_directory(config.storage_dir, name)
+    journal = ResultJournal(
+        path,
+        config=parameters,
+        checkpoint_config=config.checkpoint_config,
+        trial_id=uuid.uuid4().hex[:8],
+    )
+    try:
+        _attempt_until_done(trainer, journal)
+    except BaseException as error:
+        if isinstance(error, NOT_TO_BE_TRIED_AGAIN) and not journal.rows:
+            journal.discard()
+            raise
+        error.add_note(f"(the run is kept in {path})")
+        if isinstance(error, Exception):
+            journal.record_error(error)
+        raise
+    finally:
+        journal.close()
+    return Result(
+        metrics=journal.metrics,
+        checkpoint=journal.latest_checkpoint,
+        best_checkpoints=[(each.checkpoint, each.metrics) for each in journal.kept],
+        path=path,
+        config=parameters,
+    )
+
+
+def _attempt_until_done(trainer: BaseTrainer, journal: ResultJournal) -> None:
+    stop = trainer.run_config.stop
+
+    def sink(metrics: dict[str, Any], checkpoint: Checkpoint | None) -> None:
+        row = journal.record(metrics, checkpoint)
+        if should_stop(stop, journal.trial_id, row):
+            raise StopTraining
+
+    name = os.path.basename(journal.path)
+    failures_left = trainer.run_config.failure_config.max_failures
+    while True:
+        session = Session(
+            sink=sink,
+            checkpoint=trainer.resume_from_checkpoint,
+            trial_name=name,
+            trial_id=journal.trial_id,
+            trial_dir=journal.path,
+            trial_resources=trainer.scaling_config.bundles,
+            experiment_name=name,
+        )
+        try:
+            with install(session):
+                trainer.training_loop()
+            return
+        except StopTraining:
+            return
+        except NOT_TO_BE_TRIED_AGAIN:
+            raise
+        except Exception as error:
+            if failures_left == 0:
+                raise
+            failures_left -= 1
+            journal.rewind()
+            trainer.resume_from_checkpoint = (
+                journal.latest_checkpoint or trainer.resume_from_checkpoint
+            )
+            _log_restart(error, trainer.resume_from_checkpoint)
+
+
+def _log_restart(error: Exception, checkpoint: Checkpoint | None) -> None:
+    # One line: the whole error is shown if it is the last.
+    first_line = str(error).partition("\n")[0]
+    logger.warning(
+        "The run failed (%s: %s) and starts again from %s.",
+        type(error).__name__,
+        first_line,
+        "the beginning" if checkpoint is None else checkpoint,
+    )
