@@ -91,7 +91,7 @@ def check_text(value: object, name: str, *, empty: bool = False) -> str:
 def check_timeout(value: object, name: str = "timeout") -> float | None:
     """Return a time limit in seconds as backends take it: ``None`` waits as long as it takes.
 
-    What is more than a lock can wait for (292 years), infinity for one, is ``None`` too.
+    What is more than a lock can wait for, infinity for one, is ``None`` too.
 
     Raises:
         InvalidOption: *value* is neither ``None`` nor a number, or it is negative or NaN.
