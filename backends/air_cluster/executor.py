@@ -149,7 +149,9 @@ class ClusterExecutor(Executor):
             else:
                 arrived.set_result(None)
         await arrived
-        return client.objects.load(entry)
+        if client.copies.is_here(entry.id, entry.content):
+            return client.objects.load(entry)
+        return await loop.run_in_executor(None, client.objects.load, entry)
 
     # Streams ------------------------------------------------------------------------------
 

@@ -1,58 +1,42 @@
-"""A cluster of one machine, for one program: started by ``air.init``, gone with it."""
+"""A program's membership of a cluster: one of its own, or one that runs already."""
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 import secrets
-import select
 import shutil
-import subprocess
 import sys
-import tempfile
 import threading
 import time
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from air.errors import BackendError, UnsupportedByBackend
-from air.executor.capabilities import Capability
+from air.errors import BackendError
 from air.executor.interface import InitConfig
-from air.executor.machine import count_cpus, count_gpus, memory_bytes
+from air_cluster.directories import RunningNode, make_directory, running_nodes
+from air_cluster.launch import DaemonProcess, Network, NodeOptions
 
 if TYPE_CHECKING:
     from air_cluster.client.client import Client
     from air_cluster.executor import ClusterExecutor
     from air_cluster.transport.interrupts import InterruptGuard
 
-_START_TIMEOUT_S = 30.0
 _STOP_TIMEOUT_S = 5.0
-_STORE_SHARE = 0.3
-_MAX_ROOT_LENGTH = 50
-_DAEMON = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]);"
-    " from air_cluster.daemon.main import main; main()"
-)
 _PRELOADED = ("numpy", "pandas", "pyarrow", "torch", "xgboost", "sklearn")
 """Large libraries: if the program has loaded one, its tasks are likely to need it as well."""
 
+TOKEN_VARIABLE = "AIR_TOKEN_FILE"
+
 
 def connect(config: InitConfig) -> ClusterExecutor:
-    """Start a daemon on this machine and join it.
+    """Join a cluster, or start one on this machine if *config* has no address.
 
     Raises:
-        BackendError: it does not start; the message holds what it said.
-        UnsupportedByBackend: *config* has an address.
+        BackendError: the daemon does not start, or the cluster cannot be joined.
     """
-    if config.address is not None:
-        raise UnsupportedByBackend(
-            "cluster",
-            Capability.REMOTE_ADDRESS.value,
-            f"got address {config.address!r}. Leave address out and unset AIR_ADDRESS to start"
-            " a cluster on this machine",
-        )
-    session = _LocalSession(config)
+    if config.address is None:
+        session = Session.of_its_own(config)
+    else:
+        session = Session.of_cluster(config.address, config)
     try:
         return session.join(config)
     except BaseException:
@@ -60,43 +44,65 @@ def connect(config: InitConfig) -> ClusterExecutor:
         raise
 
 
-class _LocalSession:
-    """The session directory, the daemon in it and this program's client."""
+class Session:
+    """This program's client, and the daemon if it was started for it."""
 
-    def __init__(self, config: InitConfig) -> None:
-        self._directory = _session_directory()
-        self._token = secrets.token_bytes(32)
-        self._log = os.path.join(self._directory, "daemon.log")
+    def __init__(self, directory: str, token: bytes) -> None:
+        self._directory = directory
+        self._token = token
+        self._daemon: DaemonProcess | None = None
+        self._node = 0
+        self._host = ""
         self._client: Client | None = None
         self._guard: InterruptGuard | None = None
+
+    @classmethod
+    def of_its_own(cls, config: InitConfig) -> Session:
+        """A cluster of this machine, for this program alone; gone with it."""
+        session = cls(make_directory(), secrets.token_bytes(32))
+        session._start(_options(config), None)
+        return session
+
+    @classmethod
+    def of_cluster(cls, address: str, config: InitConfig) -> Session:
+        """A cluster that runs: by this machine's node of it, or by one made for this program.
+
+        Args:
+            address: ``HOST:PORT`` of the head, or ``auto`` for that of this machine's node.
+
+        Raises:
+            BackendError: there is none.
+        """
+        nodes = [node for node in running_nodes() if address in ("auto", node.head)]
+        if nodes:
+            # Where several run on one machine, as in tests, the head's is the one that is named.
+            return cls._on_node(max(nodes, key=lambda node: node.is_head))
+        if address == "auto":
+            raise BackendError(
+                "address='auto' looks for a node of this user on this machine, and none runs;"
+                " give the head's HOST:PORT, or leave address out to start a cluster here"
+            )
+        session = cls(make_directory(), read_token())
+        nothing = NodeOptions(
+            num_cpus=0, num_gpus=0, object_store_memory=config.object_store_memory
+        )
+        session._start(nothing, Network(host="", head=address))
+        return session
+
+    @classmethod
+    def _on_node(cls, node: RunningNode) -> Session:
+        session = cls(node.directory, node.token)
+        session._node, session._host = node.number, node.host
+        return session
+
+    def _start(self, options: NodeOptions, network: Network | None) -> None:
         try:
-            self._daemon = self._start(config)
+            self._daemon = DaemonProcess(
+                self._directory, self._token, options, network, stays=False
+            )
         except BaseException:
             shutil.rmtree(self._directory, ignore_errors=True)
             raise
-
-    def _start(self, config: InitConfig) -> subprocess.Popen[bytes]:
-        settings = {
-            "session": self._directory,
-            "argv": sys.argv,
-            "token": self._token.hex(),
-            "log": self._log,
-            "node_id": secrets.token_hex(8),
-            "resources": _node_resources(config),
-            "labels": dict(config.labels),
-            "object_store_memory": _store_memory(config),
-        }
-        daemon = subprocess.Popen(
-            [sys.executable, "-c", _DAEMON, json.dumps(_importable_paths())],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
-        assert daemon.stdin is not None
-        with contextlib.suppress(BrokenPipeError), daemon.stdin as pipe:
-            pipe.write(json.dumps(settings).encode())
-        return daemon
 
     def join(self, config: InitConfig) -> ClusterExecutor:
         """Wait for the daemon and register with it."""
@@ -106,16 +112,19 @@ class _LocalSession:
         from air_cluster.protocol.ids import new_process_id
         from air_cluster.transport.interrupts import InterruptGuard
 
+        if self._daemon is not None:
+            ready = self._daemon.wait_until_ready()
+            self._node, self._host = ready.number, ready.host
         client = self._client = Client(
             self._directory,
             self._token,
-            new_process_id(),
+            new_process_id(self._node),
             "driver",
+            host=self._host,
             namespace=config.namespace,
             log_to_driver=config.log_to_driver,
         )
         executor = ClusterExecutor(client, self.stop)
-        self._wait_until_ready()
         client.connect()
         client.reactor.start_background("air-background")
         if threading.current_thread() is threading.main_thread():
@@ -125,25 +134,8 @@ class _LocalSession:
             executor.preload(loaded)
         return executor
 
-    def _wait_until_ready(self) -> None:
-        out = self._daemon.stdout
-        assert out is not None
-        readable, _, _ = select.select([out], [], [], _START_TIMEOUT_S)
-        said = out.readline() if readable else b""
-        if said.strip() == b"ready":
-            out.close()
-            assert self._daemon.stderr is not None
-            self._daemon.stderr.close()
-            return
-        self._daemon.kill()
-        _, complaint = self._daemon.communicate()
-        raise BackendError(
-            f"the node's daemon did not start within {_START_TIMEOUT_S:.0f} s:"
-            f" {complaint.decode(errors='replace').strip() or 'it said nothing'}"
-        )
-
     def stop(self) -> None:
-        """End everything: workers, daemon, shared memory, files."""
+        """Leave; a daemon that was started for this program ends with all that is its own."""
         if self._guard is not None:
             self._guard.remove()
             self._guard = None
@@ -159,70 +151,38 @@ class _LocalSession:
                 deadline = time.monotonic() + _STOP_TIMEOUT_S
                 client.reactor.wait_for(lambda: client.daemon.closed, deadline)
             client.close()
-        try:
+        if self._daemon is not None:
             self._daemon.wait(_STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            # Its template and its workers die with it; nothing of theirs is left in files.
-            self._daemon.kill()
-            self._daemon.wait()
-        for pipe in (self._daemon.stdout, self._daemon.stderr):
-            if pipe is not None:
-                pipe.close()
-        shutil.rmtree(self._directory, ignore_errors=True)
+            shutil.rmtree(self._directory, ignore_errors=True)
 
 
-def _session_directory() -> str:
-    """A fresh directory that only this user can enter; removes those of dead programs.
+def read_token() -> bytes:
+    """The token of a cluster, from the file that ``AIR_TOKEN_FILE`` names.
 
-    A program and its daemon that are killed at the same moment leave theirs behind.
+    Raises:
+        BackendError: the variable is not set, or the file cannot be read.
     """
-    root = tempfile.gettempdir()
-    if len(root) > _MAX_ROOT_LENGTH:
-        root = "/tmp"  # the paths of sockets must be short
-    mine = f"air-{os.getuid()}-"
-    for name in os.listdir(root):
-        pid = name.removeprefix(mine).partition("-")[0]
-        if name.startswith(mine) and pid.isdigit() and not _alive(int(pid)):
-            path = os.path.join(root, name)
-            if _age(path) > _STOP_TIMEOUT_S:
-                shutil.rmtree(path, ignore_errors=True)
-    return tempfile.mkdtemp(prefix=f"{mine}{os.getpid()}-", dir=root)
-
-
-def _alive(pid: int) -> bool:
+    path = os.environ.get(TOKEN_VARIABLE)
+    if not path:
+        raise BackendError(
+            f"joining a cluster takes its token: set {TOKEN_VARIABLE} to the path of a file that"
+            " holds it"
+        )
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+        with open(path, "rb") as file:
+            token = file.read().strip()
+    except OSError as error:
+        raise BackendError(f"the token file {path} cannot be read: {error}") from error
+    if not token:
+        raise BackendError(f"the token file {path} is empty")
+    return token
 
 
-def _age(path: str) -> float:
-    try:
-        return time.time() - os.stat(path).st_mtime
-    except FileNotFoundError:
-        return 0.0
-
-
-def _node_resources(config: InitConfig) -> Mapping[str, float]:
-    resources: dict[str, Any] = {
-        "CPU": count_cpus() if config.num_cpus is None else config.num_cpus,
-        "GPU": count_gpus() if config.num_gpus is None else config.num_gpus,
-        "memory": memory_bytes() - _store_memory(config),
-        "object_store_memory": _store_memory(config),
-        **config.resources,
-    }
-    return {name: value for name, value in resources.items() if value}
-
-
-def _store_memory(config: InitConfig) -> int:
-    if config.object_store_memory is not None:
-        return config.object_store_memory
-    return int(memory_bytes() * _STORE_SHARE)
-
-
-def _importable_paths() -> list[str]:
-    """What this program can import, its workers can: the same paths, made absolute."""
-    return [os.path.abspath(path) for path in sys.path]
+def _options(config: InitConfig) -> NodeOptions:
+    return NodeOptions(
+        config.num_cpus,
+        config.num_gpus,
+        config.resources,
+        config.labels,
+        config.object_store_memory,
+    )

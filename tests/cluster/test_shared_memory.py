@@ -282,17 +282,17 @@ def test_a_reference_that_passed_through_three_processes() -> None:
 # Being full -------------------------------------------------------------------------------
 
 
-def test_a_full_store_says_so_and_recovers() -> None:
-    kept = [air.put(array(number, 30)) for number in range(11)]
+def test_a_store_full_of_what_is_read_says_so_and_recovers() -> None:
+    kept = [value(air.put(array(number, 30))) for number in range(11)]
     with pytest.raises(ObjectStoreFull, match=f"of the {CAP} bytes.*object_store_memory"):
         air.put(array(1, 80))
     with pytest.raises(ObjectStoreFull):
         value(first.remote(array(1, 80)))
     with pytest.raises(ObjectStoreFull):
         value(make.remote(1, 80))
-    for number, ref in enumerate(kept):
-        assert holds(value(ref), number)
-    del kept, ref
+    for number, found in enumerate(kept):
+        assert holds(found, number)
+    del kept, found
     assert holds(value(make.remote(1, 300)), 1)
 
 

@@ -155,6 +155,7 @@ class Actors:
             client.check_alive()
             client.objects.drain()
             client.references.own(handle_id(actor_id)).local = 1
+            arguments.lend(client.references)
             self._actors[actor_id] = _Actor(
                 actor_id,
                 code.name,
@@ -320,6 +321,7 @@ class Actors:
         return made
 
     def _give_up(self, arguments: Arguments) -> None:
+        arguments.take_back(self._client.references)
         self._client.objects.follow(self._client.references.unhold(arguments.held))
 
     def _send_ready(self, actor: _Actor) -> None:
@@ -336,6 +338,7 @@ class Actors:
             if failed is not None:
                 self._finish(actor, call, failed)
                 continue
+            call.arguments.lend(self._client.references)
             args, slots, slot_refs, payload = call.arguments.to_wire(self._client.address)
             actor.sent[task_id] = call
             connection.send(

@@ -9,7 +9,7 @@ import msgspec
 
 from air.executor.handles import ObjectRef
 from air_cluster.client.contents import NOTHING, NOTHING_ON_WIRE, Content, from_wire
-from air_cluster.core.references import Entry
+from air_cluster.core.references import Entry, References
 from air_cluster.protocol.frames import Buffer
 from air_cluster.protocol.ids import object_id
 from air_cluster.protocol.messages import FAILED, INLINE, Ref, Value
@@ -45,6 +45,21 @@ class Arguments(msgspec.Struct):
     content: Content = msgspec.field(default_factory=lambda: NOTHING)
     slots: list[Entry] = msgspec.field(default_factory=list)
     held: list[bytes] = msgspec.field(default_factory=list)
+    lent: bool = False  # to a call that is under way
+
+    def lend(self, references: References) -> None:
+        """The call is sent: whoever runs it may read what is held, wherever that lies now."""
+        if self.held and not self.lent:
+            self.lent = True
+            for identity in self.held:
+                references.entries[identity].lent += 1
+
+    def take_back(self, references: References) -> None:
+        """Nobody runs the call any more."""
+        if self.lent:
+            self.lent = False
+            for identity in self.held:
+                references.entries[identity].lent -= 1
 
     @property
     def missing(self) -> list[Entry]:

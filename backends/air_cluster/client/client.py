@@ -13,17 +13,21 @@ from air.errors import AirError, BackendError, NodeDied, NotInitialized, ObjectL
 from air.executor.failures import dump_failure
 from air_cluster.client.actors import Actors
 from air_cluster.client.contents import Content, failure
+from air_cluster.client.copies import Copies
 from air_cluster.client.groups import Groups
 from air_cluster.client.objects import Objects
+from air_cluster.client.recovery import Recovery
 from air_cluster.client.requests import Requests
+from air_cluster.client.spilling import OwnedSpilling
 from air_cluster.client.submitter import Submitter
 from air_cluster.core.references import Entry, References
-from air_cluster.protocol.ids import IdMaker, task_of
+from air_cluster.protocol.ids import IdMaker, node_of, task_of
 from air_cluster.protocol.messages import (
     Ask,
     DropSegment,
     LogLines,
     NeedSegment,
+    NodeGone,
     OpenSegment,
     Orphans,
     ProcessGone,
@@ -31,12 +35,14 @@ from air_cluster.protocol.messages import (
     Reply,
     SegmentGone,
     SegmentReply,
+    ShrinkSegment,
     StoreTrimmed,
     TrimStore,
     Welcome,
 )
 from air_cluster.store.reader import Reader
 from air_cluster.store.writer import Writer
+from air_cluster.transport.addresses import TcpAddress
 from air_cluster.transport.connection import Connection
 from air_cluster.transport.peers import Peers
 from air_cluster.transport.reactor import Reactor
@@ -55,6 +61,7 @@ class Client:
         token: what members of this cluster know.
         process_id: this process.
         kind: ``"driver"`` or ``"worker"``.
+        host: this machine's address for other nodes; empty if there are none.
     """
 
     def __init__(
@@ -64,6 +71,7 @@ class Client:
         process_id: bytes,
         kind: str,
         *,
+        host: str = "",
         namespace: str = "default",
         log_to_driver: bool = False,
     ) -> None:
@@ -74,22 +82,31 @@ class Client:
         self.namespace = namespace
         self.job_id = process_id
         self.node_id = ""
+        self.node_number = node_of(process_id)
         self.closed = False
         self.leaving = False
         """Whether the loss of the daemon is what we asked for."""
         self._loss: str | None = None  # how the daemon was lost
-        self.address = f"unix:{session}/{process_id.hex()}.sock"
+        self.address = ""
         self.fetching: set[bytes] = set()
         self.executor: ClusterExecutor
         self.reactor = Reactor()
         self.ids = IdMaker(process_id)
         self.references = References(process_id)
         self.requests = Requests(self.reactor)
-        self.peers = Peers(self.reactor, token, process_id)
-        self.writer = Writer(self._need_segment, self._drop_segment)
+        mine = self.node_number
+        self.peers = Peers(
+            self.reactor, token, process_id, same_machine=lambda other: node_of(other) == mine
+        )
+        self.writer = Writer(
+            self._need_segment, self._drop_segment, shrink_segment=self._shrink_segment
+        )
         self.reader = Reader(self._open_segment)
+        self.copies = Copies(self)
+        self.spilling = OwnedSpilling(self)
         self.objects = Objects(self)
         self.submitter = Submitter(self)
+        self.recovery = Recovery(self)
         self.actors = Actors(self)
         self.groups = Groups(self)
         self.on_block: Callable[[bool], None] | None = None
@@ -98,9 +115,9 @@ class Client:
         self._helper: ThreadPoolExecutor | None = None
         self._fds: dict[int, int] = {}
         self._welcome: Welcome | None = None
-        self._registration = Register(
-            kind, os.getpid(), self.address, namespace, log_to_driver, process_id
-        )
+        self._host = host
+        self._log_to_driver = log_to_driver
+        self._pid = os.getpid()
         self.daemon: Connection
         _clients.add(self)
 
@@ -121,18 +138,31 @@ class Client:
         handle(TrimStore, self._on_trim)
         handle(SegmentGone, lambda _c, message, _p: self.reader.forget(message.segment))
         handle(ProcessGone, self._on_process_gone)
+        handle(NodeGone, self._on_node_gone)
         handle(LogLines, _print_lines)
         self.peers.on_lost = self._on_lost
         lost: list[str] = []
         give_up, self.on_daemon_lost = self.on_daemon_lost, lost.append
         with self.reactor.lock:
-            self.peers.listen(self.address)
+            self.peers.listen(f"unix:{self.session}/{self.process_id.hex()}.sock")
+            if self._host:
+                self.peers.listen(str(TcpAddress(self._host, 0)))
+            self.address = self.peers.address
             try:
                 self.daemon = self.peers.open(f"unix:{self.session}/daemon.sock", takes_fds=True)
             except OSError as error:
                 raise BackendError(f"the node's daemon cannot be reached: {error}") from error
             on_ready()
-            self.daemon.send(self._registration)
+            self.daemon.send(
+                Register(
+                    self.kind,
+                    self._pid,
+                    self.address,
+                    self.namespace,
+                    self._log_to_driver,
+                    self.process_id,
+                )
+            )
         self.reactor.wait_for(lambda: self._welcome or lost)
         self.on_daemon_lost = give_up
         if lost:
@@ -208,6 +238,9 @@ class Client:
     def _drop_segment(self, segment: int) -> None:
         self.reactor.call_soon(lambda: self.daemon.send(DropSegment(segment)))
 
+    def _shrink_segment(self, segment: int, nbytes: int) -> None:
+        self.reactor.call_soon(lambda: self.daemon.send(ShrinkSegment(segment, nbytes)))
+
     def _on_trim(self, _connection: Connection, message: TrimStore, _p: object) -> None:
         def trim() -> None:
             self.objects.drain()
@@ -218,9 +251,16 @@ class Client:
         self.reactor.call_soon(trim)
 
     def _on_process_gone(self, _connection: Connection, message: ProcessGone, _p: object) -> None:
-        self.peers.hear_out(message.process)
-        segments = self.objects.process_gone(message.process)
-        self.daemon.send(Orphans(message.process, segments))
+        def act() -> None:
+            segments = self.objects.process_gone(message.process)
+            self.daemon.send(Orphans(message.process, segments))
+
+        self.peers.hear_out(message.process, act)
+
+    def _on_node_gone(self, _connection: Connection, message: NodeGone, _p: object) -> None:
+        self.peers.end_node(message.number)
+        self.submitter.node_gone(message.number, message.reason)
+        self.objects.node_gone(message.number)
 
     def _on_segment(self, connection: Connection, message: SegmentReply, _p: object) -> None:
         if not message.error:
@@ -262,7 +302,7 @@ class Client:
 
     def not_initialized(self) -> AirError:
         """The error of a call after ``air.shutdown()``, or in a forked child."""
-        if os.getpid() != self._registration.os_pid:
+        if os.getpid() != self._pid:
             return NotInitialized(
                 "this process was forked from one that uses air, and cannot use the same"
                 " connection; start it with multiprocessing's 'spawn', or call air.shutdown()"
@@ -276,6 +316,8 @@ class Client:
         """A value is free; if it stands for an actor's handles, so is the actor."""
         if self.actors.is_actor(entry.id):
             self.actors.freed(entry)
+        elif entry.owned:
+            self.recovery.freed(entry.id)
 
     def describe(self, object_id: bytes) -> str:
         """What computes a value, and how far it is, for messages."""

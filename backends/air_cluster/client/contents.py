@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from air.executor.serialization import Serialized
+from air_cluster.protocol.ids import NO_NODE
 from air_cluster.protocol.messages import FAILED, INLINE, SHARED, Ref, Value
 from air_cluster.store.layout import Location, extent
 
@@ -22,6 +23,8 @@ class Content(msgspec.Struct):
         pieces: the pickle stream and its buffers, or the one piece of a failure.
         location: where a ``SHARED`` value lies.
         holder: the process whose memory that is, which must be told when it is free.
+        node: the number of the node whose memory that is.
+        spilled: whether it is on that node's disk instead; then *location* is a place in a file.
         refs: the references inside, with their owners' addresses.
     """
 
@@ -29,6 +32,8 @@ class Content(msgspec.Struct):
     pieces: Sequence[bytes] = ()
     location: Location | None = None
     holder: bytes = b""
+    node: int = NO_NODE
+    spilled: bool = False
     refs: Sequence[Ref] = ()
 
     def to_wire(self) -> Value:
@@ -40,6 +45,8 @@ class Content(msgspec.Struct):
                 list(self.refs),
                 self.location.segment,
                 self.location.offset,
+                self.node,
+                self.spilled,
             )
         return Value(self.kind, [len(piece) for piece in self.pieces], list(self.refs))
 
@@ -69,7 +76,15 @@ def from_wire(value: Value, payload: bytes, start: int, holder: bytes) -> tuple[
     """
     if value.kind == SHARED:
         location = shared_location(value.segment, value.offset, value.lengths)
-        return Content(SHARED, location=location, holder=holder, refs=value.refs), start
+        content = Content(
+            SHARED,
+            location=location,
+            holder=holder,
+            node=value.node,
+            spilled=value.spilled,
+            refs=value.refs,
+        )
+        return content, start
     if len(value.lengths) == 1 and start == 0 and value.lengths[0] == len(payload):
         return Content(value.kind, [payload], refs=value.refs), len(payload)
     pieces = []

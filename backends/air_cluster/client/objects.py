@@ -20,8 +20,9 @@ from air_cluster.client.contents import (
     inline,
     shared_location,
 )
+from air_cluster.client.copies import CopyFailed
 from air_cluster.core.references import Entry, Free, Instruction, Register, Unregister
-from air_cluster.protocol.ids import object_id, owner_of, task_of
+from air_cluster.protocol.ids import node_of, object_id, owner_of, task_of
 from air_cluster.protocol.messages import (
     FAILED,
     SHARED,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 
 _BLOCKED_AFTER_S = 0.001
 _LISTED_IN_TIMEOUT = 5
+_NEWS_S = 10.0
 
 CODE_MAX_BYTES = 32 << 20
 """A pickled function or class must fit into a message together with small arguments."""
@@ -72,6 +74,7 @@ class Objects:
         self._watchers: dict[bytes, list[Callable[[Entry], None]]] = {}
         self._fetchers: dict[bytes, list[Connection]] = {}  # who wants a value of ours
         self._dropped: deque[bytes] = deque()
+        self._unpinned: deque[bytes] = deque()
         self._drain_planned = False
         self._returned: dict[bytes, list[bytes]] = {}  # result -> references held for its caller
         self._orphaned: dict[int, int] = {}  # segment of a dead process -> our values in it
@@ -107,7 +110,8 @@ class Objects:
             raise
         finally:
             self._pickling.exported = outer
-        return Content(SHARED, location=location, holder=self._client.process_id, refs=refs)
+        me = self._client.process_id
+        return Content(SHARED, location=location, holder=me, node=node_of(me), refs=refs)
 
     def give_up(self, content: Content) -> None:
         """Undo :meth:`pack`: nobody takes this content."""
@@ -129,21 +133,36 @@ class Objects:
         outer, self._pickling.imported = self._pickling.imported, []
         try:
             if content.location is not None:
-                value = self._load_shared(content.location, pin)
+                value = self._load_shared(content, pin)
             else:
                 value = loads(content.pieces[0], content.pieces[1:])
             return value, self._pickling.imported
         finally:
             self._pickling.imported = outer
 
-    def _load_shared(self, location: Location, pin: bytes | None) -> Any:
+    def _load_shared(self, content: Content, pin: bytes | None) -> Any:
+        assert content.location is not None
         if pin is None:
-            return self._client.reader.load(location, lambda: None)
+            return self._client.reader.load(content.location, lambda: None)
         with self._lock:
+            # It may have gone to disk since its content was looked up.
             entry = self.references.get(pin)
             if entry is not None:
+                if entry.content is not None and entry.content.location is not None:
+                    content = entry.content
                 entry.local += 1
-        return self._client.reader.load(location, lambda: self.drop(pin))
+                entry.pins += 1
+                self._client.spilling.touched(entry)
+        try:
+            if content.node == self._client.node_number and not content.spilled:
+                location = content.location
+            else:
+                location = self._client.copies.fetch(pin, content)
+            assert location is not None
+        except BaseException:
+            self._unpin(pin)
+            raise
+        return self._client.reader.load(location, lambda: self._unpin(pin))
 
     def pack_code(self, code: Code) -> bytes:
         """Pickle a function or class, at its first use.
@@ -215,6 +234,7 @@ class Objects:
             entry.local = 1
             entry.content = content
             entry.contains = [ref.id for ref in content.refs]
+            self._client.spilling.touched(entry)
         return made
 
     def entry(self, ref: ObjectRef[Any]) -> Entry:
@@ -235,10 +255,21 @@ class Objects:
             self._drain_planned = True
             self._reactor.call_soon(self.drain)
 
+    def _unpin(self, identity: bytes) -> None:
+        """A buffer that mapped a value is garbage; may be called anywhere, like :meth:`drop`."""
+        self._unpinned.append(identity)
+        self.drop(identity)
+
     def drain(self) -> None:
         """Count off what was dropped; called under the lock."""
         self._drain_planned = False
         dropped = self._dropped
+        while self._unpinned:
+            entry = self.references.get(self._unpinned.popleft())
+            if entry is not None:
+                entry.pins -= 1
+                if not entry.pins:
+                    self._client.copies.unread(entry.id)
         while dropped:
             out = self.references.drop_local(dropped.popleft())
             if out:
@@ -264,10 +295,13 @@ class Objects:
     def _free(self, entry: Entry) -> None:
         content = entry.content
         if entry.owned and isinstance(content, Content) and content.location is not None:
-            self.free_shared(content.location, content.holder)
+            self._client.spilling.freed(entry.id, content)
+            if not content.spilled:
+                self.free_shared(content.location, content.holder)
         # Only they hold on to it, who are dead or have said that they want it no more.
         self._fetchers.pop(entry.id, None)
         self._client.fetching.discard(entry.id)
+        self._client.copies.unread(entry.id)
         self._client.entry_freed(entry)
 
     def free_shared(self, location: Location, holder: bytes) -> None:
@@ -302,6 +336,7 @@ class Objects:
         if content.refs:
             self._adopt_inner(entry, content, returned_by)
         entry.content = content
+        self._client.spilling.touched(entry)
         self.notify(entry)
 
     def discard(self, identity: bytes, content: Content, returned_by: Connection | None) -> None:
@@ -372,6 +407,8 @@ class Objects:
     def get(self, refs: Sequence[ObjectRef[Any]], timeout: float | None) -> list[Any]:
         """The values in order; see :meth:`Executor.get`."""
         entries = self._wait_for_all(refs, timeout)
+        if len(entries) > 1:
+            self._client.copies.prefetch((entry.id, entry.content) for entry in entries)
         return [self.load(entry) for entry in entries]
 
     def _wait_for_all(self, refs: Sequence[ObjectRef[Any]], timeout: float | None) -> list[Entry]:
@@ -427,14 +464,32 @@ class Objects:
 
     def load(self, entry: Entry) -> Any:
         """The value of an entry that is there, or raise its error."""
-        content = entry.content
-        if content.kind == FAILED:
-            raise load_failure(content.pieces[0])
-        value, refs = self.unpack(content, entry.id)
-        if refs:
-            with self._lock:
-                self.follow(self.references.register(refs, entry.id))
-        return value
+        while True:
+            content = entry.content
+            if content is None:  # it was lost, and is being made anew
+                self.wait_until(lambda: entry.content is not None, None)
+                if self._client.closed:
+                    raise self._client.not_initialized()
+                continue
+            if content.kind == FAILED:
+                raise load_failure(content.pieces[0])
+            try:
+                value, refs = self.unpack(content, entry.id)
+            except CopyFailed as error:
+                if not self._renewed(entry, content):
+                    raise ObjectLost(str(error)) from None
+                continue
+            if refs:
+                with self._lock:
+                    self.follow(self.references.register(refs, entry.id))
+            return value
+
+    def _renewed(self, entry: Entry, content: Content) -> bool:
+        """Whether a value that could not be read turns out to be somewhere else.
+
+        That its node is gone is noticed here before the head has said so.
+        """
+        return self.wait_until(lambda: entry.content is not content, _NEWS_S)
 
     def wait(
         self, refs: Sequence[ObjectRef[Any]], count: int, timeout: float | None
@@ -558,6 +613,7 @@ class Objects:
         for entry in self.references.entries.values():
             content = entry.content
             if entry.owned and content is not None and content.holder == process_id:
+                assert content.location is not None
                 found[content.location.segment] += 1
         self._orphaned.update(found)
         for entry in lost:
@@ -567,6 +623,27 @@ class Objects:
         for result_id in [i for i in self._returned if owner_of(i) == process_id]:
             self.follow(self.references.unhold(self._returned.pop(result_id)))
         return sorted(found)
+
+    def node_gone(self, number: int) -> None:
+        """A node is dead; called under the lock, after what it had sent is handled.
+
+        Values of ours that were in its memory are lost. Those of others we ask for again:
+        their owners may be able to make them anew.
+        """
+        for process_id in self.references.processes_of(number):
+            self.process_gone(process_id)
+        lost: list[Entry] = []
+        for entry in list(self.references.entries.values()):
+            content = entry.content
+            if content is None or content.location is None or content.node != number:
+                continue
+            if entry.owned:
+                lost.append(entry)
+            elif node_of(entry.id) != number:
+                entry.content = None
+                if entry.id in self._watchers:
+                    self._fetch(entry)
+        self._client.recovery.lost(lost)
 
     # Messages -----------------------------------------------------------------------------
 
@@ -579,6 +656,7 @@ class Objects:
             return
         else:
             content = entry.content
+            self._client.spilling.touched(entry)
         connection.send(ObjectValue(message.object_id, content.to_wire()), content.pieces)
 
     def _on_value(self, connection: Connection, message: ObjectValue, payload: bytes) -> None:

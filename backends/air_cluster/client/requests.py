@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from air.errors import NodeDied
+from air_cluster.protocol.codec import Message
 from air_cluster.protocol.frames import Buffer
-from air_cluster.protocol.messages import Message
 from air_cluster.transport.connection import Connection
 from air_cluster.transport.reactor import Reactor
 

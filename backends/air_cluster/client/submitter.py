@@ -23,7 +23,7 @@ from air.executor.failures import load_failure
 from air.executor.handles import ObjectRef, ObjectRefGenerator
 from air.executor.options import TaskOptions
 from air.executor.resources import describe
-from air.executor.scheduling import GroupPlacement
+from air.executor.scheduling import GroupPlacement, Placement
 from air_cluster.client import context
 from air_cluster.client.arguments import Arguments, pack_arguments
 from air_cluster.client.contents import Content, from_wire
@@ -31,9 +31,11 @@ from air_cluster.client.shapes import Shapes
 from air_cluster.client.streams import Stream
 from air_cluster.core.tasks import LINGER_S, Demand, Dispatch, Instruction, TaskScheduler
 from air_cluster.protocol.frames import FrameError
-from air_cluster.protocol.ids import object_id
+from air_cluster.protocol.ids import node_of_lease, object_id
 from air_cluster.protocol.messages import (
     FAILED,
+    ONCE,
+    PINNED,
     STREAMING,
     Assign,
     CancelTask,
@@ -43,6 +45,7 @@ from air_cluster.protocol.messages import (
     LeaseReclaim,
     LeaseRefused,
     LeaseReturn,
+    Redirected,
     SetDemand,
     StreamItem,
     Task,
@@ -59,6 +62,8 @@ logger = logging.getLogger("air")
 _GATHER_PARTS = 64
 _ALONE = b"alone"  # in place of a code's key
 _LATE_S = 30.0
+_UNREAD_S, _MAX_UNREAD = 0.5, 20
+"""An argument that was on a node which is gone is known to be lost after that long at most."""
 
 
 class TaskRecord(msgspec.Struct):
@@ -69,6 +74,7 @@ class TaskRecord(msgspec.Struct):
     name: str
     returns: int
     shape_id: int
+    placement: Placement
     depth: int
     capture: bool
     options: TaskOptions
@@ -80,6 +86,7 @@ class TaskRecord(msgspec.Struct):
     stream: Stream | None = None
     cancelled: bool = False
     undelivered: bool = False  # it was given to a worker that was dead already
+    unread: int = 0  # how often its arguments could not be read
     reported_late: bool = False
 
 
@@ -87,9 +94,11 @@ class _Lease(msgspec.Struct):
     lease_id: int
     shape_id: int
     worker: bytes
+    daemon: Connection  # of the node that has granted it
     connection: Connection | None
     in_flight: int = 0
     gathering: bool = False
+    killed: bool = False  # we have asked for that; until then it stays ours
 
 
 class Submitter:
@@ -116,6 +125,7 @@ class Submitter:
         handle(LeaseRefused, self._on_refused)
         handle(LeaseReclaim, lambda _c, m, _p: self._follow(self.scheduler.reclaim(m.lease_id)))
         handle(LeaseLost, self._on_lost)
+        handle(Redirected, self._on_redirected)
         handle(TaskDone, self._on_done)
         handle(TasksReturned, self._on_returned)
         handle(StreamItem, self._on_stream_item)
@@ -147,6 +157,7 @@ class Submitter:
                 name=name,
                 returns=returns,
                 shape_id=self._shapes.use(options.resources, placement, depth).shape_id,
+                placement=placement,
                 depth=depth,
                 capture=isinstance(placement, GroupPlacement) and placement.capture_child_tasks,
                 options=options,
@@ -161,6 +172,13 @@ class Submitter:
                 record.stream = self.streams[task_id]
             self._resolve(record)
         return made
+
+    def resubmit(self, record: TaskRecord) -> None:
+        """Run a task again that had ended; called under the lock."""
+        info = self._shapes.use(record.options.resources, record.placement, record.depth)
+        record.shape_id = info.shape_id
+        self.records[record.task_id] = record
+        self._resolve(record)
 
     def make_returns(
         self, task_id: bytes, returns: int, name: str
@@ -178,6 +196,8 @@ class Submitter:
 
     def _resolve(self, record: TaskRecord) -> None:
         """Wait for arguments that are references, then queue the task."""
+        if record.task_id not in self.records:
+            return  # cancelled meanwhile
         missing = record.arguments.missing
         record.missing = len(missing)
         for entry in missing:
@@ -192,7 +212,7 @@ class Submitter:
 
     def _queue(self, record: TaskRecord) -> None:
         if record.task_id not in self.records:
-            return  # cancelled meanwhile
+            return
         failed = record.arguments.failed
         if failed is not None:
             self._finish(record, failed)
@@ -217,8 +237,9 @@ class Submitter:
                     SetDemand(info.shape_id, info.wire, instruction.count, info.depth)
                 )
             else:
-                self._leases.pop(instruction.lease_id, None)
-                self._client.daemon.send(LeaseReturn(instruction.lease_id))
+                lease = self._leases.pop(instruction.lease_id, None)
+                if lease is not None and not lease.killed:
+                    lease.daemon.send(LeaseReturn(instruction.lease_id))
 
     def _dispatch(self, task_id: bytes, lease: _Lease) -> None:
         connection = lease.connection
@@ -229,6 +250,7 @@ class Submitter:
             return  # the daemon will tell that the worker is lost
         known = connection.data
         assert isinstance(known, set)
+        record.arguments.lend(self._client.references)
         args, slots, slot_refs, payload = record.arguments.to_wire(self._client.address)
         code_bytes = 0
         if record.code.key not in known:
@@ -283,10 +305,10 @@ class Submitter:
 
     # Leases -------------------------------------------------------------------------------
 
-    def _on_granted(self, _connection: Connection, message: LeaseGranted, _p: object) -> None:
+    def _on_granted(self, daemon: Connection, message: LeaseGranted, _p: object) -> None:
         info = self._shapes.get(message.shape_id)
         if info is None:  # it was granted while we said that it is not needed
-            self._client.daemon.send(LeaseReturn(message.lease_id))
+            daemon.send(LeaseReturn(message.lease_id))
             return
         connection: Connection | None
         try:
@@ -306,12 +328,31 @@ class Submitter:
                 )
             )
         self._leases[message.lease_id] = _Lease(
-            message.lease_id, message.shape_id, message.worker, connection
+            message.lease_id, message.shape_id, message.worker, daemon, connection
         )
         now = time.monotonic()
         self._follow(self.scheduler.granted(message.shape_id, message.lease_id, now))
         self.flush()
         self._start_ticking()
+
+    def _on_redirected(self, _connection: Connection, message: Redirected, _p: object) -> None:
+        info = self._shapes.get(message.shape_id)
+        if info is None:
+            return
+        count = min(message.count, self.scheduler.queued(message.shape_id))
+        if count == 0 and not message.pinned:
+            return
+        try:
+            daemon = self._client.peers.to(message.daemon, message.address)
+        except OSError:
+            return  # it is gone; the head will find out
+        mode = PINNED if message.pinned else ONCE
+        daemon.send(SetDemand(message.shape_id, info.wire, count, info.depth, mode))
+
+    def node_gone(self, number: int, reason: str) -> None:
+        """A node is dead, and with it the workers that it has lent us; under the lock."""
+        for lease_id in [i for i in self._leases if node_of_lease(i) == number]:
+            self._lease_lost(lease_id, reason)
 
     def _on_refused(self, _connection: Connection, message: LeaseRefused, _p: object) -> None:
         if self._shapes.get(message.shape_id) is None:
@@ -324,14 +365,18 @@ class Submitter:
             self._finish(record, self._client.system_failure(error))
 
     def _on_lost(self, _connection: Connection, message: LeaseLost, _p: object) -> None:
-        lease = self._leases.pop(message.lease_id, None)
-        tasks = self.scheduler.lost(message.lease_id)
+        self._lease_lost(message.lease_id, message.reason)
+
+    def _lease_lost(self, lease_id: int, reason: str) -> None:
+        lease = self._leases.pop(lease_id, None)
+        tasks = self.scheduler.lost(lease_id)
         # A worker runs its tasks in the order in which they were sent: the first of them was
         # running when it died, the others may not have been.
         for position, task_id in enumerate(tasks):
             record = self.records.get(task_id)
             if record is None:
                 continue
+            record.arguments.take_back(self._client.references)
             if record.cancelled:
                 self._finish(record, self._cancelled(record))
             elif record.undelivered:  # the worker was dead before
@@ -341,7 +386,7 @@ class Submitter:
                     record.retries_left -= 1
                 self._queue(record)
             else:
-                self._finish(record, self._died(record, lease, message.reason))
+                self._finish(record, self._died(record, lease, reason))
 
     def _died(self, record: TaskRecord, lease: _Lease | None, reason: str) -> Content:
         worker = "?" if lease is None else lease.worker.hex()
@@ -356,11 +401,12 @@ class Submitter:
         if record is None:
             self._client.actors.on_done(connection, message, payload)
             return
+        record.arguments.take_back(self._client.references)
         lease_id = self.scheduler.lease_of(message.task_id)
         if lease_id is not None:
             self._leases[lease_id].in_flight -= 1
         now = time.monotonic()
-        unknown = message.cancelled or not record.retries_left
+        unknown = message.cancelled or message.unread or not record.retries_left
         seconds = None if unknown else message.seconds
         self._follow(self.scheduler.finished(message.task_id, seconds, now))
         if self._gathering:
@@ -370,6 +416,10 @@ class Submitter:
             return
         if message.results and message.results[0].kind == FAILED:
             content, _ = from_wire(message.results[0], payload, 0, connection.peer)
+            if message.unread and record.unread < _MAX_UNREAD:
+                record.unread += 1
+                self._reactor.call_later(_UNREAD_S, partial(self._resolve, record))
+                return
             if self._retry(record, content):
                 return
             self._finish(record, content)
@@ -399,8 +449,11 @@ class Submitter:
         """The task is over; with *failed* all results that are missing hold that error."""
         if self.records.pop(record.task_id, None) is not None:
             self._shapes.release(record.shape_id)
+            if failed is None:
+                self._client.recovery.finished(record)
         self.settle_returns(record.task_id, record.returns, failed)
         if record.arguments.held:
+            record.arguments.take_back(self._client.references)
             self._client.objects.follow(self._client.references.unhold(record.arguments.held))
 
     def settle_returns(self, task_id: bytes, returns: int, failed: Content | None) -> None:
@@ -422,6 +475,9 @@ class Submitter:
             lease_id = self.scheduler.lease_of(task_id)
             if lease_id is not None:
                 self._leases[lease_id].in_flight -= 1
+            record = self.records.get(task_id)
+            if record is not None:
+                record.arguments.take_back(self._client.references)
         self._follow(self.scheduler.returned(message.task_ids, time.monotonic()))
         self.flush()
         for task_id in message.task_ids:
@@ -499,7 +555,10 @@ class Submitter:
             return True
         lease = self._leases[lease_id]
         if force and self.scheduler.is_first(task_id):  # another one must not die for it
-            self._client.daemon.send(KillWorker(lease_id))
+            lease.daemon.send(KillWorker(lease_id))
+            lease.killed = True
+            # It may end before that, and what was sent there meanwhile would die for it.
+            self._follow(self.scheduler.reclaim(lease_id))
         elif lease.connection is not None:
             self.flush()
             lease.connection.send(CancelTask(task_id, recursive))

@@ -342,6 +342,14 @@ class ActorRegistry:
             self._end(actor, DeathCause.EXITED)
         return []
 
+    def owners(self) -> list[bytes]:
+        """The processes that actors would go with, or that subscribe to one."""
+        return list({**dict.fromkeys(self._owned), **dict.fromkeys(self._subscriptions)})
+
+    def workers(self) -> list[str]:
+        """The workers that actors live on."""
+        return list(self._workers)
+
     def owner_gone(self, owner: bytes, now: float) -> list[ActorInstruction]:
         """A process is dead: its actors die, save detached ones, and its subscriptions end."""
         for actor_id in [*self._subscriptions.get(owner, ()), *self._early]:

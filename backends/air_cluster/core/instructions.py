@@ -37,12 +37,18 @@ class Grant(msgspec.Struct, frozen=True):
 
 
 class Refuse(msgspec.Struct, frozen=True):
-    """Tell *owner* that no worker of *shape* will come. Its demand has been dropped."""
+    """Tell *owner* that *count* workers of *shape* will not come.
+
+    That was all that it wanted, and nothing is known of its demand any more; save when the
+    reason is BUSY: then other workers may be on their way, and what it had asked for before is
+    still on record.
+    """
 
     owner: bytes
     shape: ShapeKey
     reason: RefusalKind
     message: str
+    count: int
 
 
 class Reclaim(msgspec.Struct, frozen=True):

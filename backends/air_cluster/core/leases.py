@@ -58,6 +58,11 @@ class NodeScheduler:
 
     Shapes without resources would allow any number of workers: at most ``max_weightless``
     of their leases are out at a time, blocked ones not counted.
+
+    Alone or not. A node that is alone refuses what it can never meet. One of several cannot
+    tell: it keeps such requests on record, where they hold nobody up, until they are withdrawn
+    or the head service, which knows the others, says :meth:`refuse`. What the head sends here
+    because there seemed to be room comes with ``once``: it is met now or not at all.
     """
 
     def __init__(
@@ -69,6 +74,7 @@ class NodeScheduler:
         patience: float = 2.0,
         idle_timeout: float = 10.0,
         max_weightless: int = 32,
+        alone: bool = True,
     ) -> None:
         """A node with everything free and no workers.
 
@@ -79,12 +85,14 @@ class NodeScheduler:
             patience: seconds after which a request that got nothing counts as starving.
             idle_timeout: seconds after which other idle workers are stopped.
             max_weightless: see above.
+            alone: whether what this node can never meet, nobody can.
         """
         self.node_id = node_id
         self.total = total
         self._max_idle = max_idle_workers
         self._idle_timeout = idle_timeout
         self._max_weightless = max_weightless
+        self._alone = alone
         self._homes = Homes(total)
         self._waiting = WaitingList()
         self._workers = WorkerTable(node_id)
@@ -95,19 +103,31 @@ class NodeScheduler:
     # Demands and leases -----------------------------------------------------------------
 
     def set_demand(
-        self, owner: bytes, shape: ShapeKey, count: int, depth: int, now: float
+        self,
+        owner: bytes,
+        shape: ShapeKey,
+        count: int,
+        depth: int,
+        now: float,
+        *,
+        once: bool = False,
     ) -> list[Instruction]:
         """*owner* could use *count* more workers of *shape*, besides those granted so far.
 
         Replaces what it said before about that shape; each grant takes one off; 0 withdraws.
         *depth* is the number of blocked tasks above those that wait.
+
+        With *once*, replaces nothing: as many of these *count* as there is room for now are
+        granted, as soon as there are workers, and the others refused as BUSY and forgotten.
         """
+        if once:
+            return self._grant_now(owner, shape, count, depth, now)
         waiter = self._waiting.find(Kind.LEASE, owner, shape)
         refusal = self.feasibility(shape) if count > 0 else None
         if count <= 0 or refusal is not None:
             if waiter is not None:
                 self._withdraw(waiter)
-            refused = [] if refusal is None else [Refuse(owner, shape, *refusal)]
+            refused = [] if refusal is None else [Refuse(owner, shape, *refusal, count)]
             return [*refused, *self._serve(now)]
         if waiter is None:
             waiter = self._add(Kind.LEASE, owner, shape, owner, depth, count, now)
@@ -117,6 +137,15 @@ class NodeScheduler:
             waiter.count = count
             self._waiting.refresh(waiter)
         return self._serve(now) + self._starvation.reclaim_for(waiter, now)
+
+    def refuse(
+        self, owner: bytes, shape: ShapeKey, reason: RefusalKind, message: str, now: float
+    ) -> list[Instruction]:
+        """The head service knows that no node can ever meet a demand that waits here."""
+        waiter = self._waiting.find(Kind.LEASE, owner, shape)
+        if waiter is None:
+            return []
+        return self._refuse(waiter, now, reason, message) + self._serve(now)
 
     def return_lease(self, lease_id: int, now: float) -> list[Instruction]:
         """The owner of a lease does not use its worker any more."""
@@ -147,11 +176,19 @@ class NodeScheduler:
     # Actors -----------------------------------------------------------------------------
 
     def place(
-        self, actor_id: bytes, shape: ShapeKey, *, owner: bytes, depth: int, now: float
+        self,
+        actor_id: bytes,
+        shape: ShapeKey,
+        *,
+        owner: bytes,
+        depth: int,
+        now: float,
+        once: bool = False,
     ) -> list[Instruction]:
         """An actor needs a worker; answered by ``Place`` or ``RefusePlacement``.
 
-        Repeating it while it waits does nothing; once placed, ``Place`` is repeated.
+        Repeating it while it waits does nothing; once placed, ``Place`` is repeated. With
+        *once*, it is refused as BUSY if there is no room now.
         """
         if (claim := self._claims.actor(actor_id)) is not None:
             return [] if claim.waiter is not None else [_placed(claim)]
@@ -160,7 +197,11 @@ class NodeScheduler:
         if (refusal := self.feasibility(shape)) is not None:
             return [RefusePlacement(actor_id, *refusal)]
         waiter = self._add(Kind.ACTOR, owner, shape, actor_id, depth, 1, now)
-        return self._serve(now) + self._starvation.reclaim_for(waiter, now)
+        out = self._serve(now)
+        if once and waiter.wanting:
+            self._waiting.remove(waiter)
+            return [*out, RefusePlacement(actor_id, *self._no_room(shape))]
+        return out + self._starvation.reclaim_for(waiter, now)
 
     def cancel_placement(self, actor_id: bytes, now: float) -> list[Instruction]:
         """An actor needs no worker any more; if it has one, that is stopped."""
@@ -314,10 +355,9 @@ class NodeScheduler:
     # Queries ----------------------------------------------------------------------------
 
     def feasibility(self, shape: ShapeKey) -> tuple[RefusalKind, str] | None:
-        """Why *shape* can never be met here, or ``None`` if it can or might be.
-
-        A node of a cluster overrides this: what it cannot meet, another node may.
-        """
+        """Why *shape* can never be met, or ``None`` if it can or might be, here or elsewhere."""
+        if not self._alone:
+            return None
         if shape.pool is not None and not self._homes.knows(shape.pool[0]):
             return _no_group(shape.pool[0])
         homes = self._homes.of_shape(shape)
@@ -489,6 +529,31 @@ class NodeScheduler:
             )
         return out
 
+    def _grant_now(
+        self, owner: bytes, shape: ShapeKey, count: int, depth: int, now: float
+    ) -> list[Instruction]:
+        """Serve *count* more of a demand as far as there is room, and refuse the others."""
+        if count <= 0:
+            return []
+        waiter = self._waiting.find(Kind.LEASE, owner, shape)
+        on_record = 0 if waiter is None else waiter.wanting
+        if waiter is None:
+            waiter = self._add(Kind.LEASE, owner, shape, owner, depth, count, now)
+        else:
+            waiter.count += count
+            self._waiting.refresh(waiter)
+        out = self._serve(now)
+        refused = max(0, waiter.wanting - on_record)
+        if refused:
+            waiter.count -= refused
+            if not waiter.count:
+                self._waiting.remove(waiter)
+            out.append(Refuse(owner, shape, *self._no_room(shape), refused))
+        return out
+
+    def _no_room(self, shape: ShapeKey) -> tuple[RefusalKind, str]:
+        return RefusalKind.BUSY, f"node {self.node_id} has no room for {shape} now"
+
     # Ending -----------------------------------------------------------------------------
 
     def _add(
@@ -533,8 +598,9 @@ class NodeScheduler:
     ) -> list[Instruction]:
         """Drop a request and say so; a worker that is being started for it is stopped."""
         if waiter.kind is Kind.LEASE:
+            count = waiter.count
             self._withdraw(waiter)
-            return [Refuse(waiter.owner, waiter.shape, reason, message)]
+            return [Refuse(waiter.owner, waiter.shape, reason, message, count)]
         assert isinstance(waiter.subject, bytes)
         self._waiting.remove(waiter)
         claim = self._claims.actor(waiter.subject)

@@ -296,6 +296,21 @@ class PlacementGroups:
             del self._removed[oldest], self._groups[oldest]
         return [RemoveGroup(group_id), _changed(group), *self._advance(now)]
 
+    def bundles(self, group_id: bytes) -> list[Resources]:
+        """What a group reserves, bundle by bundle."""
+        return [bundle.resources for bundle in self._groups[group_id].bundles]
+
+    def places(self, group_id: bytes) -> list[str | None]:
+        """The nodes on which bundles of a group are reserved for good, bundle by bundle."""
+        group = self._groups[group_id]
+        if group.state is GroupState.REMOVED:
+            return [None] * len(group.bundles)
+        return list(group.bundle_nodes)
+
+    def owners(self) -> list[bytes]:
+        """The processes that groups would go with."""
+        return list(self._owned)
+
     def owner_gone(self, owner: bytes, now: float) -> list[GroupInstruction]:
         """A process is dead: its groups are removed, save detached ones."""
         out: list[GroupInstruction] = []

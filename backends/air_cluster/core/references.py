@@ -35,17 +35,17 @@ from typing import Any
 
 import msgspec
 
-from air_cluster.protocol.ids import owner_of
+from air_cluster.protocol.ids import node_of, owner_of
 
 FRESH, ASKED, REGISTERED = "fresh", "asked", "registered"
 
 
 class Entry:
-    """One value, as this process sees it. ``content`` is for the client alone."""
+    """One value, as this process sees it; ``content``, ``pins`` and ``lent`` are the client's."""
 
     __slots__ = (
-        "address", "borrowers", "contains", "content", "holds", "id", "local", "owned", "state",
-        "token",
+        "address", "borrowers", "contains", "content", "holds", "id", "lent", "local", "owned",
+        "pins", "state", "token",
     )  # fmt: skip
 
     def __init__(self, object_id: bytes, *, owned: bool, address: str = "") -> None:
@@ -55,7 +55,9 @@ class Entry:
         self.state = REGISTERED if owned else FRESH
         self.token = 0  # of the registration that must be acknowledged, if any
         self.local = 0
+        self.pins = 0  # those of the local references that are buffers
         self.holds = 0
+        self.lent = 0  # to calls that are under way: how many of these may read it
         self.borrowers: set[bytes] | None = None
         self.contains: Sequence[bytes] = ()
         self.content: Any = None
@@ -293,6 +295,12 @@ class References:
         self._dead.add(process_id)
         out = self.give_back(process_id, sorted(self._lent.get(process_id, ())))
         return lost, tokens, out
+
+    def processes_of(self, node: int) -> list[bytes]:
+        """Processes on a node that own what we borrow, or borrow what we own."""
+        found = set(self._lent)
+        found.update(owner_of(entry.id) for entry in self.entries.values() if not entry.owned)
+        return sorted(process for process in found if node_of(process) == node)
 
     # Inner workings -----------------------------------------------------------------------
 

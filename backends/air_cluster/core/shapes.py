@@ -44,6 +44,9 @@ class RefusalKind(enum.Enum):
     WORKER_START_FAILED = "worker_start_failed"
     """Worker processes die before they are ready."""
 
+    BUSY = "busy"
+    """It was to be met at once or not at all, and there is no room now."""
+
 
 class LossKind(enum.Enum):
     """Why a lease ended without its owner having returned it."""

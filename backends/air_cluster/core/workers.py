@@ -24,6 +24,9 @@ from air_cluster.core.instructions import StartWorker, StopWorker
 from air_cluster.core.shapes import ShapeKey
 from air_cluster.core.waiting import Kind, Waiter
 
+SERIAL_DIGITS = 8
+"""At the end of a worker's name, behind that of its node."""
+
 
 class WorkerState(enum.Enum):
     """Where a worker process is in its life."""
@@ -110,7 +113,7 @@ class WorkerTable:
     def start(self, claim: Claim | None = None) -> StartWorker:
         """A new worker; with *claim*, for that actor only."""
         self._serial += 1
-        worker_id = f"{self._node_id}{self._serial:08x}"
+        worker_id = f"{self._node_id}{self._serial:0{SERIAL_DIGITS}x}"
         dedicated = claim is not None
         worker = Worker(worker_id, WorkerState.STARTING, claim, dedicated)
         self._workers[worker_id] = worker

@@ -1,4 +1,4 @@
-"""The actor service of a daemon: does what the registry of actors says."""
+"""The head's service of actors: does what the registry of actors says."""
 
 from __future__ import annotations
 
@@ -20,76 +20,110 @@ from air_cluster.core.actors import (
     StartActor,
     StopActor,
 )
-from air_cluster.core.instructions import RefusePlacement
+from air_cluster.daemon.shapes import shape_key
+from air_cluster.protocol import head_messages as wire
 from air_cluster.protocol import messages
-from air_cluster.transport.connection import Connection
+from air_cluster.protocol.ids import node_of
 
 if TYPE_CHECKING:
-    from air_cluster.daemon.node import NodeDaemon
+    from air_cluster.daemon.head import ClientRoute, HeadService, NodeRecord
 
 
-class _Made(msgspec.Struct):
+class _Made(msgspec.Struct, eq=False):
     """What an actor is made of, kept for restarts; the values are not looked into."""
 
     message: messages.CreateActor
     payload: bytes
-    gpu_ids: list[int]
+    process: bytes = b""
+    gpu_ids: list[int] = msgspec.field(default_factory=list)
     refusal: str = ""
 
 
 class ActorService:
     """Creates, finds, restarts and ends the actors of a cluster."""
 
-    def __init__(self, node: NodeDaemon) -> None:
-        self._node = node
+    def __init__(self, head: HeadService) -> None:
+        self._head = head
         self._registry = ActorRegistry()
         self._made: dict[bytes, _Made] = {}
-        handle = node.peers.handle
-        handle(messages.CreateActor, self._on_create)
-        handle(messages.FindActor, self._on_find)
-        handle(messages.WatchActor, self._on_watch)
-        handle(messages.KillActor, self._on_kill)
-        handle(messages.ReleaseActor, self._on_release)
-        handle(messages.ActorStarted, self._on_started)
-        handle(messages.ActorExit, self._on_exit)
+        head.on_client(messages.CreateActor, self._on_create)
+        head.on_client(messages.FindActor, self._on_find)
+        head.on_client(messages.WatchActor, self._on_watch)
+        head.on_client(messages.KillActor, self._on_kill)
+        head.on_client(messages.ReleaseActor, self._on_release)
+        head.on_node(wire.ActorPlaced, self._on_placed)
+        head.on_node(wire.PlacementRefused, self._on_refused)
+        head.on_node(wire.ActorUp, self._on_up)
+        head.on_node(wire.ActorLeaves, self._on_leaves)
+        head.on_node(wire.WorkerGone, self._on_worker_gone)
 
     # Events -------------------------------------------------------------------------------
-
-    def placed(self, actor_id: bytes, worker: str, gpu_ids: list[int]) -> None:
-        """There is a worker for an actor."""
-        made = self._made.get(actor_id)
-        if made is not None:
-            made.gpu_ids = gpu_ids
-        self._follow(self._registry.placed(actor_id, worker, time.monotonic()))
-
-    def refused(self, instruction: RefusePlacement, kind: str) -> None:
-        """There will be no worker for an actor."""
-        actor_id = instruction.actor_id
-        if actor_id in self._made:
-            self._made[actor_id].refusal = kind
-        self._follow(self._registry.refused(actor_id, instruction.message, time.monotonic()))
-
-    def worker_died(self, worker: str, how: str) -> None:
-        """A worker's process is gone."""
-        self._follow(self._registry.worker_died(worker, time.monotonic(), how))
 
     def owner_gone(self, process: bytes) -> None:
         """A process is gone, and its actors with it."""
         self._follow(self._registry.owner_gone(process, time.monotonic()))
 
+    def node_lost(self, node: NodeRecord, why: str) -> None:
+        """A node is gone, with the workers on it and the owners of actors."""
+        now = time.monotonic()
+        for owner in self._registry.owners():
+            if node_of(owner) == node.entry.number:
+                self.owner_gone(owner)
+        for worker in self._registry.workers():
+            if worker.startswith(node.entry.name):
+                self._follow(self._registry.worker_died(worker, now, why))
+
+    def refused(self, actor_id: bytes, kind: str, message: str) -> None:
+        """There will be no worker for an actor."""
+        made = self._made.get(actor_id)
+        if made is not None:
+            made.refusal = kind
+        self._follow(self._registry.refused(actor_id, message, time.monotonic()))
+
     def tick(self) -> None:
         """Time passes: actors that somebody asked for and that never came are reported."""
         self._follow(self._registry.tick(time.monotonic()))
 
-    # Messages -----------------------------------------------------------------------------
+    # Messages of nodes --------------------------------------------------------------------
+
+    def _on_placed(self, node: NodeRecord, message: wire.ActorPlaced, _payload: bytes) -> None:
+        made = self._made.get(message.actor_id)
+        if made is None:  # it needs none any more
+            node.link.send(wire.EndActor(message.actor_id, message.worker, False))
+            return
+        made.process, made.gpu_ids = message.process, message.gpu_ids
+        self._head.demand.placed(message.actor_id, node)
+        now = time.monotonic()
+        self._follow(self._registry.placed(message.actor_id, message.worker, now))
+
+    def _on_refused(self, node: NodeRecord, message: wire.PlacementRefused, _p: bytes) -> None:
+        if message.kind == "broken":  # no worker starts there
+            self.refused(message.actor_id, message.kind, message.message)
+        else:
+            self._head.demand.refused(message.actor_id, node)
+
+    def _on_up(self, _node: NodeRecord, message: wire.ActorUp, payload: bytes) -> None:
+        now = time.monotonic()
+        if message.failed:
+            self._follow(self._registry.failed(message.actor_id, payload, now))
+        else:
+            self._follow(self._registry.started(message.actor_id, message.address, now))
+
+    def _on_leaves(self, _node: NodeRecord, message: wire.ActorLeaves, _payload: bytes) -> None:
+        self._follow(self._registry.exiting(message.actor_id, time.monotonic()))
+
+    def _on_worker_gone(self, _node: NodeRecord, message: wire.WorkerGone, _p: bytes) -> None:
+        self._follow(self._registry.worker_died(message.worker, time.monotonic(), message.how))
+
+    # Messages of clients ------------------------------------------------------------------
 
     def _on_create(
-        self, connection: Connection, message: messages.CreateActor, payload: bytes
+        self, client: ClientRoute, message: messages.CreateActor, payload: bytes
     ) -> None:
         spec = ActorSpec(
             actor_id=message.actor_id,
-            owner=connection.peer,
-            shape=self._node.shape_key(message.shape),
+            owner=client.peer,
+            shape=shape_key(message.shape),
             name=message.name,
             namespace=message.namespace,
             max_restarts=message.max_restarts,
@@ -102,27 +136,22 @@ class ActorService:
                 spec, get_if_exists=message.get_if_exists, now=now
             )
         except InvalidOption as error:
-            connection.send(messages.ActorReply(message.request, str(error)))
+            client.send(messages.ActorReply(message.request, str(error)))
             return
         if actor_id == message.actor_id:
-            self._made[actor_id] = _Made(message, payload, [])
-            self._follow(self._registry.subscribe(actor_id, connection.peer))
+            self._made[actor_id] = _Made(message, payload)
+            self._follow(self._registry.subscribe(actor_id, client.peer))
         if message.request:
-            connection.send(self._found(message.request, actor_id))
-        refusal = self._node.unknown_node(message.shape)
-        if refusal is not None and actor_id == message.actor_id:
-            self._made[actor_id].refusal = "unschedulable"
-            self._follow(self._registry.refused(actor_id, refusal, now))
-        else:
-            self._follow(out)
+            client.send(self._found(message.request, actor_id))
+        self._follow(out)
 
-    def _on_find(self, connection: Connection, message: messages.FindActor, _p: object) -> None:
+    def _on_find(self, client: ClientRoute, message: messages.FindActor, _p: bytes) -> None:
         try:
             actor_id = self._registry.find(message.name, message.namespace)
         except ValueError as error:
-            connection.send(messages.ActorReply(message.request, str(error)))
+            client.send(messages.ActorReply(message.request, str(error)))
         else:
-            connection.send(self._found(message.request, actor_id))
+            client.send(self._found(message.request, actor_id))
 
     def _found(self, request: int, actor_id: bytes) -> messages.ActorReply:
         message = self._made[actor_id].message
@@ -130,42 +159,29 @@ class ActorService:
             request, "", actor_id, message.class_name, message.methods, message.address
         )
 
-    def _on_watch(self, connection: Connection, message: messages.WatchActor, _p: object) -> None:
-        self._follow(self._registry.subscribe(message.actor_id, connection.peer))
+    def _on_watch(self, client: ClientRoute, message: messages.WatchActor, _p: bytes) -> None:
+        self._follow(self._registry.subscribe(message.actor_id, client.peer))
 
-    def _on_kill(self, _c: Connection, message: messages.KillActor, _p: object) -> None:
+    def _on_kill(self, _client: ClientRoute, message: messages.KillActor, _p: bytes) -> None:
         now = time.monotonic()
         self._follow(self._registry.kill(message.actor_id, message.no_restart, now))
 
-    def _on_release(self, _c: Connection, message: messages.ReleaseActor, _p: object) -> None:
+    def _on_release(self, _client: ClientRoute, message: messages.ReleaseActor, _p: bytes) -> None:
         self._follow(self._registry.released(message.actor_id, time.monotonic()))
-
-    def _on_started(
-        self, connection: Connection, message: messages.ActorStarted, payload: bytes
-    ) -> None:
-        now = time.monotonic()
-        if message.failed:
-            self._follow(self._registry.failed(message.actor_id, payload, now))
-            return
-        record = self._node.clients.get(connection.peer)
-        if record is not None:
-            self._follow(self._registry.started(message.actor_id, record.address, now))
-
-    def _on_exit(self, _c: Connection, message: messages.ActorExit, _p: object) -> None:
-        self._follow(self._registry.exiting(message.actor_id, time.monotonic()))
 
     # Following the registry ---------------------------------------------------------------
 
     def _follow(self, instructions: Iterable[ActorInstruction]) -> None:
-        self._node.agenda.add(self._carry_out, instructions)
+        self._head.agenda.add(self._carry_out, instructions)
 
     def _carry_out(self, instruction: ActorInstruction) -> None:
         if isinstance(instruction, RequestPlacement):
-            self._node.place(
-                instruction.actor_id, instruction.shape, instruction.owner, instruction.depth
+            made = self._made[instruction.actor_id]
+            self._head.demand.place(
+                instruction.actor_id, made.message.shape, instruction.owner, instruction.depth
             )
         elif isinstance(instruction, CancelPlacement):
-            self._node.cancel_placement(instruction.actor_id)
+            self._head.demand.cancel(instruction.actor_id)
         elif isinstance(instruction, StartActor):
             self._start(instruction)
         elif isinstance(instruction, StopActor):
@@ -176,37 +192,34 @@ class ActorService:
     def _start(self, instruction: StartActor) -> None:
         made = self._made[instruction.actor_id]
         info = self._registry.info(instruction.actor_id)
-        record = self._node.client_of_worker(instruction.worker_id)
-        if record is not None and info is not None:
-            start = messages.StartActor(made.message, made.gpu_ids, info.restarts > 0)
-            record.connection.send(start, [made.payload])
+        node = self._head.node_of_worker(instruction.worker_id)
+        if node is not None and info is not None:
+            restarted = info.restarts > 0
+            run = wire.RunActor(instruction.worker_id, made.message, made.gpu_ids, restarted)
+            node.link.send(run, [made.payload])
 
     def _stop(self, instruction: StopActor) -> None:
-        record = self._node.client_of_worker(instruction.worker_id)
-        if instruction.graceful and record is not None:
-            record.connection.send(messages.ActorExit(instruction.actor_id))
-        else:
-            self._node.kill_worker(instruction.worker_id)
+        node = self._head.node_of_worker(instruction.worker_id)
+        if node is not None:
+            node.link.send(
+                wire.EndActor(instruction.actor_id, instruction.worker_id, instruction.graceful)
+            )
 
     def _publish(self, instruction: Publish) -> None:
         actor_id = instruction.actor_id
         info = self._registry.info(actor_id)
-        worker = b""
-        if info is not None and info.worker_id is not None:
-            worker = self._node.process_of_worker(info.worker_id)
         made = self._made.get(actor_id)
+        has_worker = info is not None and info.worker_id is not None and made is not None
         event = messages.ActorEvent(
             actor_id,
             instruction.state.value,
-            worker,
+            made.process if has_worker and made is not None else b"",
             instruction.address or "",
             instruction.message,
             made.refusal if made is not None else "",
         )
         payload = [instruction.cause] if instruction.cause else []
         for process in instruction.subscribers:
-            record = self._node.clients.get(process)
-            if record is not None:
-                record.connection.send(event, payload)
+            self._head.send_to_client(process, event, payload)
         if instruction.state is ActorState.DEAD:
             self._made.pop(actor_id, None)

@@ -1,4 +1,4 @@
-"""The placement group service of a daemon: does what the groups' state machine says."""
+"""The head's service of placement groups: does what the groups' state machine says."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from air.errors import InvalidOption, Unschedulable
 from air.executor.resources import Resources
 from air.executor.scheduling import PlacementGroupSpec
-from air_cluster.core.instructions import BundleReserved
 from air_cluster.core.placement_groups import (
     Commit,
     ExpectGroup,
@@ -21,41 +20,45 @@ from air_cluster.core.placement_groups import (
     Reserve,
     Unreserve,
 )
+from air_cluster.protocol import head_messages as wire
 from air_cluster.protocol import messages
-from air_cluster.transport.connection import Connection
+from air_cluster.protocol.ids import node_of
 
 if TYPE_CHECKING:
-    from air_cluster.daemon.node import NodeDaemon
+    from air_cluster.daemon.head import ClientRoute, HeadService, NodeRecord
 
 
 class GroupService:
-    """Creates and removes placement groups, and reserves their bundles on this node."""
+    """Creates and removes placement groups; nodes reserve their bundles."""
 
-    def __init__(self, node: NodeDaemon) -> None:
-        self._node = node
+    def __init__(self, head: HeadService) -> None:
+        self._head = head
         self._groups = PlacementGroups()
         self._watchers: dict[bytes, set[bytes]] = {}  # group -> processes that want to know
-        self._attempts: dict[tuple[bytes, int], int] = {}
-        self._follow(self._groups.node_joined(node.node_id, node.total, time.monotonic()))
-        handle = node.peers.handle
-        handle(messages.CreateGroup, self._on_create)
-        handle(messages.RemoveGroup, self._on_remove)
-        handle(messages.WatchGroup, self._on_watch)
+        head.on_client(messages.CreateGroup, self._on_create)
+        head.on_client(messages.RemoveGroup, self._on_remove)
+        head.on_client(messages.WatchGroup, self._on_watch)
+        head.on_node(wire.BundleAnswer, self._on_answer)
 
     # Events -------------------------------------------------------------------------------
 
-    def bundle_reserved(self, instruction: BundleReserved) -> None:
-        """The node has set a bundle aside that had to wait."""
-        key = (instruction.group_id, instruction.index)
-        attempt = self._attempts.get(key)
-        if attempt is not None:
-            self._follow(self._groups.reserved(*key, attempt, time.monotonic()))
+    def node_joined(self, node: NodeRecord) -> None:
+        """There is a new node, empty."""
+        now = time.monotonic()
+        self._follow(self._groups.node_joined(node.entry.name, node.total, now))
+
+    def node_lost(self, node: NodeRecord) -> None:
+        """A node is gone, with the bundles on it and the owners of groups."""
+        now = time.monotonic()
+        self._follow(self._groups.node_lost(node.entry.name, now))
+        for owner in self._groups.owners():
+            if node_of(owner) == node.entry.number:
+                self.owner_gone(owner)
 
     def resources_changed(self) -> None:
-        """Something may have become free on the node."""
+        """Something may have become free."""
         if self._groups.unmet():
-            free = {self._node.node_id: self._node.scheduler.available()}
-            self._follow(self._groups.resources_changed(free, time.monotonic()))
+            self._follow(self._groups.resources_changed(self._free(), time.monotonic()))
 
     def owner_gone(self, process: bytes) -> None:
         """A process is gone, and its groups with it."""
@@ -77,9 +80,12 @@ class GroupService:
             for info in self._groups.infos()
         ]
 
+    def _free(self) -> dict[str, Resources]:
+        return {node.entry.name: node.free() for node in self._head.nodes.values()}
+
     # Messages -----------------------------------------------------------------------------
 
-    def _on_create(self, connection: Connection, message: messages.CreateGroup, _p: object) -> None:
+    def _on_create(self, client: ClientRoute, message: messages.CreateGroup, _p: bytes) -> None:
         now = time.monotonic()
         spec = PlacementGroupSpec(
             bundles=tuple(Resources(bundle) for bundle in message.bundles),
@@ -88,78 +94,78 @@ class GroupService:
             detached=message.detached,
         )
         # What is free decides whether it goes to the nodes at once.
-        free = {self._node.node_id: self._node.scheduler.available()}
-        self._follow(self._groups.resources_changed(free, now))
+        self._follow(self._groups.resources_changed(self._free(), now))
         try:
-            out = self._groups.create(message.group_id, spec, connection.peer, now)
+            out = self._groups.create(message.group_id, spec, client.peer, now)
         except (InvalidOption, Unschedulable) as error:
             kind = "unschedulable" if isinstance(error, Unschedulable) else "invalid"
-            connection.send(messages.Reply(message.request, str(error), kind))
+            client.send(messages.Reply(message.request, str(error), kind))
             return
-        connection.send(messages.Reply(message.request, ""))
+        # Before the answer: what the client asks for next must find the group known.
         self._follow(out)
+        client.send(messages.Reply(message.request, ""))
 
-    def _on_remove(self, _c: Connection, message: messages.RemoveGroup, _p: object) -> None:
+    def _on_remove(self, _c: ClientRoute, message: messages.RemoveGroup, _p: bytes) -> None:
         self._follow(self._groups.remove(message.group_id, time.monotonic()))
 
-    def _on_watch(self, connection: Connection, message: messages.WatchGroup, _p: object) -> None:
+    def _on_watch(self, client: ClientRoute, message: messages.WatchGroup, _p: bytes) -> None:
         state = self._groups.state(message.group_id)
         if state is GroupState.PENDING:
-            self._watchers.setdefault(message.group_id, set()).add(connection.peer)
+            self._watchers.setdefault(message.group_id, set()).add(client.peer)
             return
         known = GroupState.REMOVED if state is None else state
-        connection.send(messages.GroupEvent(message.group_id, known.value))
+        client.send(messages.GroupEvent(message.group_id, known.value))
+
+    def _on_answer(self, _node: NodeRecord, message: wire.BundleAnswer, _p: bytes) -> None:
+        event = self._groups.reserved if message.reserved else self._groups.refused
+        now = time.monotonic()
+        self._follow(event(message.group_id, message.index, message.attempt, now))
 
     # Following the machine ----------------------------------------------------------------
 
     def _follow(self, instructions: Iterable[GroupInstruction]) -> None:
-        self._node.agenda.add(self._carry_out, instructions)
+        self._head.agenda.add(self._carry_out, instructions)
 
     def _carry_out(self, instruction: GroupInstruction) -> None:
-        scheduler, now = self._node.scheduler, time.monotonic()
+        group_id = instruction.group_id
         if isinstance(instruction, Reserve):
-            self._reserve(instruction)
-        elif isinstance(instruction, Unreserve):
-            self._attempts.pop((instruction.group_id, instruction.index), None)
-            self._node.follow(scheduler.unreserve(instruction.group_id, instruction.index, now))
-        elif isinstance(instruction, ExpectGroup):
-            scheduler.expect_group(instruction.group_id)
-        elif isinstance(instruction, Commit):
-            self._node.follow(scheduler.commit(instruction.group_id, now))
-        elif isinstance(instruction, RemoveGroup):
-            self._node.follow(
-                scheduler.remove_group(instruction.group_id, now),
-                why_stop="its placement group was removed",
+            self._to_node(
+                instruction.node_id,
+                wire.ReserveBundle(
+                    group_id,
+                    instruction.index,
+                    instruction.attempt,
+                    instruction.resources.to_dict(),
+                    instruction.wait,
+                ),
             )
-            # Once those who asked for workers in it have been told.
-            self._node.agenda.add(self._node.forget_group, [instruction.group_id])
+        elif isinstance(instruction, Unreserve):
+            self._to_node(instruction.node_id, wire.UnreserveBundle(group_id, instruction.index))
+        elif isinstance(instruction, Commit):
+            self._to_node(instruction.node_id, wire.CommitGroup(group_id))
+        elif isinstance(instruction, ExpectGroup):
+            self._head.demand.group_created(group_id, self._groups.bundles(group_id))
+            self._to_all(wire.ExpectGroup(group_id))
+        elif isinstance(instruction, RemoveGroup):
+            self._head.demand.group_gone(group_id)
+            self._to_all(wire.DropGroup(group_id))
         else:
             self._changed(instruction)
 
-    def _reserve(self, instruction: Reserve) -> None:
-        scheduler, now = self._node.scheduler, time.monotonic()
-        group_id, index = instruction.group_id, instruction.index
-        self._attempts[group_id, index] = instruction.attempt
-        if instruction.wait:
-            self._node.follow(
-                scheduler.await_reservation(
-                    group_id, index, instruction.resources, owner=group_id, now=now
-                )
-            )
-        elif scheduler.reserve(group_id, index, instruction.resources, now):
-            self._follow(self._groups.reserved(group_id, index, instruction.attempt, now))
-        else:
-            self._follow(self._groups.refused(group_id, index, instruction.attempt, now))
+    def _to_node(self, name: str, message: wire.HeadMessage) -> None:
+        node = self._head.node_named(name)
+        if node is not None:
+            node.link.send(message)
+
+    def _to_all(self, message: wire.HeadMessage) -> None:
+        for node in self._head.nodes.values():
+            node.link.send(message)
 
     def _changed(self, instruction: GroupChanged) -> None:
-        group_id, state = instruction.group_id, instruction.state
-        if state is GroupState.PENDING:
+        places = self._groups.places(instruction.group_id)
+        self._head.demand.bundles_at(instruction.group_id, places)
+        if instruction.state is GroupState.PENDING:
             return
-        if state is GroupState.REMOVED:
-            for key in [key for key in self._attempts if key[0] == group_id]:
-                del self._attempts[key]
-        event = messages.GroupEvent(group_id, state.value)
-        for process in sorted(self._watchers.pop(group_id, ())):
-            record = self._node.clients.get(process)
-            if record is not None:
-                record.connection.send(event)
+        event = messages.GroupEvent(instruction.group_id, instruction.state.value)
+        for process in sorted(self._watchers.pop(instruction.group_id, ())):
+            self._head.send_to_client(process, event)

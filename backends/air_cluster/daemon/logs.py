@@ -49,13 +49,17 @@ class LogPipe:
         if end:
             self._on_text(text[:end])
 
-    def drain(self) -> None:
-        """Pass on all that was printed so far, and no more after that."""
+    def read(self) -> None:
+        """Pass on all that was printed so far."""
         while not self._finished:
             before = self._read_bytes
             self.on_events(0)
             if self._read_bytes == before:
                 break
+
+    def drain(self) -> None:
+        """Pass on all that was printed so far, and no more after that."""
+        self.read()
         if not self._finished:
             self._finish()
 

@@ -1,7 +1,7 @@
 """Entry of the daemon process.
 
-The configuration comes as JSON on standard input. ``ready`` on standard output says that the
-socket listens.
+The configuration comes as JSON on standard input. A line of JSON on standard output says
+that it serves (see ``launch.Ready``).
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import sys
 import time
 from typing import Any
 
-from air_cluster.daemon.template import name_process, run_template
+from air_cluster.daemon.hosts import local_host
+from air_cluster.daemon.template import WorkerSetup, name_process, run_template
 
 _TEMPLATE_ENDS_S = 3.0
 _POLL_S = 0.002
@@ -37,7 +38,8 @@ def main() -> None:
     if template == 0:
         ours.close()
         _leave_standard_streams(config["log"])
-        run_template(theirs, config["session"], token, [])
+        host = local_host(config["network"])
+        run_template(theirs, WorkerSetup(config["session"], token, host), [])
     theirs.close()
     name_process("air-daemon")
     try:
@@ -49,10 +51,11 @@ def main() -> None:
 
 def _run(config: dict[str, Any], token: bytes, control: socket.socket) -> None:
     from air.executor.resources import Resources
+    from air_cluster.daemon.joining import make_member
     from air_cluster.daemon.memory import NodeMemory
     from air_cluster.daemon.node import NodeDaemon
     from air_cluster.daemon.pool import WorkerPool
-    from air_cluster.protocol.ids import new_process_id
+    from air_cluster.protocol.ids import NO_NODE, new_process_id
     from air_cluster.transport.peers import Peers
     from air_cluster.transport.reactor import Reactor
 
@@ -62,29 +65,38 @@ def _run(config: dict[str, Any], token: bytes, control: socket.socket) -> None:
     with reactor.lock:
         node = NodeDaemon(
             reactor,
-            Peers(reactor, token, new_process_id()),
+            Peers(reactor, token, new_process_id(NO_NODE), same_machine=lambda _process: False),
             config["node_id"],
             Resources(config["resources"]),
             config["labels"],
             NodeMemory(config["object_store_memory"]),
+            alone=config["network"] is None,
+            stays=config["stays"],
         )
-        node.pool = WorkerPool.over(
+        node.workers.pool = WorkerPool.over(
             reactor,
             control,
-            exited=node.worker_exited,
+            exited=node.workers.exited,
             printed=node.worker_printed,
             broken=node.stop,
         )
-        node.peers.listen(f"unix:{config['session']}/daemon.sock")
-    sys.stdout.write("ready\n")
+        node.address = node.peers.listen(f"unix:{config['session']}/daemon.sock")
+        member = make_member(node, config["network"], token, config["session"])
+    signal.signal(signal.SIGTERM, lambda _number, _frame: node.stop())
+    reactor.run(lambda: node.number or node.stopping)
+    if not node.number:
+        sys.exit(f"air: {node.why_stopping}")
+    sys.stdout.write(json.dumps(member.ready()) + "\n")
     sys.stdout.flush()
     _leave_standard_streams(config["log"])
-    signal.signal(signal.SIGTERM, lambda _number, _frame: node.stop())
     try:
         reactor.run(lambda: node.stopping)
     finally:
         with reactor.lock:
+            member.leave()
             node.close()
+        if node.values is not None:
+            node.values.join()
         _remove_session(config["session"])
 
 

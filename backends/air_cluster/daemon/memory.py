@@ -10,16 +10,20 @@ it, and these processes say so (see ``Orphans`` in the protocol).
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
 
 import msgspec
 
-from air_cluster.store.segment import create
+from air_cluster.store.segment import PAGE, create
+
+_GONE = "the value's memory is gone, because the process that wrote it ended"
 
 
 class _Segment(msgspec.Struct):
     fd: int
     size: int
+    charged: int  # what it takes from the cap: less than its size once it has shrunk
     writer: bytes
     readers: set[bytes] = msgspec.field(default_factory=set)  # who has mapped it to read
     keepers: set[bytes] = msgspec.field(default_factory=set)
@@ -37,38 +41,52 @@ class NodeMemory:
         """Called with a segment that was given back and who has mapped it."""
         self._segments: dict[int, _Segment] = {}
         self._next = 0
+        self._closing = threading.Lock()  # so that nobody duplicates a descriptor meanwhile
+
+    @property
+    def left(self) -> int:
+        """Bytes that can still be granted."""
+        return self.cap - self.granted
 
     def grant(self, writer: bytes, size: int, at_least: int) -> tuple[int, int, int] | None:
-        """A new segment of *size* bytes, or else of *at_least* bytes.
+        """A new segment of *size* bytes, or a smaller one of *at_least* so many.
+
+        Near the cap it has half of what is left: others may need some, too, but segments of
+        one value each would be too many.
 
         Returns:
             Its identity, size and descriptor, or ``None``: see :meth:`why_not`.
         """
-        if self.granted + size > self.cap:
-            size = at_least
-        if self.granted + size > self.cap:
+        if size > self.left:
+            size = max(at_least, self.left // 2 & -PAGE)
+        if size > self.left:
             return None
         try:
             fd = create(size)
         except OSError:
             return None
         self._next += 1
-        self._segments[self._next] = _Segment(fd, size, writer)
+        self._segments[self._next] = _Segment(fd, size, size, writer)
         self.granted += size
         return self._next, size, fd
 
-    def why_not(self, size: int) -> str:
-        """Why a segment of *size* bytes cannot be had."""
+    def why_not(self, size: int, problem: str = "") -> str:
+        """Why a segment of *size* bytes cannot be had.
+
+        Args:
+            problem: why values could not be spilled to disk instead, if that was tried.
+        """
         if size > self.cap:
             return (
                 f"a value needs {size} bytes of shared memory, and this node's object store"
                 f" has {self.cap} altogether; start with a larger object_store_memory"
             )
-        if self.granted + size <= self.cap:
+        if size <= self.left:
             return f"the system gives this node no {size} bytes of shared memory"
+        spilling = f", and values could not be spilled to disk: {problem}" if problem else ""
         return (
             f"a value needs {size} bytes of shared memory, but {self.granted} of the"
-            f" {self.cap} bytes of this node's object store are in use."
+            f" {self.cap} bytes of this node's object store are in use{spilling}."
             " Drop references to values that are not needed, or start with a larger"
             " object_store_memory"
         )
@@ -77,9 +95,27 @@ class NodeMemory:
         """The descriptor and size of a segment, or why there is none."""
         found = self._segments.get(segment)
         if found is None:
-            return "the value's memory is gone, because the process that wrote it ended"
+            return _GONE
         found.readers.add(reader)
         return found.fd, found.size
+
+    def lend(self, segment: int) -> tuple[int, int] | str:
+        """A descriptor of a segment, for the caller to close, and its size; or why there is none.
+
+        The memory stays for as long as the descriptor is open, whatever becomes of the segment.
+        May be called from any thread.
+        """
+        with self._closing:
+            found = self._segments.get(segment)
+            return _GONE if found is None else (os.dup(found.fd), found.size)
+
+    def shrink(self, writer: bytes, segment: int, nbytes: int) -> None:
+        """A writer gives *nbytes* of a segment back, and will not use them again."""
+        found = self._segments.get(segment)
+        if found is not None and found.writer == writer and not found.orphan:
+            nbytes = min(nbytes, found.charged)
+            found.charged -= nbytes
+            self.granted -= nbytes
 
     def drop(self, process: bytes, segment: int) -> None:
         """A writer gives a segment back, or a keeper has nothing in it any more."""
@@ -121,9 +157,10 @@ class NodeMemory:
             self._close(segment, found)
 
     def _close(self, segment: int, found: _Segment) -> None:
-        del self._segments[segment]
-        self.granted -= found.size
-        os.close(found.fd)
+        self.granted -= found.charged
+        with self._closing:
+            del self._segments[segment]
+            os.close(found.fd)
         self.on_closed(segment, found.readers)
 
     def close(self) -> None:

@@ -236,6 +236,12 @@ class WorkerPool(msgspec.Struct):
             self._by_pid.pop(process.pid, None)
             self._gone(process, "the template that it was forked from ended")
 
+    def pass_on(self) -> None:
+        """Pass on what workers have printed so far."""
+        for process in self._by_worker.values():
+            for pipe in process.pipes:
+                pipe.read()
+
     def close(self) -> None:
         """End all workers and templates at once."""
         self.closing = True

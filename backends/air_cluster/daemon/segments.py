@@ -1,53 +1,95 @@
-"""The memory service of a daemon: grants segments, after unused ones were given back if need be."""
+"""The memory service of a daemon: grants segments, and makes room for them if need be.
+
+Whoever needs memory when there is none waits in line, and is served in this order. Meanwhile
+
+1. copies of values from elsewhere that nobody reads are dropped, which costs nothing but to
+   fetch them again;
+2. all processes give back what is free in their segments (in two rounds: in the first, owners
+   tell writers what is free; in the second, writers give that back);
+3. values are spilled to disk, and 2. is done once more for what that has freed; and this again,
+   for as long as it helps.
+
+Who does not fit then is refused.
+"""
 
 from __future__ import annotations
 
 import itertools
+from collections import deque
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from air_cluster.protocol import messages
+from air_cluster.store.writer import SEGMENT_BYTES
 from air_cluster.transport.connection import Connection
 
 if TYPE_CHECKING:
     from air_cluster.daemon.node import NodeDaemon
 
 _ROUNDS = 2
-"""In the first, owners tell writers what is free; in the second, writers give that back."""
 
 _PATIENCE_S = 2.0
 """A process that is busy in foreign code may not answer for long: it is not waited for."""
 
+_SPILLED_SHARE = 16  # of all memory, one part in so many is spilled at a time, or a segment
 
-class _Wanting(msgspec.Struct, eq=False):
-    """A request that there is no room for yet."""
 
-    connection: Connection
-    message: messages.NeedSegment
-    rounds_left: int = _ROUNDS
-    unheard: set[bytes] = msgspec.field(default_factory=set)  # who has not answered this round
+class Wanted(msgspec.Struct, eq=False):
+    """A request for memory.
+
+    Attributes:
+        size: bytes that would be best.
+        at_least: bytes that would do.
+        attempt: meets the request if there is room; whether that is done, or nobody waits for
+            it any more.
+        refuse: called, at the latest, when all that can be done has not made room; says why.
+    """
+
+    size: int
+    at_least: int
+    attempt: Callable[[], bool]
+    refuse: Callable[[str], None]
+    squeeze: int = 0  # the one that it takes part in from the beginning
 
 
 class SegmentService:
     """Passes the processes' requests for shared memory to :class:`NodeMemory`.
 
-    Processes keep segments whose values are all free, because their pages are warm. When a
-    request does not fit, all are asked to give these back before it is refused. A segment
-    that is given back is unmapped wherever it was read: the kernel frees it after that.
+    Processes keep segments whose values are all free, because their pages are warm. They give
+    these back when others need them. A segment that is given back is unmapped wherever it was
+    read: the kernel frees it after that.
+
+    Attributes:
+        drop_copies: drops copies of so many bytes that nobody reads, or all there are; whether
+            that has freed anything.
+        spill: spills values of so many bytes and calls back, once, with how many bytes are
+            being freed and what is wrong with the disk, if anything is.
+        on_freed: called when memory was given back and nobody waits for it here.
     """
 
     def __init__(self, node: NodeDaemon) -> None:
         self._node = node
         self._memory = node.memory
         self._memory.on_closed = self._closed
+        self.drop_copies: Callable[[int], bool] = lambda nbytes: False
+        self.spill: Callable[[int, Callable[[int, str], None]], None] = _spill_nothing
+        self.on_freed: Callable[[], None] = lambda: None
+        self._line: deque[Wanted] = deque()
         self._numbers = itertools.count(1)
-        self._wanting: dict[int, _Wanting] = {}
+        self._squeeze = 0  # number of the one under way: steps 1 to 3 for all who wait
+        self._round = 0  # number of the round of step 2 under way
+        self._rounds_left = 0
+        self._unheard: set[bytes] = set()  # who has not answered in this round
+        self._silent: set[bytes] = set()  # who did not answer in time; not waited for again
+        self._problem = ""  # with the disk
         handle = node.peers.handle
         handle(messages.NeedSegment, self._on_need)
         handle(messages.OpenSegment, self._on_open)
         handle(messages.DropSegment, self._on_drop)
+        handle(messages.ShrinkSegment, lambda c, m, _p: self.shrunk(c.peer, m.segment, m.nbytes))
         handle(messages.StoreTrimmed, lambda c, m, _p: self._answered(m.number, c.peer))
         handle(messages.Orphans, self._on_orphans)
 
@@ -55,21 +97,30 @@ class SegmentService:
         """A process died."""
         others = {record.process for record in self._node.clients.others(process)}
         self._memory.process_gone(process, others)
-        for number in list(self._wanting):
-            self._answered(number, process)
-        self._serve()
+        self._answered(self._round, process)
+        self._silent.discard(process)
+        self._room_came()
+
+    def want(self, wanted: Wanted) -> None:
+        """Meet a request for memory, now or later, or refuse it."""
+        if not self._line and wanted.attempt():
+            return
+        if wanted.at_least > self._memory.cap:
+            wanted.refuse(self._memory.why_not(wanted.at_least))
+            return
+        self._line.append(wanted)
+        if not self._squeeze:
+            self._start_squeeze()
+
+    def shrunk(self, process: bytes, segment: int, nbytes: int) -> None:
+        """A process has given back a part of a segment."""
+        self._memory.shrink(process, segment, nbytes)
+        self._room_came()
 
     def _on_need(self, connection: Connection, message: messages.NeedSegment, _p: object) -> None:
-        wanting = _Wanting(connection, message)
-        if self._grant(wanting):
-            return
-        if message.at_least > self._memory.cap:
-            self._refuse(wanting)
-            return
-        number = next(self._numbers)
-        self._wanting[number] = wanting
-        self._node.reactor.call_later(_PATIENCE_S, partial(self._give_up, number))
-        self._ask_around(number, wanting)
+        attempt = partial(self._grant, connection, message)
+        refuse = partial(_refuse, connection, message)
+        self.want(Wanted(message.size, message.at_least, attempt, refuse))
 
     def _on_open(self, c: Connection, message: messages.OpenSegment, _p: object) -> None:
         opened = self._memory.open(message.segment, c.peer)
@@ -81,14 +132,15 @@ class SegmentService:
 
     def _on_drop(self, c: Connection, message: messages.DropSegment, _p: object) -> None:
         self._memory.drop(c.peer, message.segment)
-        self._serve()
+        self._room_came()
 
     def _on_orphans(self, c: Connection, message: messages.Orphans, _p: object) -> None:
         self._memory.keeps(c.peer, message.process, message.segments)
-        self._serve()
+        self._room_came()
 
-    def _grant(self, wanting: _Wanting) -> bool:
-        message, connection = wanting.message, wanting.connection
+    def _grant(self, connection: Connection, message: messages.NeedSegment) -> bool:
+        if connection.closed:
+            return True
         granted = self._memory.grant(connection.peer, message.size, message.at_least)
         if granted is None:
             return False
@@ -96,43 +148,108 @@ class SegmentService:
         connection.send_with_fd(messages.SegmentReply(message.request, segment, size, ""), fd)
         return True
 
-    def _serve(self) -> None:
-        """Something was given back: who can be served now?"""
-        for number, wanting in list(self._wanting.items()):
-            if wanting.connection.closed or self._grant(wanting):
-                del self._wanting[number]
+    # Making room --------------------------------------------------------------------------
 
-    def _ask_around(self, number: int, wanting: _Wanting) -> None:
-        wanting.rounds_left -= 1
+    def _room_came(self) -> None:
+        if not self._line:
+            self.on_freed()
+        self._serve()
+
+    def _serve(self) -> bool:
+        """Serve who can be served, in order; whether nobody is left."""
+        while self._line and self._line[0].attempt():
+            self._line.popleft()
+        if not self._line:
+            self._squeeze = self._round = 0
+        return not self._line
+
+    def _start_squeeze(self) -> None:
+        self._squeeze = next(self._numbers)
+        self._problem = ""
+        for wanted in self._line:
+            wanted.squeeze = self._squeeze
+        if not self._drop_copies():
+            self._trim()
+
+    def _drop_copies(self) -> bool:
+        """Step 1; whether nobody waits any more."""
+        while not self._serve():
+            if not self.drop_copies(self._missing()):
+                return False
+        return True
+
+    def _missing(self) -> int:
+        """How many bytes are needed for all who wait."""
+        share = min(SEGMENT_BYTES, self._memory.cap // _SPILLED_SHARE)
+        sizes = (max(wanted.at_least, min(wanted.size, share)) for wanted in self._line)
+        # Some of what is left may be too little for anybody.
+        return max(sum(sizes) - self._memory.left, self._line[0].at_least)
+
+    def _trim(self) -> None:
+        """Step 2."""
+        self._rounds_left = _ROUNDS
+        self._ask_around()
+
+    def _ask_around(self) -> None:
+        self._rounds_left -= 1
+        number = self._round = next(self._numbers)
+        self._node.reactor.call_later(_PATIENCE_S, partial(self._round_done, number))
         everybody = self._node.clients.all()
-        wanting.unheard = {record.process for record in everybody}
+        self._unheard = {record.process for record in everybody} - self._silent
         for record in everybody:
             record.connection.send(messages.TrimStore(number))
+        if not self._unheard:
+            self._round_done(number)
 
     def _answered(self, number: int, process: bytes) -> None:
-        wanting = self._wanting.get(number)
-        if wanting is None:
-            return
-        wanting.unheard.discard(process)
-        if wanting.unheard:
-            return
-        if wanting.rounds_left:
-            self._ask_around(number, wanting)
-        else:
-            self._give_up(number)
+        self._silent.discard(process)
+        if number == self._round and process in self._unheard:
+            self._unheard.remove(process)
+            if not self._unheard:
+                self._round_done(number)
 
-    def _give_up(self, number: int) -> None:
-        wanting = self._wanting.pop(number, None)
-        if wanting is not None:
-            self._refuse(wanting)
+    def _round_done(self, number: int) -> None:
+        """All have answered, or were waited for long enough."""
+        if number != self._round:
+            return
+        self._silent |= self._unheard
+        if self._rounds_left:
+            self._ask_around()
+            return
+        self._round = 0
+        if not self._drop_copies():
+            self.spill(self._missing(), partial(self._spilled, self._squeeze))
 
-    def _refuse(self, wanting: _Wanting) -> None:
-        message = wanting.message
-        reason = self._memory.why_not(message.at_least)
-        wanting.connection.send(messages.SegmentReply(message.request, 0, 0, reason))
+    def _spilled(self, squeeze: int, nbytes: int, problem: str) -> None:
+        """Step 3 was done."""
+        if squeeze != self._squeeze:
+            return
+        self._problem = problem
+        if nbytes:
+            self._trim()
+        elif not self._serve():
+            self._end_squeeze()
+
+    def _end_squeeze(self) -> None:
+        waited = [wanted for wanted in self._line if wanted.squeeze == self._squeeze]
+        self._line = deque(wanted for wanted in self._line if wanted.squeeze != self._squeeze)
+        self._squeeze = 0
+        for wanted in waited:  # somebody behind the first one may need less
+            if not wanted.attempt():
+                wanted.refuse(self._memory.why_not(wanted.at_least, self._problem))
+        if self._line and not self._squeeze:
+            self._start_squeeze()
 
     def _closed(self, segment: int, readers: set[bytes]) -> None:
         for process in readers:
             record = self._node.clients.get(process)
             if record is not None:
                 record.connection.send(messages.SegmentGone(segment))
+
+
+def _refuse(connection: Connection, message: messages.NeedSegment, reason: str) -> None:
+    connection.send(messages.SegmentReply(message.request, 0, 0, reason))
+
+
+def _spill_nothing(nbytes: int, done: Callable[[int, str], None]) -> None:
+    done(0, "")

@@ -24,7 +24,7 @@ import signal
 import socket
 import sys
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 _PACKET_BYTES = 1 << 16
 _MAX_FDS = 3
@@ -33,6 +33,20 @@ _GRACE_S = 1.0
 """What a worker has started has this long to clean up after it, such as multiprocessing's
 tracker of shared memory."""
 _POLL_S = 0.005
+
+
+class WorkerSetup(NamedTuple):
+    """What a worker needs to join.
+
+    Attributes:
+        session: the directory with the sockets.
+        token: what members of the cluster know.
+        host: the address of this machine for others; empty if there are none.
+    """
+
+    session: str
+    token: bytes
+    host: str
 
 
 def die_with_parent(number: int = signal.SIGKILL) -> None:
@@ -56,7 +70,7 @@ def name_process(name: str) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_NAME, name.encode(), 0, 0, 0)
 
 
-def run_template(control: socket.socket, session: str, token: bytes, modules: list[str]) -> None:
+def run_template(control: socket.socket, setup: WorkerSetup, modules: list[str]) -> None:
     """Import, then fork on command until the daemon is gone. Never returns."""
     try:
         die_with_parent()
@@ -71,16 +85,15 @@ def run_template(control: socket.socket, session: str, token: bytes, modules: li
                 importlib.import_module(module)
         gc.collect()
         gc.freeze()
-        _Template(control, session, token).serve()
+        _Template(control, setup).serve()
     finally:
         os._exit(0)
 
 
 class _Template:
-    def __init__(self, control: socket.socket, session: str, token: bytes) -> None:
+    def __init__(self, control: socket.socket, setup: WorkerSetup) -> None:
         self._control = control
-        self._session = session
-        self._token = token
+        self._setup = setup
         self._wake_reader, wake_writer = socket.socketpair()
         for end in (self._wake_reader, wake_writer):
             end.setblocking(False)
@@ -143,14 +156,14 @@ class _Template:
             gc.unfreeze()
             if "modules" in command:
                 control = socket.socket(fileno=fds[0])
-                run_template(control, self._session, self._token, command["modules"])
+                run_template(control, self._setup, command["modules"])
             die_with_parent()
             _lead_group(os.getpid())
             name_process("air-worker")
             _redirect(*fds)
             from air_cluster.worker.main import run_worker
 
-            run_worker(self._session, self._token, bytes.fromhex(command["worker"]))
+            run_worker(*self._setup, bytes.fromhex(command["worker"]))
         finally:
             os._exit(1)
 

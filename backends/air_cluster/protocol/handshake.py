@@ -25,8 +25,20 @@ PROOF_BYTES = 32
 _HELLO_BYTES = len(MAGIC) + NONCE_BYTES + PROCESS_ID_BYTES
 
 
+_TLS_RECORDS = b"\x15\x16"  # how those begin that open a connection, or refuse one
+
+
 class HandshakeError(Exception):
-    """The peer is no member of this cluster, or speaks another version."""
+    """The peer is no member of this cluster, or speaks another version.
+
+    Attributes:
+        farewell: to be sent before the connection is closed, so that the other side can say
+            what is wrong too; to strangers, nothing.
+    """
+
+    def __init__(self, message: str, farewell: bytes = b"") -> None:
+        super().__init__(message)
+        self.farewell = farewell
 
 
 class Handshake:
@@ -50,6 +62,20 @@ class Handshake:
         """What to send before anything was received."""
         return b"" if self._server else self._hello
 
+    @property
+    def wanted(self) -> int:
+        """How many bytes the next step takes; nobody has to read more before it is done.
+
+        So a stranger cannot make us hold more than these.
+        """
+        if self.done:
+            return 0
+        if self._expected_proof is None:
+            step = _HELLO_BYTES + (0 if self._server else PROOF_BYTES)
+        else:
+            step = PROOF_BYTES
+        return step - len(self._received)
+
     def feed(self, data: bytes | bytearray | memoryview) -> bytes:
         """Take received bytes and return what to send.
 
@@ -60,7 +86,7 @@ class Handshake:
         if self._expected_proof is None:
             # A stranger is turned away at the first wrong byte, not when it has sent enough.
             self._check_magic()
-            if len(self._received) < _HELLO_BYTES + (0 if self._server else PROOF_BYTES):
+            if self.wanted > 0:
                 return b""
             return self._answer_hello()
         self._check_proof()
@@ -71,9 +97,12 @@ class Handshake:
         if not MAGIC.startswith(got):
             if got[:-1] == MAGIC[:-1]:
                 raise HandshakeError(
-                    f"the other side speaks protocol version {got[-1]}, this one {MAGIC[-1]}"
+                    f"the other side speaks protocol version {got[-1]}, this one {MAGIC[-1]}:"
+                    " install the same release of airloom on both machines",
+                    farewell=MAGIC if self._server else b"",  # a client has said it already
                 )
-            raise HandshakeError("the other side does not speak this protocol")
+            why = ": it seems to use TLS, this one does not" if got[0] in _TLS_RECORDS else ""
+            raise HandshakeError(f"the other side does not speak this protocol{why}")
 
     def _answer_hello(self) -> bytes:
         hello = self._take(_HELLO_BYTES)
@@ -91,7 +120,9 @@ class Handshake:
         if len(self._received) < PROOF_BYTES:
             return
         if not hmac.compare_digest(self._take(PROOF_BYTES), self._expected_proof):
-            raise HandshakeError("the other side does not know this cluster's token")
+            raise HandshakeError(
+                "the other side does not know this cluster's token: give both the same one"
+            )
         self._done()
 
     def _take(self, count: int) -> bytes:

@@ -1,7 +1,8 @@
 """Identities: who owns what can be read off them.
 
-A process has 8 random bytes. What it makes - tasks, actors, values - is numbered after
-these, so the owner of anything is the first 8 bytes of its identity.
+A process has 8 bytes: the number of its node and random ones. What it makes - tasks, actors,
+values - is numbered after these, so the owner of anything is the first 8 bytes of its
+identity, and the node of that the first 3.
 """
 
 from __future__ import annotations
@@ -9,14 +10,45 @@ from __future__ import annotations
 import itertools
 import os
 
+NODE_BYTES = 3
 PROCESS_BYTES = 8
 TASK_BYTES = 14
 OBJECT_BYTES = 18
 
 
-def new_process_id() -> bytes:
-    """A fresh identity of a process."""
-    return os.urandom(PROCESS_BYTES)
+NO_NODE = 0
+"""In place of a node's number: of daemons, which own nothing."""
+
+FIRST_NODE = 1
+"""The number of the first node of a cluster, which is the head's."""
+
+
+def new_process_id(node: int) -> bytes:
+    """A fresh identity of a process on the node of that number."""
+    return node.to_bytes(NODE_BYTES, "big") + os.urandom(PROCESS_BYTES - NODE_BYTES)
+
+
+def node_of(identity: bytes) -> int:
+    """The number of the node that a process, or what it made, is on."""
+    return int.from_bytes(identity[:NODE_BYTES], "big")
+
+
+_LEASE_BITS = 40
+
+
+def lease_on_wire(node: int, lease: int) -> int:
+    """What a node's lease is called in the cluster."""
+    return node << _LEASE_BITS | lease
+
+
+def lease_of_node(lease: int) -> int:
+    """What the node itself calls a lease."""
+    return lease & ((1 << _LEASE_BITS) - 1)
+
+
+def node_of_lease(lease: int) -> int:
+    """The number of the node that has granted a lease."""
+    return lease >> _LEASE_BITS
 
 
 class IdMaker:

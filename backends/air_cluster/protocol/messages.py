@@ -1,4 +1,4 @@
-"""The messages of the runtime, as MessagePack arrays ``[tag, field, field, ...]``.
+"""The messages of clients, as MessagePack arrays ``[tag, field, field, ...]``.
 
 Fields are only ever added at the end, with a default: an older reader skips what it does
 not know, a newer one fills in what is missing.
@@ -15,6 +15,7 @@ import msgspec
 
 INLINE, SHARED, FAILED = 0, 1, 2
 STREAMING = -1
+HOME, ONCE, PINNED = 0, 1, 2
 
 
 class Ref(msgspec.Struct, array_like=True, frozen=True):
@@ -27,7 +28,8 @@ class Ref(msgspec.Struct, array_like=True, frozen=True):
 class Value(msgspec.Struct, array_like=True, frozen=True):
     """A value (or a failure) in pieces: its pickle stream, then its buffers.
 
-    ``INLINE`` and ``FAILED`` pieces are in the payload; ``SHARED`` ones in a segment.
+    ``INLINE`` and ``FAILED`` pieces are in the payload; ``SHARED`` ones in a segment of
+    *node*, or, if they were *spilled*, in a file there (*segment* is its number).
     """
 
     kind: int
@@ -35,6 +37,8 @@ class Value(msgspec.Struct, array_like=True, frozen=True):
     refs: list[Ref] = []
     segment: int = 0
     offset: int = 0
+    node: int = 0
+    spilled: bool = False
 
     @property
     def inline_bytes(self) -> int:
@@ -51,6 +55,7 @@ class Shape(msgspec.Struct, array_like=True, frozen=True):
     node: str = ""
     soft: bool = False
     spread: bool = False
+    preferred: int = 0
 
 
 # Client and node daemon ---------------------------------------------------------------------
@@ -76,12 +81,18 @@ class Welcome(msgspec.Struct, tag=2, array_like=True, frozen=True):
 
 
 class SetDemand(msgspec.Struct, tag=3, array_like=True, frozen=True):
-    """A client could use *count* more workers of this shape now."""
+    """A client could use *count* more workers of this shape now.
+
+    *mode* is ``HOME`` for its own node; ``ONCE`` for another one, which forgets what it cannot
+    grant now, since the demand stays with the client's own node; ``PINNED`` for another one
+    that alone can meet it.
+    """
 
     shape_id: int
     shape: Shape
     count: int
     depth: int
+    mode: int = HOME
 
 
 class LeaseGranted(msgspec.Struct, tag=4, array_like=True, frozen=True):
@@ -95,7 +106,10 @@ class LeaseGranted(msgspec.Struct, tag=4, array_like=True, frozen=True):
 
 
 class LeaseRefused(msgspec.Struct, tag=5, array_like=True, frozen=True):
-    """No worker of this shape can ever be had: ``unschedulable``, ``removed``, ``broken``."""
+    """No worker of this shape can ever be had, because of *kind*.
+
+    ``unschedulable``, ``removed`` (its placement group) or ``broken`` (workers do not start).
+    """
 
     shape_id: int
     kind: str
@@ -362,6 +376,116 @@ class SegmentGone(msgspec.Struct, tag=38, array_like=True, frozen=True):
     segment: int
 
 
+class Redirected(msgspec.Struct, tag=39, array_like=True, frozen=True):
+    """Another node has room: ask its daemon, at *address*, for *count* workers of this shape.
+
+    *pinned*: only that node can ever grant them, so let the demand wait there.
+    """
+
+    shape_id: int
+    node: int
+    daemon: bytes
+    address: str
+    count: int
+    pinned: bool
+
+
+class NodeGone(msgspec.Struct, tag=56, array_like=True, frozen=True):
+    """A node is dead, and with it all its processes and what is in its memory."""
+
+    number: int
+    reason: str
+
+
+class FetchCopy(msgspec.Struct, tag=57, array_like=True, frozen=True):
+    """Make a value readable here that is on another node, or on disk.
+
+    *segment* (of a spilled value: the file) and *offset* are those of *node*.
+    """
+
+    request: int
+    object_id: bytes
+    node: int
+    segment: int
+    offset: int
+    lengths: list[int]
+    spilled: bool = False
+
+
+class CopyReply(msgspec.Struct, tag=58, array_like=True, frozen=True):
+    """Answer to ``FetchCopy``: where the copy lies, in a segment of this node.
+
+    With an error, *full* says that there is no memory for it, else that the value is lost.
+    """
+
+    request: int
+    segment: int
+    offset: int
+    lengths: list[int]
+    error: str
+    full: bool = False
+
+
+class CopyReleased(msgspec.Struct, tag=59, array_like=True, frozen=True):
+    """I read this copy no more."""
+
+    object_id: bytes
+
+
+class ShrinkSegment(msgspec.Struct, tag=115, array_like=True, frozen=True):
+    """I give *nbytes* of a segment back, and will not use them again."""
+
+    segment: int
+    nbytes: int
+
+
+class SpillWanted(msgspec.Struct, tag=110, array_like=True, frozen=True):
+    """To owners: memory is short on *node*; which values there may go to disk?"""
+
+    run: int
+    node: int
+    nbytes: int
+
+
+class SpillOffer(msgspec.Struct, array_like=True, frozen=True):
+    """A value that may go, and for how many seconds it was not used."""
+
+    object_id: bytes
+    segment: int
+    offset: int
+    nbytes: int
+    idle_s: float
+
+
+class SpillOffers(msgspec.Struct, tag=111, array_like=True, frozen=True):
+    """Answer to ``SpillWanted``."""
+
+    run: int
+    offers: list[SpillOffer]
+
+
+class Spilled(msgspec.Struct, tag=112, array_like=True, frozen=True):
+    """To the owner: a value is on the disk of *node* now; its memory is free if it agrees."""
+
+    object_id: bytes
+    node: int
+    file: int
+    offset: int
+
+
+class SpillSettled(msgspec.Struct, tag=113, array_like=True, frozen=True):
+    """Answer to ``Spilled``: whether the value was left alone since it was offered."""
+
+    object_id: bytes
+    accepted: bool
+
+
+class SpillFreed(msgspec.Struct, tag=114, array_like=True, frozen=True):
+    """From the owner: this value on disk is needed no more."""
+
+    object_id: bytes
+
+
 # Between clients ----------------------------------------------------------------------------
 
 
@@ -411,12 +535,16 @@ class ActorCall(msgspec.Struct, tag=42, array_like=True, frozen=True):
 
 
 class TaskDone(msgspec.Struct, tag=43, array_like=True, frozen=True):
-    """A task ended. Payload: its results; one ``FAILED`` value stands for all of them."""
+    """A task ended. Payload: its results; one ``FAILED`` value stands for all of them.
+
+    *unread*: it has not run, since its arguments could not be read; the failure says why.
+    """
 
     task_id: bytes
     seconds: float
     results: list[Value]
     cancelled: bool = False
+    unread: bool = False
 
 
 class TasksReturned(msgspec.Struct, tag=44, array_like=True, frozen=True):
@@ -499,7 +627,7 @@ class ReleaseReturned(msgspec.Struct, tag=55, array_like=True, frozen=True):
     object_id: bytes
 
 
-Message = (
+ClientMessage = (
     Register
     | Welcome
     | SetDemand
@@ -538,6 +666,17 @@ Message = (
     | TrimStore
     | StoreTrimmed
     | SegmentGone
+    | Redirected
+    | NodeGone
+    | FetchCopy
+    | CopyReply
+    | CopyReleased
+    | ShrinkSegment
+    | SpillWanted
+    | SpillOffers
+    | Spilled
+    | SpillSettled
+    | SpillFreed
     | Assign
     | Task
     | ActorCall
@@ -555,6 +694,3 @@ Message = (
     | FreeShared
     | ReleaseReturned
 )
-
-encode = msgspec.msgpack.Encoder().encode
-decode = msgspec.msgpack.Decoder(Message).decode

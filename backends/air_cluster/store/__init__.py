@@ -6,6 +6,7 @@
 ``segment``  anonymous shared memory and its mappings
 ``writer``   puts values into segments that the node grants
 ``reader``   rebuilds values over the segments of others
+``files``    values on disk, when memory is short
 ``pins``     tells when the last buffer of a value that was read is garbage
 """
 

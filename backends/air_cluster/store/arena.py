@@ -41,12 +41,16 @@ class Arena:
     a size that is not such a multiple loses its tail. Not thread-safe.
 
     Attributes:
-        size: bytes that can be handed out.
+        size: where the arena ends; never more than it was made with.
         used: bytes handed out, alignment included.
         touched: no range at or above this offset was ever handed out.
+        withdrawn: bytes that will never be handed out again; see :meth:`withdraw`.
     """
 
-    __slots__ = ("_bins", "_ends", "_free", "_live", "_mask", "_valid", "size", "touched", "used")
+    __slots__ = (
+        "_bins", "_ends", "_free", "_gaps", "_live", "_mask", "_valid", "size", "touched", "used",
+        "withdrawn",
+    )  # fmt: skip
 
     def __init__(self, size: int) -> None:
         self.size = size & -ALIGNMENT
@@ -54,6 +58,8 @@ class Arena:
             raise ValueError(f"an arena needs at least {ALIGNMENT} bytes, got {size}")
         self.used = 0
         self.touched = 0
+        self.withdrawn = 0
+        self._gaps: dict[int, int] = {}  # start -> size, of what was withdrawn below the end
         self._live: dict[int, int] = {}  # start -> size
         self._free: dict[int, int] = {}  # start -> size
         self._ends: dict[int, int] = {}  # end of a free range -> its start
@@ -112,6 +118,34 @@ class Arena:
             self._remove(offset)
         self._insert(offset, end - offset)
 
+    def withdraw(self, unit: int) -> list[tuple[int, int]]:
+        """Take all free ranges out of the arena, for good.
+
+        Args:
+            unit: what is withdrawn starts and ends on multiples of this, a power of two of
+                at least :data:`ALIGNMENT`. Less than that is left at the end of a range.
+
+        Returns:
+            Offsets and sizes of those that were handed out before; the end of the arena
+            that never was comes on top of them in :attr:`withdrawn`.
+        """
+        end = min(aligned(self.touched, unit), self.size)
+        self.withdrawn += self.size - end
+        self.size = end
+        gaps = []
+        for start, size in sorted(self._free.items()):
+            first, last = aligned(start, unit), (start + size) & -unit
+            if first < last:
+                self._remove(start)
+                if start < first:
+                    self._insert(start, first - start)
+                if last < start + size:
+                    self._insert(last, start + size - last)
+                self._gaps[first] = last - first
+                self.withdrawn += last - first
+                gaps.append((first, last - first))
+        return gaps
+
     def _find(self, size: int) -> int | None:
         index = _bin_of(size)
         if self._mask >> index & 1:
@@ -155,6 +189,7 @@ class Arena:
         """Raise ``AssertionError`` unless the ranges tile the arena; O(n log n), for tests."""
         position, previous_free = 0, False
         ranges = [(start, size, False) for start, size in self._live.items()]
+        ranges += [(start, size, False) for start, size in self._gaps.items()]
         ranges += [(start, size, True) for start, size in self._free.items()]
         for start, size, is_free in sorted(ranges):
             assert start == position, f"gap or overlap: {position} to {start}"

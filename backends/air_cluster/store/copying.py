@@ -26,6 +26,7 @@ _PAGE = 4096
 _ILL_PLACED = 1024  # bytes that the target is higher within its page
 _PIECE_BYTES = 32 << 20
 _SYSTEM_CALL_SPEED = 2  # in threads that fault pages in
+_BUFFER_BYTES = 1 << 20  # is still in the processor's cache when it is read again
 
 
 def copy(target: memoryview, data: memoryview) -> None:
@@ -54,6 +55,33 @@ def fill(fd: int, offset: int, target: memoryview, data: memoryview) -> None:
     if faulting:
         jobs += _copies(target[cut:], data[cut:], faulting)
     _together(jobs)
+
+
+def pump(nbytes: int, read: Callable[[memoryview], int], fd: int, offset: int) -> None:
+    """Write *nbytes* that come in pieces to a file, or to pages that were never used before.
+
+    Args:
+        read: puts some bytes, at least one, at the start of the buffer that it is given, and
+            returns how many.
+        fd, offset: where to.
+    """
+    if not nbytes:
+        return
+    if _per_thread.buffer is None:
+        _per_thread.buffer = memoryview(bytearray(_BUFFER_BYTES))
+    buffer = _per_thread.buffer
+    end = offset + nbytes
+    while offset < end:
+        count = read(buffer[: end - offset])
+        _write(fd, offset, buffer[:count])
+        offset += count
+
+
+class _PerThread(threading.local):
+    buffer: memoryview | None = None
+
+
+_per_thread = _PerThread()
 
 
 def _threads_for(nbytes: int) -> int:

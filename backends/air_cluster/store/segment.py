@@ -14,6 +14,12 @@ import sys
 
 from air_cluster.store.copying import copy, fill
 
+PAGE = mmap.PAGESIZE
+"""Bytes: the system gives memory out, and takes it back, in multiples of this."""
+
+DISCARDS = hasattr(mmap, "MADV_REMOVE")
+"""Whether the system takes back a part of a segment."""
+
 
 def create(size: int) -> int:
     """Make a segment of *size* bytes, zeros, and return its descriptor (close-on-exec).
@@ -89,6 +95,21 @@ class Mapping:
             fill(self._fd, offset, target, data)
         else:
             copy(target, data)
+
+    @property
+    def file(self) -> int:
+        """The descriptor of a writable mapping that is not closed."""
+        assert self._fd is not None
+        return self._fd
+
+    def discard(self, offset: int, nbytes: int) -> None:
+        """Give the memory of a range back to the system; read again, it is zeros.
+
+        Both are multiples of :data:`PAGE`. Only for a mapping that is writable, and where
+        :data:`DISCARDS` says so. Does nothing once the mapping is closed.
+        """
+        with contextlib.suppress(ValueError):
+            self._map.madvise(mmap.MADV_REMOVE, offset, nbytes)
 
     def close(self) -> None:
         """Unmap the segment: now, or with the last view of it if there are any left."""

@@ -11,8 +11,9 @@ from air.errors import ObjectStoreFull
 from air.executor.serialization import Serialized
 from air_cluster.store import layout
 from air_cluster.store.arena import Arena, aligned
+from air_cluster.store.copying import pump
 from air_cluster.store.layout import Location
-from air_cluster.store.segment import Mapping
+from air_cluster.store.segment import DISCARDS, PAGE, Mapping
 
 SEGMENT_BYTES = 64 << 20
 """Bytes asked for at a time; a value that is larger gets a segment that fits it."""
@@ -40,6 +41,36 @@ class _Room(NamedTuple):
     fresh_from: int
 
 
+class Reserved:
+    """A range for a value of ``location.nbytes`` bytes, to be filled before anyone reads it.
+
+    Attributes:
+        location: where it is.
+        view: its bytes; the memory stays mapped for as long as this lives.
+    """
+
+    __slots__ = ("_mapping", "_warm", "location", "view")
+
+    def __init__(self, location: Location, mapping: Mapping, fresh_from: int) -> None:
+        self.location = location
+        self.view = mapping.view(location.offset, location.nbytes)
+        self._mapping = mapping
+        self._warm = min(max(fresh_from - location.offset, 0), location.nbytes)
+
+    def fill(self, read: Callable[[memoryview], int]) -> None:
+        """Fill the range, in order, by a fast way for pages that were never used before.
+
+        Args:
+            read: puts some bytes, at least one, at the start of the buffer that it is given,
+                and returns how many.
+        """
+        at = 0
+        while at < self._warm:
+            at += read(self.view[at : self._warm])
+        fd, offset = self._mapping.file, self.location.offset
+        pump(self.location.nbytes - at, read, fd, offset + at)
+
+
 class Writer:
     """Writes values into segments that the node grants, and reuses what is freed.
 
@@ -55,6 +86,8 @@ class Writer:
             :meth:`write` as it is.
         release_segment: gives a segment back to the node. Called by the thread that freed
             the last value in it, as :meth:`free` may be: it must not block.
+        shrink_segment: tells the node that a segment takes so many bytes less from now on;
+            called by :meth:`trim`. Without it, segments keep their sizes.
         segment_bytes: how much to ask for at a time.
         keep_bytes: empty segments are kept while they are no larger than this together.
             The one that became empty last is kept whatever its size.
@@ -65,11 +98,13 @@ class Writer:
         request_segment: Callable[[int, int], tuple[int, int, int]],
         release_segment: Callable[[int], None],
         *,
+        shrink_segment: Callable[[int, int], None] | None = None,
         segment_bytes: int = SEGMENT_BYTES,
         keep_bytes: int = KEEP_BYTES,
     ) -> None:
         self._request_segment = request_segment
         self._release_segment = release_segment
+        self._shrink_segment = shrink_segment if DISCARDS else None
         self._segment_bytes = segment_bytes
         self._keep_bytes = keep_bytes
         self._lock = threading.Lock()  # held for bookkeeping only: never over a copy or a callback
@@ -84,8 +119,9 @@ class Writer:
 
     @property
     def granted_bytes(self) -> int:
-        """Bytes of all segments held, used or not."""
-        return sum(segment.mapping.size for segment in list(self._segments.values()))
+        """Bytes of all segments held, used or not, without those that were given back."""
+        segments = list(self._segments.values())
+        return sum(segment.mapping.size - segment.arena.withdrawn for segment in segments)
 
     @property
     def used_bytes(self) -> int:
@@ -113,21 +149,17 @@ class Writer:
             raise
         return location
 
-    def reserve(self, lengths: Sequence[int]) -> tuple[Location, memoryview]:
+    def reserve(self, lengths: Sequence[int]) -> Reserved:
         """Take a range for a value that comes in pieces, from another node or from disk.
 
         Args:
             lengths: as in :class:`Location`.
 
-        Returns:
-            The location, and the range of ``location.nbytes`` bytes, to be filled before
-            anyone reads it.
-
         Raises:
             ObjectStoreFull, ValueError: as :meth:`write`.
         """
         room, location = self._reserve(tuple(lengths))
-        return location, room.segment.mapping.view(location.offset, location.nbytes)
+        return Reserved(location, room.segment.mapping, room.fresh_from)
 
     def free(self, location: Location) -> None:
         """Give a range back, once every reader of it has called its ``on_release``.
@@ -144,11 +176,23 @@ class Writer:
         self._collect()
 
     def trim(self, keep_bytes: int = 0) -> None:
-        """Give back empty segments, the longest empty first, until *keep_bytes* are left."""
+        """Give back memory that holds no values.
+
+        Empty segments, the longest empty first, until *keep_bytes* are left; and what is
+        free in the others, down to the page, which is then lost to this writer for as long
+        as values are left beside it.
+        """
         with self._lock:
             self._apply_freed()
             surplus = self._pop_surplus(keep_bytes, at_least=0)
+            partly_used = [s for s in self._segments.values() if s.arena.used]
+            shrunk = self._withdraw(partly_used)
         self._give_back(surplus)
+        for segment, withdrawn, gaps in shrunk:
+            for offset, size in gaps:
+                segment.mapping.discard(offset, size)
+            assert self._shrink_segment is not None
+            self._shrink_segment(segment.id, withdrawn)
 
     def close(self) -> None:
         """Unmap all segments, for the end of the process; gives nothing back to the node.
@@ -258,18 +302,37 @@ class Writer:
             if not segment.arena.used:
                 self._empty[segment.id] = segment
 
+    def _withdraw(
+        self, segments: list[_Segment]
+    ) -> list[tuple[_Segment, int, list[tuple[int, int]]]]:
+        """Which of *segments* shrink, by how many bytes, and the ranges that were in use once."""
+        if self._shrink_segment is None:
+            return []
+        shrunk = []
+        for segment in segments:
+            before = segment.arena.withdrawn
+            gaps = segment.arena.withdraw(PAGE)
+            if segment.arena.withdrawn > before:
+                shrunk.append((segment, segment.arena.withdrawn - before, gaps))
+        return shrunk
+
     def _pop_surplus(self, keep_bytes: int, *, at_least: int) -> list[_Segment]:
-        surplus = []
-        total = sum(segment.mapping.size for segment in self._empty.values())
-        while total > keep_bytes and len(self._empty) > at_least:
-            segment = self._empty.pop(next(iter(self._empty)))
+        # What is left of one that has shrunk is not worth keeping.
+        surplus = [segment for segment in self._empty.values() if segment.arena.withdrawn]
+        kept = [segment for segment in self._empty.values() if not segment.arena.withdrawn]
+        total = sum(segment.mapping.size for segment in kept)
+        for segment in kept[: max(len(kept) - at_least, 0)]:
+            if total <= keep_bytes:
+                break
             total -= segment.mapping.size
+            surplus.append(segment)
+        for segment in surplus:
+            del self._empty[segment.id]
             del self._segments[segment.id]
             self._small.pop(segment.id, None)
             self._large.pop(segment.id, None)
             if self._recent is segment:
                 self._recent = None
-            surplus.append(segment)
         return surplus
 
     def _give_back(self, segments: list[_Segment]) -> None:

@@ -11,13 +11,17 @@ import socket
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import islice
+from typing import TYPE_CHECKING
 
 import msgspec
 
+from air_cluster.protocol.codec import Message
 from air_cluster.protocol.frames import Buffer, FrameDecoder, FrameError, pack
 from air_cluster.protocol.handshake import Handshake, HandshakeError
-from air_cluster.protocol.messages import Message
 from air_cluster.transport.reactor import Reactor
+
+if TYPE_CHECKING:
+    from air_cluster.transport.tls import TlsStream
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +30,11 @@ _BOTH = selectors.EVENT_READ | selectors.EVENT_WRITE
 _RECEIVE_BYTES = 256 << 10
 _MAX_PARTS = 256  # of one gathering write; Linux takes up to 1024
 _MAX_FDS = 8
+_ENDED = "connection closed by the other side"
+_REFUSED = (
+    f"{_ENDED} during the handshake: it was shut down, belongs to another cluster, or only one"
+    " of the two uses TLS"
+)
 
 Handler = Callable[["Connection", Message, bytes], None]
 
@@ -43,31 +52,45 @@ class Connection:
     Messages sent before the handshake has ended wait for it. A connection closes itself when
     the peer does, or misbehaves; then ``on_close(connection, reason)`` is called once.
 
+    Args:
+        stream: connected; ``None`` if that takes a while, until :meth:`attach`.
+        on_established: called once when the handshake has ended, before any message.
+        expected: the only process that may answer; any member of the cluster if empty.
+        accepted: whether the other side opened the connection.
+
     Attributes:
+        established: the handshake has ended, at some time. Of what was sent on a connection
+            that was closed without, nothing has arrived.
         closed: nothing is sent or received any more.
         broken: the peer takes nothing more. What it sent before it went is still received;
             the connection closes after that.
-        peer: the process on the other side, once the handshake has ended.
+        peer: the process on the other side, once the handshake has ended; the expected one
+            from the start.
         fds: descriptors that came, in the order of the messages that they came with.
         data: for the user of the connection.
     """
 
     def __init__(
         self,
-        sock: socket.socket,
+        stream: socket.socket | TlsStream | None,
         reactor: Reactor,
         handshake: Handshake,
         on_message: Handler,
         on_close: Callable[[Connection, str], None],
         *,
+        on_established: Callable[[Connection], None] = lambda connection: None,
+        expected: bytes = b"",
+        accepted: bool = False,
         takes_fds: bool = False,
     ) -> None:
-        sock.setblocking(False)
-        self._socket = sock
+        self._stream: socket.socket | TlsStream
+        self._tls: TlsStream | None = None
         self._reactor = reactor
         self._handshake: Handshake | None = handshake
         self._on_message = on_message
         self._on_close = on_close
+        self._on_established = on_established
+        self._expected = expected
         self._takes_fds = takes_fds
         self._decoder = FrameDecoder()
         self._waiting: list[Buffer] = []  # for the handshake to end
@@ -75,17 +98,43 @@ class Connection:
         self._corked = 0
         self._cork_parts: list[Buffer] = []
         self._writing = False
+        self._attached = False
+        self.accepted = accepted
+        self.established = False
         self.closed = False
         self.broken = False
-        self.peer = b""
+        self.peer = expected
         self.fds: deque[int] = deque()
         self.data: object = None
-        reactor.register(self, _READ)
-        self._write([handshake.opening()])
+        if stream is not None:
+            self.attach(stream)
+
+    def attach(self, stream: socket.socket | TlsStream) -> None:
+        """The connection is up: begin the handshake."""
+        assert self._handshake is not None
+        stream.setblocking(False)
+        self._stream = stream
+        self._attached = True
+        self._reactor.register(self, _READ)
+        self._write([self._handshake.opening()])
+        if not isinstance(stream, socket.socket):
+            self._tls = stream
+            self._watch_writing()
+            self._read_ahead(stream)
+
+    def _read_ahead(self, stream: TlsStream) -> None:
+        """Handle what was decrypted already: the socket will not announce it again."""
+        try:
+            data = stream.read_ahead()
+        except OSError as error:
+            self.close(f"connection lost: {error}")
+            return
+        if data and not self.closed:
+            self._understand(data)
 
     def fileno(self) -> int:
         """The socket's descriptor."""
-        return self._socket.fileno()
+        return self._stream.fileno()
 
     # Sending ------------------------------------------------------------------------------
 
@@ -157,7 +206,8 @@ class Connection:
         self._watch_writing()
 
     def _watch_writing(self) -> None:
-        if self._out and not self._writing:
+        waits = self._out or (self._tls is not None and self._tls.backlog)
+        if waits and not self._writing and not self.is_lost:
             self._writing = True
             self._reactor.modify(self, _BOTH)
 
@@ -165,15 +215,16 @@ class Connection:
         """How many bytes the socket took; -1 if the peer is gone."""
         try:
             if len(parts) == 1:
-                return self._socket.send(parts[0])
-            return self._socket.sendmsg(parts)
+                return self._stream.send(parts[0])
+            return self._stream.sendmsg(parts)
         except OSError as error:
             return self._not_sent(error)
 
     def _send_parcel(self, parcel: _Parcel) -> int:
         """Like :meth:`_send_now`; a descriptor goes out with the first byte of its message."""
         try:
-            sent = socket.send_fds(self._socket, [parcel.data], [parcel.fd])
+            assert isinstance(self._stream, socket.socket)
+            sent = socket.send_fds(self._stream, [parcel.data], [parcel.fd])
         except OSError as error:
             return self._not_sent(error)
         os.close(parcel.fd)
@@ -205,13 +256,13 @@ class Connection:
 
     def drain(self) -> None:
         """Send what waits, blocking."""
-        if self.closed:
+        if self.closed or not self._attached:
             return
         self.uncork(force=True)
-        self._socket.setblocking(True)
+        self._stream.setblocking(True)
         self._flush()
         if not self.closed:
-            self._socket.setblocking(False)
+            self._stream.setblocking(False)
 
     def _flush(self) -> None:
         out = self._out
@@ -231,9 +282,17 @@ class Connection:
                     sent = 0
                 else:
                     sent -= len(data)
-        if self._writing:
+        if self._writing and self._backlog_sent():
             self._writing = False
             self._reactor.modify(self, _READ)
+
+    def _backlog_sent(self) -> bool:
+        """Whether nothing encrypted waits any more."""
+        try:
+            return self._tls is None or self._tls.flush()
+        except OSError as error:
+            self._not_sent(error)
+            return False
 
     def _plain_head(self) -> list[memoryview]:
         """What waits and can go out in one write: up to the next descriptor."""
@@ -257,36 +316,35 @@ class Connection:
 
     def read_out(self) -> None:
         """Handle all that has come so far: for a peer that has ended, its last words."""
-        while not self.closed and self._receive():
+        while self._attached and not self.closed and self._receive():
             pass
 
     def _receive(self) -> bool:
         """Handle what one read gives; false if there was nothing."""
+        # Who has proved nothing gets no more of our memory than the next step takes.
+        size = _RECEIVE_BYTES if self._handshake is None else self._handshake.wanted
         try:
-            if self._takes_fds:
-                data = self._receive_with_fds()
-            else:
-                data = self._socket.recv(_RECEIVE_BYTES)
+            data = self._receive_with_fds(size) if self._takes_fds else self._stream.recv(size)
         except (BlockingIOError, InterruptedError):
             return False
         except OSError as error:
-            self.close(f"connection lost: {error}")
-            return False
-        if not data:
-            self.close("connection closed by the other side")
-            return False
-        try:
-            if self._handshake is not None:
-                self._shake_hands(self._handshake, data)
+            if isinstance(error, ConnectionResetError) and not self.established:
+                self.close(_REFUSED)
             else:
-                self._take(data)
-        except (FrameError, HandshakeError) as error:
-            self.close(str(error))
+                self.close(f"connection lost: {error.strerror or error}")
+            return False
+        if self._tls is not None:
+            self._watch_writing()
+        if not data:
+            self.close(_ENDED if self.established else _REFUSED)
+            return False
+        self._understand(data)
         return True
 
-    def _receive_with_fds(self) -> bytes:
-        data, ancillary, _flags, _address = self._socket.recvmsg(
-            _RECEIVE_BYTES, socket.CMSG_SPACE(_MAX_FDS * array.array("i").itemsize)
+    def _receive_with_fds(self, size: int) -> bytes:
+        assert isinstance(self._stream, socket.socket)
+        data, ancillary, _flags, _address = self._stream.recvmsg(
+            size, socket.CMSG_SPACE(_MAX_FDS * array.array("i").itemsize)
         )
         for level, kind, content in ancillary:
             if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
@@ -295,18 +353,39 @@ class Connection:
                 self.fds.extend(fds)
         return data
 
+    def _understand(self, data: bytes) -> None:
+        try:
+            if self._handshake is not None:
+                self._shake_hands(self._handshake, data)
+            else:
+                self._take(data)
+        except FrameError as error:
+            self.close(str(error))
+        except HandshakeError as error:
+            if error.farewell:
+                self._write([error.farewell])
+            self.close(str(error))
+
     def _shake_hands(self, handshake: Handshake, data: bytes) -> None:
         answer = handshake.feed(data)
         if answer:
             self._write([answer])
-        if handshake.done:
-            self._handshake = None
-            self.peer = handshake.peer
-            if self._waiting:
-                parts, self._waiting = self._waiting, []
-                self._write(parts)
-            if handshake.leftover:
-                self._take(handshake.leftover)
+        if not handshake.done or self.closed:
+            return
+        if self._expected and handshake.peer != self._expected:
+            # Such as on a port that was given to another process after the one meant had ended.
+            raise HandshakeError(
+                f"process {handshake.peer.hex()} answered in the place of {self._expected.hex()}"
+            )
+        self._handshake = None
+        self.established = True
+        self.peer = handshake.peer
+        self._on_established(self)
+        if self._waiting:
+            parts, self._waiting = self._waiting, []
+            self._write(parts)
+        if handshake.leftover and not self.closed:
+            self._take(handshake.leftover)
 
     def _take(self, data: bytes) -> None:
         self.cork()
@@ -327,8 +406,9 @@ class Connection:
         if self.closed:
             return
         self.closed = True
-        self._reactor.unregister(self)
-        self._socket.close()
+        if self._attached:
+            self._reactor.unregister(self)
+            self._stream.close()
         self._clear_out()
         self._cork_parts.clear()
         self._waiting.clear()
@@ -340,7 +420,8 @@ class Connection:
     def abandon(self) -> None:
         """In a forked child: close this process's descriptors, and tell nobody."""
         self.closed = True
-        self._socket.close()
+        if self._attached:
+            self._stream.close()
         self._clear_out()
         while self.fds:
             os.close(self.fds.popleft())

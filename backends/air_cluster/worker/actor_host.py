@@ -19,6 +19,7 @@ from air_cluster.client import context
 from air_cluster.client.arguments import unpack_arguments
 from air_cluster.client.client import Client
 from air_cluster.client.context import TaskContext
+from air_cluster.client.copies import CopyFailed
 from air_cluster.protocol.ids import owner_of
 from air_cluster.protocol.messages import (
     STREAMING,
@@ -205,11 +206,13 @@ class ActorHost:
         job.payload = b""
         return getattr(self._instance, message.method), args, kwargs
 
-    def finish(self, job: Job, contents: list[Any], *, cancelled: bool = False) -> None:
+    def finish(
+        self, job: Job, contents: list[Any], *, cancelled: bool = False, unread: bool = False
+    ) -> None:
         """Report a call that has ended."""
         task_id = job.message.task_id
         seconds = time.perf_counter() - self._running.pop(task_id, time.perf_counter())
-        self.reporter.report(job, contents, seconds, cancelled=cancelled)
+        self.reporter.report(job, contents, seconds, cancelled=cancelled, unread=unread)
 
     def fail(self, job: Job, error: BaseException) -> None:
         """Report a call that has raised, or left the actor."""
@@ -221,7 +224,8 @@ class ActorHost:
                 self.queue.clear()
                 self.arrived = lambda _job: None
                 self._end()
-        self.finish(job, self.reporter.failed(error, job.message.name))
+        unread = isinstance(error, CopyFailed)
+        self.finish(job, self.reporter.failed(error, job.message.name), unread=unread)
 
     def _run_job(self, job: Job, run: Callable[[Callable[[], Any]], Any]) -> None:
         """Run one call in this thread; the user's code by means of *run*."""

@@ -21,12 +21,12 @@ from air_cluster.worker.runner import TaskRunner
 _LOOK_AGAIN_S = 0.5
 
 
-def run_worker(session: str, token: bytes, worker_id: bytes) -> None:
+def run_worker(session: str, token: bytes, host: str, worker_id: bytes) -> None:
     """Join the cluster, run what comes, and leave. Never returns."""
     code = 1
     try:
         _fresh_process()
-        _serve(session, token, worker_id)
+        _serve(session, token, host, worker_id)
         code = 0
     except BaseException:
         sys.excepthook(*sys.exc_info())
@@ -53,8 +53,8 @@ def _fresh_process() -> None:
         torch.seed()
 
 
-def _serve(session: str, token: bytes, worker_id: bytes) -> None:
-    client = Client(session, token, worker_id, "worker")
+def _serve(session: str, token: bytes, host: str, worker_id: bytes) -> None:
+    client = Client(session, token, worker_id, "worker", host=host)
     executor = ClusterExecutor(client, _no_shutdown)
     install(executor)
     reporter = Reporter(client)

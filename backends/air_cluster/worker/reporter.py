@@ -99,14 +99,22 @@ class Reporter:
             objects.hold_for_caller(object_id(job.message.task_id, index), content.refs)
         return content
 
-    def report(self, job: Job, contents: list[Content], seconds: float, *, cancelled: bool) -> None:
+    def report(
+        self,
+        job: Job,
+        contents: list[Content],
+        seconds: float,
+        *,
+        cancelled: bool,
+        unread: bool = False,
+    ) -> None:
         """Tell the caller that the task is done, after what it left behind is on record."""
         values: list[Value] = []
         payload: list[Any] = []
         for content in contents:
             values.append(content.to_wire())
             payload += content.pieces
-        done = TaskDone(job.message.task_id, seconds, values, cancelled)
+        done = TaskDone(job.message.task_id, seconds, values, cancelled, unread)
         connection = job.connection
         objects = self._client.objects
         with self._lock:

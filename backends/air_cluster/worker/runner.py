@@ -17,6 +17,7 @@ from air_cluster.client.arguments import unpack_arguments
 from air_cluster.client.client import Client
 from air_cluster.client.contents import Content
 from air_cluster.client.context import TaskContext
+from air_cluster.client.copies import CopyFailed
 from air_cluster.protocol.frames import FrameError
 from air_cluster.protocol.messages import (
     STREAMING,
@@ -177,11 +178,14 @@ class TaskRunner:
                 gpu_ids=tuple(assignment.gpu_ids),
             )
         )
-        cancelled = False
+        cancelled = unread = False
         started = time.perf_counter()
         try:
             contents = self._call(job, message)
             end_forked_child(self._pid, None)
+        except CopyFailed as error:
+            unread = True
+            contents = self._reporter.failed(error, message.name)
         except BaseException as error:
             end_forked_child(self._pid, error)
             cancelled = self.interruptible.ended_by(error)
@@ -192,7 +196,7 @@ class TaskRunner:
             self._streams.repair()
         seconds = time.perf_counter() - started
         try:
-            self._reporter.report(job, contents, seconds, cancelled=cancelled)
+            self._reporter.report(job, contents, seconds, cancelled=cancelled, unread=unread)
         except FrameError as error:
             contents = self._reporter.failed(error, message.name)
             self._reporter.report(job, contents, seconds, cancelled=False)
@@ -200,6 +204,7 @@ class TaskRunner:
     def _call(self, job: Job, message: Task) -> list[Content]:
         function = self._function(message)
         caller = (job.connection.peer, message.address)
+        # What fails to be read in here has not run; in user code that is an ObjectLost.
         args, kwargs = unpack_arguments(
             self._client, message.task_id, caller, message, job.payload, message.code_bytes
         )

@@ -87,7 +87,7 @@ class Node(RuleBasedStateMachine):
                     assert self.leases[lease][0] == owner
                     assert lease not in self.reclaimed
                     self.reclaimed.add(lease)
-                case Refuse(owner, shape, reason, message):
+                case Refuse(owner, shape, reason, message, _):
                     assert message
                     assert self.demands[owner, shape] > 0 or reason is RefusalKind.INFEASIBLE
                     self.demands[owner, shape] = 0

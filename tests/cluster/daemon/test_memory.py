@@ -70,12 +70,63 @@ def test_there_is_a_cap_on_all_together(memory: NodeMemory, count_fds: Callable[
     assert grant(memory, 60 * KIB)
 
 
-def test_near_the_cap_a_segment_is_no_larger_than_it_must_be(memory: NodeMemory) -> None:
+def test_near_the_cap_a_segment_leaves_room_for_others(memory: NodeMemory) -> None:
     grant(memory, 60 * KIB)
     granted = memory.grant(OTHER, 64 * KIB, 10 * KIB)
     assert granted is not None
-    assert granted[1] == 10 * KIB
-    assert memory.granted == 70 * KIB
+    assert granted[1] == 20 * KIB
+    assert memory.granted == 80 * KIB
+    granted = memory.grant(OTHER, 64 * KIB, 15 * KIB)
+    assert granted is not None
+    assert granted[1] == 15 * KIB
+    assert memory.left == 5 * KIB
+    assert memory.grant(OTHER, 64 * KIB, 6 * KIB) is None
+
+
+def test_what_a_segment_shrinks_by_can_be_granted_again(memory: NodeMemory) -> None:
+    segment = grant(memory, 60 * KIB)
+    memory.shrink(OTHER, segment, 20 * KIB)  # not its writer
+    memory.shrink(WRITER, 77, 20 * KIB)
+    assert memory.granted == 60 * KIB
+    memory.shrink(WRITER, segment, 20 * KIB)
+    memory.shrink(WRITER, segment, 30 * KIB)
+    assert memory.granted == 10 * KIB
+    memory.shrink(WRITER, segment, 20 * KIB)  # more than is left of it
+    assert memory.granted == 0
+    assert grant(memory, 90 * KIB)
+    memory.drop(WRITER, segment)
+    assert memory.granted == 90 * KIB
+
+
+def test_an_orphan_that_had_shrunk_gives_back_the_rest(memory: NodeMemory) -> None:
+    segment = grant(memory, 60 * KIB)
+    memory.shrink(WRITER, segment, 20 * KIB)
+    memory.process_gone(WRITER, {KEEPER})
+    memory.shrink(WRITER, segment, 20 * KIB)  # said before its end, heard after it
+    assert memory.granted == 40 * KIB
+    memory.keeps(KEEPER, WRITER, [])
+    assert memory.granted == 0
+
+
+def test_what_was_lent_stays_whatever_becomes_of_the_segment(memory: NodeMemory) -> None:
+    segment = grant(memory, 10 * KIB)
+    lent = memory.lend(segment)
+    assert not isinstance(lent, str)
+    fd, size = lent
+    memory.drop(WRITER, segment)
+    assert size == os.fstat(fd).st_size == 10 * KIB
+    os.close(fd)
+    refused = memory.lend(segment)
+    assert isinstance(refused, str)
+    assert "memory is gone" in refused
+
+
+def test_a_refusal_says_why_nothing_was_spilled(memory: NodeMemory) -> None:
+    grant(memory, 60 * KIB)
+    assert "spilled" not in memory.why_not(41 * KIB)
+    reason = memory.why_not(41 * KIB, "the disk is full (/there)")
+    assert "in use, and values could not be spilled to disk: the disk is full (/there)." in reason
+    assert f"needs {41 * KIB} bytes" in reason
 
 
 def test_what_is_larger_than_the_cap_is_never_granted(memory: NodeMemory) -> None:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import random
 import struct
 from itertools import pairwise
+from unittest import mock
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from air_cluster.protocol import frames
+from air_cluster.protocol.codec import Message
 from air_cluster.protocol.frames import MAX_FRAME_BYTES, FrameDecoder, FrameError, pack
 from air_cluster.protocol.messages import (
     Blocked,
     LogLines,
-    Message,
     Reply,
     StreamCredit,
     TasksReturned,
@@ -47,13 +48,15 @@ def feed_in_pieces(data: bytes, cuts: list[int]) -> Received:
     return received
 
 
-@given(STREAMS, st.lists(st.integers(0, 10_000), max_size=10))
-@settings(max_examples=80, deadline=None, derandomize=True)
+@pytest.mark.parametrize("gather_from", [1, 20, frames._GATHER_FROM])
+@given(stream=STREAMS, cuts=st.lists(st.integers(0, 10_000), max_size=10))
+@settings(max_examples=80)
 def test_any_cut_of_the_stream_gives_the_same_messages(
-    stream: list[tuple[Message, list[bytes]]], cuts: list[int]
+    gather_from: int, stream: list[tuple[Message, list[bytes]]], cuts: list[int]
 ) -> None:
     expected = [(message, b"".join(parts)) for message, parts in stream]
-    assert feed_in_pieces(packed(stream), cuts) == expected
+    with mock.patch.object(frames, "_GATHER_FROM", gather_from):
+        assert feed_in_pieces(packed(stream), cuts) == expected
 
 
 def test_one_byte_at_a_time() -> None:
@@ -91,6 +94,61 @@ def test_bytes_behind_the_last_frame_are_kept_when_the_reader_stops_early() -> N
     assert next(messages) == (Blocked(True), b"")
     messages.close()
     assert list(decoder.feed(b"")) == [(Blocked(False), b"")]
+
+
+def test_a_long_payload_is_gathered_and_what_is_behind_it_is_kept() -> None:
+    payload = random.Random(1).randbytes(1 << 20)
+    data = packed([(Blocked(True), [payload]), (Blocked(False), [b"short"])])
+    decoder = FrameDecoder()
+    received: Received = []
+    piece = bytearray(1000)
+    for start in range(0, len(data), len(piece)):
+        piece[:] = data[start : start + len(piece)].ljust(len(piece), b"?")
+        received += decoder.feed(memoryview(piece)[: len(data) - start])
+        if not received:
+            # Nothing is moved a second time while it grows.
+            assert decoder.pending == start + len(piece) - 8 - len(b"\x92\x09\xc3")
+            assert len(decoder._buffer) <= len(piece)
+    assert received == [(Blocked(True), payload), (Blocked(False), b"short")]
+    assert decoder.pending == 0
+
+
+def test_what_is_behind_a_long_payload_is_kept_when_the_reader_stops_early() -> None:
+    payload = bytes(1 << 20)
+    data = packed([(Blocked(True), [payload]), (Blocked(False), [])])
+    decoder = FrameDecoder()
+    assert list(decoder.feed(data[: 1 << 19])) == []
+    messages = decoder.feed(data[1 << 19 :])
+    assert next(messages) == (Blocked(True), payload)
+    messages.close()
+    assert list(decoder.feed(b"")) == [(Blocked(False), b"")]
+
+
+def test_a_long_payload_of_a_message_that_does_not_parse_is_not_waited_for() -> None:
+    decoder = FrameDecoder()
+    with pytest.raises(FrameError, match="bad message"):
+        list(decoder.feed(struct.pack("<II", 1 << 20, 1) + b"\xc0"))
+
+
+@given(
+    data=st.binary(max_size=200)
+    | st.builds(
+        lambda head, body: struct.pack("<II", *head) + body,
+        st.tuples(st.integers(0, 2**32 - 1) | st.integers(0, 300), st.integers(0, 300)),
+        st.binary(max_size=300),
+    ),
+    cuts=st.lists(st.integers(0, 400), max_size=8),
+)
+def test_arbitrary_bytes_in_arbitrary_cuts(data: bytes, cuts: list[int]) -> None:
+    decoder = FrameDecoder()
+    edges = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
+    for start, end in pairwise(edges):
+        try:
+            for _message, payload in decoder.feed(data[start:end]):
+                assert type(payload) is bytes
+        except FrameError:
+            return
+        assert decoder.pending <= end
 
 
 def test_what_was_read_is_dropped_from_the_buffer() -> None:

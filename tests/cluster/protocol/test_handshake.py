@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from air_cluster.protocol.handshake import (
     MAGIC,
@@ -86,8 +88,11 @@ def test_another_version_is_named(server: bool) -> None:
     side = Handshake(TOKEN, SERVER, server=server)
     newer = MAGIC[-1] + 1
     assert side.feed(MAGIC[:-1]) == b""
-    with pytest.raises(HandshakeError, match=f"speaks protocol version {newer}, this one 1"):
+    why = f"speaks protocol version {newer}, this one 1: install the same release of airloom"
+    with pytest.raises(HandshakeError, match=why) as raised:
         side.feed(bytes([newer]))
+    # A client has said its version already; without this, a server never would.
+    assert raised.value.farewell == (MAGIC if server else b"")
 
 
 @pytest.mark.parametrize(
@@ -96,8 +101,10 @@ def test_another_version_is_named(server: bool) -> None:
 @pytest.mark.parametrize("server", [True, False])
 def test_a_stranger_is_refused_at_the_first_byte(server: bool, request_: bytes) -> None:
     side = Handshake(TOKEN, SERVER, server=server)
-    with pytest.raises(HandshakeError, match="does not speak this protocol"):
+    with pytest.raises(HandshakeError, match="does not speak this protocol") as raised:
         side.feed(request_[:1])
+    assert raised.value.farewell == b""
+    assert ("it seems to use TLS" in str(raised.value)) == (request_[0] == 0x16)
 
 
 def test_a_stranger_is_refused_at_the_first_byte_that_differs() -> None:
@@ -201,3 +208,43 @@ def test_mutated_handshakes_never_get_in() -> None:
             pass
         assert not server.done
         assert client.done == (target == 2)
+
+
+def test_who_reads_only_what_is_wanted_reads_nothing_of_what_follows() -> None:
+    client, server = make_pair()
+    to_server, to_client = bytearray(client.opening()), bytearray()
+    while not (client.done and server.done):
+        for side, inbox, outbox in (
+            (server, to_server, to_client),
+            (client, to_client, to_server),
+        ):
+            if inbox and not side.done:
+                assert 0 < side.wanted <= 80
+                count = side.wanted
+                outbox += side.feed(bytes(inbox[:count]))
+                del inbox[:count]
+        if client.done and not to_server.endswith(b"frames"):
+            to_server += b"frames"
+    assert client.wanted == server.wanted == 0
+    assert client.leftover == server.leftover == b""
+    assert to_server == b"frames"
+
+
+@given(
+    st.booleans(),
+    st.binary(max_size=200) | st.binary(max_size=200).map(lambda tail: MAGIC + tail),
+    st.lists(st.integers(1, 60), max_size=20),
+)
+def test_whatever_comes_little_is_held(server: bool, data: bytes, cuts: list[int]) -> None:
+    side = Handshake(TOKEN, SERVER, server=server)
+    side.opening()
+    for cut in [*cuts, 200]:
+        piece = data[: min(cut, side.wanted)]
+        data = data[len(piece) :]
+        try:
+            side.feed(piece)
+        except HandshakeError:
+            break
+        assert len(side._received) < 80
+        assert side.wanted > 0
+    assert not side.done

@@ -17,7 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from air_cluster.protocol import handshake as handshake_module
-from air_cluster.protocol import messages
+from air_cluster.protocol import head_messages, messages
+from air_cluster.protocol.codec import Message, decode, encode
 from air_cluster.protocol.frames import FrameDecoder, pack
 from air_cluster.protocol.handshake import MAGIC, NONCE_BYTES, Handshake
 from air_cluster.protocol.messages import (
@@ -25,17 +26,18 @@ from air_cluster.protocol.messages import (
     INLINE,
     SHARED,
     Exit,
-    Message,
     Ref,
     Register,
     Shape,
     Value,
-    decode,
-    encode,
 )
 
 KINDS: tuple[type[msgspec.Struct], ...] = get_args(Message)
 VECTORS = json.loads(Path(__file__).with_name("vectors.json").read_text())
+
+
+def kind_named(name: str) -> Any:
+    return getattr(messages, name, None) or getattr(head_messages, name, None)
 
 
 def build(described: Any) -> Any:
@@ -48,7 +50,7 @@ def build(described: Any) -> Any:
         [(name, content)] = described.items()
         if name == "hex":
             return bytes.fromhex(content)
-        kind = getattr(messages, name, None)
+        kind = kind_named(name)
         if kind is not None:
             return kind(**{field: build(value) for field, value in content.items()})
     return {name: build(value) for name, value in described.items()}
@@ -69,7 +71,7 @@ def test_vectors_of_messages(vector: dict[str, Any]) -> None:
 @pytest.mark.parametrize("vector", VECTORS["messages"], ids=name_of)
 def test_vectors_show_every_field(vector: dict[str, Any]) -> None:
     [(name, fields)] = vector["message"].items()
-    assert list(fields) == list(getattr(messages, name).__struct_fields__)
+    assert list(fields) == list(kind_named(name).__struct_fields__)
 
 
 def test_every_message_has_a_vector() -> None:
@@ -148,8 +150,8 @@ def test_messages_come_back(kind: type[msgspec.Struct]) -> None:
 
 
 def test_fields_of_a_newer_peer_are_skipped() -> None:
-    shape = [{"CPU": 1.0}, b"", -1, "", False, False, "new"]
-    newer = msgspec.msgpack.encode([3, 1, shape, 2, 0, "new"])
+    shape = [{"CPU": 1.0}, b"", -1, "", False, False, 0, "new"]
+    newer = msgspec.msgpack.encode([3, 1, shape, 2, 0, messages.HOME, "new"])
     assert decode(newer) == messages.SetDemand(1, Shape({"CPU": 1.0}), 2, 0)
 
 

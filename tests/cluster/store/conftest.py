@@ -22,13 +22,22 @@ class Node:
         self.segments: dict[int, tuple[int, int]] = {}  # id -> descriptor, size
         self.requested: list[int] = []
         self.released: list[int] = []
+        self.shrunk: dict[int, int] = {}  # id -> bytes given back
+
+    @property
+    def granted(self) -> int:
+        """Bytes that the segments take together."""
+        sizes = (size - self.shrunk.get(id, 0) for id, (_, size) in self.segments.items())
+        return sum(sizes)
+
+    def shrink(self, id: int, nbytes: int) -> None:
+        self.shrunk[id] = self.shrunk.get(id, 0) + nbytes
 
     def request(self, size: int, at_least: int) -> tuple[int, int, int]:
         self.requested.append(size)
-        granted = sum(size for _, size in self.segments.values())
-        if granted + size > self.cap:
+        if self.granted + size > self.cap:
             size = at_least
-        if granted + size > self.cap:
+        if self.granted + size > self.cap:
             raise ObjectStoreFull(f"no room for {size} bytes")
         id = len(self.requested)
         fd = create(size)
@@ -43,9 +52,15 @@ class Node:
         fd, size = self.segments[id]
         return os.dup(fd), size
 
-    def writer(self, segment_bytes: int = 64 * KIB, keep_bytes: int = 256 * KIB) -> Writer:
+    def writer(
+        self, segment_bytes: int = 64 * KIB, keep_bytes: int = 256 * KIB, *, shrinks: bool = False
+    ) -> Writer:
         return Writer(
-            self.request, self.release, segment_bytes=segment_bytes, keep_bytes=keep_bytes
+            self.request,
+            self.release,
+            shrink_segment=self.shrink if shrinks else None,
+            segment_bytes=segment_bytes,
+            keep_bytes=keep_bytes,
         )
 
     def reader(self) -> Reader:

@@ -69,12 +69,12 @@ def test_another_process_reads_in_place(node: Any) -> None:
 @pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
 def test_a_forked_child_reads_and_writes_through_inherited_mappings(node: Any) -> None:
     writer, reader = node.writer(), node.reader()
-    location, target = writer.reserve((100,))
+    reserved = writer.reserve((100,))
     value = reader.load(writer.write(dumps(np.arange(5000.0))), lambda: None)
     child = os.fork()
     if child == 0:
-        target[:5] = b"child"
+        reserved.view[:5] = b"child"
         os._exit(0 if value.sum() == 12_497_500 else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    assert bytes(target[:5]) == b"child"
-    assert location.nbytes == 100
+    assert bytes(reserved.view[:5]) == b"child"
+    assert reserved.location.nbytes == 100

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +12,7 @@ import pytest
 from air.errors import ObjectStoreFull
 from air.executor.serialization import Serialized, dumps
 from air_cluster.store import Location, Writer
-from air_cluster.store.segment import Mapping
+from air_cluster.store.segment import DISCARDS, Mapping
 
 KIB = 1 << 10
 SEGMENT = 64 * KIB
@@ -104,6 +105,69 @@ def test_trim_gives_back_what_is_empty_and_nothing_else(node: Any) -> None:
     assert writer.write(blob(64)).segment == kept.segment
 
 
+@pytest.mark.skipif(not DISCARDS, reason="the system takes no part of a segment back")
+class TestShrinking:
+    """What is free beside values is given back when memory is short."""
+
+    def test_the_pages_are_the_system_s_again(self, node: Any) -> None:
+        writer = node.writer(1 << 20, shrinks=True)
+        locations = [writer.write(blob(16 * KIB, fill)) for fill in range(1, 9)]
+        for index in (1, 2, 5):
+            writer.free(locations[index])
+        fd, size = node.segments[1]
+        assert os.fstat(fd).st_blocks * 512 == 8 * 16 * KIB
+        writer.trim()
+        assert node.shrunk == {1: (1 << 20) - 5 * 16 * KIB}
+        assert os.fstat(fd).st_blocks * 512 == 5 * 16 * KIB
+        assert os.fstat(fd).st_size == size
+        assert writer.granted_bytes == node.granted == writer.used_bytes == 5 * 16 * KIB
+        writer.trim()
+        assert writer.granted_bytes == 5 * 16 * KIB
+
+    def test_what_is_left_stays_as_it_is(self, node: Any) -> None:
+        writer = node.writer(1 << 20, shrinks=True)
+        locations = [writer.write(dumps(np.full(3000, i))) for i in range(20)]
+        for location in locations[::2]:
+            writer.free(location)
+        writer.trim()
+        reader = node.reader()
+        for i, location in enumerate(locations):
+            if i % 2:
+                assert (reader.load(location, lambda: None) == i).all()
+
+    def test_a_segment_that_has_shrunk_goes_with_its_last_value(self, node: Any) -> None:
+        writer = node.writer(shrinks=True)
+        first, second = writer.write(blob(4 * KIB)), writer.write(blob(4 * KIB))
+        writer.free(first)
+        writer.trim()
+        assert node.released == []
+        other = writer.write(blob(4 * KIB))
+        assert other.segment != second.segment
+        writer.free(second)
+        assert node.released == [second.segment]
+        writer.free(other)  # a whole one is kept
+        assert node.released == [second.segment]
+        assert writer.write(blob(64)).segment == other.segment
+
+    def test_a_segment_that_has_shrunk_is_used_as_far_as_it_goes(self, node: Any) -> None:
+        writer = node.writer(shrinks=True)
+        values = [writer.write(blob(4 * KIB)) for _ in range(3)]
+        writer.trim()
+        writer.free(values[1])
+        again = writer.write(blob(4 * KIB))
+        assert (again.segment, again.offset) == (values[1].segment, values[1].offset)
+        assert writer.write(blob(64)).segment != again.segment
+
+    def test_memory_that_was_given_back_serves_others(self, node: Any) -> None:
+        node.cap = 2 * SEGMENT
+        writer, other = node.writer(shrinks=True), node.writer()
+        writer.write(blob(4 * KIB))
+        with pytest.raises(ObjectStoreFull):
+            other.write(blob(SEGMENT + 4 * KIB))
+        writer.trim()
+        other.write(blob(SEGMENT + 4 * KIB))
+
+
 def test_a_full_store_is_reported_as_it_was_raised(node: Any) -> None:
     node.cap = SEGMENT
     writer = node.writer()
@@ -168,11 +232,46 @@ def test_a_reserved_range_is_filled_by_the_caller(node: Any) -> None:
     writer = node.writer()
     source = writer.write(serialized)
     raw = bytes(node.reader()._view(source))
-    location, target = writer.reserve(list(source.lengths))
+    reserved = writer.reserve(list(source.lengths))
+    location = reserved.location
     assert location.lengths == source.lengths
-    assert location.nbytes == target.nbytes == source.nbytes
-    target[:1000], target[1000:] = raw[:1000], raw[1000:]
+    assert location.nbytes == reserved.view.nbytes == source.nbytes
+    reserved.view[:1000], reserved.view[1000:] = raw[:1000], raw[1000:]
     assert (node.reader().load(location, lambda: None) == value).all()
+
+
+@pytest.mark.parametrize("nbytes", [100, 5000, 3_000_000])
+@pytest.mark.parametrize("used", [0, 4096, 1 << 22])
+def test_what_comes_in_pieces_fills_pages_that_were_used_and_fresh_ones(
+    node: Any, nbytes: int, used: int
+) -> None:
+    writer = node.writer(segment_bytes=1 << 23)
+    if used:
+        writer.free(writer.write(blob(used)))
+    data = np.random.default_rng(1).bytes(nbytes)
+    pieces: list[int] = []
+
+    def read(buffer: memoryview) -> int:
+        at = sum(pieces)
+        count = min(len(buffer), 70_000)
+        buffer[:count] = data[at : at + count]
+        pieces.append(count)
+        return count
+
+    reserved = writer.reserve((nbytes,))
+    reserved.fill(read)
+    assert bytes(reserved.view) == data
+    assert sum(pieces) == nbytes
+    assert all(pieces)
+
+
+def test_what_fills_a_range_may_fail(node: Any) -> None:
+    writer = node.writer()
+    reserved = writer.reserve((1000,))
+    with pytest.raises(OSError, match="no luck"):
+        reserved.fill(lambda _buffer: (_ for _ in ()).throw(OSError("no luck")))
+    writer.free(reserved.location)
+    assert writer.used_bytes == 0
 
 
 def test_free_waits_for_no_lock(node: Any) -> None:
@@ -252,13 +351,13 @@ def test_no_descriptor_is_left(node: Any, count_fds: Callable[[], int]) -> None:
     before = count_fds()
     writer = node.writer(keep_bytes=SEGMENT)
     locations = [writer.write(blob(size * KIB)) for size in (1, 64, 100, 500)]
-    location, target = writer.reserve((100,))
-    writer.free(location)
+    reserved = writer.reserve((100,))
+    writer.free(reserved.location)
     for location in locations:
         writer.free(location)
     writer.trim()
-    target[0] = 1  # the mapping is closed, the view still valid
-    del target
+    reserved.view[0] = 1  # the mapping is closed, the view still valid
+    del reserved
     assert node.segments == {}
     assert count_fds() == before
     writer.write(blob(64))

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from air_cluster.transport.certificates import make_cluster_certificates
 from air_cluster.transport.reactor import Reactor
+from air_cluster.transport.tls import ClusterFiles, TlsContexts, load_contexts
 
 PATIENCE_S = 20.0
 """How long a test waits for what must happen; only a failure takes that long."""
@@ -40,6 +42,23 @@ def count_fds() -> Callable[[], int]:
         return len(list(Path("/proc/self/fd").iterdir()))
 
     return count
+
+
+@pytest.fixture(scope="session")
+def cluster_files(tmp_path_factory: pytest.TempPathFactory) -> ClusterFiles:
+    """The certificates of a cluster."""
+    return make_cluster_certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(scope="session")
+def tls(cluster_files: ClusterFiles) -> TlsContexts:
+    return load_contexts(cluster_files)
+
+
+@pytest.fixture(scope="session")
+def other_tls(tmp_path_factory: pytest.TempPathFactory) -> TlsContexts:
+    """As of a member of another cluster."""
+    return load_contexts(make_cluster_certificates(tmp_path_factory.mktemp("others")))
 
 
 class Threads:

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from air_cluster.protocol import frames
+from air_cluster.protocol.codec import Message
 from air_cluster.protocol.frames import FrameError, pack
 from air_cluster.protocol.handshake import Handshake
-from air_cluster.protocol.messages import LogLines, Message, SegmentReply, StreamCredit
+from air_cluster.protocol.messages import LogLines, SegmentReply, StreamCredit
 from air_cluster.transport.connection import Connection
 from air_cluster.transport.reactor import Reactor
 
@@ -398,7 +399,7 @@ def test_a_client_with_another_token_gets_nothing_in(
     pair = connect(shaken=False, client_token=b"another")
     pair.client.connection.send(numbered(1))
     serve(lambda: pair.client.closed_for and pair.server.closed_for)
-    assert pair.client.closed_for == ["the other side does not know this cluster's token"]
+    assert "does not know this cluster's token" in pair.client.closed_for[0]
     assert pair.server.received == []
 
 

@@ -1,0 +1,223 @@
+"""The head service: the nodes of a cluster, and what is decided for all of them.
+
+It lives in the daemon of one machine. Nodes send it the messages of
+:mod:`air_cluster.protocol.head_messages`, over TCP or, the one in the same process, directly.
+Clients never connect to it: their nodes pass on what is for it, and what comes back.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from air.executor.resources import Resources
+from air_cluster.core.workers import SERIAL_DIGITS
+from air_cluster.daemon.agenda import Agenda
+from air_cluster.protocol import head_messages as wire
+from air_cluster.protocol import messages
+from air_cluster.protocol.codec import Message, decode, encode
+from air_cluster.protocol.frames import Buffer
+from air_cluster.protocol.head_messages import NodeEntry
+from air_cluster.protocol.ids import FIRST_NODE, node_of
+from air_cluster.transport.reactor import Reactor
+
+_TICK_S = 0.5
+
+
+class Link(Protocol):
+    """How messages reach a node."""
+
+    def send(self, message: Message, payload: Sequence[Buffer] = ()) -> None:
+        """Pass a message on, in order."""
+        ...
+
+
+class NodeRecord(msgspec.Struct, eq=False):
+    """A member of the cluster.
+
+    Attributes:
+        free: what is free there, as far as it is known.
+        heard: when it last sent something, in seconds of the monotonic clock.
+    """
+
+    entry: NodeEntry
+    link: Link
+    total: Resources
+    free: Callable[[], Resources]
+    heard: float
+
+
+class ClientRoute:
+    """The way to a client of some node."""
+
+    def __init__(self, head: HeadService, process: bytes) -> None:
+        self._head = head
+        self.peer = process
+
+    def send(self, message: Message, payload: Sequence[Buffer] = ()) -> None:
+        """Pass a message on to the client."""
+        self._head.send_to_client(self.peer, message, payload)
+
+
+NodeHandler = Callable[[NodeRecord, Any, bytes], None]
+ClientHandler = Callable[[ClientRoute, Any, bytes], None]
+
+
+class HeadService:
+    """Knows the nodes; passes messages to the services of actors and of placement groups."""
+
+    def __init__(self, reactor: Reactor) -> None:
+        from air_cluster.daemon.actors import ActorService
+        from air_cluster.daemon.demand import DemandService
+        from air_cluster.daemon.groups import GroupService
+
+        self.reactor = reactor
+        self.agenda = Agenda()
+        self.nodes: dict[int, NodeRecord] = {}
+        self._by_name: dict[str, NodeRecord] = {}
+        self._drivers: dict[bytes, bool] = {}  # and whether they want to see what is printed
+        self._next_number = FIRST_NODE
+        self._from_nodes: dict[type, NodeHandler] = {}
+        self._from_clients: dict[type, ClientHandler] = {}
+        self.actors = ActorService(self)
+        self.groups = GroupService(self)
+        self.demand = DemandService(self)
+        self.on_node(wire.FromClient, self._on_client_message)
+        self.on_node(wire.DriverHere, self._on_driver)
+        self.on_node(wire.ProcessEnded, self._on_process_ended)
+        self.on_node(wire.Printed, self._on_printed)
+        self.on_client(messages.Ask, self._on_ask)
+        reactor.call_later(_TICK_S, self._tick)
+
+    def on_node(self, kind: type, handler: NodeHandler) -> None:
+        """Have messages of one type that nodes send passed to *handler*."""
+        self._from_nodes[kind] = handler
+
+    def on_client(self, kind: type, handler: ClientHandler) -> None:
+        """Have messages of one type that clients send passed to *handler*."""
+        self._from_clients[kind] = handler
+
+    # Nodes --------------------------------------------------------------------------------
+
+    def admit(self, entry: NodeEntry, link: Link, free: Callable[[], Resources]) -> NodeRecord:
+        """A new member; gives it its number."""
+        number = self._next_number
+        self._next_number += 1
+        entry = msgspec.structs.replace(entry, number=number)
+        record = NodeRecord(entry, link, Resources(entry.resources), free, time.monotonic())
+        for other in self.nodes.values():
+            other.link.send(wire.NodeUp(entry))
+        self.nodes[number] = self._by_name[entry.name] = record
+        link.send(wire.Joined(number, [other.entry for other in self.nodes.values()]))
+        self.groups.node_joined(record)
+        self.demand.node_joined(record)
+        return record
+
+    def node_lost(self, number: int, reason: str) -> None:
+        """A member is gone, with its processes and what they owned."""
+        node = self.nodes.pop(number, None)
+        if node is None:
+            return
+        del self._by_name[node.entry.name]
+        down = wire.NodeDown(number, reason)
+        for other in self.nodes.values():
+            other.link.send(down)
+        self._drivers = {p: wants for p, wants in self._drivers.items() if node_of(p) != number}
+        why = f"its node {node.entry.name} is gone ({reason})"
+        self.demand.node_lost(node)
+        self.groups.node_lost(node)
+        self.actors.node_lost(node, why)
+
+    def load_changed(self, node: NodeRecord) -> None:
+        """Something else is free on a node of another machine."""
+        self.demand.load_changed(node)
+        self.groups.resources_changed()
+
+    def node_named(self, name: str) -> NodeRecord | None:
+        """The node of that name, if it is a member."""
+        return self._by_name.get(name)
+
+    def node_of_worker(self, worker: str) -> NodeRecord | None:
+        """The node whose scheduler has named a worker so."""
+        return self._by_name.get(worker[:-SERIAL_DIGITS])
+
+    def receive(self, node: NodeRecord, message: Message, payload: bytes) -> None:
+        """A message of a node."""
+        node.heard = time.monotonic()
+        self._from_nodes[type(message)](node, message, payload)
+
+    def resources_changed(self) -> None:
+        """Something may have become free somewhere."""
+        self.groups.resources_changed()
+
+    def _tick(self) -> None:
+        self.actors.tick()
+        self.demand.tick()
+        self.reactor.call_later(_TICK_S, self._tick)
+
+    # Clients ------------------------------------------------------------------------------
+
+    def send_to_client(
+        self, process: bytes, message: Message, payload: Sequence[Buffer] = ()
+    ) -> None:
+        """Pass a message on to a client, by way of its node, if that is there."""
+        node = self.nodes.get(node_of(process))
+        if node is not None:
+            node.link.send(wire.ToClient(process, encode(message)), payload)
+
+    def _on_client_message(
+        self, _node: NodeRecord, message: wire.FromClient, payload: bytes
+    ) -> None:
+        inner = decode(message.body)
+        handler = self._from_clients[type(inner)]
+        handler(ClientRoute(self, message.process), inner, payload)
+
+    def _on_driver(self, _node: NodeRecord, message: wire.DriverHere, _payload: bytes) -> None:
+        self._drivers[message.process] = message.wants_logs
+
+    def _on_process_ended(
+        self, node: NodeRecord, message: wire.ProcessEnded, _payload: bytes
+    ) -> None:
+        self._drivers.pop(message.process, None)
+        self.actors.owner_gone(message.process)
+        self.groups.owner_gone(message.process)
+        for other in self.nodes.values():
+            if other is not node:
+                other.link.send(message)
+
+    def _on_printed(self, _node: NodeRecord, message: wire.Printed, payload: bytes) -> None:
+        lines = messages.LogLines(message.source, message.is_error)
+        for process, wants_logs in self._drivers.items():
+            if wants_logs:
+                self.send_to_client(process, lines, [payload])
+
+    def _on_ask(self, route: ClientRoute, message: messages.Ask, _payload: bytes) -> None:
+        content: object
+        if message.topic == "nodes":
+            content = [
+                {
+                    "node_id": node.entry.name,
+                    "address": node.entry.host,
+                    "alive": True,
+                    "resources": node.entry.resources,
+                    "labels": node.entry.labels,
+                }
+                for node in self.nodes.values()
+            ]
+        elif message.topic == "available":
+            content = self._available()
+        else:
+            content = self.groups.infos()
+        route.send(messages.Reply(message.request, "", content))
+
+    def _available(self) -> dict[str, float]:
+        found: dict[str, float] = {}
+        for node in self.nodes.values():
+            free = node.free()
+            for name in node.total:
+                # Owners give idle leases back after a moment; CPU may be overdrawn for one, too.
+                found[name] = found.get(name, 0.0) + max(0.0, free.get(name, 0.0))
+        return found

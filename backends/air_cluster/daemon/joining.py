@@ -1,0 +1,109 @@
+"""How a daemon becomes a node: with the head in its own process, or by joining another's."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from air_cluster.daemon.head import HeadService
+from air_cluster.daemon.hosts import LOOPBACK, local_host
+from air_cluster.daemon.local_link import LocalLink
+from air_cluster.protocol.head_messages import NodeEntry
+from air_cluster.protocol.ids import NO_NODE
+
+if TYPE_CHECKING:
+    from air_cluster.daemon.node import NodeDaemon
+    from air_cluster.daemon.values import RemoteValues
+
+
+class Member:
+    """What ties a node to its head."""
+
+    def __init__(self, node: NodeDaemon, host: str, port: int) -> None:
+        self._node = node
+        self._host = host
+        self._port = port
+
+    def ready(self) -> dict[str, Any]:
+        """What whoever started the daemon wants to know of it."""
+        return {"number": self._node.number, "host": self._host, "port": self._port}
+
+    def leave(self) -> None:
+        """Tell the head, if that is elsewhere, that this node ends."""
+
+
+class _Remote(Member):
+    def __init__(self, node: NodeDaemon, host: str, port: int, head: str) -> None:
+        super().__init__(node, host, port)
+        from air_cluster.daemon.uplink import Uplink
+
+        self._uplink = Uplink(node.reactor, node.peers, head, node.from_head, node.stop)
+        node.uplink = self._uplink
+        node.on_changed = partial(self._uplink.report_load, node.scheduler.available)
+        node.on_connection_lost.append(self._uplink.connection_lost)
+
+    def join(self, entry: NodeEntry) -> None:
+        self._uplink.join(entry)
+
+    def leave(self) -> None:
+        self._uplink.close()
+
+
+def make_member(
+    node: NodeDaemon, network: dict[str, Any] | None, token: bytes, session: str
+) -> Member:
+    """Have the node join; it has its number once the head has answered.
+
+    Args:
+        network: see ``launch.Network``; ``None`` for a cluster of this machine alone.
+        token: what members of the cluster know.
+        session: the directory of this daemon.
+    """
+    host, port, transfer = "", 0, ""
+    node.make_values = partial(_make_values, node, local_host(network), token, session)
+    if network is not None:
+        from air_cluster.transport.addresses import TcpAddress, parse
+
+        host = local_host(network)
+        listening = parse(node.peers.listen(str(TcpAddress(host, network["port"]))))[0]
+        assert isinstance(listening, TcpAddress)
+        port = listening.port
+        node.values = node.make_values()
+        transfer = node.values.address
+    entry = NodeEntry(
+        number=NO_NODE,
+        name=node.name,
+        host=host or LOOPBACK,
+        daemon=node.peers.process_id,
+        address=f"tcp:{host}:{port}" if host else "",
+        transfer=transfer,
+        resources=node.total.to_dict(),
+        labels=dict(node.labels),
+    )
+    if network is not None and network["head"]:
+        remote = _Remote(node, host, port, f"tcp:{network['head']}")
+        remote.join(entry)
+        return remote
+    _join_own_head(node, entry, network is not None)
+    return Member(node, host, port)
+
+
+def _make_values(node: NodeDaemon, host: str, token: bytes, session: str) -> RemoteValues:
+    from air_cluster.daemon.values import RemoteValues
+
+    return RemoteValues(node, host, token, os.path.join(session, "spilled"))
+
+
+def _join_own_head(node: NodeDaemon, entry: NodeEntry, has_guests: bool) -> None:
+    head = HeadService(node.reactor)
+    if has_guests:
+        from air_cluster.daemon.membership import Membership
+
+        members = Membership(head, node.peers)
+        node.on_connection_lost.append(members.lost)
+    link = LocalLink(node.reactor, node.from_head)
+    record = head.admit(entry, link, node.scheduler.available)
+    node.uplink = LocalLink(node.reactor, partial(head.receive, record))
+    node.on_changed = partial(head.load_changed, record)
+    node.reactor.run_soon()

@@ -1,0 +1,263 @@
+"""Who asks a node for workers, and what they are told."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from air_cluster.core.instructions import Grant, LeaseLost, Reclaim, Refuse
+from air_cluster.core.shapes import LossKind, RefusalKind, ShapeKey
+from air_cluster.core.waiting import Kind
+from air_cluster.daemon.shapes import KINDS, REFUSALS, cluster_shape, shape_key
+from air_cluster.protocol import head_messages as wire
+from air_cluster.protocol import messages
+from air_cluster.protocol.codec import Message
+from air_cluster.protocol.ids import PROCESS_BYTES, lease_of_node, lease_on_wire, node_of
+from air_cluster.protocol.messages import HOME, ONCE, Shape
+from air_cluster.transport.connection import Connection
+
+if TYPE_CHECKING:
+    from air_cluster.daemon.node import NodeDaemon
+
+_HOME_KEY_BYTES = PROCESS_BYTES + 4
+
+
+class _Owner(msgspec.Struct):
+    """One depth of tasks of one client, as the scheduler sees demand.
+
+    Attributes:
+        shape_ids: what the client calls the shapes that the scheduler knows of.
+        shapes: and how it describes all of them.
+        left: shape -> how many workers only the head can find, since it matters where.
+        reported: shape -> how many workers the head knows to be wanting.
+    """
+
+    key: bytes
+    process: bytes
+    depth: int
+    connection: Connection
+    shape_ids: dict[ShapeKey, int] = msgspec.field(default_factory=dict)
+    shapes: dict[int, Shape] = msgspec.field(default_factory=dict)
+    left: dict[int, int] = msgspec.field(default_factory=dict)
+    reported: dict[int, int] = msgspec.field(default_factory=dict)
+
+    @property
+    def is_home(self) -> bool:
+        """Whether this is the client's own node, which speaks for it with the head."""
+        return len(self.key) == _HOME_KEY_BYTES
+
+
+class Leasing:
+    """Takes demands in, from clients of this node and of others, and grants leases."""
+
+    def __init__(self, node: NodeDaemon) -> None:
+        self._node = node
+        self._owners: dict[bytes, _Owner] = {}
+        self._workers: dict[int, str] = {}  # of granted leases
+        handle = node.peers.handle
+        handle(messages.SetDemand, self._on_demand)
+        handle(messages.LeaseReturn, self._on_return)
+        handle(messages.KillWorker, self._on_kill_worker)
+        node.on_head(wire.Redirect, self._on_redirect)
+        node.on_head(wire.RefuseDemand, self._on_refuse_demand)
+
+    # Demand -------------------------------------------------------------------------------
+
+    def _on_demand(self, connection: Connection, message: messages.SetDemand, _p: object) -> None:
+        node = self._node
+        refusal = self._unknown_node(message.shape)
+        if refusal is not None:
+            if message.count:
+                connection.send(messages.LeaseRefused(message.shape_id, "unschedulable", refusal))
+            return
+        owner = self._owner_of(connection, message)
+        owner.shapes[message.shape_id] = message.shape
+        if message.mode == HOME and not node.alone and not self._starts_here(message.shape):
+            owner.left[message.shape_id] = message.count
+            node.look_soon()
+            return
+        shape = shape_key(message.shape)
+        owner.shape_ids[shape] = message.shape_id
+        now, once = time.monotonic(), message.mode == ONCE
+        node.follow(
+            node.scheduler.set_demand(
+                owner.key, shape, message.count, message.depth, now, once=once
+            )
+        )
+
+    def _owner_of(self, connection: Connection, message: messages.SetDemand) -> _Owner:
+        # The scheduler knows owners by name: one for each depth, since depth is priority; and
+        # one for each shape that came from elsewhere, where the same resources may be asked
+        # for with several placements.
+        key = connection.peer + message.depth.to_bytes(4, "big")
+        if message.mode != HOME:
+            key += message.shape_id.to_bytes(4, "big")
+        owner = self._owners.get(key)
+        if owner is None:
+            owner = _Owner(key, connection.peer, message.depth, connection)
+            self._owners[key] = owner
+        return owner
+
+    def _starts_here(self, shape: Shape) -> bool:
+        """Whether a request of a client of this node is met here if there is room."""
+        node = self._node
+        return cluster_shape(shape).starts_at(node.number, node.name, node.labels)
+
+    def _unknown_node(self, shape: Shape) -> str | None:
+        """Why a request that is tied to a node can never be met, if this is the only one."""
+        node = self._node
+        if node.alone and shape.node and not shape.soft and shape.node != node.name:
+            return (
+                f"no node has the identity {shape.node!r}, to which the request is tied;"
+                f" the nodes are: {node.name!r}"
+            )
+        return None
+
+    # The head -----------------------------------------------------------------------------
+
+    def report(self) -> None:
+        """Tell the head what waits here, where that has changed: others may have room."""
+        waiting: dict[bytes, dict[int, int]] = {}
+        for unmet in self._node.scheduler.unmet():
+            if unmet.kind is not Kind.LEASE or not isinstance(unmet.subject, bytes):
+                continue
+            owner = self._owners.get(unmet.subject)
+            if owner is not None and unmet.shape in owner.shape_ids:
+                shape_id = owner.shape_ids[unmet.shape]
+                waiting.setdefault(owner.key, {})[shape_id] = unmet.count
+        for owner in self._owners.values():
+            if owner.is_home:
+                self._report(owner, {**waiting.get(owner.key, {}), **owner.left})
+
+    def _report(self, owner: _Owner, wanting: dict[int, int]) -> None:
+        for shape_id in {**owner.reported, **wanting}:
+            count = wanting.get(shape_id, 0)
+            if owner.reported.get(shape_id, 0) != count:
+                shape = owner.shapes[shape_id]
+                self._node.uplink.send(wire.Unmet(owner.key, shape_id, shape, count, owner.depth))
+        owner.reported = {shape_id: count for shape_id, count in wanting.items() if count}
+        owner.left = {shape_id: count for shape_id, count in owner.left.items() if count}
+
+    def _on_redirect(self, message: wire.Redirect, _payload: bytes) -> None:
+        owner, other = self._owners.get(message.owner), self._node.nodes.get(message.node)
+        if owner is None or other is None:
+            return
+        is_here = other.number == self._node.number
+        owner.connection.send(
+            messages.Redirected(
+                message.shape_id,
+                other.number,
+                other.daemon,
+                self._node.address if is_here else other.address,
+                message.count,
+                message.pinned,
+            )
+        )
+
+    def _on_refuse_demand(self, message: wire.RefuseDemand, _payload: bytes) -> None:
+        owner = self._owners.get(message.owner)
+        if owner is None or message.shape_id not in owner.shapes:
+            return
+        if owner.left.pop(message.shape_id, None) is not None:
+            refused = messages.LeaseRefused(message.shape_id, message.kind, message.message)
+            owner.connection.send(refused)
+            return
+        shape, now = shape_key(owner.shapes[message.shape_id]), time.monotonic()
+        self._node.follow(
+            self._node.scheduler.refuse(owner.key, shape, KINDS[message.kind], message.message, now)
+        )
+
+    # Leases -------------------------------------------------------------------------------
+
+    def _on_return(
+        self, _connection: Connection, message: messages.LeaseReturn, _p: object
+    ) -> None:
+        lease_id = lease_of_node(message.lease_id)
+        self._node.workers.set_busy(self._workers.pop(lease_id, ""), False)
+        self._node.follow(self._node.scheduler.return_lease(lease_id, time.monotonic()))
+
+    def _on_kill_worker(self, _c: Connection, message: messages.KillWorker, _p: object) -> None:
+        self._node.workers.kill(self._workers.get(lease_of_node(message.lease_id), ""))
+
+    # Instructions of the scheduler --------------------------------------------------------
+
+    def grant(self, instruction: Grant) -> None:
+        """Lend a worker."""
+        owner = self._owners[instruction.owner]
+        workers, name = self._node.workers, instruction.worker_id
+        workers.set_busy(name, True)
+        self._workers[instruction.lease_id] = name
+        record = workers.client(name)
+        owner.connection.send(
+            messages.LeaseGranted(
+                owner.shape_ids[instruction.shape],
+                lease_on_wire(self._node.number, instruction.lease_id),
+                workers.process(name),
+                record.address if record is not None else "",
+                list(instruction.gpu_ids),
+            )
+        )
+
+    def reclaim(self, instruction: Reclaim) -> None:
+        """Ask for a worker back."""
+        lease_id = lease_on_wire(self._node.number, instruction.lease_id)
+        self._send(instruction.owner, messages.LeaseReclaim(lease_id))
+
+    def lost(self, instruction: LeaseLost) -> None:
+        """A lent worker is gone."""
+        reason = self._node.workers.how_it_ended(self._workers.pop(instruction.lease_id, ""))
+        if instruction.reason is LossKind.GROUP_REMOVED:
+            reason = "its placement group was removed"
+        lease_id = lease_on_wire(self._node.number, instruction.lease_id)
+        self._send(instruction.owner, messages.LeaseLost(lease_id, reason))
+
+    def refuse(self, instruction: Refuse) -> None:
+        """There will be no worker."""
+        owner = self._owners.get(instruction.owner)
+        if owner is None:
+            return
+        if instruction.reason is RefusalKind.BUSY:
+            # Its own node still knows what it wants; the head finds another one.
+            shape = owner.shapes[owner.shape_ids[instruction.shape]]
+            busy = wire.NoRoom(owner.key[:_HOME_KEY_BYTES], shape, instruction.count)
+            self._node.uplink.send(busy)
+            return
+        # It states its demand anew if it wants to try again.
+        shape_id = owner.shape_ids.pop(instruction.shape)
+        kind = REFUSALS[instruction.reason]
+        owner.connection.send(messages.LeaseRefused(shape_id, kind, instruction.message))
+
+    def _send(self, owner: bytes, message: Message) -> None:
+        found = self._owners.get(owner)
+        if found is not None:
+            found.connection.send(message)
+
+    def connections(self) -> dict[bytes, Connection]:
+        """Who has asked for workers, and how to reach them."""
+        return {owner.process: owner.connection for owner in self._owners.values()}
+
+    # Ends ---------------------------------------------------------------------------------
+
+    def forget_group(self, group_id: bytes) -> None:
+        """A placement group was removed: no worker in it will be asked for or granted."""
+        for owner in self._owners.values():
+            for shape in [s for s in owner.shape_ids if s.pool and s.pool[0] == group_id]:
+                del owner.shape_ids[shape]
+
+    def forget_owner(self, process: bytes) -> None:
+        """A process is gone, and what it demanded and leased goes with it."""
+        self._forget([key for key, owner in self._owners.items() if owner.process == process])
+
+    def forget_node(self, number: int) -> None:
+        """A node is gone, with all its processes."""
+        self._forget([key for key, owner in self._owners.items() if node_of(key) == number])
+
+    def _forget(self, keys: list[bytes]) -> None:
+        for key in keys:
+            owner = self._owners.pop(key)
+            for shape_id in owner.reported:
+                shape = owner.shapes[shape_id]
+                self._node.uplink.send(wire.Unmet(key, shape_id, shape, 0, owner.depth))
+            self._node.follow(self._node.scheduler.owner_gone(key, time.monotonic()))

@@ -1,0 +1,121 @@
+"""The workers of a node: processes that its scheduler knows by names."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from air_cluster.core.instructions import StartWorker, StopWorker
+from air_cluster.daemon.clients import ClientRecord
+from air_cluster.protocol import head_messages as wire
+from air_cluster.protocol import messages
+from air_cluster.protocol.ids import new_process_id
+from air_cluster.transport.connection import Connection
+
+if TYPE_CHECKING:
+    from air_cluster.daemon.node import NodeDaemon
+    from air_cluster.daemon.pool import WorkerPool
+
+
+class _Worker(msgspec.Struct):
+    """A worker process: the scheduler's name for it, and its own identity."""
+
+    name: str
+    process: bytes
+    how_it_ended: str = "it ended"
+    why_stopped: str = ""
+    busy: bool = False
+
+
+class Workers:
+    """Starts and stops workers as the scheduler says, and tells it how they are."""
+
+    def __init__(self, node: NodeDaemon) -> None:
+        self._node = node
+        self.pool: WorkerPool
+        self._by_name: dict[str, _Worker] = {}
+        self._by_process: dict[bytes, _Worker] = {}
+        node.peers.handle(messages.Blocked, self._on_blocked)
+        node.peers.handle(messages.Preload, lambda _c, m, _p: self.pool.preload(m.modules))
+
+    # Instructions of the scheduler --------------------------------------------------------
+
+    def start(self, instruction: StartWorker) -> None:
+        """Start a process."""
+        worker = _Worker(instruction.worker_id, new_process_id(self._node.number))
+        self._by_name[worker.name] = worker
+        self._by_process[worker.process] = worker
+        self.pool.start(worker.process, dedicated=instruction.dedicated)
+
+    def stop(self, instruction: StopWorker, why: str) -> None:
+        """End a process; *why* is for those who lose what it does."""
+        worker = self._by_name.get(instruction.worker_id)
+        if worker is None:
+            return
+        worker.why_stopped = why
+        record = self._node.clients.get(worker.process)
+        if worker.busy or record is None:
+            self.pool.kill(worker.process)
+        else:
+            # It is idle, but others may still want values that it owns.
+            record.connection.send(messages.Exit(graceful=True))
+
+    # Events -------------------------------------------------------------------------------
+
+    def registered(self, process: bytes) -> None:
+        """A process has joined, perhaps a worker that was started."""
+        worker = self._by_process.get(process)
+        if worker is not None:
+            now = time.monotonic()
+            self._node.follow(self._node.scheduler.worker_ready(worker.name, now))
+
+    def exited(self, process: bytes, how: str) -> None:
+        """A worker's process is gone."""
+        worker = self._by_process.pop(process, None)
+        node = self._node
+        if worker is None or node.stopping:
+            return
+        worker.how_it_ended = how = worker.why_stopped or how
+        node.tell_of_end(process, how)
+        node.follow(node.scheduler.worker_died(worker.name, time.monotonic()))
+        node.uplink.send(wire.WorkerGone(worker.name, how))
+        del self._by_name[worker.name]
+        node.forget_process(process, how)
+
+    def _on_blocked(self, connection: Connection, message: messages.Blocked, _p: object) -> None:
+        worker = self._by_process.get(connection.peer)
+        if worker is not None:
+            scheduler = self._node.scheduler
+            change = scheduler.blocked if message.blocked else scheduler.unblocked
+            self._node.follow(change(worker.name, time.monotonic()))
+
+    # By name ------------------------------------------------------------------------------
+
+    def set_busy(self, name: str, busy: bool) -> None:
+        """Note whether a worker is lent out."""
+        worker = self._by_name.get(name)
+        if worker is not None:
+            worker.busy = busy
+
+    def client(self, name: str) -> ClientRecord | None:
+        """The connected client that a worker is."""
+        worker = self._by_name.get(name)
+        return None if worker is None else self._node.clients.get(worker.process)
+
+    def process(self, name: str) -> bytes:
+        """The identity of a worker's process."""
+        worker = self._by_name.get(name)
+        return b"" if worker is None else worker.process
+
+    def how_it_ended(self, name: str) -> str:
+        """Why a worker is gone, for people."""
+        worker = self._by_name.get(name)
+        return "it ended" if worker is None else worker.how_it_ended
+
+    def kill(self, name: str) -> None:
+        """End a worker at once."""
+        worker = self._by_name.get(name)
+        if worker is not None:
+            self.pool.kill(worker.process)

@@ -1,0 +1,180 @@
+"""Starting the daemon of a node as a process of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import select
+import subprocess
+import sys
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from air.errors import BackendError
+from air.executor.machine import count_cpus, count_gpus, memory_bytes
+
+_START_TIMEOUT_S = 30.0
+_STORE_SHARE = 0.3
+_DAEMON = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]);"
+    " from air_cluster.daemon.main import main; main()"
+)
+
+
+class NodeOptions(NamedTuple):
+    """What a node offers; ``None`` stands for what the machine has.
+
+    Attributes:
+        num_cpus, num_gpus: how many.
+        resources: further ones, by name.
+        labels: what to know it by.
+        object_store_memory: bytes of shared memory for values.
+    """
+
+    num_cpus: float | None = None
+    num_gpus: float | None = None
+    resources: Mapping[str, float] = {}
+    labels: Mapping[str, str] = {}
+    object_store_memory: int | None = None
+
+    @property
+    def store_bytes(self) -> int:
+        """Bytes of shared memory for values."""
+        if self.object_store_memory is not None:
+            return self.object_store_memory
+        return int(memory_bytes() * _STORE_SHARE)
+
+    def total(self) -> dict[str, float]:
+        """The resources of the node."""
+        resources: dict[str, Any] = {
+            "CPU": count_cpus() if self.num_cpus is None else self.num_cpus,
+            "GPU": count_gpus() if self.num_gpus is None else self.num_gpus,
+            "memory": memory_bytes() - self.store_bytes,
+            "object_store_memory": self.store_bytes,
+            **self.resources,
+        }
+        return {name: value for name, value in resources.items() if value}
+
+
+class Network(NamedTuple):
+    """How a node is reached by other machines.
+
+    Attributes:
+        host: the address to listen on, and to tell others.
+        port: 0 for any.
+        head: ``HOST:PORT`` of the head to join; empty to be the head.
+    """
+
+    host: str
+    port: int = 0
+    head: str = ""
+
+
+class Ready(NamedTuple):
+    """What a daemon says once it serves.
+
+    Attributes:
+        number: of the node.
+        host: its address for others.
+        port: where it listens for other machines; 0 if it does not.
+    """
+
+    number: int
+    host: str
+    port: int
+
+
+class DaemonProcess:
+    """A daemon that is starting, or has started.
+
+    Args:
+        directory: of its session.
+        token: what members of the cluster know.
+        options: what the node offers.
+        network: ``None`` for a cluster of this machine alone.
+        stays: whether it outlives the programs that use it.
+    """
+
+    def __init__(
+        self,
+        directory: str,
+        token: bytes,
+        options: NodeOptions,
+        network: Network | None,
+        *,
+        stays: bool,
+    ) -> None:
+        settings = {
+            "session": directory,
+            "argv": sys.argv,
+            "token": token.hex(),
+            "log": os.path.join(directory, "daemon.log"),
+            "node_id": secrets.token_hex(8),
+            "resources": options.total(),
+            "labels": dict(options.labels),
+            "object_store_memory": options.store_bytes,
+            "network": None if network is None else network._asdict(),
+            "stays": stays,
+        }
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _DAEMON, json.dumps(_importable_paths())],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError), self._process.stdin as pipe:
+            pipe.write(json.dumps(settings).encode())
+        self._process.stdin = None  # or communicate() would flush it
+
+    @property
+    def pid(self) -> int:
+        """The process."""
+        return self._process.pid
+
+    def wait_until_ready(self) -> Ready:
+        """Wait until it serves.
+
+        Raises:
+            BackendError: it does not start; the message holds what it said.
+        """
+        out = self._process.stdout
+        assert out is not None
+        readable, _, _ = select.select([out], [], [], _START_TIMEOUT_S)
+        said = out.readline() if readable else b""
+        with contextlib.suppress(ValueError):
+            ready = Ready(**json.loads(said))
+            self._close_pipes()
+            return ready
+        self._process.kill()
+        _, complaint = self._process.communicate()
+        reason = complaint.decode(errors="replace").strip()
+        if reason.startswith("air: "):
+            raise BackendError(reason.removeprefix("air: "))
+        raise BackendError(
+            f"the node's daemon did not start within {_START_TIMEOUT_S:.0f} s:"
+            f" {reason or 'it said nothing'}"
+        )
+
+    def wait(self, timeout: float) -> None:
+        """Wait for its end; kill it if that takes longer than *timeout* seconds."""
+        try:
+            self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            # Its template and its workers die with it; nothing of theirs is left in files.
+            self._process.kill()
+            self._process.wait()
+        self._close_pipes()
+
+    def _close_pipes(self) -> None:
+        for pipe in (self._process.stdout, self._process.stderr):
+            if pipe is not None:
+                pipe.close()
+
+
+def _importable_paths() -> list[str]:
+    """What this program can import, its workers can: the same paths, made absolute."""
+    return [os.path.abspath(path) for path in sys.path]

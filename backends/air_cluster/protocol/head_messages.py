@@ -1,0 +1,337 @@
+"""The messages between a node's daemon and the head, as MessagePack arrays.
+
+See :mod:`air_cluster.protocol.messages` for how they may change.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from air_cluster.protocol.messages import CreateActor, Shape
+
+
+class NodeEntry(msgspec.Struct, array_like=True, frozen=True):
+    """A node, for others.
+
+    Attributes:
+        number: unique in the cluster for all time.
+        name: what people see.
+        host: its machine's address.
+        daemon: the identity of its daemon.
+        address: where that listens for other machines; empty in a cluster of one.
+        transfer: where it serves values to other nodes.
+    """
+
+    number: int
+    name: str
+    host: str
+    daemon: bytes
+    address: str
+    transfer: str
+    resources: dict[str, float]
+    labels: dict[str, str]
+
+
+# Membership -----------------------------------------------------------------------------------
+
+
+class Join(msgspec.Struct, tag=70, array_like=True, frozen=True):
+    """A daemon wants to be a node; the number in *node* is 0."""
+
+    node: NodeEntry
+    version: str
+
+
+class Joined(msgspec.Struct, tag=71, array_like=True, frozen=True):
+    """Answer to ``Join``: its number, and all nodes, itself included."""
+
+    number: int
+    nodes: list[NodeEntry]
+
+
+class TurnedAway(msgspec.Struct, tag=72, array_like=True, frozen=True):
+    """Answer to ``Join``, or to a node that was taken for dead: it is no member."""
+
+    reason: str
+
+
+class NodeUp(msgspec.Struct, tag=73, array_like=True, frozen=True):
+    """To all nodes: another one has joined."""
+
+    node: NodeEntry
+
+
+class NodeDown(msgspec.Struct, tag=74, array_like=True, frozen=True):
+    """To all nodes: one is gone. From a node: it leaves."""
+
+    number: int
+    reason: str
+
+
+class Beat(msgspec.Struct, tag=75, array_like=True, frozen=True):
+    """Both ways, at regular intervals: still here."""
+
+
+class Load(msgspec.Struct, tag=76, array_like=True, frozen=True):
+    """What is free on a node, when that has changed."""
+
+    free: dict[str, float]
+
+
+# Clients --------------------------------------------------------------------------------------
+
+
+class FromClient(msgspec.Struct, tag=77, array_like=True, frozen=True):
+    """A message of a node's client to the head; the payload is the message's."""
+
+    process: bytes
+    body: bytes
+
+
+class ToClient(msgspec.Struct, tag=78, array_like=True, frozen=True):
+    """A message of the head to a client of the node; the payload is the message's."""
+
+    process: bytes
+    body: bytes
+
+
+class DriverHere(msgspec.Struct, tag=79, array_like=True, frozen=True):
+    """A driver has registered with its node."""
+
+    process: bytes
+    wants_logs: bool
+
+
+class ProcessEnded(msgspec.Struct, tag=80, array_like=True, frozen=True):
+    """A client is gone; the head passes it on to the other nodes."""
+
+    process: bytes
+    reason: str
+
+
+class Printed(msgspec.Struct, tag=81, array_like=True, frozen=True):
+    """A worker printed. Payload: the text."""
+
+    source: str
+    is_error: bool
+
+
+# Demand ---------------------------------------------------------------------------------------
+
+
+class Unmet(msgspec.Struct, tag=82, array_like=True, frozen=True):
+    """A node cannot grant *count* workers that a client of it wants now; 0 withdraws.
+
+    *owner* is the client's identity and *depth*, as the node tells them apart.
+    """
+
+    owner: bytes
+    shape_id: int
+    shape: Shape
+    count: int
+    depth: int
+
+
+class Redirect(msgspec.Struct, tag=83, array_like=True, frozen=True):
+    """Answer to ``Unmet``, for the client: see ``Redirected``."""
+
+    owner: bytes
+    shape_id: int
+    node: int
+    count: int
+    pinned: bool
+
+
+class NoRoom(msgspec.Struct, tag=100, array_like=True, frozen=True):
+    """A client was redirected to a node, which had no room for *count* of these workers."""
+
+    owner: bytes
+    shape: Shape
+    count: int
+
+
+class RefuseDemand(msgspec.Struct, tag=84, array_like=True, frozen=True):
+    """Answer to ``Unmet``: nothing in the cluster will meet it; *kind* as in ``LeaseRefused``."""
+
+    owner: bytes
+    shape_id: int
+    kind: str
+    message: str
+
+
+# Actors ---------------------------------------------------------------------------------------
+
+
+class PlaceActor(msgspec.Struct, tag=85, array_like=True, frozen=True):
+    """Find a worker for an actor; with *once*, at once or not at all."""
+
+    actor_id: bytes
+    shape: Shape
+    owner: bytes
+    depth: int
+    once: bool
+
+
+class CancelPlacement(msgspec.Struct, tag=86, array_like=True, frozen=True):
+    """The actor needs no worker of this node any more."""
+
+    actor_id: bytes
+
+
+class ActorPlaced(msgspec.Struct, tag=87, array_like=True, frozen=True):
+    """Answer to ``PlaceActor``: a worker waits for the actor."""
+
+    actor_id: bytes
+    worker: str
+    process: bytes
+    gpu_ids: list[int]
+
+
+class PlacementRefused(msgspec.Struct, tag=88, array_like=True, frozen=True):
+    """Answer to ``PlaceActor``: *kind* as in ``LeaseRefused``."""
+
+    actor_id: bytes
+    kind: str
+    message: str
+
+
+class RunActor(msgspec.Struct, tag=89, array_like=True, frozen=True):
+    """Have a worker become an actor. Payload as in ``CreateActor``."""
+
+    worker: str
+    spec: CreateActor
+    gpu_ids: list[int]
+    restarted: bool
+
+
+class EndActor(msgspec.Struct, tag=90, array_like=True, frozen=True):
+    """End the worker of an actor; *graceful*: after the calls that it has."""
+
+    actor_id: bytes
+    worker: str
+    graceful: bool
+
+
+class ActorUp(msgspec.Struct, tag=91, array_like=True, frozen=True):
+    """A constructor has ended. Payload: its failure, if it failed."""
+
+    actor_id: bytes
+    failed: bool
+    address: str
+
+
+class ActorLeaves(msgspec.Struct, tag=92, array_like=True, frozen=True):
+    """An actor has asked to end itself."""
+
+    actor_id: bytes
+
+
+class WorkerGone(msgspec.Struct, tag=93, array_like=True, frozen=True):
+    """The worker of an actor is gone."""
+
+    worker: str
+    how: str
+
+
+# Placement groups -----------------------------------------------------------------------------
+
+
+class ReserveBundle(msgspec.Struct, tag=94, array_like=True, frozen=True):
+    """Set a bundle aside; with *wait*, as soon as there is room."""
+
+    group_id: bytes
+    index: int
+    attempt: int
+    resources: dict[str, float]
+    wait: bool
+
+
+class BundleAnswer(msgspec.Struct, tag=95, array_like=True, frozen=True):
+    """Answer to ``ReserveBundle``: it is set aside, or there is no room."""
+
+    group_id: bytes
+    index: int
+    attempt: int
+    reserved: bool
+
+
+class UnreserveBundle(msgspec.Struct, tag=96, array_like=True, frozen=True):
+    """Give a bundle back that was not committed."""
+
+    group_id: bytes
+    index: int
+
+
+class ExpectGroup(msgspec.Struct, tag=97, array_like=True, frozen=True):
+    """There is such a group: requests for its bundles are no mistake."""
+
+    group_id: bytes
+
+
+class CommitGroup(msgspec.Struct, tag=98, array_like=True, frozen=True):
+    """The bundles set aside for this group may be used."""
+
+    group_id: bytes
+
+
+class DropGroup(msgspec.Struct, tag=99, array_like=True, frozen=True):
+    """A group was removed: stop what runs in it and take its bundles back."""
+
+    group_id: bytes
+
+
+HeadMessage = (
+    Join
+    | Joined
+    | TurnedAway
+    | NodeUp
+    | NodeDown
+    | Beat
+    | Load
+    | FromClient
+    | ToClient
+    | DriverHere
+    | ProcessEnded
+    | Printed
+    | Unmet
+    | NoRoom
+    | Redirect
+    | RefuseDemand
+    | PlaceActor
+    | CancelPlacement
+    | ActorPlaced
+    | PlacementRefused
+    | RunActor
+    | EndActor
+    | ActorUp
+    | ActorLeaves
+    | WorkerGone
+    | ReserveBundle
+    | BundleAnswer
+    | UnreserveBundle
+    | ExpectGroup
+    | CommitGroup
+    | DropGroup
+)
+
+TO_NODES = (
+    Joined,
+    TurnedAway,
+    NodeUp,
+    NodeDown,
+    Beat,
+    ToClient,
+    ProcessEnded,
+    Redirect,
+    RefuseDemand,
+    PlaceActor,
+    CancelPlacement,
+    RunActor,
+    EndActor,
+    ReserveBundle,
+    UnreserveBundle,
+    ExpectGroup,
+    CommitGroup,
+    DropGroup,
+)
+"""What the head sends."""

@@ -1,0 +1,176 @@
+"""Where tasks and actors go when it matters."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+import air
+from air.errors import ActorDied, Unschedulable
+from air.testing.executor_suite.harness import eventually, value
+from air.util import placement_group, remove_placement_group
+from air.util.scheduling_strategies import (
+    NodeAffinitySchedulingStrategy,
+    PlacementGroupSchedulingStrategy,
+)
+
+
+@air.remote
+def where() -> str:
+    return str(air.get_runtime_context().get_node_id())
+
+
+@air.remote
+class Actor:
+    def where(self) -> str:
+        return str(air.get_runtime_context().get_node_id())
+
+    def restarted(self) -> bool:
+        return bool(air.get_runtime_context().was_current_actor_reconstructed)
+
+
+def has_died(actor: Any) -> bool:
+    try:
+        value(actor.where.remote())
+    except ActorDied:
+        return True
+    return False
+
+
+def names() -> list[str]:
+    return [node["NodeID"] for node in air.nodes()]
+
+
+def at(name: str, *, soft: bool = False) -> Any:
+    return NodeAffinitySchedulingStrategy(name, soft=soft)
+
+
+def test_tied_to_a_node(two: Any) -> None:
+    for name in names():
+        assert value(where.options(scheduling_strategy=at(name)).remote()) == name
+        actor = Actor.options(scheduling_strategy=at(name)).remote()
+        assert value(actor.where.remote()) == name
+
+
+def test_tied_to_a_node_that_is_not_there(two: Any) -> None:
+    with pytest.raises(Unschedulable, match="0123456789abcdef"):
+        value(where.options(scheduling_strategy=at("0123456789abcdef")).remote())
+    soft = where.options(scheduling_strategy=at("0123456789abcdef", soft=True))
+    assert value(soft.remote()) in names()
+
+
+def test_waiting_for_room_on_the_node_that_it_is_tied_to(two: Any) -> None:
+    second = names()[1]
+    holder = Actor.options(num_cpus=1, scheduling_strategy=at(second)).remote()
+    value(holder.where.remote())
+    waiting = where.options(scheduling_strategy=at(second)).remote()
+    assert value(where.remote()) == names()[0]
+    assert air.wait([waiting], timeout=0)[0] == []
+    air.kill(holder)
+    assert value(waiting) == second
+
+
+def test_spread(two: Any) -> None:
+    actors = [Actor.options(num_cpus=0.5, scheduling_strategy="SPREAD").remote() for _ in range(4)]
+    found = value([actor.where.remote() for actor in actors])
+    assert sorted(found) == sorted(names() * 2)
+
+
+def test_actors_go_where_there_is_room(two: Any) -> None:
+    actors = [Actor.options(num_cpus=1).remote() for _ in range(2)]
+    assert sorted(value([actor.where.remote() for actor in actors])) == sorted(names())
+    third = Actor.options(num_cpus=1).remote()
+    later = third.where.remote()
+    freed = value(actors[1].where.remote())
+    air.kill(actors[1])
+    assert value(later) == freed
+
+
+def test_a_group_that_is_spread_strictly(two: Any) -> None:
+    group = placement_group([{"CPU": 1}, {"CPU": 1}], strategy="STRICT_SPREAD")
+    assert group.wait(30)
+    tasks = [
+        where.options(scheduling_strategy=PlacementGroupSchedulingStrategy(group, index))
+        for index in (0, 1)
+    ]
+    assert sorted(value([task.remote() for task in tasks])) == sorted(names())
+    in_any = where.options(scheduling_strategy=PlacementGroupSchedulingStrategy(group))
+    assert set(value([in_any.remote() for _ in range(8)])) <= set(names())
+    actor = Actor.options(
+        num_cpus=1, scheduling_strategy=PlacementGroupSchedulingStrategy(group, 1)
+    ).remote()
+    assert value(actor.where.remote()) == value(tasks[1].options(num_cpus=0).remote())
+    remove_placement_group(group)
+    assert eventually(lambda: has_died(actor))
+    assert eventually(lambda: air.available_resources()["CPU"] == 2)
+
+
+def test_a_group_that_only_more_nodes_can_hold(two: Any) -> None:
+    with pytest.raises(Unschedulable):
+        placement_group([{"CPU": 1}] * 3, strategy="STRICT_SPREAD")
+    two.start()
+    assert eventually(lambda: len(air.nodes()) == 3)
+    assert placement_group([{"CPU": 1}] * 3, strategy="STRICT_SPREAD").wait(30)
+
+
+def test_a_group_gets_a_new_place_for_what_it_lost(two: Any) -> None:
+    two.start()
+    assert eventually(lambda: len(air.nodes()) == 3)
+    group = placement_group([{"CPU": 1}, {"CPU": 1}], strategy="STRICT_SPREAD")
+    assert group.wait(30)
+    tasks = [
+        where.options(scheduling_strategy=PlacementGroupSchedulingStrategy(group, index))
+        for index in (0, 1)
+    ]
+    places = value([task.remote() for task in tasks])
+    lost = next(name for name in places if name != names()[0])
+    victim = two.nodes[names().index(lost)]
+    victim.kill()
+    two.nodes.remove(victim)
+    assert sorted(value([task.remote() for task in tasks])) == sorted(
+        name for name in names() if name != lost
+    )
+
+
+def test_an_actor_comes_back_on_another_node(two: Any) -> None:
+    two.start(resources={"widget": 1})
+    assert eventually(lambda: len(air.nodes()) == 3)
+    actor = Actor.options(
+        resources={"widget": 1}, max_restarts=1, max_task_retries=-1, name="phoenix"
+    ).remote()
+    first = value(actor.where.remote())
+    victim = two.nodes[names().index(first)]
+    victim.kill()
+    two.nodes.remove(victim)
+    assert value(actor.where.remote()) not in ("", first)
+    assert value(air.get_actor("phoenix").restarted.remote())
+
+
+def test_an_actor_without_restarts_dies_with_its_node(two: Any) -> None:
+    actor = Actor.options(resources={"widget": 1}).remote()
+    value(actor.where.remote())
+    two.nodes.pop().kill()
+    with pytest.raises(ActorDied, match="node"):
+        value(actor.where.remote())
+
+
+def test_a_node_that_comes_late_takes_what_waits(machines: Any) -> None:
+    machines.start(num_cpus=1)
+    machines.join()
+    holder = Actor.options(num_cpus=1).remote()
+    value(holder.where.remote())
+    waiting = [where.remote() for _ in range(4)]
+    machines.start(num_cpus=1)
+    assert set(value(waiting)) == {names()[1]}
+
+
+def test_many_short_tasks_use_both_nodes(two: Any) -> None:
+    @air.remote
+    def work() -> str:
+        time.sleep(0.01)  # what it does takes a moment
+        return str(air.get_runtime_context().get_node_id())
+
+    found = value([work.remote() for _ in range(300)])
+    assert min(found.count(name) for name in names()) > 50
