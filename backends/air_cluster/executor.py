@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -16,6 +17,7 @@ from air.executor.scheduling import PlacementGroupSpec
 from air_cluster.client import context
 from air_cluster.client.actors import handle_id
 from air_cluster.client.client import Client
+from air_cluster.client.objects import BLOCKED_AFTER_S
 from air_cluster.core.references import Entry
 from air_cluster.protocol.ids import task_of
 from air_cluster.protocol.messages import Preload
@@ -139,7 +141,7 @@ class ClusterExecutor(Executor):
         arrived: asyncio.Future[None] = loop.create_future()
 
         def wake(_entry: Entry) -> None:
-            loop.call_soon_threadsafe(_set_once, arrived)
+            _wake(loop, arrived)
 
         with client.reactor.lock:
             entry = client.objects.entry(ref)
@@ -148,6 +150,13 @@ class ClusterExecutor(Executor):
                 client.flush()
             else:
                 arrived.set_result(None)
+        running = context.current.get()
+        if running is not None and not running.actor_id and client.can_block():
+            # A task: its CPU is of use to others meanwhile, as it is in get.
+            await asyncio.wait([arrived], timeout=BLOCKED_AFTER_S)
+            if not arrived.done():
+                with client.blocked():
+                    await arrived
         await arrived
         if client.copies.is_here(entry.id, entry.content):
             return client.objects.load(entry)
@@ -176,7 +185,7 @@ class ClusterExecutor(Executor):
                 if found is None or found.ready or found.ended:
                     identity = found.take() if found is not None else None
                     return None if identity is None else ObjectRef(identity, self)
-                found.watchers.append(partial(loop.call_soon_threadsafe, _set_once, arrived))
+                found.watchers.append(partial(_wake, loop, arrived))
             await arrived
 
     def close_stream(self, stream_id: bytes) -> None:
@@ -284,6 +293,11 @@ class ClusterExecutor(Executor):
     def _check(self) -> None:
         if self._client.closed:
             raise self._client.not_initialized()
+
+
+def _wake(loop: asyncio.AbstractEventLoop, arrived: asyncio.Future[None]) -> None:
+    with contextlib.suppress(RuntimeError):  # nobody runs this loop any more
+        loop.call_soon_threadsafe(_set_once, arrived)
 
 
 def _set_once(future: asyncio.Future[None]) -> None:

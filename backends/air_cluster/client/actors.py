@@ -22,6 +22,7 @@ from air.executor.failures import load_failure
 from air.executor.handles import ActorHandle, ObjectRef, ObjectRefGenerator
 from air.executor.options import DEFAULT_ASYNC_CONCURRENCY, ActorOptions, MethodOptions
 from air.executor.scheduling import GroupPlacement
+from air.executor.validation import show_repr
 from air_cluster.client import context
 from air_cluster.client.arguments import Arguments, pack_arguments
 from air_cluster.client.contents import Content, from_wire
@@ -484,7 +485,7 @@ class Actors:
             actor.cause, (Unschedulable, ActorPlacementError)
         ):
             return self._client.system_failure(actor.cause)
-        why = actor.reason if actor.cause is None else f"{actor.reason} {actor.cause!r}"
+        why = actor.reason if actor.cause is None else f"{actor.reason} {show_repr(actor.cause)}"
         error = ActorDied(f"{name} {'did not finish' if sent else 'cannot run'}: {why}")
         error.__cause__ = actor.cause
         return self._client.system_failure(error)

@@ -106,6 +106,7 @@ def pack_arguments(
 
     Raises:
         SerializationError: an argument cannot be pickled.
+        ObjectLost: a reference is one of a cluster that was shut down.
     """
     if not args and not kwargs:
         return Arguments()
@@ -120,10 +121,15 @@ def pack_arguments(
         return Slot(len(slots) - 1)
 
     objects = client.objects
-    if any(isinstance(value, ObjectRef) for value in (*args, *kwargs.values())):
+    given = [value for value in (*args, *kwargs.values()) if isinstance(value, ObjectRef)]
+    for ref in given:
+        objects.entry(ref)
+    if given:
         args = tuple(place(value) for value in args)
         kwargs = {key: place(value) for key, value in kwargs.items()}
-    content = objects.pack((tuple(args), dict(kwargs)), lambda: f"an argument of {name}")
+    content = objects.pack(
+        (tuple(args), dict(kwargs)), lambda: f"an argument of {name}", parts=("args", "kwargs")
+    )
     made = Arguments(content)
     with client.reactor.lock:
         references = client.references

@@ -44,7 +44,9 @@ if TYPE_CHECKING:
 
     from air_cluster.client.client import Client
 
-_BLOCKED_AFTER_S = 0.001
+BLOCKED_AFTER_S = 0.001
+"""Who waits for longer gives its CPU back meanwhile."""
+
 _LISTED_IN_TIMEOUT = 5
 _NEWS_S = 10.0
 
@@ -91,7 +93,12 @@ class Objects:
     # Pickling -----------------------------------------------------------------------------
 
     def pack(
-        self, value: Any, what: str | Callable[[], str], *, inline_max: int = INLINE_MAX_BYTES
+        self,
+        value: Any,
+        what: str | Callable[[], str],
+        *,
+        parts: tuple[str, ...] = (),
+        inline_max: int = INLINE_MAX_BYTES,
     ) -> Content:
         """Pickle a value; one larger than *inline_max* bytes is written to shared memory.
 
@@ -101,7 +108,7 @@ class Objects:
         outer, self._pickling.exported = self._pickling.exported, []
         refs = self._pickling.exported
         try:
-            serialized = dumps(value, what)
+            serialized = dumps(value, what, parts)
             if serialized.size <= inline_max:
                 return inline(serialized, refs)
             location = self._client.writer.write(serialized)
@@ -191,13 +198,17 @@ class Objects:
 
         The reference itself may be gone in a moment: ``__reduce__`` may have made it.
         """
+        if self._client.closed:
+            raise _of_another_cluster(object_id)
         if self._pickling.exported is None:
             raise SerializationError(
                 "a reference or an actor's handle can only be pickled as part of an argument,"
                 " a result or a value for air.put: pass it to a task or an actor"
             )
         with self._lock:
-            entry = self.references.entries[object_id]
+            entry = self.references.get(object_id)
+            if entry is None:
+                raise _of_another_cluster(object_id)
             entry.holds += 1
             address = self._client.address if entry.owned else entry.address
         self._pickling.exported.append(Ref(object_id, address))
@@ -245,7 +256,7 @@ class Objects:
         """
         entry = self.references.get(ref.id)
         if entry is None:
-            raise ObjectLost(f"{ref!r} belongs to a cluster that was shut down")
+            raise _of_another_cluster(ref.id)
         return entry
 
     def drop(self, identity: bytes) -> None:
@@ -444,7 +455,7 @@ class Objects:
             return True
         if not self._client.can_block():
             return self._reactor.wait_for(ready, deadline)
-        soon = time.monotonic() + _BLOCKED_AFTER_S
+        soon = time.monotonic() + BLOCKED_AFTER_S
         if self._reactor.wait_for(ready, soon if deadline is None else min(soon, deadline)):
             return True
         with self._client.blocked():
@@ -682,6 +693,10 @@ class Objects:
         held = self._returned.pop(message.object_id, None)
         if held is not None:
             self.follow(self.references.unhold(held))
+
+
+def _of_another_cluster(object_id: bytes) -> ObjectLost:
+    return ObjectLost(f"the reference {object_id.hex()} belongs to a cluster that was shut down")
 
 
 def _settle(future: Future[Any], compute: Callable[[], Any]) -> None:

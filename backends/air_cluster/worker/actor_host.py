@@ -86,29 +86,24 @@ class ActorHost:
 
     def run(self) -> None:
         """Construct, serve calls until told to end."""
-        token = context.current.set(self._context(self.spec.actor_id, self.spec.class_name, 0))
         try:
-            cls = self._construct()
-            end_forked_child(self._pid, None)
+            cls = self._load_class()
         except BaseException as error:
-            end_forked_child(self._pid, error)
             self._construction_failed(error)
             return
-        finally:
-            context.current.reset(token)
-        self._settled(lambda: self._client.daemon.send(ActorStarted(self.spec.actor_id, False)))
         if any(_is_async(member) for _, member in inspect.getmembers(cls)):
             from air_cluster.worker import loop_host
 
-            loop_host.serve(self)
-        elif self.spec.max_concurrency > 1:
-            self._serve_threads()
-        else:
-            self._serve_one()
+            loop_host.serve(self, cls)
+        elif self.construct(cls):
+            if self.spec.max_concurrency > 1:
+                self._serve_threads()
+            else:
+                self._serve_one()
         # The instance's own clean-up runs while the cluster can still be reached.
         self._instance = None
 
-    def _construct(self) -> type:
+    def _load_class(self) -> type:
         spec = self.spec
         show_gpus(self._start.gpu_ids)
         try:
@@ -118,13 +113,29 @@ class ActorHost:
                 f"actor class {spec.class_name} cannot be loaded in the worker:"
                 f" {type(error).__name__}: {error}"
             ) from error
-        caller = (owner_of(spec.actor_id), spec.address)
-        args, kwargs = unpack_arguments(
-            self._client, spec.actor_id, caller, spec, self._payload, spec.code_bytes
-        )
-        self._payload = b""
-        self._instance = cls(*args, **kwargs)
         return cls
+
+    def construct(self, cls: type) -> bool:
+        """Make the instance and say so; false if that failed, which is said as well."""
+        spec = self.spec
+        token = context.current.set(self._context(spec.actor_id, spec.class_name, 0))
+        try:
+            caller = (owner_of(spec.actor_id), spec.address)
+            args, kwargs = unpack_arguments(
+                self._client, spec.actor_id, caller, spec, self._payload, spec.code_bytes
+            )
+            self._payload = b""
+            self._instance = cls(*args, **kwargs)
+            del args, kwargs
+            end_forked_child(self._pid, None)
+        except BaseException as error:
+            end_forked_child(self._pid, error)
+            self._construction_failed(error)
+            return False
+        finally:
+            context.current.reset(token)
+        self._settled(lambda: self._client.daemon.send(ActorStarted(spec.actor_id, False)))
+        return True
 
     def _construction_failed(self, error: BaseException) -> None:
         trim(error)
@@ -233,6 +244,10 @@ class ActorHost:
             method, args, kwargs = self.begin(job)
             value = run(partial(method, *args, **kwargs))
             del args, kwargs
+            if inspect.iscoroutine(value):
+                from air_cluster.worker import coroutines
+
+                value = run(partial(coroutines.run, value))
             if job.message.returns == STREAMING:
                 items = as_iterator(value, job.message.name)
                 run(partial(self.reporter.produce, job, items))

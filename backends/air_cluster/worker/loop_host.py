@@ -14,11 +14,12 @@ from air_cluster.worker.iteration import as_iterator
 from air_cluster.worker.reporter import Job
 
 
-def serve(host: ActorHost) -> None:
-    """Run calls, as many at a time as the actor allows, until it ends."""
+def serve(host: ActorHost, cls: type) -> None:
+    """Make the instance and run calls, as many at a time as the actor allows, until it ends."""
 
     async def run() -> None:
-        await _LoopHost(host, asyncio.get_running_loop()).serve()
+        if host.construct(cls):
+            await _LoopHost(host, asyncio.get_running_loop()).serve()
 
     asyncio.run(run())
 
