@@ -210,8 +210,8 @@ class BaseTrainer:
         setattr(self, name, merged(getattr(self, name), value))
 
     def required_modules(self) -> Sequence[str]:
-        """Modules that the tasks and workers of this trainer import."""
-        return ("pyarrow", "numpy")
+        """Modules that the processes of this trainer's runs import, to be loaded in advance."""
+        return ("air.data.dataset",) if self.datasets else ()
 
     def __repr__(self) -> str:
         given = ", ".join(f"{name}={value!r}" for name, value in self._parameters().items())

@@ -49,7 +49,8 @@ class GroupTrainer(BaseTrainer):
         return {name: self._dataset_defaults.get(name, others) for name in self.datasets}
 
     def required_modules(self) -> Sequence[str]:
-        return (*super().required_modules(), *self._backend_config().backend_cls.modules)
+        own = ("air.train.group_trainer", "air.train.worker")
+        return (*super().required_modules(), *own, *self._backend_config().backend_cls.modules)
 
     def _load_data(self) -> None:
         super()._load_data()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 import warnings
@@ -369,6 +370,13 @@ def test_workers_that_hold_gpus_train_on_them(new_trainer):
         params={"device": "cpu", "n_jobs": 2},
     )
     assert given._train_config()["job"].all_params == {"device": "cpu", "n_jobs": 2}
+
+
+def test_modules_to_load_in_advance_exist(new_trainer):
+    modules = new_trainer().required_modules()
+    assert {"xgboost", "air.data.dataset", "air.train.xgboost.worker"} <= set(modules)
+    for name in modules:
+        importlib.import_module(name)
 
 
 def test_a_tuner_can_change_what_is_passed_on(new_trainer):

@@ -35,7 +35,12 @@ class XGBoostBackend(Backend):
     ``fit()`` needs neither XGBoost nor its threads.
     """
 
-    modules = ("xgboost", "air.train.xgboost.worker")
+    modules = (
+        "xgboost",
+        "xgboost.tracker",
+        "air.train.xgboost.trainer",
+        "air.train.xgboost.worker",
+    )
 
     def on_start(self, workers: WorkerGroup, config: BackendConfig) -> dict[str, Any]:
         size = len(workers.placements)
@@ -43,7 +48,8 @@ class XGBoostBackend(Backend):
             return {COLLECTIVE_KEY: None}
         first, nodes = workers.infos[0], {info.node_id for info in workers.infos}
         address = "127.0.0.1" if len(nodes) == 1 else first.address
-        return {COLLECTIVE_KEY: workers.execute_single(0, start_tracker, size, address)}
+        workers.execute_single(0, start_tracker, size, address)
+        return {COLLECTIVE_KEY: workers.execute_single(0, tracker_arguments)}
 
     def is_consequence(self, error: BaseException) -> bool:
         return is_broken_collective(error)
@@ -58,18 +64,26 @@ def is_broken_collective(error: BaseException) -> bool:
 
 
 _trackers: list[Any] = []
-"""Trackers of this process, which work as long as they are referred to."""
+"""Trackers of this process, which work as long as they are referred to; the newest last."""
 
 
-def start_tracker(num_workers: int, address: str) -> dict[str, Any]:
-    """Start a tracker in this process, and return what workers need to find it."""
+def start_tracker(num_workers: int, address: str) -> None:
+    """Start a tracker in this process."""
     import_xgboost()
     from xgboost.tracker import RabitTracker
 
     tracker = RabitTracker(num_workers, address, sortby="task")
     tracker.start()
     _trackers.append(tracker)
-    return dict(tracker.worker_args())
+
+
+def tracker_arguments() -> dict[str, Any]:
+    """What workers need to find the newest tracker of this process.
+
+    Not asked for in the same breath as the tracker is started: XGBoost waits for a tracker that is
+    not ready in steps of a tenth of a second, and one is ready after a thousandth.
+    """
+    return dict(_trackers[-1].worker_args())
 
 
 @contextlib.contextmanager
