@@ -48,8 +48,8 @@ class InterruptGuard:
 
         return cls(reactor, interrupt)
 
-    def _handle(self, _number: int, _frame: FrameType | None) -> None:
-        if self._reactor.owns_lock():
+    def _handle(self, _number: int, frame: FrameType | None) -> None:
+        if self._reactor.owns_lock() or _in_finalizer(frame):
             self._reactor.interrupt = self._on_interrupt
             # If the main thread computes from now on, nothing else would raise it.
             self._reactor.call_later(_RESEND_S, self._resend)
@@ -81,3 +81,12 @@ class InterruptGuard:
         if current != self._wake_fd:  # an event loop's, which runs in this thread
             signal.set_wakeup_fd(current, warn_on_full_buffer=False)
         self._reactor.take_wake_fd_back()
+
+
+def _in_finalizer(frame: FrameType | None) -> bool:
+    """Whether Python swallows what is raised in *frame*, as it does under ``__del__``."""
+    while frame is not None:
+        if frame.f_code.co_name == "__del__":
+            return True
+        frame = frame.f_back
+    return False

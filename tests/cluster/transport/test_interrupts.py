@@ -105,6 +105,25 @@ def test_a_computing_program_hears_of_it_soon(reactor: Reactor, usable: Callable
 
 
 @pytest.mark.usefixtures("guard")
+def test_in_a_finalizer_it_waits(reactor: Reactor, usable: Callable[[], None]) -> None:
+    """What is raised there, Python prints and forgets."""
+
+    class Finalized:
+        def __del__(self) -> None:
+            press_ctrl_c()
+
+    reactor.start_background("background")
+
+    def compute() -> None:
+        Finalized()
+        threading.Event().wait(20)
+
+    with pytest.raises(Interrupted):
+        compute()
+    usable()
+
+
+@pytest.mark.usefixtures("guard")
 def test_it_is_raised_once(reactor: Reactor, serve: Serve) -> None:
     with reactor.lock:
         press_ctrl_c()
