@@ -47,6 +47,21 @@ def write_whole(path: str, content: bytes) -> None:
         raise
 
 
+def path_of_uri(uri: str) -> str | None:
+    """The absolute path that a ``file://`` URI names; ``None`` if it names none on this machine."""
+    from urllib.parse import unquote
+
+    host, slash, rest = uri.removeprefix("file://").partition("/")
+    return unquote(slash + rest) if slash and host in ("", "localhost") else None
+
+
+def uri_of_path(path: str) -> str:
+    """The ``file://`` URI of an absolute path."""
+    from pathlib import Path
+
+    return Path(path).as_uri()
+
+
 def _beside(path: str) -> str:
     parent, name = os.path.split(path)
     os.makedirs(parent, exist_ok=True)

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from air._files import whole_directory
+from air._files import path_of_uri, uri_of_path, whole_directory
 from air.errors import InvalidOption, SerializationError
 from air.executor.keywords import methods_suggest_keywords
 
@@ -72,7 +72,7 @@ class Checkpoint:
                     "directory on this machine use Checkpoint.from_directory."
                 )
             if uri.startswith("file://"):
-                self._path = _existing_directory(uri.removeprefix("file://"))
+                self._path = _existing_directory(_local_path(uri))
             else:
                 self._uri = uri.rstrip("/")
 
@@ -148,7 +148,7 @@ class Checkpoint:
     @property
     def uri(self) -> str | None:
         """Where it lives, as a URI; ``None`` if it is in memory."""
-        return f"file://{self._path}" if self._path is not None else self._uri
+        return uri_of_path(self._path) if self._path is not None else self._uri
 
     def to_dict(self) -> dict[str, Any]:
         """Its content as a dict; made from a directory of files, it holds them by name.
@@ -207,7 +207,7 @@ class Checkpoint:
         if not isinstance(uri, str) or "://" not in uri:
             raise InvalidOption(f"to_uri() takes a URI like 's3://bucket/path', got {uri!r}")
         if uri.startswith("file://"):
-            return f"file://{self.to_directory(uri.removeprefix('file://'))}"
+            return uri_of_path(self.to_directory(_local_path(uri)))
         from pyarrow import fs
 
         filesystem, remote = _located(uri)
@@ -341,6 +341,17 @@ def _existing_directory(path: str | os.PathLike[str]) -> str:
     if os.path.exists(absolute):
         raise NotADirectoryError(f"A checkpoint is a directory, and {absolute} is a file")
     raise FileNotFoundError(f"There is no checkpoint at {absolute}: no such directory")
+
+
+def _local_path(uri: str) -> str:
+    """The path that a ``file://`` URI names."""
+    path = path_of_uri(uri)
+    if path is None:
+        raise InvalidOption(
+            f"A URI of a directory on this machine looks like 'file:///data/model', got {uri!r}. "
+            "For a relative path use from_directory and to_directory."
+        )
+    return path
 
 
 def _read_tree(root: str) -> dict[str, bytes]:

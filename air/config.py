@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, TypeVar, dataclass_transform
 
+from air._files import path_of_uri
 from air.errors import InvalidOption
 from air.executor.validation import (
     check_flag,
@@ -244,10 +245,16 @@ class RunConfig:
 
     @property
     def storage_dir(self) -> str:
-        """The absolute path that runs are kept under, with the defaults filled in."""
-        path = self.storage_path or os.environ.get("AIR_RESULTS") or "~/air_results"
-        local = os.fspath(path).removeprefix("file://")
-        return os.path.abspath(os.path.expanduser(local))
+        """The absolute path that runs are kept under, with the defaults filled in.
+
+        Raises:
+            InvalidOption: it begins with the home directory (``~``) of somebody who has none.
+        """
+        if self.storage_path is not None:
+            return _local_directory(os.fspath(self.storage_path), "RunConfig.storage_path")
+        if from_environment := os.environ.get("AIR_RESULTS"):
+            return _local_directory(from_environment, "$AIR_RESULTS")
+        return _local_directory("~/air_results", "The directory of results")
 
 
 @options_class
@@ -322,13 +329,32 @@ def _check_resources(resources: object, name: str) -> None:
 
 def _check_storage_path(path: object) -> None:
     text = os.fspath(path) if isinstance(path, (str, os.PathLike)) else None
-    if not isinstance(text, str) or not text.removeprefix("file://") or "\0" in text:
+    if not isinstance(text, str) or not text or "\0" in text:
         raise InvalidOption(f"RunConfig.storage_path must be a directory's path, got {path!r}")
-    if "://" in text.removeprefix("file://"):
+    _local_directory(text, "RunConfig.storage_path")
+
+
+def _local_directory(text: str, named_by: str) -> str:
+    """The absolute path of what a path or URI names."""
+    path: str | None = text
+    if text.startswith("file://"):
+        path = path_of_uri(text)
+    elif "://" in text:
+        path = None
+    if path is None:
         raise InvalidOption(
-            f"RunConfig.storage_path must be a directory on this machine, got {path!r}. Copy "
-            "results elsewhere with result.checkpoint.to_uri(...)."
+            f"{named_by} must be a directory on this machine, as a path or like "
+            f"'file:///data/runs', got {text!r}. Copy results elsewhere with "
+            "result.checkpoint.to_uri(...)."
         )
+    expanded = os.path.expanduser(path)
+    if expanded.startswith("~"):  # else a directory of that name would be made
+        raise InvalidOption(
+            f"{named_by} is {path!r}, and there is no home directory "
+            f"{path.partition('/')[0]!r} here. Give another directory as $AIR_RESULTS or "
+            "RunConfig(storage_path=...)."
+        )
+    return os.path.abspath(expanded)
 
 
 def _check_stop(stop: object) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from air.checkpoint import Checkpoint
@@ -33,6 +34,7 @@ class Result:
     metrics: dict[str, Any]
     checkpoint: Checkpoint | None = None
     error: Exception | None = None
+    _: KW_ONLY
     best_checkpoints: Sequence[tuple[Checkpoint, dict[str, Any]]] = ()
     path: str | None = None
     config: dict[str, Any] = field(default_factory=dict)
@@ -41,19 +43,18 @@ class Result:
     def from_path(cls, path: str | os.PathLike[str]) -> Result:
         """The result of the run whose directory is *path*, also of one that was cut off.
 
+        Checkpoints are of the classes that they were reported with. The results of the trials of a
+        ``Tuner`` are in its experiment: ``Tuner.restore(path, trainable).get_results()``.
+
         Raises:
-            FileNotFoundError: there is no run in *path*.
+            FileNotFoundError: there is no run of a trainer in *path*.
         """
         from air.train import journal
 
         directory = os.path.abspath(os.path.expanduser(os.fspath(path)))
         if not os.path.exists(os.path.join(directory, journal.PARAMS_FILE)):
-            raise FileNotFoundError(
-                f"There is no run at {directory}: it has no {journal.PARAMS_FILE}. Give the "
-                "path that result.path showed."
-            )
-        rows = journal.read_rows(directory)
-        kept = journal.read_kept(directory, rows)
+            raise _no_run(directory, journal.PARAMS_FILE)
+        rows, kept = journal.read(directory)
         return cls(
             metrics=rows[-1] if rows else {},
             checkpoint=kept[-1].checkpoint if kept else None,
@@ -70,7 +71,7 @@ class Result:
 
         from air.train import journal
 
-        rows = journal.read_rows(self.path) if self.path is not None else []
+        rows = journal.read(self.path)[0] if self.path is not None else []
         return pd.json_normalize(rows or [self.metrics], sep="/")
 
     def get_best_checkpoint(self, metric: str, mode: str) -> Checkpoint | None:
@@ -107,7 +108,28 @@ class Result:
         best = max if mode == "max" else min
         return best(finite, key=lambda pair: pair[0])[1]
 
+    @property
+    def log_dir(self) -> Path | None:
+        """``path`` as a ``pathlib.Path``; its other name."""
+        return None if self.path is None else Path(self.path)
+
     def __repr__(self) -> str:
         shown = ", ".join(f"{name}={value!r}" for name, value in self.metrics.items())
         failed = f", error={self.error!r}" if self.error is not None else ""
         return f"Result({shown}, checkpoint={self.checkpoint!r}{failed}, path={self.path!r})"
+
+
+def _no_run(directory: str, missing: str) -> FileNotFoundError:
+    from air.train.storage import EXPERIMENT_FILE
+
+    parent = os.path.dirname(directory)
+    for experiment, what in ((directory, "an experiment"), (parent, "a trial of an experiment")):
+        if os.path.exists(os.path.join(experiment, EXPERIMENT_FILE)):
+            return FileNotFoundError(
+                f"There is no run of a trainer at {directory}, but {what} of a Tuner: "
+                f"Tuner.restore({experiment!r}, trainable).get_results() has its results."
+            )
+    return FileNotFoundError(
+        f"There is no run at {directory}: it has no {missing}. Give the path that result.path "
+        "showed."
+    )

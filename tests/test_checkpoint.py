@@ -67,6 +67,19 @@ def test_files_come_back_from_every_place(tree, tmp_path):
             assert Path(path, "parts", "a.txt").read_text() == "a"
 
 
+def test_a_uri_of_a_directory_is_written_as_uris_are(tree, tmp_path):
+    target = tmp_path / "50 % of it, ü"
+    uri = Checkpoint.from_directory(tree).to_uri(target.as_uri())
+    assert uri == target.as_uri()
+    assert os.listdir(target)
+    for given in (uri, f"file://{target}", f"file://localhost{target}"):
+        assert Checkpoint.from_uri(given).path == str(target)
+    assert Checkpoint.from_directory(target).uri == uri
+    for given in ("file://made", "file://elsewhere/made", "file://"):
+        with pytest.raises(InvalidOption, match="like 'file:///data/model', got"):
+            Checkpoint.from_uri(given)
+
+
 def test_reading_does_not_copy_a_directory_and_cleans_up_a_temporary_one(tree):
     with Checkpoint.from_directory(tree).as_directory() as path:
         assert path == str(tree)

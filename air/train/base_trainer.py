@@ -13,6 +13,7 @@ from air.executor.current import get_executor
 from air.executor.keywords import suggests_keywords
 from air.train.ingest import check_datasets, check_preprocessor, preprocess
 from air.train.run import carry_out
+from air.train.storage import check_storage
 from air.train.variants import Trainable, merged, unknown_parameter
 
 if TYPE_CHECKING:
@@ -131,7 +132,9 @@ class BaseTrainer:
                 ``FailureConfig.max_failures`` further attempts; or what the system did.
             InvalidOption, SerializationError, Unschedulable: the run cannot be begun, and nothing
                 of it is kept.
+            OSError: nor where results cannot be kept; says why, and how to name another place.
         """
+        check_storage(self.run_config.storage_dir)
         run = copy.copy(self)
         run._prepare()
         return carry_out(run, self._parameters())

@@ -4,7 +4,7 @@
 
     XGBoostTrainer_2026-11-22_20-30-12/
         params.json         what the run was configured with
-        result.json         a line for each report
+        result.json         a line for each report, and the class of its checkpoint
         checkpoint_000000/  a directory for each checkpoint that is kept
         error.txt, error.pkl    if it failed: the traceback, and the exception where it pickles
 """
@@ -29,6 +29,7 @@ from air.checkpoint import Checkpoint
 from air.config import CheckpointConfig
 from air.errors import InvalidOption
 from air.executor.validation import listing, nearest
+from air.train.checkpoint_classes import class_of, open_as
 from air.train.metrics import ITERATION, is_number, lookup, names_in
 
 PARAMS_FILE = "params.json"
@@ -36,6 +37,7 @@ RESULTS_FILE = "result.json"
 ERROR_FILE = "error.pkl"
 ERROR_TEXT_FILE = "error.txt"
 CHECKPOINT_COLUMN = "checkpoint_dir_name"
+_CLASS_COLUMN = "_checkpoint_class"  # on disk only
 
 _CHECKPOINT_NAME = "checkpoint_{:06d}"
 _CHECKPOINT_PATTERN = re.compile(r"checkpoint_\d{6,}")
@@ -71,6 +73,7 @@ class ResultJournal:
         self.kept: list[KeptCheckpoint] = []
         self._checkpoint_config = checkpoint_config
         self._next_checkpoint = 0
+        self._classes: dict[str, str] = {}
         self._clock = clock
         self._started = self._last_report = clock()
         write_whole(os.path.join(path, PARAMS_FILE), _encoded(dict(config), max_bytes=8192))
@@ -104,12 +107,14 @@ class ResultJournal:
             self._next_checkpoint += 1
             row[CHECKPOINT_COLUMN] = name
             kept = type(checkpoint).from_directory(path)
+            if (kind := class_of(checkpoint)) is not None:
+                self._classes[name] = kind
         if follows:
             self.rows[-1] = row
             self._rewrite()
         else:
             self.rows.append(row)
-            self._results.write(_encoded(row))
+            self._results.write(self._line(row))
             self._results.flush()
         if checkpoint is not None:
             self.kept.append(KeptCheckpoint(kept, row))
@@ -167,8 +172,12 @@ class ResultJournal:
     def _rewrite(self) -> None:
         self._results.close()
         path = os.path.join(self.path, RESULTS_FILE)
-        write_whole(path, b"".join(_encoded(row) for row in self.rows))
+        write_whole(path, b"".join(map(self._line, self.rows)))
         self._results = open(path, "ab")  # noqa: SIM115
+
+    def _line(self, row: dict[str, Any]) -> bytes:
+        kind = self._classes.get(row.get(CHECKPOINT_COLUMN, ""))
+        return _encoded(row if kind is None else {**row, _CLASS_COLUMN: kind})
 
     def _check_score(self, row: Mapping[str, Any]) -> None:
         score = self._checkpoint_config.checkpoint_score_attribute
@@ -212,29 +221,30 @@ def best_first(kept: list[KeptCheckpoint], config: CheckpointConfig) -> list[Kep
     return sorted(newest_first, key=rank)
 
 
-def read_rows(path: str) -> list[dict[str, Any]]:
-    """The rows of the run in the directory *path*, those of an unfinished last line left out."""
-    rows = []
-    try:
-        with open(os.path.join(path, RESULTS_FILE), "rb") as file:
-            for line in file:
-                if line.endswith(b"\n"):
-                    rows.append(json.loads(line))
-    except FileNotFoundError:
-        return []
-    return rows
+def read(path: str) -> tuple[list[dict[str, Any]], list[KeptCheckpoint]]:
+    """The rows of the run in the directory *path*, and its checkpoints that are there.
 
-
-def read_kept(path: str, rows: list[dict[str, Any]]) -> list[KeptCheckpoint]:
-    """The checkpoints in the directory *path* that *rows* names, oldest first."""
-    kept = []
-    for row in rows:
+    Both the oldest first. The row of an unfinished last line is left out.
+    """
+    rows, kept = [], []
+    for line in _whole_lines(os.path.join(path, RESULTS_FILE)):
+        row = json.loads(line)
+        kind = row.pop(_CLASS_COLUMN, None)
+        rows.append(row)
         name = row.get(CHECKPOINT_COLUMN)
         if isinstance(name, str) and _CHECKPOINT_PATTERN.fullmatch(name):
             directory = os.path.join(path, name)
             if os.path.isdir(directory):
-                kept.append(KeptCheckpoint(Checkpoint.from_directory(directory), row))
-    return kept
+                kept.append(KeptCheckpoint(open_as(kind, directory), row))
+    return rows, kept
+
+
+def _whole_lines(path: str) -> list[bytes]:
+    try:
+        with open(path, "rb") as file:
+            return [line for line in file if line.endswith(b"\n")]
+    except FileNotFoundError:
+        return []
 
 
 def read_config(path: str) -> dict[str, Any]:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
+
+EXPERIMENT_FILE = "experiment.journal"
+"""The file that makes a directory that of an experiment of a ``Tuner``."""
 
 
 def new_run_directory(storage_dir: str, name: str) -> str:
@@ -17,7 +21,7 @@ def new_run_directory(storage_dir: str, name: str) -> str:
     try:
         os.makedirs(storage_dir, exist_ok=True)
     except OSError as error:
-        raise _unusable(storage_dir, error) from None
+        raise _unusable(storage_dir, error.errno, error.strerror) from None
     number = 1
     while True:
         path = numbered(storage_dir, name, number)
@@ -26,9 +30,26 @@ def new_run_directory(storage_dir: str, name: str) -> str:
         except FileExistsError:
             number += 1
         except OSError as error:
-            raise _unusable(path, error) from None
+            raise _unusable(path, error.errno, error.strerror) from None
         else:
             return path
+
+
+def check_storage(storage_dir: str) -> None:
+    """See, before anything is done, whether a run could be kept under *storage_dir*.
+
+    Makes nothing. A disk that is full, for one, only shows when the directory is made.
+
+    Raises:
+        OSError: as :func:`new_run_directory`.
+    """
+    there = storage_dir
+    while not os.path.lexists(there):
+        there = os.path.dirname(there)
+    if not os.path.isdir(there):
+        raise _unusable(storage_dir, errno.ENOTDIR, f"{there} is no directory")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise _unusable(storage_dir, errno.EACCES, f"{there} cannot be written to")
 
 
 def run_before(path: str, name: str) -> str | None:
@@ -44,11 +65,11 @@ def numbered(storage_dir: str, name: str, number: int) -> str:
     return os.path.join(storage_dir, name if number == 1 else f"{name}-{number}")
 
 
-def _unusable(directory: str, error: OSError) -> OSError:
-    reason = "it is a file" if os.path.isfile(directory) else error.strerror
-    return type(error)(
-        error.errno,
-        f"results cannot be kept in this directory ({reason}); give another one as"
-        " RunConfig.storage_path",
+def _unusable(directory: str, number: int | None, reason: str | None) -> OSError:
+    # OSError makes itself the subclass of the number: PermissionError, NotADirectoryError ...
+    return OSError(
+        number,
+        f"results cannot be kept in this directory ({reason}). Name another one with "
+        "RunConfig(storage_path=...), or with AIR_RESULTS in the environment",
         directory,
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from air.config import options_class
 from air.errors import InvalidOption
-from air.executor.validation import check_number
+from air.executor.validation import check_flag, check_number
 from air.tune.schedulers import TrialScheduler
 from air.tune.search import Searcher
 
@@ -34,8 +34,8 @@ class TuneConfig:
             unless given.
         time_budget_s: seconds (or a ``timedelta``) after which running trials are stopped and
             no new ones start.
-        reuse_actors: whether a process runs one trial after the other; with ``False`` every
-            trial gets a new one, so that nothing of it is left behind.
+        reuse_actors: whether a process runs one trial after the other, as it does unless told;
+            with ``False`` every trial gets a new one, so that nothing of it is left behind.
         trial_name_creator: makes the name of a trial, which is also its directory, from the
             trial (``trial_id``, ``config``).
 
@@ -49,7 +49,7 @@ class TuneConfig:
     num_samples: int = 1
     max_concurrent_trials: int | None = None
     time_budget_s: float | timedelta | None = None
-    reuse_actors: bool = True
+    reuse_actors: bool | None = None
     trial_name_creator: Callable[[Trial], str] | None = None
 
     def __post_init__(self) -> None:
@@ -78,10 +78,8 @@ class TuneConfig:
             )
         if self.budget_s is not None:
             check_number(self.budget_s, "TuneConfig.time_budget_s", minimum=0)
-        if not isinstance(self.reuse_actors, bool):
-            raise InvalidOption(
-                f"TuneConfig.reuse_actors must be True or False, got {self.reuse_actors!r}"
-            )
+        if self.reuse_actors is not None:
+            check_flag(self.reuse_actors, "TuneConfig.reuse_actors")
         if self.trial_name_creator is not None and not callable(self.trial_name_creator):
             raise InvalidOption(
                 "TuneConfig.trial_name_creator must be a function of a trial, got "

@@ -295,6 +295,7 @@ class Driver:
             bundles=bundles,
             checkpoint=os.path.join(self._directory, saved.path) if saved else None,
             last_result=saved.metrics if saved else None,
+            checkpoint_class=saved.kind if saved else None,
         )
         delete_strays(spec.directory, [each.path for each in trial.checkpoints])
         self._runner.start(spec)

@@ -16,10 +16,10 @@ from typing import Any, TypeAlias
 import msgspec
 
 from air.checkpoint import Checkpoint
+from air.train.checkpoint_classes import class_of, open_as
 from air.train.metrics import ITERATION
 from air.train.reports import checked
 from air.train.session import Session, StopTraining, install
-from air.tune.checkpoints import class_of
 
 TrialFunction: TypeAlias = Callable[[dict[str, Any]], Any]
 """What runs a trial: takes its configuration, calls ``air.train.report``, may return a dict."""
@@ -31,8 +31,9 @@ _UNFINISHED_CHECKPOINT = re.compile(r"\.checkpoint_\d{6,}\..+")
 class TrialSpec(msgspec.Struct, frozen=True):
     """What the process of a trial needs to know about it.
 
-    ``checkpoint`` is the path to go on from; ``last_result`` is the row that came with it.
-    ``bundles`` are the resources reserved for the trial.
+    ``checkpoint`` is the path to go on from, ``checkpoint_class`` its class where that is not the
+    plain one; ``last_result`` is the row that came with it. ``bundles`` are the resources reserved
+    for the trial.
     """
 
     trial_id: str
@@ -43,6 +44,7 @@ class TrialSpec(msgspec.Struct, frozen=True):
     bundles: Sequence[Mapping[str, float]]
     checkpoint: str | None = None
     last_result: dict[str, Any] | None = None
+    checkpoint_class: str | None = None
 
     @property
     def directory(self) -> str:
@@ -76,7 +78,7 @@ def run_trial(function: TrialFunction, spec: TrialSpec, emit: Emit) -> None:
     sink = _Sink(spec, emit)
     session = Session(
         sink=sink,
-        checkpoint=Checkpoint.from_directory(spec.checkpoint) if spec.checkpoint else None,
+        checkpoint=open_as(spec.checkpoint_class, spec.checkpoint) if spec.checkpoint else None,
         trial_id=spec.trial_id,
         trial_name=spec.name,
         trial_dir=spec.directory,

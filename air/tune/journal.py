@@ -30,9 +30,9 @@ import msgspec
 
 from air.errors import AirError
 from air.executor import serialization
+from air.train.storage import EXPERIMENT_FILE as FILE_NAME
 from air.tune.events import JOURNAL_VERSION, Ended, Event, Failed, Opened, Reported, Suggested
 
-FILE_NAME = "experiment.journal"
 MAGIC = b"air tune journal 1\n"
 SYNC_INTERVAL_S = 1.0
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
-from typing import Any
+from typing import Any, TextIO
 
 from air.train.metrics import AUTOMATIC, ITERATION, flatten, is_finite, is_number, lookup
 from air.tune.events import Event, Reported
@@ -34,13 +35,13 @@ _WORDS = {
 
 
 class Progress:
-    """A watcher that prints to the standard error stream."""
+    """A watcher that prints to the standard error stream, and does without one that fails."""
 
     def __init__(self, metric: str | None, mode: str | None, directory: str) -> None:
         self._metric = metric
         self._mode = mode
         self._directory = directory
-        self._is_terminal = sys.stderr.isatty()
+        self._is_terminal = _is_terminal()
         self._began = self._shown_at = time.monotonic()
         self._metrics: list[str] = [metric] if metric else []
 
@@ -60,7 +61,10 @@ class Progress:
         """Print what the experiment came to."""
         if self._is_terminal:
             self._print_table(experiment)
-        print(f"{self._summary(experiment)}. Results: {self._directory}", file=sys.stderr)
+        stream = _stream()
+        if stream is not None:
+            with contextlib.suppress(OSError):
+                print(f"{self._summary(experiment)}. Results: {self._directory}", file=stream)
 
     def _summary(self, experiment: Experiment) -> str:
         counts = {state: experiment.count(state) for state in _WORDS}
@@ -90,6 +94,9 @@ class Progress:
         return best(scored, key=lambda pair: pair[0])[1]
 
     def _print_table(self, experiment: Experiment) -> None:
+        stream = _stream()
+        if stream is None:
+            return
         from rich.console import Console
         from rich.markup import escape
         from rich.table import Table
@@ -113,7 +120,19 @@ class Progress:
             table.add_row(*map(escape, cells))
         if len(ordered) > MAX_ROWS:
             table.caption = f"and {len(ordered) - MAX_ROWS} more trials"
-        Console(stderr=True).print(table)
+        with contextlib.suppress(OSError):
+            Console(file=stream).print(table)
+
+
+def _stream() -> TextIO | None:
+    """Where to print; ``None`` where the program was started without a stream, or closed it."""
+    stream = sys.stderr
+    return None if getattr(stream, "closed", False) else stream
+
+
+def _is_terminal() -> bool:
+    stream = _stream()
+    return stream is not None and hasattr(stream, "isatty") and stream.isatty()
 
 
 def _short(value: Any) -> str:

@@ -13,9 +13,9 @@ from air.errors import InvalidOption
 from air.executor.keywords import methods_suggest_keywords
 from air.executor.validation import listing, nearest
 from air.result import Result
+from air.train.checkpoint_classes import open_as
 from air.train.metrics import flatten, is_finite, is_number, lookup, never_reported
 from air.tune import journal
-from air.tune.checkpoints import open_as
 from air.tune.failures import TuneError, revive
 from air.tune.machine import Experiment
 from air.tune.restoring import rows

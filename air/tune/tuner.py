@@ -16,6 +16,7 @@ from air.executor.keywords import methods_suggest_keywords
 from air.train.failures import NOT_TO_BE_TRIED_AGAIN
 from air.train.sharing import share
 from air.train.start_workers import check_possible
+from air.train.storage import check_storage
 from air.tune import directory as experiments
 from air.tune import journal
 from air.tune.actor_runner import ActorRunner
@@ -90,6 +91,7 @@ class Tuner:
             TuneError: the metric of the ``TuneConfig`` is not among those that are reported, or the
                 search algorithm does not go on.
             Unschedulable: no node could ever hold a trial.
+            OSError: results cannot be kept; says why, and how to name another place.
             Exception: what preprocessing raised.
 
         Where the experiment could not be begun, because of one of the first of these, nothing of it
@@ -99,6 +101,8 @@ class Tuner:
         # Search algorithms and schedulers change as they go. The experiment has its own, as a
         # restored one does, so that a second fit() is like the first.
         settings = Settings.from_bytes(pickled)
+        if self._restored is None:
+            check_storage(settings.run_config.storage_dir)
         plan = make_plan(self._prepared, settings)
         with _runner(self._prepared, settings) as runner:
             slots = min(runner.slots, settings.tune_config.max_concurrent_trials or runner.slots)
@@ -247,7 +251,7 @@ def _runner(prepared: Prepared, settings: Settings) -> Runner:
         function,
         bundles,
         strategy=prepared.strategy,
-        reuse_actors=settings.tune_config.reuse_actors,
+        reuse_actors=settings.tune_config.reuse_actors is not False,
     )
 
 

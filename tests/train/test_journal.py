@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from air.errors import InvalidOption
 from air.result import Result
 from air.train.journal import ResultJournal
 from air.train.stopping import should_stop
-from air.train.storage import new_run_directory, run_before
+from air.train.storage import check_storage, new_run_directory, run_before
 
 
 @pytest.fixture
@@ -166,6 +167,34 @@ def test_a_result_can_be_read_back(new_journal):
         result.get_best_checkpoint("loss", "best")
 
 
+class Model(Checkpoint):
+    """As a library has one for its models."""
+
+
+def test_checkpoints_come_back_as_what_they_were(new_journal, monkeypatch):
+    journal = new_journal()
+    for step, kind in enumerate([Model, Checkpoint, Model]):
+        journal.record({"step": step}, kind.from_dict({"step": step}))
+    journal.record({"training_iteration": 3, "more": 1}, None)  # writes the file anew
+    result = Result.from_path(journal.path)
+    assert [type(each) for each, _ in result.best_checkpoints] == [Model, Checkpoint, Model]
+    assert type(result.checkpoint) is Model
+    assert result.metrics == journal.metrics
+    assert set(result.metrics_dataframe) == set(journal.metrics)
+    monkeypatch.delattr(f"{__name__}.Model")
+    assert type(Result.from_path(journal.path).checkpoint) is Checkpoint
+
+
+def test_a_directory_without_a_run_says_what_there_is(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"has no params\.json"):
+        Result.from_path(tmp_path)
+    (tmp_path / "experiment.journal").touch()
+    with pytest.raises(FileNotFoundError, match=rf"an experiment .*restore\('{tmp_path}', "):
+        Result.from_path(tmp_path)
+    with pytest.raises(FileNotFoundError, match=rf"a trial of .*restore\('{tmp_path}', train"):
+        Result.from_path(tmp_path / "trial_0")
+
+
 class MyError(Exception):
     pass
 
@@ -192,12 +221,27 @@ def test_a_name_that_is_taken_is_numbered(tmp_path):
 
 
 def test_storage_that_cannot_be_used_says_what_it_is_for(tmp_path):
-    (tmp_path / "file").touch()
-    for storage, reason in (("file", "it is a file"), ("file/below", "Not a directory")):
-        with pytest.raises(OSError, match=rf"{reason}\); give another one as RunConfig.storage"):
-            new_run_directory(str(tmp_path / storage), "run")
-    with pytest.raises(OSError, match=r"File name too long.*RunConfig"):
+    file = tmp_path / "file"
+    file.touch()
+    ways_out = r"RunConfig\(storage_path=\.\.\.\), or with AIR_RESULTS"
+    for path in (file, file / "below"):
+        with pytest.raises(OSError, match=rf"\((File exists|Not a directory)\).*{ways_out}"):
+            new_run_directory(str(path), "run")
+        with pytest.raises(NotADirectoryError, match=rf"{file} is no directory.*{ways_out}"):
+            check_storage(str(path))
+    with pytest.raises(OSError, match=rf"File name too long.*{ways_out}"):
         new_run_directory(str(tmp_path), "x" * 300)
+
+
+def test_storage_is_checked_without_making_anything(tmp_path, monkeypatch):
+    storage = tmp_path / "new" / "results"
+    check_storage(str(storage))
+    assert not list(tmp_path.iterdir())
+    asked = []
+    monkeypatch.setattr(os, "access", lambda path, mode: asked.append((path, mode)))
+    with pytest.raises(PermissionError, match=rf"{tmp_path} cannot be written to.*{storage}"):
+        check_storage(str(storage))
+    assert asked == [(str(tmp_path), os.W_OK | os.X_OK)]
 
 
 def test_the_run_before_is_known_by_its_number(tmp_path):

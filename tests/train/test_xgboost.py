@@ -15,9 +15,11 @@ import air.data
 from air import CheckpointConfig, FailureConfig, Result, RunConfig, ScalingConfig
 from air.data.preprocessors import OneHotEncoder, StandardScaler
 from air.errors import InvalidOption
+from air.train import BatchPredictor
 from air.train.session import Session, StopTraining, install
-from air.train.xgboost import XGBoostCheckpoint, XGBoostTrainer
+from air.train.xgboost import XGBoostCheckpoint, XGBoostPredictor, XGBoostTrainer
 from air.train.xgboost.matrix import batches
+from air.tune import Tuner
 
 PARAMS = {"objective": "binary:logistic", "eval_metric": ["logloss", "error"]}
 
@@ -343,7 +345,9 @@ def test_a_checkpoint_holds_a_model_or_says_what_is_missing(new_trainer, tmp_pat
 
 
 def test_a_run_can_be_read_back(new_trainer):
-    result = new_trainer().fit()
+    rows = air.data.from_items([{"x": float(i), "target": i % 2} for i in range(8)])
+    scaler = StandardScaler(columns=["x"])
+    result = new_trainer(datasets={"train": rows}, preprocessor=scaler).fit()
     read = Result.from_path(result.path)
     assert read.metrics == result.metrics
     assert read.config == {
@@ -352,8 +356,13 @@ def test_a_run_can_be_read_back(new_trainer):
         "dmatrix_params": {},
         "num_boost_round": 5,
     }
-    model = XGBoostCheckpoint.from_checkpoint(read.checkpoint).get_model()
-    assert model.num_boosted_rounds() == 5
+    assert read.checkpoint.get_model().num_boosted_rounds() == 5
+    predictions = [
+        BatchPredictor.from_checkpoint(each.checkpoint, XGBoostPredictor).predict(rows).take_all()
+        for each in (result, read)
+    ]
+    assert predictions[0] == predictions[1]
+    assert read.checkpoint.get_preprocessor().stats_ == result.checkpoint.get_preprocessor().stats_
 
 
 def test_params_that_are_settings_of_the_process_end_with_the_run(new_trainer):
@@ -496,8 +505,14 @@ def test_what_xgboost_refuses_comes_without_its_stack(new_trainer):
     assert "label_column is 'target'" in message
 
 
-def test_storage_that_is_a_file(new_trainer, tmp_path):
+def test_storage_is_looked_at_before_anything_is_done(new_trainer, tmp_path):
+    def fail(batch):
+        raise AssertionError("the data were looked at")
+
     (tmp_path / "file").write_text("")
-    trainer = new_trainer(run_config=RunConfig(storage_path=tmp_path / "file"))
-    with pytest.raises(OSError, match=r"it is a file.*RunConfig\.storage_path"):
-        trainer.fit()
+    rows = air.data.from_items([{"x": 1.0, "target": 0}]).map_batches(fail)
+    config = RunConfig(storage_path=tmp_path / "file" / "below")
+    trainer = new_trainer(datasets={"train": rows}, run_config=config)
+    for run in (trainer.fit, Tuner(trainer).fit):
+        with pytest.raises(NotADirectoryError, match=r"file is no directory.*AIR_RESULTS"):
+            run()

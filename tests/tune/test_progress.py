@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import sys
 from typing import Any
@@ -54,3 +55,34 @@ def test_on_a_terminal_there_are_tables(
     assert last.count("finished") == 2 + 1
     assert last.count("failed") == 1 + 1
     assert "and 2 more trials" in last
+
+
+def test_an_experiment_does_not_need_a_stream_to_print_to(
+    run_config: RunConfig, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = io.StringIO()
+    closed.close()
+    for stream in (None, closed):
+        monkeypatch.setattr(sys, "stderr", stream)
+        run(run_config)
+    assert capsys.readouterr().out == ""  # it does not go elsewhere instead
+
+
+@pytest.mark.parametrize("is_terminal", [False, True])
+def test_an_experiment_does_not_fail_with_its_stream(
+    run_config: RunConfig, monkeypatch: pytest.MonkeyPatch, is_terminal: bool
+) -> None:
+    class Full(io.StringIO):
+        written = 0
+
+        def isatty(self) -> bool:
+            return is_terminal
+
+        def write(self, text: str) -> int:
+            Full.written += 1
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(sys, "stderr", Full())
+    monkeypatch.setattr(progress, "INTERVAL_S", 0)
+    run(run_config)
+    assert Full.written

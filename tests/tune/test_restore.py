@@ -15,6 +15,7 @@ import pytest
 
 from air import Checkpoint, FailureConfig, RunConfig, train, tune
 from air.errors import InvalidOption
+from air.train.xgboost import XGBoostCheckpoint
 from air.tune import TuneConfig, Tuner, journal
 from air.tune.journal import Journal, JournalBusy
 from air.tune.search import BasicVariantGenerator, Searcher
@@ -196,6 +197,7 @@ def test_failed_trials_are_left_resumed_or_restarted(
 ) -> None:
     def fails_once(config: dict[str, Any]) -> None:
         checkpoint = train.get_checkpoint()
+        assert checkpoint is None or type(checkpoint) is XGBoostCheckpoint
         first = checkpoint.to_dict()["step"] if checkpoint else 0
         for step in range(first, 3):
             if step == 1 and not os.path.exists(config["flag"]):
@@ -203,7 +205,7 @@ def test_failed_trials_are_left_resumed_or_restarted(
                 raise LookupError("the first time")
             tune.report(
                 {"step": step, "first": first},
-                checkpoint=Checkpoint.from_dict({"step": step + 1}),
+                checkpoint=XGBoostCheckpoint.from_dict({"step": step + 1}),
             )
 
     grid = Tuner(

@@ -1,8 +1,9 @@
-"""The class of a checkpoint, kept with it: a trial's checkpoint comes back as what it was."""
+"""The class of a checkpoint, kept beside it: so that it comes back as what it was."""
 
 from __future__ import annotations
 
 import importlib
+from contextlib import suppress
 from functools import reduce
 from typing import Any
 
@@ -20,9 +21,10 @@ def open_as(name: str | None, path: str) -> Checkpoint:
     kind: Any = Checkpoint
     if name is not None:
         module, _, qualname = name.partition(":")
-        try:
+        # It may have been defined in a function, not be installed here, or be something else now.
+        with suppress(ImportError, AttributeError):
             kind = reduce(getattr, qualname.split("."), importlib.import_module(module))
-        except (ImportError, AttributeError):  # defined in a function, or not installed here
+        if not (isinstance(kind, type) and issubclass(kind, Checkpoint)):
             kind = Checkpoint
     checkpoint: Checkpoint = kind.from_directory(path)
     return checkpoint
