@@ -372,7 +372,10 @@ def _located(uri: str) -> tuple[Any, str]:
     try:
         filesystem, path = fs.FileSystem.from_uri(uri)
     except pa.ArrowInvalid as error:
-        raise InvalidOption(f"the checkpoint's URI {uri!r} cannot be used: {error}") from None
+        raise InvalidOption(
+            f"the checkpoint's URI {uri!r} cannot be used: {error}. Known are file://, s3://, "
+            "gs:// and hdfs://."
+        ) from None
     return filesystem, path
 
 

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from air.data.preprocessor import Preprocessor
     from air.result import Result
 
-_DATA_PARAMETERS = frozenset({"datasets", "preprocessor", "dataset_config"})
+_DATA_PARAMETERS = frozenset(
+    {"datasets", "preprocessor", "dataset_config", "resume_from_checkpoint"}
+)
 """What the preprocessing of the datasets goes by."""
 
 
@@ -39,7 +41,8 @@ class BaseTrainer:
         preprocessor: is applied to all datasets. Unless it is fitted already, each run fits a
             copy of it on "train", which is then in the run's checkpoints; the one given here
             stays as it is.
-        resume_from_checkpoint: where to go on from.
+        resume_from_checkpoint: where to go on from. Its preprocessor is used unless one is given
+            here: the model in it knows the data as that leaves them.
 
     Raises:
         InvalidOption, TypeError: an argument is not what it should be.
@@ -99,7 +102,7 @@ class BaseTrainer:
     def preprocess_datasets(self) -> None:
         """Fit the preprocessor and apply it: sets ``self.datasets``, not materialized."""
         self.datasets, self.preprocessor = preprocess(
-            self.datasets, self.preprocessor, self._dataset_configs()
+            self.datasets, self._preprocessor_to_use(), self._dataset_configs()
         )
 
     def training_loop(self) -> None:
@@ -109,6 +112,11 @@ class BaseTrainer:
         if it raises and ``FailureConfig.max_failures`` allows.
         """
         raise NotImplementedError
+
+    def _preprocessor_to_use(self) -> Preprocessor | None:
+        if self.preprocessor is None and self.resume_from_checkpoint is not None:
+            return self.resume_from_checkpoint.get_preprocessor()
+        return self.preprocessor
 
     def _dataset_configs(self) -> Mapping[str, DatasetConfig]:
         """What to do with each dataset."""

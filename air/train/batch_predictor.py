@@ -56,6 +56,8 @@ class _Scorer:
         self._predictor = get(self.model).load()
 
     def __call__(self, batch: pa.Table) -> pa.Table:
+        _check_names(batch.column_names, self.feature_columns, "feature_columns")
+        _check_names(batch.column_names, self.keep_columns, "keep_columns")
         features = batch if self.feature_columns is None else batch.select(self.feature_columns)
         batch_format = self._predictor.preferred_batch_format()
         given = accessor(features).to_batch(batch_format)
@@ -250,8 +252,13 @@ def _check_columns(data: Dataset, names: Sequence[str] | None, option: str) -> N
     if isinstance(names, str) or not all(isinstance(name, str) for name in names):
         raise InvalidOption(f"{option} must be a list of columns' names, got {names!r}")
     known = data.known_columns()
-    for name in names:
-        if known is not None and name not in known:
+    if known is not None:
+        _check_names(known, names, option)
+
+
+def _check_names(known: Sequence[str], names: Sequence[str] | None, option: str) -> None:
+    for name in names or ():
+        if name not in known:
             raise InvalidOption(
                 f"{option} names {name!r}, which is no column of the data."
                 f"{nearest(name, known)} It has {listing(known)}."

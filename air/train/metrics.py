@@ -52,5 +52,7 @@ def names_in(metrics: Mapping[str, Any]) -> list[str]:
 def never_reported(name: str, reported: Iterable[str]) -> str:
     """The words for a metric that nobody reported: what was reported, and what may be meant."""
     own = sorted(set(reported) - AUTOMATIC)
+    if name in own:
+        return f"The metric {name!r} was None whenever it was reported."
     there = f"Reported were {listing(own, limit=20)}." if own else "Nothing else was reported."
     return f"The metric {name!r} was never reported.{nearest(name, own)} {there}"

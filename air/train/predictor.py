@@ -86,8 +86,9 @@ class Predictor:
 
         Args:
             data: a pandas or polars DataFrame, an Arrow table, or a dict of arrays: the result
-                has the column ``"predictions"``. Or, for models that go by the position of
-                their features, an array of rows: the result is an array.
+                has the column ``"predictions"``, and in pandas the index of *data*. Or, for models
+                that go by the position of their features, an array of rows: the result is an
+                array.
             **kwargs: what the predictor's own way of predicting takes.
 
         Raises:
@@ -105,7 +106,10 @@ class Predictor:
             batch = self._preprocessor.transform_batch(batch)
             batch = _converted(batch, _format_of(batch), preferred)
         result = getattr(self, self._methods[preferred])(batch, **kwargs)
-        return _converted(result, _format_of(result), given)
+        predictions = _converted(result, _format_of(result), given)
+        if given == PANDAS and predictions is not result and len(predictions) == len(data):
+            predictions.index = data.index  # by which pandas puts the two together
+        return predictions
 
     @classmethod
     def _predict_options(cls) -> frozenset[str] | None:

@@ -226,7 +226,7 @@ class ResultGrid(Sequence[Result]):
 
     def _objective(self, metric: str | None, mode: str | None) -> tuple[str, str]:
         # A mode of the TuneConfig says how its own metric is meant, and no other.
-        if metric is None or metric == self._metric:
+        if self._metric is None or metric in (None, self._metric):
             mode = mode or self._mode
         metric = metric or self._metric
         if metric is None:

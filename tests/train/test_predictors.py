@@ -106,6 +106,33 @@ def test_xgboost_predicts_the_same_from_everything(booster, rows):
     )
 
 
+def test_predictions_have_the_index_of_their_rows(booster, rows):
+    chosen = rows[rows["x"] > rows["y"]]
+    predictor = XGBoostPredictor(booster)
+    predicted = predictor.predict(chosen)
+    assert predicted.index.tolist() == chosen.index.tolist() != list(range(len(chosen)))
+    assert predicted["predictions"].to_numpy() == pytest.approx(
+        booster.predict(xgboost.DMatrix(chosen))
+    )
+    own = pd.DataFrame({"predictions": [1.0, 2.0]})
+    frames = Predictor.from_pandas_udf(lambda frame: own)
+    assert frames.predict(FRAME.set_index("b")) is own  # a predictor's own frame is as it made it
+
+
+def test_linear_models_predict_too(rows):
+    matrix = xgboost.DMatrix(rows, np.arange(len(rows)) % 2)
+    linear = xgboost.train({"booster": "gblinear"}, matrix, 3)
+    predictor = XGBoostPredictor(linear)
+    expected = linear.predict(matrix)
+    for given in (rows, rows[["z", "x", "y"]], pa.Table.from_pandas(rows)):
+        assert np.asarray(predictor.predict(given)["predictions"]) == pytest.approx(expected)
+    assert predictor.predict(rows.to_numpy()) == pytest.approx(expected)
+    margin = predictor.predict(rows, output_margin=True)["predictions"]
+    assert margin.to_numpy() == pytest.approx(linear.predict(matrix, output_margin=True))
+    with pytest.raises(InvalidOption, match="from a DMatrix has no option 'predict_type'"):
+        predictor.predict(rows, predict_type="margin")
+
+
 def test_xgboost_options_reach_the_model(booster, rows):
     predictor = XGBoostPredictor(booster)
     matrix = xgboost.DMatrix(rows)
@@ -194,9 +221,21 @@ def test_bad_arguments_are_refused_at_once(air_local, booster):
         ),
         (lambda: predictor.predict(data, keep_columns=["aa"]), "keep_columns names 'aa'"),
         (lambda: predictor.predict(data, feature_columns="a"), "must be a list"),
+        (
+            lambda: predictor.predict(data.map_batches(_same), keep_columns=["aa"]).take_all(),
+            "keep_columns names 'aa'.*Did you mean 'a'",
+        ),
+        (
+            lambda: predictor.predict(data.map_batches(_same), feature_columns=["bb"]).take_all(),
+            "feature_columns names 'bb'.*Did you mean 'b'",
+        ),
     ):
         with pytest.raises(InvalidOption, match=message):
             call()
+
+
+def _same(batch):
+    return batch
 
 
 # The main path ----------------------------------------------------------------------------
@@ -235,6 +274,14 @@ def test_options_of_predict_are_checked_at_the_call(small_model, air_local):
     frame, model = small_model
     with pytest.raises(InvalidOption, match=r"'feature_column'\. Did you mean 'feature_columns'"):
         XGBoostPredictor(model).predict(frame, feature_column=["a"])
+    for options, message in (
+        ({"feature_columns": "a"}, "feature_columns must be a list of columns' names, got 'a'"),
+        ({"feature_columns": [0, 1]}, r"a list of columns' names, got \[0, 1\]"),
+        ({"dmatrix_kwargs": 3}, "dmatrix_kwargs must be a dict, got 3"),
+        ({"dmatrix_kwargs": {"mising": 0.0}}, "no option 'mising'. Did you mean 'missing'"),
+    ):
+        with pytest.raises(InvalidOption, match=message):
+            XGBoostPredictor(model).predict(frame, **options)
     batch = BatchPredictor(XGBoostCheckpoint.from_model(model), XGBoostPredictor)
     rows = air.data.from_pandas(frame)
     with pytest.raises(InvalidOption, match=r"'batchsize'\. Did you mean 'batch_size'"):

@@ -13,7 +13,7 @@ import xgboost  # before a backend starts: it opens files that stay open
 
 import air.data
 from air import CheckpointConfig, FailureConfig, Result, RunConfig, ScalingConfig
-from air.data.preprocessors import OneHotEncoder, StandardScaler
+from air.data.preprocessors import BatchMapper, OneHotEncoder, StandardScaler
 from air.errors import InvalidOption
 from air.train import BatchPredictor
 from air.train.session import Session, StopTraining, install
@@ -101,6 +101,43 @@ def test_training_goes_on_from_a_checkpoint_as_if_it_had_not_stopped(new_trainer
     assert rest.checkpoint.get_model().num_boosted_rounds() == 6
     with pytest.raises(InvalidOption, match=r"has 3 rounds.*nothing to train"):
         new_trainer(num_boost_round=3, resume_from_checkpoint=half.checkpoint).fit()
+
+
+def test_training_goes_on_with_the_preprocessor_of_the_model(new_trainer, breast_cancer):
+    training, validation = breast_cancer
+    features = [name for name in training.columns() if name != "target"]
+    scaler = StandardScaler(columns=features)
+    whole = new_trainer(num_boost_round=6, preprocessor=scaler).fit()
+    half = new_trainer(num_boost_round=3, preprocessor=scaler).fit().checkpoint
+    # What the scaler learnt is taken over too: from the rows before, not from those of today.
+    today = {"train": training.limit(100), "valid": validation}
+    for trainer in (
+        new_trainer(num_boost_round=6, resume_from_checkpoint=half, datasets=today),
+        new_trainer(num_boost_round=6, datasets=today).variant({"resume_from_checkpoint": half}),
+        new_trainer(num_boost_round=6, datasets=today)
+        .preprocessed()
+        .variant({"resume_from_checkpoint": half}),
+    ):
+        carried = trainer.fit().checkpoint.get_preprocessor()
+        assert carried.stats_ == half.get_preprocessor().stats_
+    rest = new_trainer(num_boost_round=6, resume_from_checkpoint=half).fit()
+    assert rest.metrics["valid-logloss"] == pytest.approx(whole.metrics["valid-logloss"], abs=1e-6)
+    other = new_trainer(num_boost_round=6, resume_from_checkpoint=half, preprocessor=scaler)
+    other.datasets = today
+    assert other.fit().checkpoint.get_preprocessor().stats_ != half.get_preprocessor().stats_
+
+
+def test_the_preprocessor_of_the_checkpoint_may_make_the_label(new_trainer, breast_cancer):
+    training, _ = breast_cancer
+    renamed = BatchMapper(_with_label, batch_format="pandas")
+    unlabelled = {"train": training.rename_columns({"target": "benign"})}
+    half = new_trainer(num_boost_round=2, datasets=unlabelled, preprocessor=renamed).fit()
+    again = {"datasets": unlabelled, "resume_from_checkpoint": half.checkpoint}
+    assert new_trainer(num_boost_round=3, **again).fit().metrics["training_iteration"] == 3
+
+
+def _with_label(frame):
+    return frame.rename(columns={"benign": "target"})
 
 
 def test_training_goes_on_with_the_features_of_the_model(new_trainer, breast_cancer):
@@ -243,6 +280,8 @@ def test_one_row_to_validate_with_is_enough_for_two_workers(breast_cancer, new_t
         ({"params": {3: 4}}, "names in params are text, got 3"),
         ({"params": {"n_estimators": 9}}, r"an argument of the trainer.*num_boost_round=9"),
         ({"params": {"early_stopping_rounds": 2}}, "early_stopping_rounds=2"),
+        ({"evals": []}, "no option 'evals'. Give what is to be evaluated as further datasets"),
+        ({"verbose_eval": False}, r"no option 'verbose_eval'.*Result\.metrics_dataframe"),
         ({"callbacks": [3]}, "callbacks must be objects of .*TrainingCallback, got 3"),
         ({"callbacks": [xgboost.callback.EvaluationMonitor]}, "Give an instance"),
         ({"callbacks": xgboost.callback.EvaluationMonitor()}, "callbacks must be a list"),
@@ -291,6 +330,7 @@ def test_datasets_that_cannot_be_trained_on(breast_cancer, new_trainer, storage)
         ({"train": air.data.from_items([1, 2, 3])}, "no columns: its rows are int"),
         ({"train": training.limit(0)}, "no rows|0 rows"),
         ({"train": training, "held-out": validation}, "Call it 'held_out'"),
+        ({"train": training, "held out: b": validation}, "Call it 'held_out__b'"),
         ({"trian": training}, r"got \['trian'\]. Did you mean 'train'"),
         (
             {"train": training.rename_columns({"mean area": "mean <area>"})},

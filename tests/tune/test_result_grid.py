@@ -116,6 +116,15 @@ def test_the_mode_of_the_tune_config_is_that_of_its_own_metric(tmp_path: Path) -
     assert grid.get_best_result().metrics["loss"] == 1.0
     with pytest.raises(InvalidOption, match="mode must be"):
         grid.get_best_result("accuracy")
+    (tmp_path / "other").mkdir()
+    without_metric = grid_of(tmp_path / "other", {"a": rows}, mode="min")
+    assert without_metric.get_best_result("accuracy").metrics["accuracy"] == 0.5
+
+
+def test_a_metric_that_was_always_none_is_said_to_be(tmp_path: Path) -> None:
+    grid = grid_of(tmp_path, {"a": [{"loss": None}]})
+    with pytest.raises(InvalidOption, match="'loss' was None whenever it was reported"):
+        grid.get_best_result("loss", "min")
 
 
 def test_without_any_result_there_is_no_best(tmp_path: Path) -> None:

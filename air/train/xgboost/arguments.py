@@ -14,6 +14,16 @@ from air.train.xgboost.matrix import MATRIX_SETTINGS
 TRAIN_KWARGS = ("callbacks", "custom_metric", "early_stopping_rounds", "maximize", "obj")
 """Options that are passed on to ``xgboost.train``."""
 
+INSTEAD = {
+    "dtrain": ' Give the data as datasets={"train": ...}.',
+    "evals": " Give what is to be evaluated as further datasets.",
+    "evals_result": " Metrics of all rounds are in Result.metrics_dataframe.",
+    "feval": " Give the function as custom_metric.",
+    "verbose_eval": " Metrics of all rounds are in Result.metrics_dataframe.",
+    "xgb_model": " Give the checkpoint of the model to go on from as resume_from_checkpoint.",
+}
+"""What to do instead, of options of ``xgboost.train`` that a trainer has another way for."""
+
 _ROUNDS = frozenset({"n_estimators", "num_round", "num_rounds", "nrounds", "num_iterations"})
 """What other interfaces of XGBoost and its kin call ``num_boost_round``."""
 

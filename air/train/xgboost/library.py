@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import inspect
+from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
 from air.errors import InvalidOption
+from air.executor.validation import reject_unknown
 
 
 def import_xgboost() -> ModuleType:
@@ -32,6 +35,14 @@ def check_booster(model: object, function: str) -> None:
         if hasattr(model, "get_booster"):
             hint = " Of a model of XGBoost's scikit-learn interface, give model.get_booster()."
         raise InvalidOption(f"{function} takes an xgboost.Booster, got {model!r:.80}.{hint}")
+
+
+def check_dmatrix_kwargs(options: object, what: str) -> None:
+    """Raise `InvalidOption` for what is no dict of options that ``xgboost.DMatrix`` takes."""
+    if not isinstance(options, Mapping):
+        raise InvalidOption(f"{what} must be a dict, got {options!r:.80}")
+    known = inspect.signature(import_xgboost().DMatrix.__init__).parameters.keys()
+    reject_unknown(options, known - {"self", "data"}, what=what)
 
 
 def listen_in_this_thread() -> None:

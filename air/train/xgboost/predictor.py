@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +17,7 @@ from air.executor.validation import listing, nearest, reject_unknown
 from air.train.predictor import PREDICTIONS, Predictor
 from air.train.xgboost.checkpoint import XGBoostCheckpoint
 from air.train.xgboost.columns import is_number
-from air.train.xgboost.library import check_booster, import_xgboost
+from air.train.xgboost.library import check_booster, check_dmatrix_kwargs, import_xgboost
 from air.train.xgboost.matrix import as_numbers
 
 if TYPE_CHECKING:
@@ -77,22 +79,37 @@ class XGBoostPredictor(Predictor):
                 features unless given. In any order if they are just these; otherwise in the
                 order of the model's features, under whose names they then go.
             dmatrix_kwargs: settings of the ``xgboost.DMatrix`` to predict from; without any,
-                predictions come straight from the data.
-            **predict_kwargs: of ``Booster.inplace_predict`` or ``Booster.predict``.
+                predictions of trees come straight from the data.
+            **predict_kwargs: of ``Booster.inplace_predict`` or ``Booster.predict``; linear models
+                (``gblinear``) have the second only.
 
         Raises:
             InvalidOption: a feature is not in *data*, *feature_columns* take one for another, an
                 array has another shape than (rows, features), or an unknown option.
         """
-        reject_unknown(
-            predict_kwargs, self._predict_options() or (), what=f"{type(self).__name__}.predict"
-        )
+        name = f"{type(self).__name__}.predict"
+        reject_unknown(predict_kwargs, self._predict_options() or (), what=name)
+        if feature_columns is not None and (
+            isinstance(feature_columns, str)
+            or not all(isinstance(column, str) for column in feature_columns)
+        ):
+            raise InvalidOption(
+                f"{name}: feature_columns must be a list of columns' names, got {feature_columns!r}"
+            )
+        if dmatrix_kwargs is not None:
+            check_dmatrix_kwargs(dmatrix_kwargs, f"{name}: dmatrix_kwargs")
         return super().predict(
             data,
             feature_columns=feature_columns,
             dmatrix_kwargs=dmatrix_kwargs,
             predict_kwargs=predict_kwargs,
         )
+
+    @functools.cached_property
+    def _predicts_in_place(self) -> bool:
+        """Whether the model can do without a matrix; linear ones cannot."""
+        config = json.loads(self.model.save_config())
+        return bool(config["learner"]["gradient_booster"]["name"] != "gblinear")
 
     @classmethod
     def _predict_options(cls) -> frozenset[str]:
@@ -150,7 +167,8 @@ class XGBoostPredictor(Predictor):
         predict_kwargs: Mapping[str, Any],
     ) -> np.ndarray:
         scores: np.ndarray
-        if not dmatrix_kwargs and set(predict_kwargs) <= set(_IN_PLACE):
+        in_place = self._predicts_in_place and set(predict_kwargs) <= set(_IN_PLACE)
+        if not dmatrix_kwargs and in_place:
             # By name where there are names; the order of features was settled by the caller.
             scores = self.model.inplace_predict(data, validate_features=False, **predict_kwargs)
             return scores

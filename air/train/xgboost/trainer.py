@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -15,6 +16,7 @@ from air.train.functions import TrainFunction
 from air.train.group_trainer import GroupTrainer
 from air.train.ingest import arrow_schema
 from air.train.xgboost.arguments import (
+    INSTEAD,
     TRAIN_KWARGS,
     check_matrix_settings,
     check_own_params,
@@ -40,8 +42,10 @@ class XGBoostTrainer(GroupTrainer):
     last checkpoint is an :class:`XGBoostCheckpoint` with the model and the preprocessor.
 
     One worker trains the model that XGBoost itself trains, and several the same one up to the
-    noise of sums, except where XGBoost's method looks at each worker's rows by themselves: random
-    ``subsample``, and the objectives of medians and quantiles (``reg:absoluteerror``,
+    noise of sums, except where XGBoost's method looks at each worker's rows by themselves: features
+    with more than about eight times ``max_bin`` (2,048 unless told) different values, whose
+    quantiles are merged from those of the workers; ``tree_method`` ``approx``; random
+    ``subsample``; and the objectives of medians and quantiles (``reg:absoluteerror``,
     ``reg:quantileerror``). The metrics ``auc`` and ``aucpr`` are then approximations.
 
     Args:
@@ -113,9 +117,10 @@ class XGBoostTrainer(GroupTrainer):
         known = [*self.tunable_parameters(), "run_config"]
         for option in self.train_kwargs:
             if option not in TRAIN_KWARGS:
+                advice = INSTEAD.get(option) or nearest(option, known)
                 raise InvalidOption(
-                    f"{name} has no option {option!r}.{nearest(option, known)} Those that it "
-                    f"passes on to xgboost.train are {', '.join(TRAIN_KWARGS)}."
+                    f"{name} has no option {option!r}.{advice} Those that it passes on to "
+                    f"xgboost.train are {', '.join(TRAIN_KWARGS)}."
                 )
         check_train_kwargs(self.train_kwargs, name)
         check_own_params(self.params, known, name)
@@ -135,13 +140,18 @@ class XGBoostTrainer(GroupTrainer):
                 f"{sorted(self.datasets)}.{next(filter(None, hints), '')}"
             )
         for dataset in self.datasets:
-            if "-" in dataset:
+            fit = re.sub(r"[-:\s]", "_", dataset)
+            if fit != dataset:
                 raise InvalidOption(
-                    f"{name}: a dataset cannot be called {dataset!r}: the dash separates it from "
-                    f"the metric. Call it {dataset.replace('-', '_')!r}."
+                    f"{name}: a dataset cannot be called {dataset!r}: its metrics are named after "
+                    f"it, and XGBoost takes spaces, dashes and colons apart. Call it {fit!r}."
                 )
         check_matrix_settings(self.dmatrix_params, self.datasets, name)
-        if self.preprocessor is None or self.preprocessor.keeps_columns():
+        if self.preprocessor is None:
+            keeps_columns = self.resume_from_checkpoint is None  # it may bring a preprocessor
+        else:
+            keeps_columns = self.preprocessor.keeps_columns()
+        if keeps_columns:
             for dataset, data in self.datasets.items():
                 columns = data.known_columns()
                 if columns is not None:
