@@ -23,7 +23,8 @@ class TaskError(AirError):
 
     What ``air.get`` raises is an instance of a class that derives from both the class of
     the user's exception and ``TaskError``; its traceback ends on the line that raised.
-    An exception whose class refuses to be subclassed arrives as itself, unmixed.
+    An exception whose class refuses to be subclassed arrives as itself, unmixed; for one that
+    is no ``Exception``, such as ``SystemExit``, a plain ``TaskError`` stands.
 
     Attributes:
         task_name: qualified name of the function or ``Class.method`` that raised.
@@ -101,7 +102,7 @@ class UnsupportedByBackend(AirError, NotImplementedError):
 
 
 class SerializationError(AirError, TypeError):
-    """A value cannot be sent to another process; names the path to the culprit."""
+    """A value cannot be sent to another process, or code cannot be loaded there; says why."""
 
 
 class InvalidOption(AirError, ValueError):

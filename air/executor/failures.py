@@ -6,12 +6,15 @@ and the traceback must end on the user's line.
 
 from __future__ import annotations
 
+import logging
 import pickle
 from typing import Any
 
-from air.errors import AirError, TaskError
+from air.errors import AirError, TaskCancelled, TaskError
 from air.executor.portable_exceptions import dump_exception, load_exception, rebuild
 from air.executor.validation import show_repr
+
+logger = logging.getLogger("air")
 
 _MACHINERY = ("air_local", "air_cluster", "air.executor", "air.core")
 
@@ -77,10 +80,28 @@ def dump_failure(error: BaseException, task_name: str) -> bytes:
     return pickle.dumps((task_name, dump_exception(error)), protocol=5)
 
 
+def load_raised(data: bytes | memoryview) -> BaseException:
+    """What :func:`dump_failure` saw, of its own class."""
+    _, dumped = pickle.loads(data)
+    return load_exception(dumped)
+
+
 def load_failure(data: bytes | memoryview) -> BaseException:
     """What :func:`dump_failure` saw, as :func:`as_task_error` gives it."""
     task_name, dumped = pickle.loads(data)
     return as_task_error(load_exception(dumped), task_name)
+
+
+def log_unseen(error: BaseException, task_name: str) -> None:
+    """Tell of a failure that no reference holds, because of ``num_returns=0``.
+
+    Args:
+        error: what ``get`` would raise. That the task was cancelled is no news.
+    """
+    if not isinstance(error, TaskCancelled):
+        logger.warning(
+            "%s failed, and gives no reference that could tell", task_name, exc_info=error
+        )
 
 
 def _mix(cause: Exception) -> BaseException:

@@ -14,8 +14,16 @@ Threads. Every method may be called from any thread.
 
 Errors. Misuse raises at the call. A task's own exception is raised by ``get`` on each of
 its references, as an instance of its own class mixed with ``TaskError``, with a traceback
-that ends on the user's line. Failures of the system are the other subclasses of
-``AirError``.
+that ends on the user's line; references inside it can be used. A failure that no reference
+holds (``num_returns=0``) is a warning on the logger ``air`` of the process that made the call.
+Failures of the system are the other subclasses of ``AirError``.
+
+Exits. What is no ``Exception`` (``SystemExit``, ``KeyboardInterrupt``, ``GeneratorExit``) ends
+the task or the call that raised it, not its process: ``get`` raises a plain ``TaskError`` that
+names it, and the actor goes on. There is one difference between backends. One without
+``PARALLEL_TASKS`` runs tasks in the program's own threads, where the person's Ctrl-C comes out
+of whatever task is running: there a ``KeyboardInterrupt`` in the main thread also leaves the
+call that ran the task, at once, and so ends the program; so does leaving a debugger by ``q``.
 """
 
 from __future__ import annotations
@@ -65,10 +73,10 @@ class Executor(abc.ABC):
         stay references.
 
         ``options.num_returns`` (never ``None`` here) is the length of the list that is
-        returned. With 1 the reference stands for what the function returned; with more, that
-        must be a tuple, list or generator of that many values, else every reference raises
-        ``ValueError``. ``"streaming"`` gives a generator instead: the function must then
-        return an iterable or be a generator function, sync or async.
+        returned. With 0 what the function returned is dropped; with 1 the reference stands
+        for it; with more, it must be a tuple, list or generator of that many values, else
+        every reference raises ``ValueError``. ``"streaming"`` gives a generator instead: the
+        function must then return an iterable or be a generator function, sync or async.
 
         A coroutine that the function returns is awaited, on an event loop of the backend's; so
         a coroutine function gives what it returns in the end.
@@ -82,9 +90,11 @@ class Executor(abc.ABC):
 
         Raises:
             SerializationError: the function or an argument cannot be sent; names the path
-                to the culprit.
+                to the culprit. Comes from ``get`` if the function cannot be loaded where it
+                is to run.
             Unschedulable: no node could ever meet the request. May come from ``get``
-                instead, within 2 s of the call.
+                instead, within 2 s of the call. Names the task (or the actor's class), the
+                demand and every node's supply.
         """
 
     # Actors -----------------------------------------------------------------------------
@@ -101,7 +111,8 @@ class Executor(abc.ABC):
         """Make an instance of a class that lives in a process of its own.
 
         Does not wait for the constructor; if that raises, or one of its arguments holds an
-        error, every call raises ``ActorDied`` with that exception as its ``__cause__``.
+        error, or the class cannot be loaded where the actor is to live, every call raises
+        ``ActorDied`` with that exception as its ``__cause__``.
 
         An actor ends when its last handle is dropped and its calls are finished, unless it
         has a name. A class with an async method is an async actor: all its methods run on
@@ -190,10 +201,10 @@ class Executor(abc.ABC):
     def cancel(self, ref: ObjectRef[Any], *, force: bool, recursive: bool) -> None:
         """Cancel the task that computes *ref*; then ``get`` raises ``TaskCancelled``.
 
-        A task that has not started never will. One that runs gets a ``KeyboardInterrupt``
-        (async: ``CancelledError``) in user code; with *force* its process is ended. With
-        *recursive* the tasks it started are cancelled too. Does nothing if the task has
-        ended already.
+        Any process that holds the reference may do so. A task that has not started never
+        will. One that runs gets a ``KeyboardInterrupt`` (async: ``CancelledError``) in user
+        code; with *force* its process is ended. With *recursive* the tasks it started are
+        cancelled too. Does nothing if the task has ended already.
 
         Raises:
             TypeError: *ref* was made by ``put`` or stands for a placement group, or *force*

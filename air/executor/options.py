@@ -46,7 +46,8 @@ class TaskOptions:
             ``"streaming"`` for a generator of references. ``None`` until the function is
             known: then 1, or ``"streaming"`` for generator functions.
         max_retries: how often the task is run again after its worker died (-1: for ever).
-        retry_exceptions: exception classes after which it is run again too; ``True`` for all.
+        retry_exceptions: exception classes after which it is run again too; ``True`` for every
+            ``Exception``.
         placement: where to run.
         name: shown instead of the function's name in messages and listings.
     """
@@ -57,6 +58,13 @@ class TaskOptions:
     retry_exceptions: bool | tuple[type[BaseException], ...] = False
     placement: Placement = None
     name: str | None = None
+
+    @property
+    def retried(self) -> tuple[type[BaseException], ...]:
+        """The exceptions after which the task is run again."""
+        if self.retry_exceptions is True:
+            return (Exception,)  # not for those that mean to end something
+        return self.retry_exceptions or ()
 
 
 @dataclass(frozen=True, slots=True)

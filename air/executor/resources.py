@@ -6,7 +6,8 @@ take and give back 0.1 CPU leave exactly what was there before.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from itertools import islice
 
 from air.errors import InvalidOption
 from air.executor.validation import check_number, check_text, nearest
@@ -14,6 +15,8 @@ from air.executor.validation import check_number, check_text, nearest
 UNIT = 10_000
 CPU, GPU, MEMORY, OBJECT_STORE_MEMORY = "CPU", "GPU", "memory", "object_store_memory"
 _OPTION_OF = {CPU: "num_cpus", GPU: "num_gpus", MEMORY: "memory"}
+_COMPARED = 1000
+"""With how many names a misspelt one is compared."""
 
 
 class Resources(Mapping[str, float]):
@@ -90,6 +93,19 @@ class Resources(Mapping[str, float]):
 def describe(resources: Mapping[str, float]) -> str:
     """Render quantities for a message: ``{'CPU': 2, 'GPU': 0.5}``."""
     return "{" + ", ".join(f"{name!r}: {value:g}" for name, value in resources.items()) + "}"
+
+
+def missing_hint(request: Mapping[str, float], known: Collection[str], whose: str = "node") -> str:
+    """Name the first resource of *request* that is not *known*, and what may have been meant.
+
+    Empty if all are known; else it begins with a space. Nothing is suggested in place of CPU,
+    GPU and memory, which nobody mistypes: there are none.
+    """
+    for name in request:
+        if name not in known:
+            meant = "" if name in _OPTION_OF else nearest(name, islice(known, _COMPARED))
+            return f" No {whose} has any {name!r}.{meant}"
+    return ""
 
 
 def make_request(

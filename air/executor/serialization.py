@@ -94,6 +94,24 @@ def dumps_code(target: Callable[..., Any], name: str) -> bytes:
         raise _explain(target, name, error) from error
 
 
+def loads_code(pickled: bytes | memoryview, what: str) -> Any:
+    """Rebuild a function or class that :func:`dumps_code` has pickled.
+
+    Args:
+        what: names it in the error, e.g. ``"task f"``.
+
+    Raises:
+        SerializationError: it cannot be loaded here; says why.
+    """
+    try:
+        return pickle.loads(pickled)
+    except (Exception, SystemExit) as error:  # a module may end the program when it is imported
+        raise SerializationError(
+            f"{what} cannot be loaded where it is to run: {type(error).__name__}: {show(error)}."
+            " Modules that it needs must be importable there, from the same paths as here"
+        ) from error
+
+
 def is_plain(value: Any, depth: int = _PLAIN_DEPTH) -> bool:
     """Whether the C pickler alone is enough: numbers, text and small nests of them.
 

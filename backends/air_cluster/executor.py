@@ -19,7 +19,6 @@ from air_cluster.client.actors import handle_id
 from air_cluster.client.client import Client
 from air_cluster.client.objects import BLOCKED_AFTER_S
 from air_cluster.core.references import Entry
-from air_cluster.protocol.ids import task_of
 from air_cluster.protocol.messages import Preload
 
 if TYPE_CHECKING:
@@ -118,15 +117,7 @@ class ClusterExecutor(Executor):
 
     def cancel(self, ref: ObjectRef[Any], *, force: bool, recursive: bool) -> None:
         self._check()
-        client = self._client
-        task_id = task_of(ref.id)
-        with client.reactor.lock:
-            if client.submitter.cancel(
-                task_id, force=force, recursive=recursive
-            ) or client.actors.cancel(task_id, force=force, recursive=recursive):
-                client.reactor.nudge()
-            else:
-                client.objects.check_cancellable(ref)
+        self._client.cancelling.cancel(ref, force=force, recursive=recursive)
 
     def as_future(self, ref: ObjectRef[Any]) -> Future[Any]:
         self._check()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import Context, ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from air.errors import TaskCancelled
+from air.executor.failures import log_unseen
 from air.executor.handles import ObjectRef
 from air.executor.options import TaskOptions
 from air.executor.resources import Resources
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from air_local.actors import Actor
     from air_local.placement import Group
-
-_log = logging.getLogger("air.local")
 
 
 @dataclass(slots=True, eq=False)
@@ -190,7 +188,7 @@ class ValueCall(Call):
         super().__init__(store, name, frame, arguments, is_async=is_async)
         self._function = function
         self._retries_left = retries.max_retries if retries is not None else 0
-        self._retry_on = retry_classes(retries)
+        self._retry_on = () if retries is None else retries.retried
         self._entries = [store.create(name, self) for _ in range(num_returns)]
 
     def references(self) -> list[ObjectRef[Any]]:
@@ -208,12 +206,8 @@ class ValueCall(Call):
         self._deliver(parcels)
 
     def fail(self, failure: Failure) -> None:
-        if not self._entries:
-            _log.warning(
-                "%s failed, and gives no reference that could tell",
-                self.name,
-                exc_info=failure.to_raise(),
-            )
+        if not self._entries and not self.store.closing:
+            log_unseen(failure.to_raise(), self.name)
         for entry in self._entries:
             self.store.resolve(entry, failure=failure)
         self.finish()
@@ -232,13 +226,6 @@ class ValueCall(Call):
         for entry, parcel in zip(self._entries, parcels, strict=True):
             self.store.resolve(entry, parcel)
         self.finish()
-
-
-def retry_classes(options: TaskOptions | None) -> tuple[type[BaseException], ...]:
-    """The exceptions after which a task is run again."""
-    if options is None or options.retry_exceptions is False:
-        return ()
-    return (Exception,) if options.retry_exceptions is True else options.retry_exceptions
 
 
 def cancelled(name: str) -> Failure:

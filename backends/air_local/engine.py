@@ -17,6 +17,7 @@ from typing import Any
 from air.errors import DeadlockError
 from air_local.calls import ActorExit, Call, Frame, cancelled, current_frame
 from air_local.event_loop import Loop, running_loop_set_aside
+from air_local.interruptions import is_for_the_program
 from air_local.placement import Node
 from air_local.store import Entry, Failure, Store
 
@@ -42,6 +43,7 @@ class Engine:
         self._loop: Loop | None = None
         self._driver: int | None = None
         self._closing = False
+        self._interruption: BaseException | None = None  # to raise when the loop has stopped
         self.task_made: Callable[[Frame, asyncio.Task[Any]], None] | None = None
 
     # Starting calls ---------------------------------------------------------------------
@@ -139,12 +141,16 @@ class Engine:
                     rest = None
                     if inspect.isawaitable(value):
                         value = await value
-                    break
+                    call.succeed(value)
+                    return
                 except BaseException as error:
-                    if not call.should_retry(error):
+                    if is_for_the_program(error):
+                        _fail(call, error)
+                        self._interrupt(error)
+                        return
+                    if call.finished or not call.should_retry(error):
                         _fail(call, error)
                         return
-            _deliver(call, value)
 
     # Waiting ----------------------------------------------------------------------------
 
@@ -167,7 +173,7 @@ class Engine:
             with self._drive() as loop:
                 if loop is None:
                     return
-                loop.step(until=lambda: self._startable)
+                loop.step(until=lambda: self._startable or self._closing)
             if not self._startable:
                 return
 
@@ -179,6 +185,8 @@ class Engine:
     ) -> bool:
         """Run what can run until *done*; returns whether it came to that before *deadline*.
 
+        False as well once the backend is shut down.
+
         Raises:
             DeadlockError: it never would, and there is no deadline to say when to give up.
         """
@@ -187,7 +195,7 @@ class Engine:
         warn_at = time.monotonic() + _WARN_AFTER
         while not done():
             now = time.monotonic()
-            if deadline is not None and now >= deadline:
+            if self._closing or (deadline is not None and now >= deadline):
                 return False
             if now >= warn_at:
                 _log.warning("still waiting for %s", _names(pending()))
@@ -260,7 +268,7 @@ class Engine:
         with self._drive() as loop:
             if loop is None:
                 return True
-            loop.drive(lambda: done() or self._startable, until)
+            loop.drive(lambda: done() or self._startable or self._closing, until)
             return not loop.stuck or done() or bool(self._startable)
 
     def _run_startable(self) -> None:
@@ -291,6 +299,15 @@ class Engine:
                 self._changed.notify_all()
             if self._closing:
                 yielded.close()
+        interruption, self._interruption = self._interruption, None
+        if interruption is not None:
+            raise interruption
+
+    def _interrupt(self, error: BaseException) -> None:
+        """Raise *error* out of the call that drives the loop; called on the loop."""
+        assert self._loop is not None
+        self._interruption = error
+        self._loop.asyncio_loop.stop()
 
     # The loop ---------------------------------------------------------------------------
 
@@ -323,7 +340,7 @@ class Engine:
         if loop is None:
             return
         if driven:  # shut down from inside the loop, or from another thread
-            loop.wake(loop.asyncio_loop.stop)
+            loop.wake()
         else:
             loop.close()
 
@@ -352,16 +369,18 @@ def _run_to_end(call: Call) -> Coroutine[Any, Any, Any] | None:
     while True:
         try:
             value = call.invoke()
-            break
+            if inspect.iscoroutine(value):
+                return value
+            call.succeed(value)  # may fail: it cannot be pickled, or is not what num_returns says
+            return None
         except BaseException as error:
-            if not call.should_retry(error):
+            if is_for_the_program(error):
+                _fail(call, error)
+                raise
+            if call.finished or not call.should_retry(error):
                 _forget_context(error, handled)
                 _fail(call, error)
                 return None
-    if inspect.iscoroutine(value):
-        return value
-    _deliver(call, value)
-    return None
 
 
 def _forget_context(error: BaseException, handled: BaseException | None) -> None:
@@ -373,21 +392,11 @@ def _forget_context(error: BaseException, handled: BaseException | None) -> None
         link = link.__context__
 
 
-def _deliver(call: Call, value: Any) -> None:
-    try:
-        call.succeed(value)
-    except Exception as error:  # it cannot be pickled, or is not what num_returns says
-        _fail(call, error)
-
-
 def _fail(call: Call, error: BaseException) -> None:
     if isinstance(error, ActorExit):
         call.leave()
         return
     call.fail(Failure(error, call.name))
-    if isinstance(error, KeyboardInterrupt):
-        # Ctrl-C, most likely: it is meant for the program, not for this task alone.
-        raise error
 
 
 def _inside_loop(pending: Sequence[Entry]) -> str:

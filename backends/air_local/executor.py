@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, cast
 
-from air.errors import GetTimeout, NotInitialized
+from air.errors import GetTimeout, NotInitialized, SerializationError
 from air.executor.capabilities import Capability
 from air.executor.code import Code, MethodInfo, body_of
 from air.executor.handles import ActorHandle, ObjectRef, ObjectRefGenerator
@@ -24,7 +24,7 @@ from air.executor.interface import (
 )
 from air.executor.options import ActorOptions, MethodOptions, NumReturns, TaskOptions
 from air.executor.scheduling import PlacementGroupSpec
-from air.executor.serialization import loads
+from air.executor.serialization import loads_code
 from air.executor.validation import listing
 from air_local.actors import Actor, Actors, MethodCall
 from air_local.calls import ActorExit, Arguments, Call, Frame, ValueCall, cancelled, current_frame
@@ -79,7 +79,7 @@ class LocalExecutor(Executor):
         group, bundle, capture = self._node.place(
             what, options.resources, options.placement, parent
         )
-        function = self._load(code)
+        function = self._load(code, what)
         frame = Frame(
             self._ids.new(),
             name,
@@ -146,7 +146,7 @@ class LocalExecutor(Executor):
         group, bundle, capture = self._node.place(
             what, options.resources, options.placement, parent
         )
-        cls = self._load(code)
+        cls = self._load(code, f"actor class {code.name}")
         arguments = Arguments(args, kwargs, what)
         actor = Actor(
             self._ids.new(), code.name, methods, options, namespace, group, bundle, capture
@@ -443,6 +443,7 @@ class LocalExecutor(Executor):
             if not self._open:
                 return
             self._open = False
+            self._store.closing = True
         streams, self._streams = self._streams, {}
         for stream in streams.values():
             stream.close()
@@ -461,13 +462,17 @@ class LocalExecutor(Executor):
                 " actors and placement groups do not outlive it"
             )
 
-    def _load(self, code: Code) -> Callable[..., Any]:
+    def _load(self, code: Code, what: str) -> Callable[..., Any]:
         """The function or class as a worker would have it: unpickled, once for equal code."""
         with collecting():
             key = code.key
         loaded = self._code.get(key)
         if loaded is None:
-            loaded = self._code[key] = loads(code.pickled)
+            try:
+                loaded = loads_code(code.pickled, what)
+            except SerializationError as error:
+                return _raiser(error)  # to raise where a worker would
+            self._code[key] = loaded
             while len(self._code) > _CODE_CACHE:
                 self._code.popitem(last=False)
         else:
@@ -501,9 +506,12 @@ class LocalExecutor(Executor):
     def _wait_for(
         self, done: Callable[[], bool], deadline: float | None, entries: Sequence[Entry]
     ) -> bool:
-        return self._engine.wait_until(
+        came = self._engine.wait_until(
             done, deadline, lambda: [entry for entry in entries if not entry.done]
         )
+        if not came:
+            self._check_open()  # it may have been shut down meanwhile
+        return came
 
     def _timeout(self, timeout: float | None, entries: Sequence[Entry]) -> GetTimeout:
         names = list(dict.fromkeys(entry.label for entry in entries if not entry.done))
@@ -533,6 +541,13 @@ class _DrivenFuture(Future[Any]):
 
     def _let_go(self) -> None:
         self._drive = None
+
+
+def _raiser(error: Exception) -> Callable[..., Any]:
+    def cannot_be_loaded(*_args: Any, **_kwargs: Any) -> Any:
+        raise error
+
+    return cannot_be_loaded
 
 
 def _deadline(timeout: float | None) -> float | None:

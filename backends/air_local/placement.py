@@ -13,7 +13,15 @@ from air.errors import ActorPlacementError, InvalidOption, Unschedulable
 from air.executor.handles import ObjectRef
 from air.executor.interface import InitConfig, NodeInfo, PlacementGroupInfo
 from air.executor.machine import count_cpus, count_gpus, memory_bytes
-from air.executor.resources import CPU, GPU, MEMORY, OBJECT_STORE_MEMORY, Resources, describe
+from air.executor.resources import (
+    CPU,
+    GPU,
+    MEMORY,
+    OBJECT_STORE_MEMORY,
+    Resources,
+    describe,
+    missing_hint,
+)
 from air.executor.scheduling import (
     GroupPlacement,
     NodePlacement,
@@ -130,7 +138,7 @@ class Node:
         if not request.fits_in(self.totals):
             raise Unschedulable(
                 f"{what} needs {describe(request)}, which no node could ever give."
-                f" Nodes: {self._describe()}"
+                f" Nodes: {self._describe()}.{missing_hint(request, self.totals)}"
             )
         return None, -1, False
 
@@ -149,9 +157,10 @@ class Node:
             bundles = (bundles[placement.bundle_index],)
         if not any(request.fits_in(bundle) for bundle in bundles):
             held = ", ".join(describe(bundle) for bundle in bundles)
+            hint = missing_hint(request, sum(bundles, Resources()), "bundle")
             raise Unschedulable(
                 f"{what} needs {describe(request)}, which no bundle of {shown} could ever give."
-                f" Bundles: {held}. Nodes: {self._describe()}"
+                f" Bundles: {held}. Nodes: {self._describe()}.{hint}"
             )
         return group
 
@@ -201,7 +210,8 @@ class Node:
         if not total.fits_in(self.totals):
             raise Unschedulable(
                 f"a placement group needs bundles {shown}, together {describe(total)}, which the"
-                f" nodes could never give. Nodes: {self._describe()}"
+                f" nodes could never give. Nodes: {self._describe()}."
+                f"{missing_hint(total, self.totals)}"
             )
         if spec.strategy == "STRICT_SPREAD" and len(spec.bundles) > 1:
             raise Unschedulable(

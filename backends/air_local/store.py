@@ -161,7 +161,11 @@ class LocalRef(ObjectRef[Any]):
 
 
 class Store:
-    """Makes entries and references to them, and finds them by identity."""
+    """Makes entries and references to them, and finds them by identity.
+
+    Attributes:
+        closing: whether the backend is being shut down, so that what fails now is no news.
+    """
 
     def __init__(
         self, executor: Executor, ids: Ids, lock: threading.RLock, on_change: Callable[[], None]
@@ -171,6 +175,7 @@ class Store:
         self._lock = lock
         self._on_change = on_change
         self._entries: weakref.WeakValueDictionary[bytes, Entry] = weakref.WeakValueDictionary()
+        self.closing = False
 
     def __len__(self) -> int:
         return len(self._entries)

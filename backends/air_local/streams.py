@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from air.executor.handles import ObjectRef
 from air.executor.options import TaskOptions
 from air.executor.returns import not_a_generator
-from air_local.calls import Arguments, Call, Frame, cancelled, retry_classes
+from air_local.calls import Arguments, Call, Frame, cancelled
 from air_local.engine import Engine
 from air_local.store import Failure, Store, pack
 
@@ -56,7 +56,7 @@ class Stream:
         self.step: Step | None = None
         self.ended = False
         self._lock = threading.Lock()
-        self._retry_on = retry_classes(retries)
+        self._retry_on = () if retries is None else retries.retried
         self._retries_left = retries.max_retries if retries is not None else 0
         self._engine = engine
         self._function = function

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import bdb
 import contextvars
 import gc
+import io
 import logging
 import os
+import pdb  # noqa: T100 - for a test of it
 import signal
 import sys
 import threading
@@ -23,6 +26,7 @@ from air.errors import (
     ActorPlacementError,
     DeadlockError,
     GetTimeout,
+    NotInitialized,
     TaskCancelled,
     TaskError,
     UnsupportedByBackend,
@@ -199,6 +203,40 @@ def test_ctrl_c_in_async_code_is_reported_once(caplog):
         interrupted.remote()
     gc.collect()
     assert not caplog.records  # asyncio would complain of an exception that was never retrieved
+
+
+@pytest.mark.parametrize("kind", ["task", "async task", "stream"])
+def test_quitting_the_debugger_ends_the_program(kind, monkeypatch, tmp_path):
+    def stop():
+        debugger = pdb.Pdb(stdin=io.StringIO("q\n"), stdout=io.StringIO(), nosigint=True)
+        debugger.set_trace(sys._getframe(1))
+
+    monkeypatch.setattr(sys, "breakpointhook", stop)
+
+    @air.remote(retry_exceptions=True)
+    def debug_me(path):
+        with open(path, "a") as file:
+            file.write("ran ")
+        breakpoint()  # noqa: T100 - that is the test
+        file.write("went on")
+
+    @air.remote(retry_exceptions=True)
+    async def debug_me_async(path):
+        debug_me._function(path)
+
+    @air.remote
+    def debug_me_in_a_stream(path):
+        yield debug_me._function(path)
+
+    calls = {
+        "task": debug_me.remote,
+        "async task": debug_me_async.remote,
+        "stream": lambda path: list(debug_me_in_a_stream.remote(path)),
+    }
+    with pytest.raises(bdb.BdbQuit):
+        calls[kind](tmp_path / "trace")
+    assert (tmp_path / "trace").read_text() == "ran "
+    assert air.get(identity.remote(1)) == 1
 
 
 def test_ctrl_c_while_waiting():
@@ -448,17 +486,6 @@ def test_a_wait_of_half_a_minute_is_logged(monkeypatch, caplog):
         air.get(Slow.remote().nap.remote())
     assert "still waiting for" in caplog.text
     assert "Slow.nap" in caplog.text
-
-
-def test_an_error_that_nobody_can_get_is_logged(caplog):
-    @air.remote(num_returns=0)
-    def fail():
-        raise ValueError("oops")
-
-    with caplog.at_level(logging.WARNING, "air.local"):
-        fail.remote()
-    assert "gives no reference that could tell" in caplog.text
-    assert "ValueError: oops" in caplog.text
 
 
 # Cancelling ------------------------------------------------------------------------------
@@ -741,9 +768,11 @@ def test_shutdown_lets_code_clean_up(tmp_path):
     assert (tmp_path / "trace").read_text() == "cleaned up"
 
 
-def test_shutdown_frees_waiting_threads():
+@pytest.mark.parametrize("what", ["call", "group"])
+def test_shutdown_frees_waiting_threads(what):
     gate = Gate.remote()
-    pending = gate.wait.remote()
+    groups = [air.util.placement_group([{"CPU": 4}]) for _ in range(2)]
+    pending = gate.wait.remote() if what == "call" else groups[1].ready()
     waiting = threading.Event()
     original = get_executor()._engine._wait_once
 
@@ -756,5 +785,5 @@ def test_shutdown_frees_waiting_threads():
         got = pool.submit(air.get, pending)
         assert waiting.wait(30)
         air.shutdown()
-        with pytest.raises((TaskCancelled, ActorDied)):
+        with pytest.raises((TaskCancelled, ActorDied, NotInitialized)):
             got.result(30)

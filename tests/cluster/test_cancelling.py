@@ -8,11 +8,13 @@ import signal
 from collections import Counter as Tally
 from typing import Any
 
+import psutil
 import pytest
 
 import air
-from air.errors import AirError, TaskCancelled
-from air.testing.executor_suite.harness import value
+from air.errors import ActorDied, AirError, OwnerDied, TaskCancelled
+from air.executor.current import get_executor
+from air.testing.executor_suite.harness import eventually, value
 from air.testing.executor_suite.tools import Gate, Recorder, identity
 
 pytestmark = pytest.mark.usefixtures("cluster")
@@ -198,3 +200,46 @@ def test_a_cancelled_worker_is_used_again() -> None:
         with pytest.raises(TaskCancelled):
             value(ref)
     assert len(set(value(recorder.items.remote()))) == 1
+
+
+@air.remote
+class Starter:
+    """Submits tasks that others cancel."""
+
+    def start(self, gate: Any) -> list[Any]:
+        return [wait_at.remote(gate)]
+
+    def pid(self) -> int:
+        return os.getpid()
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_a_running_task_of_another_process(force: bool) -> None:
+    gate, starter = Gate.remote(), Starter.remote()
+    (ref,) = value(starter.start.remote(gate))
+    value(gate.arrived.remote(1))
+    air.cancel(ref, force=force)
+    with pytest.raises(TaskCancelled):
+        value(ref)
+    assert value(identity.remote(1)) == 1
+
+
+def test_a_task_whose_owner_is_gone_or_goes_meanwhile(start_thread: Any) -> None:
+    requests = get_executor()._client.requests  # type: ignore[attr-defined]
+    for is_gone in (True, False):
+        starter = Starter.remote()
+        (ref,) = value(starter.start.remote(Gate.remote()))
+        owner = psutil.Process(value(starter.pid.remote()))
+        if is_gone:
+            owner.kill()
+            with pytest.raises(ActorDied):
+                value(starter.pid.remote())
+            air.cancel(ref)
+        else:
+            owner.suspend()
+            cancelling = start_thread(lambda ref=ref: air.cancel(ref))
+            assert eventually(lambda: bool(requests._answers))
+            owner.kill()
+            assert cancelling.outcome() is None
+        with pytest.raises(OwnerDied):
+            value(ref)

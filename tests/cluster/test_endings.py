@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import textwrap
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -76,6 +77,27 @@ def test_nothing_is_left(how: str, program: Any, survivors: Any) -> None:
     assert survivors(processes) == []
     assert running.sessions() == []
     assert set(os.listdir("/dev/shm")) <= shared_memory
+
+
+def test_a_template_ends_what_it_has_to_also_behind_an_answer_that_nobody_read() -> None:
+    """The end of the daemon's socket is an error then, which must not end the template alone."""
+    text = """
+        import select, socket, threading
+        from air_cluster.daemon.template import WorkerSetup, _Template
+
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        template = _Template(theirs, WorkerSetup("", b"", ""))
+        template._end = lambda: print("ended what it had to")
+
+        def leave():
+            select.select([ours], [], [])
+            ours.close()
+
+        threading.Thread(target=leave).start()
+        template.serve()
+        """
+    command = [sys.executable, "-c", textwrap.dedent(text)]
+    assert subprocess.check_output(command, timeout=30) == b"ended what it had to\n"
 
 
 def test_what_tasks_have_started_ends_too(program: Any, survivors: Any) -> None:

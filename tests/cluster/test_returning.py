@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -25,13 +27,19 @@ def entries() -> int:
         return len(client.references.entries)
 
 
+def after_collection(count: Callable[[], int]) -> int:
+    """Exceptions are in cycles: their tracebacks lead to the frames that hold them."""
+    gc.collect()
+    return count()
+
+
 @air.remote
 def used_in_worker() -> tuple[int, int]:
     """Bytes of shared memory and references that the worker still holds for callers."""
     client = get_executor()._client  # type: ignore[attr-defined]
     with client.reactor.lock:
         client.objects.drain()
-        return client.writer.used_bytes, len(client.objects._returned)
+        return client.writer.used_bytes, len(client.objects.returned._held)
 
 
 class PutsItself:
@@ -82,6 +90,51 @@ def test_results_before_one_that_cannot_be_pickled_are_given_up() -> None:
             with pytest.raises(SerializationError, match="lock"):
                 value(ref)
     assert value([used_in_worker.options(num_cpus=2).remote()]) == [(0, 0)]
+
+
+class Broken(Exception):
+    pass
+
+
+@pytest.mark.parametrize("returns", [0, 1, 3])
+def test_references_in_an_exception_are_given_back(returns: int, monkeypatch: Any) -> None:
+    monkeypatch.setattr("air.executor.failures.logger.disabled", True)  # it would keep them
+
+    @air.remote(num_returns=returns, num_cpus=2, max_retries=1, retry_exceptions=True)
+    def fail(refs: Any) -> None:
+        raise Broken(refs[0], air.put("made inside"), [PutsItself()])
+
+    before = after_collection(entries)
+    for _ in range(3):
+        made = fail.remote([air.put("given")])
+        refs = [] if made is None else [made] if returns == 1 else made
+        while len(refs) > 1:
+            refs.pop(0)
+        for ref in refs:
+            with pytest.raises(Broken) as caught:
+                value(ref)
+            assert value(list(caught.value.args[:2])) == ["given", "made inside"]
+            del caught, ref
+        del made, refs
+    assert eventually(lambda: value(used_in_worker.options(num_cpus=2).remote()) == (0, 0))
+    assert eventually(lambda: after_collection(entries) <= before)
+
+
+def test_references_in_the_exception_of_a_stream_are_given_back() -> None:
+    @air.remote(num_cpus=2)
+    def fail() -> Any:
+        yield [air.put("yielded")]
+        raise Broken(air.put("made inside"))
+
+    before = after_collection(entries)
+    for _ in range(3):
+        good, bad = list(fail.remote())
+        with pytest.raises(Broken) as caught:
+            value(bad)
+        assert value([*value(good), caught.value.args[0]]) == ["yielded", "made inside"]
+        del good, bad, caught
+    assert eventually(lambda: value(used_in_worker.options(num_cpus=2).remote()) == (0, 0))
+    assert eventually(lambda: after_collection(entries) <= before)
 
 
 def test_a_thousand_small_results_that_are_large_together() -> None:

@@ -8,8 +8,15 @@ import traceback
 
 import pytest
 
-from air.errors import ActorDied, TaskError
-from air.executor.failures import as_task_error, clone, dump_failure, load_failure
+from air.errors import ActorDied, TaskCancelled, TaskError
+from air.executor.failures import (
+    as_task_error,
+    clone,
+    dump_failure,
+    load_failure,
+    load_raised,
+    log_unseen,
+)
 
 
 class Plain(Exception):
@@ -265,3 +272,18 @@ def test_what_can_be_made_only_once():
     for copy in (clone(error), here(error)):
         assert isinstance(copy, Once)
         assert str(copy) == "oops"
+
+
+def test_failures_that_nobody_sees_are_logged_with_their_traceback(caplog):
+    log_unseen(travelled(raised(Plain("oops"))), "work")
+    log_unseen(TaskCancelled("work was cancelled"), "work")
+    (record,) = caplog.records
+    assert record.name == "air"
+    assert record.getMessage() == "work failed, and gives no reference that could tell"
+    assert "Plain: oops" in caplog.text
+    assert "in raised" in caplog.text
+
+
+@pytest.mark.parametrize("error", [Plain("oops"), SystemExit(3), KeyboardInterrupt()])
+def test_what_was_raised_comes_back_unmixed(error):
+    assert type(load_raised(dump_failure(raised(error), "work"))) is type(error)

@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from air.errors import InvalidOption
-from air.executor.resources import Resources, check_bundle, check_custom, describe, make_request
+from air.executor.resources import (
+    Resources,
+    check_bundle,
+    check_custom,
+    describe,
+    make_request,
+    missing_hint,
+)
 
 amounts = st.dictionaries(
     st.sampled_from(["CPU", "GPU", "memory", "widget"]),
@@ -77,6 +84,21 @@ def test_make_request():
     ) == Resources({"CPU": 1, "GPU": 0.5, "memory": 1e9, "widget": 1})
     empty = make_request(num_cpus=0, num_gpus=0, memory=0, resources=None, default_cpus=1)
     assert empty == Resources()
+
+
+@pytest.mark.parametrize(
+    ("request_", "hint"),
+    [
+        ({"CPU": 9, "widget": 9}, ""),
+        ({"CPU": 1, "wigdet": 1}, " No node has any 'wigdet'. Did you mean 'widget'?"),
+        ({"licence": 1}, " No node has any 'licence'."),
+        ({"GPU": 1}, " No node has any 'GPU'."),  # not CPU, which nobody means by num_gpus
+        ({"memory": 1}, " No node has any 'memory'."),
+    ],
+)
+def test_hints_for_resources_that_nobody_has(request_, hint):
+    assert missing_hint(request_, {"CPU": 2, "widget": 1, "memo": 1}) == hint
+    assert missing_hint(request_, {"CPU", "widget", "memo"}, "box") == hint.replace("node", "box")
 
 
 def test_check_custom_names_what_it_checks():

@@ -39,6 +39,30 @@ def wait_for(gate: Any) -> Any:
     return air.get(gate.wait.remote())
 
 
+@air.remote
+def cancel_all(refs: list[Any], force: bool = False) -> None:
+    for ref in refs:
+        air.cancel(ref, force=force)
+
+
+@air.remote
+def make_inside() -> Any:
+    return air.put("made inside")
+
+
+@air.remote
+class Canceller:
+    def cancel(self, refs: list[Any]) -> None:
+        for ref in refs:
+            air.cancel(ref)
+
+
+@air.remote
+class Starter:
+    def start(self, gate: Any) -> list[Any]:
+        return [add.remote(gate.wait.remote(1), 1)]
+
+
 @pytest.mark.usefixtures("session")
 class TestCancellation:
     def test_a_task_that_waits_for_its_arguments_never_runs(self) -> None:
@@ -139,6 +163,44 @@ class TestCancellation:
         for ref in (first, second):
             with pytest.raises(TaskCancelled):
                 value(ref)
+
+    @pytest.mark.parametrize("through_an_actor", [False, True])
+    def test_by_another_process(self, through_an_actor: bool) -> None:
+        gate, counter = Gate.remote(), Counter.remote()
+        task = count.remote(counter, gate.wait.remote())
+        call = counter.add.remote(gate.wait.remote(1))
+        if through_an_actor:
+            value(Canceller.remote().cancel.remote([task, call]))
+        else:
+            value(cancel_all.remote([task, call]))
+        for ref in (task, call):
+            with pytest.raises(TaskCancelled):
+                value(ref)
+        gate.open.remote()
+        assert value(counter.get.remote()) == 0
+
+    def test_by_another_process_at_the_wrong_time_or_place(self) -> None:
+        gate = Gate.remote()
+        done, call = identity.remote(1), gate.wait.remote()
+        value(done)
+        value(cancel_all.remote([done]))
+        assert value(done) == 1
+        for refs in ([air.put(1)], [value(make_inside.remote())]):
+            with pytest.raises(TypeError, match=r"air\.put"):
+                value(cancel_all.remote(refs))
+        with pytest.raises(TypeError, match="method"):
+            value(cancel_all.remote([call], force=True))
+        gate.open.remote()
+        assert value(call) == "through"
+
+    def test_of_a_task_that_another_one_has_started(self) -> None:
+        gate = Gate.remote()
+        starter = Starter.remote()
+        (inner,) = value(starter.start.remote(gate))
+        air.cancel(inner)
+        with pytest.raises(TaskCancelled):
+            value(inner)
+        gate.open.remote()
 
     def test_put_values_have_no_task(self) -> None:
         with pytest.raises(TypeError, match=r"air\.put"):

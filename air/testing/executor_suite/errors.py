@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import traceback
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 import air
-from air.errors import SerializationError, TaskError
-from air.testing.executor_suite.harness import last_frame, value
-from air.testing.executor_suite.tools import Counter, add, identity
+from air.errors import ActorDied, SerializationError, TaskError
+from air.executor.capabilities import Capability
+from air.testing.executor_suite.harness import eventually, has, last_frame, value
+from air.testing.executor_suite.tools import Counter, Gate, add, identity
 
 
 class PlainError(Exception):
@@ -85,7 +89,33 @@ def throw(make: Any) -> None:
     raise make()
 
 
-def caught_from(ref: Any) -> BaseException:
+@air.remote
+class Thrower:
+    def __init__(self, make: Any = None) -> None:
+        if make is not None:
+            raise make()
+
+    def throw(self, make: Any) -> None:
+        raise make()
+
+    def stream(self, make: Any) -> Iterator[int]:
+        yield 1
+        raise make()
+
+    def ping(self) -> str:
+        return "pong"
+
+
+@air.remote
+class AsyncThrower:
+    async def throw(self, make: Any) -> None:
+        raise make()
+
+    async def ping(self) -> str:
+        return "pong"
+
+
+def caught_from(ref: Any) -> Any:
     with pytest.raises(BaseException) as caught:  # noqa: PT011 - the callers look closer
         value(ref)
     return caught.value
@@ -249,10 +279,73 @@ class TestErrors:
         assert "a note" in caught_from(fail.remote()).__notes__
 
     @pytest.mark.parametrize("make", [lambda: SystemExit(3), lambda: GeneratorExit()])
-    def test_exits_do_not_end_the_caller(self, make: Any) -> None:
-        with pytest.raises(TaskError, match=type(make()).__name__):
+    def test_exits_end_the_task_alone(self, make: Any) -> None:
+        name = type(make()).__name__
+        with pytest.raises(TaskError, match=name):
             value(throw.remote(make))
         assert value(identity.remote(1)) == 1
+        for actor in (Thrower.remote(), AsyncThrower.remote()):
+            with pytest.raises(TaskError, match=name):
+                value(actor.throw.remote(make))
+            assert value(actor.ping.remote()) == "pong"
+        with pytest.raises(TaskError, match=name):
+            value(list(Thrower.remote().stream.remote(make)))
+
+    def test_exits_in_a_constructor(self) -> None:
+        with pytest.raises(ActorDied, match="SystemExit") as caught:
+            value(Thrower.remote(lambda: SystemExit(3)).ping.remote())
+        assert isinstance(caught.value.__cause__, TaskError)
+
+    @pytest.mark.parametrize("retry", [True, [SystemExit]])
+    def test_exits_are_tried_again_only_if_named(self, retry: Any) -> None:
+        counter = Counter.remote()
+
+        @air.remote(max_retries=2, retry_exceptions=retry)
+        def leave(counter: Any) -> None:
+            air.get(counter.add.remote())
+            raise SystemExit(3)
+
+        with pytest.raises(TaskError, match="SystemExit"):
+            value(leave.remote(counter))
+        assert value(counter.get.remote()) == (1 if retry is True else 3)
+
+    def test_keyboard_interrupts(self) -> None:
+        """They are the program's where tasks run in its main thread, else the task's alone."""
+        actor = Thrower.remote()
+        calls = [
+            lambda: throw.remote(KeyboardInterrupt),
+            lambda: actor.throw.remote(KeyboardInterrupt),
+            lambda: list(actor.stream.remote(KeyboardInterrupt)),
+            lambda: AsyncThrower.remote().throw.remote(KeyboardInterrupt),
+        ]
+        for call in calls:
+            if has(Capability.PARALLEL_TASKS):
+                with pytest.raises(TaskError, match="KeyboardInterrupt"):
+                    value(call())
+            else:
+                with pytest.raises(KeyboardInterrupt):
+                    call()
+        with ThreadPoolExecutor(1) as pool:
+            for call in calls:
+                with pytest.raises(TaskError, match="KeyboardInterrupt"):
+                    value(pool.submit(call).result())
+        assert value([actor.ping.remote(), identity.remote(1)]) == ["pong", 1]
+
+    def test_what_no_reference_tells_is_logged(self, caplog: pytest.LogCaptureFixture) -> None:
+        gate, actor = Gate.remote(), Thrower.remote()
+        caplog.set_level(logging.WARNING, "air")
+        failing = throw.options(num_returns=0, name="the lost task")
+        assert failing.remote(lambda: PlainError("unseen")) is None
+        assert failing.remote(gate.wait.remote(lambda: PlainError("unseen later"))) is None
+        actor.throw.options(num_returns=0, name="the lost call").remote(lambda: PlainError("oops"))
+        value([gate.open.remote(), actor.ping.remote()])
+        assert eventually(lambda: len(caplog.records) >= 3)
+        told = [(record.getMessage(), record.exc_info or ((), "")) for record in caplog.records]
+        assert sorted((text.partition(" failed")[0], str(info[1])) for text, info in told) == [
+            ("the lost call", "oops"),
+            ("the lost task", "unseen"),
+            ("the lost task", "unseen later"),
+        ]
 
     def test_passes_through_dependent_tasks(self) -> None:
         bad = throw.remote(lambda: PlainError("oops"))
@@ -317,6 +410,76 @@ class TestErrors:
 
         with pytest.raises(SerializationError, match=r"return value.*\['the'\]\[0\].*lock"):
             value(lock.remote())
+
+    def test_references_inside(self) -> None:
+        @air.remote
+        def fail(refs: list[Any]) -> None:
+            error = PlainError("oops", refs[0], {"made": air.put("made inside")})
+            error.counter = Counter.remote(5)
+            raise error from KeyError(refs[0])
+
+        ref = air.put("given")
+        failed = fail.remote([ref])
+        for reference in (failed, add.remote(failed, 1)):
+            error = caught_from(reference)
+            _, given, more = error.args
+            assert given == ref
+            assert value([given, more["made"], error.__cause__.args[0]]) == [
+                "given",
+                "made inside",
+                "given",
+            ]
+            assert value(error.counter.get.remote()) == 5
+
+    def test_references_inside_outlive_the_one_that_failed(self) -> None:
+        @air.remote(num_returns=2)
+        def fail() -> None:
+            raise PlainError(air.put("made inside"))
+
+        first, second = fail.remote()
+        air.wait([second], timeout=30)
+        del first
+        inside = caught_from(second).args[0]
+        del second
+        assert value(value(identity.remote([inside]))[0]) == "made inside"
+
+    def test_references_inside_seen_by_another_task(self) -> None:
+        @air.remote
+        def fail() -> None:
+            raise PlainError(air.put("made inside"))
+
+        @air.remote
+        def look(refs: list[Any]) -> Any:
+            try:
+                air.get(refs[0])
+            except PlainError as error:
+                return air.get(error.args[0])
+
+        failed = fail.remote()
+        assert value(look.remote([failed])) == "made inside"
+
+    def test_references_inside_what_streams_and_constructors_raise(self) -> None:
+        ref = air.put("given")
+
+        @air.remote
+        def stream(refs: list[Any]) -> Iterator[Any]:
+            yield air.put("yielded")
+            raise PlainError(refs[0], air.put("made inside"))
+
+        @air.remote
+        class Failing:
+            def __init__(self, refs: list[Any]) -> None:
+                raise PlainError(refs[0])
+
+            def ping(self) -> None: ...
+
+        good, bad = list(stream.remote([ref]))
+        assert value(value(good)) == "yielded"
+        assert value(list(caught_from(bad).args)) == ["given", "made inside"]
+        for call in (failing := Failing.remote([ref])).ping.remote(), failing.ping.remote():
+            died: Any = caught_from(call)
+            assert isinstance(died, ActorDied)
+            assert value(getattr(died.__cause__, "args", [])[0]) == "given"
 
     def test_an_error_can_be_a_value(self) -> None:
         error = value(identity.remote(PlainError("oops")))

@@ -12,6 +12,7 @@ import air
 from air.errors import InvalidOption, Unschedulable
 from air.testing.executor_suite.harness import eventually, value
 from air.testing.executor_suite.tools import Counter, identity
+from air.util import placement_group
 from air.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 PROMPT = 2.0  # seconds in which an impossible request must be refused
@@ -77,13 +78,25 @@ class TestResources:
         ids=["cpus", "gpus", "custom", "unknown", "memory"],
     )
     def test_impossible_requests(self, options: dict[str, Any], demand: str) -> None:
-        for message in (
-            refusal(lambda: identity.options(**options).remote(1)),
-            refusal(lambda: Counter.options(**options).remote().get.remote()),
+        named = identity.options(name="the big one")
+        for who, message in (
+            ("task the big one", refusal(lambda: named.options(**options).remote(1))),
+            ("actor ", refusal(lambda: Counter.options(**options).remote().get.remote())),
         ):
+            assert who in message
+            assert ("Counter" in message) == (who == "actor ")
             assert demand in message
             assert "'CPU': 2" in message, "names what the nodes have"
             assert air.nodes()[0]["NodeID"] in message
+
+    def test_misspelt_resources(self) -> None:
+        options = {"resources": {"wigdet": 1}}
+        for make in (
+            lambda: identity.options(**options).remote(1),
+            lambda: Counter.options(**options).remote().get.remote(),
+            lambda: placement_group([{"wigdet": 1}]).ready(),
+        ):
+            assert "No node has any 'wigdet'. Did you mean 'widget'?" in refusal(make)
 
     def test_impossible_request_of_a_nested_task(self) -> None:
         @air.remote

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import air
-from air.errors import SerializationError
+from air.errors import ActorDied, SerializationError
 from air.testing.executor_suite.harness import value
 from air.testing.executor_suite.tools import Counter, identity
 
@@ -182,6 +182,27 @@ class TestSerialization:
             with pytest.raises(LookupError, match="cannot be loaded"):
                 value(ref)
         assert value(counter.add.remote()) == 1
+
+    def test_code_that_cannot_be_loaded(self) -> None:
+        weights = Unloadable()
+
+        @air.remote(max_retries=0)
+        def predict() -> Any:
+            return weights
+
+        @air.remote
+        class Predictor:
+            model = weights
+
+            def predict(self) -> None: ...
+
+        with pytest.raises(SerializationError, match=r"predict.*LookupError: cannot be loaded"):
+            value(predict.remote())
+        with pytest.raises(ActorDied, match=r"Predictor.*LookupError: cannot be loaded") as caught:
+            value(Predictor.remote().predict.remote())
+        assert isinstance(caught.value.__cause__, SerializationError)
+        assert isinstance(caught.value.__cause__.__cause__, LookupError)
+        assert value(identity.remote(1)) == 1
 
     def test_references_are_only_sent_by_the_backend(self) -> None:
         ref, counter = air.put(1), Counter.remote()

@@ -253,6 +253,13 @@ class TestTasks:
         with pytest.raises(ConnectionError, match="attempt 1"):
             value(flaky.remote(counter, good=3))
 
+    def test_retry_after_results_that_do_not_fit(self) -> None:
+        @air.remote(num_returns=2, max_retries=2, retry_exceptions=[ValueError])
+        def split(counter: Any) -> Any:
+            return range(air.get(counter.add.remote()) - 1) and (1, 2)
+
+        assert value(split.remote(Counter.remote())) == [1, 2]
+
     def test_retry_gets_fresh_arguments(self) -> None:
         counter = Counter.remote()
 

@@ -18,7 +18,6 @@ from air.errors import (
     Unschedulable,
 )
 from air.executor.code import Code, MethodInfo
-from air.executor.failures import load_failure
 from air.executor.handles import ActorHandle, ObjectRef, ObjectRefGenerator
 from air.executor.options import DEFAULT_ASYNC_CONCURRENCY, ActorOptions, MethodOptions
 from air.executor.scheduling import GroupPlacement
@@ -49,6 +48,11 @@ if TYPE_CHECKING:
     from air_cluster.client.client import Client
 
 PENDING, ALIVE, RESTARTING, DEAD = "PENDING", "ALIVE", "RESTARTING", "DEAD"
+
+_REFUSALS: dict[str, type[Exception]] = {
+    "unschedulable": Unschedulable,
+    "removed": ActorPlacementError,
+}
 
 
 def handle_id(actor_id: bytes) -> bytes:
@@ -313,7 +317,7 @@ class Actors:
             )
             self._calls[task_id] = actor
             if actor.state == DEAD:
-                self._finish(actor, call, self._dead(actor, name))
+                self._finish_dead(actor, call)
                 return made
             actor.waiting[task_id] = call
             for entry in arguments.missing:
@@ -374,14 +378,15 @@ class Actors:
             self._finish(actor, call, self._cancelled(call))
         elif message.results and message.results[0].kind == FAILED:
             content, _ = from_wire(message.results[0], payload, 0, connection.peer)
-            self._finish(actor, call, content)
+            with self._client.objects.returned.failing(content, call.task_id, connection):
+                self._finish(actor, call, content)
         else:
             self._client.submitter.take_results(message, payload, connection)
             self._finish(actor, call, None)
 
     def _finish(self, actor: _Actor, call: _Call, failed: Content | None) -> None:
         self._calls.pop(call.task_id, None)
-        self._client.submitter.settle_returns(call.task_id, call.returns, failed)
+        self._client.submitter.settle_returns(call.task_id, call.returns, call.name, failed)
         self._give_up(call.arguments)
 
     def cancel(self, task_id: bytes, *, force: bool, recursive: bool) -> bool:
@@ -424,11 +429,10 @@ class Actors:
             self._requeue_sent(actor)
         elif message.state == DEAD:
             if payload:
-                actor.cause = load_failure(payload)
-            elif message.refusal == "unschedulable":
-                actor.cause = Unschedulable(message.reason)
-            elif message.refusal == "removed":
-                actor.cause = ActorPlacementError(message.reason)
+                actor.cause = self._client.objects.load_cause(payload)
+            elif message.refusal in _REFUSALS:
+                why = f"actor {actor.class_name} cannot run: {message.reason}"
+                actor.cause = _REFUSALS[message.refusal](why)
             self._die(actor, message.reason)
 
     def _alive(self, actor: _Actor, message: ActorEvent) -> None:
@@ -468,9 +472,9 @@ class Actors:
         actor.sent.clear()
         actor.waiting.clear()
         for call in sent:
-            self._finish(actor, call, self._dead(actor, call.name, sent=True))
+            self._finish_dead(actor, call, sent=True)
         for call in waiting:
-            self._finish(actor, call, self._dead(actor, call.name))
+            self._finish_dead(actor, call)
         self._release_creation(actor)
         if self._client.references.get(handle_id(actor.actor_id)) is None:
             self._actors.pop(actor.actor_id, None)
@@ -480,15 +484,17 @@ class Actors:
             creation, actor.creation = actor.creation, None
             self._give_up(creation)
 
-    def _dead(self, actor: _Actor, name: str, *, sent: bool = False) -> Content:
-        if actor.cause is not None and isinstance(
-            actor.cause, (Unschedulable, ActorPlacementError)
-        ):
-            return self._client.system_failure(actor.cause)
-        why = actor.reason if actor.cause is None else f"{actor.reason} {show_repr(actor.cause)}"
-        error = ActorDied(f"{name} {'did not finish' if sent else 'cannot run'}: {why}")
-        error.__cause__ = actor.cause
-        return self._client.system_failure(error)
+    def _finish_dead(self, actor: _Actor, call: _Call, *, sent: bool = False) -> None:
+        cause = actor.cause
+        if isinstance(cause, (Unschedulable, ActorPlacementError)):
+            error: BaseException = cause
+        else:
+            why = actor.reason if cause is None else f"{actor.reason} {show_repr(cause)}"
+            error = ActorDied(f"{call.name} {'did not finish' if sent else 'cannot run'}: {why}")
+            error.__cause__ = cause
+        failed = self._client.objects.pack_failure(error, "")
+        self._finish(actor, call, failed)
+        self._client.objects.give_up(failed)
 
     def describe(self, task_id: bytes) -> str | None:
         """A call and its state, for messages."""

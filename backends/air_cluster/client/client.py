@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from air.errors import AirError, BackendError, NodeDied, NotInitialized, ObjectLost, ObjectStoreFull
 from air.executor.failures import dump_failure
 from air_cluster.client.actors import Actors
+from air_cluster.client.cancelling import Cancelling
 from air_cluster.client.contents import Content, failure
 from air_cluster.client.copies import Copies
 from air_cluster.client.groups import Groups
@@ -109,6 +110,7 @@ class Client:
         self.recovery = Recovery(self)
         self.actors = Actors(self)
         self.groups = Groups(self)
+        self.cancelling = Cancelling(self)
         self.on_block: Callable[[bool], None] | None = None
         self.on_daemon_lost: Callable[[str], None] = self._fail_everything
         self._blocked = 0
@@ -208,11 +210,6 @@ class Client:
             self._helper = ThreadPoolExecutor(1, thread_name_prefix="air-helper")
         with contextlib.suppress(RuntimeError):  # shut down meanwhile
             self._helper.submit(function)
-
-    def cancel_children(self, parent: bytes) -> None:
-        """Cancel what a task has started; called under the lock."""
-        self.submitter.cancel_children(parent)
-        self.actors.cancel_children(parent)
 
     # The daemon ---------------------------------------------------------------------------
 

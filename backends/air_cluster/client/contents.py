@@ -63,9 +63,9 @@ def inline(serialized: Serialized, refs: Sequence[Ref]) -> Content:
     return Content(INLINE, pieces, refs=refs)
 
 
-def failure(pickled: bytes) -> Content:
+def failure(pickled: bytes, refs: Sequence[Ref] = ()) -> Content:
     """An exception in the place of a value."""
-    return Content(FAILED, [pickled])
+    return Content(FAILED, [pickled], refs=refs)
 
 
 def from_wire(value: Value, payload: bytes, start: int, holder: bytes) -> tuple[Content, int]:

@@ -10,19 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 from air.errors import GetTimeout, ObjectLost, OwnerDied, SerializationError
 from air.executor.code import Code
-from air.executor.failures import load_failure
+from air.executor.failures import dump_failure, load_failure
 from air.executor.handles import ObjectRef
 from air.executor.serialization import dumps, loads
 from air_cluster.client.contents import (
     INLINE_MAX_BYTES,
     Content,
+    failure,
     from_wire,
     inline,
     shared_location,
 )
 from air_cluster.client.copies import CopyFailed
+from air_cluster.client.returned import Returned
 from air_cluster.core.references import Entry, Free, Instruction, Register, Unregister
-from air_cluster.protocol.ids import node_of, object_id, owner_of, task_of
+from air_cluster.protocol.ids import node_of, object_id, owner_of
 from air_cluster.protocol.messages import (
     FAILED,
     SHARED,
@@ -34,7 +36,6 @@ from air_cluster.protocol.messages import (
     FreeShared,
     ObjectValue,
     Ref,
-    ReleaseReturned,
 )
 from air_cluster.store.layout import Location
 from air_cluster.transport.connection import Connection
@@ -78,7 +79,6 @@ class Objects:
         self._dropped: deque[bytes] = deque()
         self._unpinned: deque[bytes] = deque()
         self._drain_planned = False
-        self._returned: dict[bytes, list[bytes]] = {}  # result -> references held for its caller
         self._orphaned: dict[int, int] = {}  # segment of a dead process -> our values in it
         self._on_token: dict[int, Callable[[], None]] = {}
         peers = client.peers
@@ -88,7 +88,7 @@ class Objects:
         peers.handle(BorrowAck, lambda _c, message, _p: self._token_done(message.token))
         peers.handle(BorrowRemove, self._on_borrow_remove)
         peers.handle(FreeShared, self._on_free_shared)
-        peers.handle(ReleaseReturned, self._on_release_returned)
+        self.returned = Returned(client)
 
     # Pickling -----------------------------------------------------------------------------
 
@@ -120,8 +120,20 @@ class Objects:
         me = self._client.process_id
         return Content(SHARED, location=location, holder=me, node=node_of(me), refs=refs)
 
+    def pack_failure(self, error: BaseException, task_name: str) -> Content:
+        """Pickle an exception in the place of a value; never fails.
+
+        The references inside are held, as those of :meth:`pack` are.
+        """
+        outer, self._pickling.exported = self._pickling.exported, []
+        refs = self._pickling.exported
+        try:
+            return failure(dump_failure(error, task_name), refs)
+        finally:
+            self._pickling.exported = outer
+
     def give_up(self, content: Content) -> None:
-        """Undo :meth:`pack`: nobody takes this content."""
+        """Undo :meth:`pack` or :meth:`pack_failure`: nobody takes this content."""
         if content.location is not None:
             self._client.writer.free(content.location)
         self._unhold(content.refs)
@@ -134,18 +146,30 @@ class Objects:
     def unpack(self, content: Content, pin: bytes | None) -> tuple[Any, list[bytes]]:
         """The value, and the references that came in with it (not yet registered).
 
+        Of a failure the value is the exception to raise.
+
         Args:
             pin: the value's identity; its entry is kept while buffers map shared memory.
         """
         outer, self._pickling.imported = self._pickling.imported, []
         try:
-            if content.location is not None:
+            if content.kind == FAILED:
+                value = load_failure(content.pieces[0])
+            elif content.location is not None:
                 value = self._load_shared(content, pin)
             else:
                 value = loads(content.pieces[0], content.pieces[1:])
             return value, self._pickling.imported
         finally:
             self._pickling.imported = outer
+
+    def load_cause(self, pickled: bytes) -> BaseException:
+        """An exception that came without a value of ours to keep what is in it."""
+        error, refs = self.unpack(failure(pickled), None)
+        with self._lock:
+            self.follow(self.references.register(refs, None))
+        assert isinstance(error, BaseException)
+        return error
 
     def _load_shared(self, content: Content, pin: bytes | None) -> Any:
         assert content.location is not None
@@ -345,7 +369,7 @@ class Objects:
             self.discard(identity, content, returned_by)
             return
         if content.refs:
-            self._adopt_inner(entry, content, returned_by)
+            self.returned.adopt(entry, content, returned_by)
         entry.content = content
         self._client.spilling.touched(entry)
         self.notify(entry)
@@ -354,26 +378,8 @@ class Objects:
         """A value came that nobody wants; called under the lock."""
         if content.location is not None:
             self.free_shared(content.location, content.holder)
-        if content.refs and returned_by is not None:
-            returned_by.send(ReleaseReturned(identity))
-
-    def _adopt_inner(self, entry: Entry, content: Content, by: Connection | None) -> None:
-        references = self.references
-        ids = [ref.id for ref in content.refs]
-        fresh = []
-        for ref in content.refs:
-            if references.get(ref.id) is None and owner_of(ref.id) != self._client.process_id:
-                references.borrow(ref.id, ref.address)
-                fresh.append(ref.id)
-        references.contain(entry, [i for i in ids if references.get(i) is not None])
-        out = references.register(fresh, None)
-        for identity in fresh:
-            out += references.drop_local(identity)
-        tokens = {made.token for made in out if isinstance(made, Register)}
-        if by is not None:
-            release = ReleaseReturned(entry.id)
-            self.when_acknowledged(tokens, lambda: by.send(release))
-        self.follow(out)
+        if returned_by is not None:
+            self.returned.refuse(content, identity, returned_by)
 
     def notify(self, entry: Entry) -> None:
         """A value is there: tell everybody who waits for it; called under the lock."""
@@ -482,8 +488,6 @@ class Objects:
                 if self._client.closed:
                     raise self._client.not_initialized()
                 continue
-            if content.kind == FAILED:
-                raise load_failure(content.pieces[0])
             try:
                 value, refs = self.unpack(content, entry.id)
             except CopyFailed as error:
@@ -493,6 +497,8 @@ class Objects:
             if refs:
                 with self._lock:
                     self.follow(self.references.register(refs, entry.id))
+            if content.kind == FAILED:
+                raise value
             return value
 
     def _renewed(self, entry: Entry, content: Content) -> bool:
@@ -557,39 +563,7 @@ class Objects:
         _settle(future, lambda: self.load(entry))
         return future
 
-    def check_cancellable(self, ref: ObjectRef[Any]) -> None:
-        """Complain about a reference that no task of this process computes.
-
-        Raises:
-            TypeError: it was made by ``put``.
-            ValueError: another process submitted the task; only that one can cancel it.
-        """
-        entry = self.entry(ref)
-        if ref.id == object_id(task_of(ref.id), PUT_INDEX):
-            raise TypeError(f"{ref!r} was made by air.put: there is no task to cancel")
-        if not entry.owned and entry.content is None:
-            raise ValueError(
-                "only the process that submitted a task can cancel it; this reference came"
-                " from another one"
-            )
-
     # References of others -----------------------------------------------------------------
-
-    def hold_for_caller(self, result_id: bytes, refs: Sequence[Ref]) -> None:
-        """References in a packed value that we return: keep them until the caller has its own."""
-        ids = [ref.id for ref in refs]
-        with self._lock:
-            if self.references.is_dead(owner_of(result_id)):
-                self.follow(self.references.unhold(ids))
-            else:
-                self._returned[result_id] = ids
-
-    def take_back(self, result_id: bytes, content: Content) -> None:
-        """A packed value is not returned after all."""
-        if content.location is not None:
-            self._client.writer.free(content.location)
-        with self._lock:
-            self.follow(self.references.unhold(self._returned.pop(result_id, ())))
 
     def when_acknowledged(self, tokens: set[int], function: Callable[[], None]) -> None:
         """Call *function* once all registrations are on record; under the lock."""
@@ -631,8 +605,7 @@ class Objects:
             self.owner_died(entry)
         for token in tokens:
             self._token_done(token)
-        for result_id in [i for i in self._returned if owner_of(i) == process_id]:
-            self.follow(self.references.unhold(self._returned.pop(result_id)))
+        self.returned.caller_gone(process_id)
         return sorted(found)
 
     def node_gone(self, number: int) -> None:
@@ -688,11 +661,6 @@ class Objects:
     def _on_free_shared(self, _connection: Connection, message: FreeShared, _p: object) -> None:
         location = shared_location(message.segment, message.offset, message.lengths)
         self._client.writer.free(location)
-
-    def _on_release_returned(self, _c: Connection, message: ReleaseReturned, _p: object) -> None:
-        held = self._returned.pop(message.object_id, None)
-        if held is not None:
-            self.follow(self.references.unhold(held))
 
 
 def _of_another_cluster(object_id: bytes) -> ObjectLost:

@@ -1,4 +1,4 @@
-"""Questions to the daemon that a thread waits for the answers of."""
+"""Questions, most of them to the daemon, that a thread waits for the answers of."""
 
 from __future__ import annotations
 
@@ -29,18 +29,24 @@ class Requests:
         Raises:
             NodeDied: the daemon is gone.
         """
+        answer = self.ask_peer(connection, make)
+        if answer is None:
+            raise NodeDied(f"the daemon of this node is gone ({self._lost or 'shut down'})")
+        return answer
+
+    def ask_peer(self, connection: Connection, make: Make) -> Any:
+        """The same of another process; ``None`` if it ends before it has answered."""
         with self._reactor.lock:
             self._next += 1
             number = self._next
             self._answers[number] = None
             message, payload = make(number)
             connection.send(message, payload)
-        self._reactor.wait_for(lambda: self._lost or self._answers[number] is not None)
+        self._reactor.wait_for(
+            lambda: self._lost or connection.is_lost or self._answers[number] is not None
+        )
         with self._reactor.lock:
-            answer = self._answers.pop(number)
-        if answer is None:
-            raise NodeDied(f"the daemon of this node is gone ({self._lost or 'shut down'})")
-        return answer
+            return self._answers.pop(number)
 
     def answered(self, number: int, answer: Any) -> None:
         """An answer came; called under the lock."""

@@ -19,7 +19,7 @@ from air.errors import (
     WorkerDied,
 )
 from air.executor.code import Code
-from air.executor.failures import load_failure
+from air.executor.failures import load_failure, load_raised, log_unseen
 from air.executor.handles import ObjectRef, ObjectRefGenerator
 from air.executor.options import TaskOptions
 from air.executor.resources import describe
@@ -27,6 +27,7 @@ from air.executor.scheduling import GroupPlacement, Placement
 from air_cluster.client import context
 from air_cluster.client.arguments import Arguments, pack_arguments
 from air_cluster.client.contents import Content, from_wire
+from air_cluster.client.returned import failure_id
 from air_cluster.client.shapes import Shapes
 from air_cluster.client.streams import Stream
 from air_cluster.core.tasks import LINGER_S, Demand, Dispatch, Instruction, TaskScheduler
@@ -416,13 +417,7 @@ class Submitter:
             return
         if message.results and message.results[0].kind == FAILED:
             content, _ = from_wire(message.results[0], payload, 0, connection.peer)
-            if message.unread and record.unread < _MAX_UNREAD:
-                record.unread += 1
-                self._reactor.call_later(_UNREAD_S, partial(self._resolve, record))
-                return
-            if self._retry(record, content):
-                return
-            self._finish(record, content)
+            self._failed(record, content, connection, unread=message.unread)
             return
         self.take_results(message, payload, connection)
         self._finish(record, None)
@@ -435,15 +430,27 @@ class Submitter:
             identity = object_id(message.task_id, index)
             self._client.objects.fulfil(identity, content, connection)
 
-    def _retry(self, record: TaskRecord, content: Content) -> bool:
-        wanted = record.options.retry_exceptions
+    def _failed(
+        self, record: TaskRecord, content: Content, by: Connection, *, unread: bool
+    ) -> None:
+        returned = self._client.objects.returned
+        if unread and record.unread < _MAX_UNREAD:
+            record.unread += 1
+            self._reactor.call_later(_UNREAD_S, partial(self._resolve, record))
+        elif self._is_retried(record, content):
+            # Before it is sent again: should it fail again, that is another exception.
+            returned.refuse(content, failure_id(record.task_id), by)
+            record.retries_left -= 1
+            self._queue(record)
+        else:
+            with returned.failing(content, record.task_id, by):
+                self._finish(record, content)
+
+    def _is_retried(self, record: TaskRecord, content: Content) -> bool:
+        wanted = record.options.retried
         if not wanted or record.retries_left == 0:
             return False
-        if isinstance(wanted, tuple) and not isinstance(load_failure(content.pieces[0]), wanted):
-            return False
-        record.retries_left -= 1
-        self._queue(record)
-        return True
+        return isinstance(load_raised(content.pieces[0]), wanted)
 
     def _finish(self, record: TaskRecord, failed: Content | None) -> None:
         """The task is over; with *failed* all results that are missing hold that error."""
@@ -451,12 +458,14 @@ class Submitter:
             self._shapes.release(record.shape_id)
             if failed is None:
                 self._client.recovery.finished(record)
-        self.settle_returns(record.task_id, record.returns, failed)
+        self.settle_returns(record.task_id, record.returns, record.name, failed)
         if record.arguments.held:
             record.arguments.take_back(self._client.references)
             self._client.objects.follow(self._client.references.unhold(record.arguments.held))
 
-    def settle_returns(self, task_id: bytes, returns: int, failed: Content | None) -> None:
+    def settle_returns(
+        self, task_id: bytes, returns: int, name: str, failed: Content | None
+    ) -> None:
         """End a call's stream, or put its failure in the place of its results."""
         if returns == STREAMING:
             stream = self.streams.get(task_id)
@@ -469,6 +478,8 @@ class Submitter:
         if failed is not None:
             for index in range(returns):
                 self._client.objects.fulfil(object_id(task_id, index), failed, None)
+            if returns == 0:
+                self._client.in_helper(lambda: log_unseen(load_failure(failed.pieces[0]), name))
 
     def _on_returned(self, connection: Connection, message: TasksReturned, _p: object) -> None:
         for task_id in message.task_ids:

@@ -64,6 +64,7 @@ class ActorSpec(msgspec.Struct, frozen=True):
         actor_id: its identity.
         owner: the process that creates it, with which it ends unless *detached*.
         shape: resources of its worker.
+        class_name: for messages.
         name: unique among the living in its namespace; empty for none.
         namespace: of the name.
         max_restarts: how often it may get a new worker after losing one; -1 for ever.
@@ -74,6 +75,7 @@ class ActorSpec(msgspec.Struct, frozen=True):
     actor_id: bytes
     owner: bytes
     shape: ShapeKey
+    class_name: str = ""
     name: str = ""
     namespace: str = "default"
     max_restarts: int = 0
@@ -168,8 +170,9 @@ class _Actor(msgspec.Struct, eq=False):
 
     @property
     def label(self) -> str:
+        of = f" {self.spec.class_name}" if self.spec.class_name else ""
         name = f" {self.spec.name!r}" if self.spec.name else ""
-        return f"actor{name} ({self.spec.actor_id.hex()})"
+        return f"actor{of}{name} ({self.spec.actor_id.hex()})"
 
 
 class _Early(msgspec.Struct, eq=False):

@@ -7,10 +7,10 @@ from itertools import islice
 
 import msgspec
 
-from air.executor.resources import describe
+from air.executor.resources import describe, missing_hint
 from air.executor.validation import listing, nearest
 from air_cluster.core.cluster_map import ClusterMap
-from air_cluster.core.cluster_shapes import COMMON, LabelRule, Need, Operator
+from air_cluster.core.cluster_shapes import LabelRule, Need, Operator
 from air_cluster.core.shapes import ANY_BUNDLE, RefusalKind
 
 _NAMED = 5
@@ -44,7 +44,7 @@ def why_never(need: Need, cluster: ClusterMap) -> Reason:
     ]
     if len(cluster.nodes) > _NAMED:
         supplies.append(f"{len(cluster.nodes) - _NAMED} more nodes")
-    hint = _resource_hint(need, cluster) or _label_hint(need.where.labels, cluster)
+    hint = missing_hint(need.resources, cluster.having) or _label_hint(need.where.labels, cluster)
     return Reason(
         RefusalKind.INFEASIBLE,
         f"no node could ever provide {wanted}: {'; '.join(supplies)}.{hint}",
@@ -103,16 +103,6 @@ def _wanted(need: Need) -> str:
     text = describe(need.resources)
     rules = " and ".join(map(str, need.where.labels))
     return f"{text} with {rules}" if rules else text
-
-
-def _resource_hint(need: Need, cluster: ClusterMap) -> str:
-    """The first resource that no node has, and what may have been meant."""
-    for name in need.resources:
-        if name not in cluster.having:
-            # Nobody mistypes num_gpus as GPU: there are none.
-            known = () if name in COMMON else islice(cluster.having, _COMPARED)
-            return f" No node has any {name!r}.{nearest(name, known)}"
-    return ""
 
 
 def _label_hint(rules: Iterable[LabelRule], cluster: ClusterMap) -> str:

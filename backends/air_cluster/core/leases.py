@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from air.executor.resources import CPU, GPU, MEMORY, Resources, describe
-from air.executor.validation import nearest
+from air.executor.resources import Resources, describe, missing_hint
 from air_cluster.core.claims import ClaimBook
 from air_cluster.core.homes import Home, Homes
 from air_cluster.core.instructions import (
@@ -373,10 +372,8 @@ class NodeScheduler:
                 for home in homes
                 if home.key is not None
             )
-        known = [name for home in homes for name in home.account.total]
-        unknown = next((name for name in shape.resources if name not in known), None)
-        # Nobody mistypes num_gpus as GPU: the machine has none.
-        hint = "" if unknown in (None, CPU, GPU, MEMORY) else nearest(unknown, known)
+        known = dict.fromkeys(name for home in homes for name in home.account.total)
+        hint = missing_hint(shape.resources, known, "node" if shape.pool is None else "bundle")
         return (
             RefusalKind.INFEASIBLE,
             f"nothing could ever provide {describe(shape.resources)}: {supplies}.{hint}",

@@ -15,8 +15,7 @@ import heapq
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from air.executor.resources import Resources, describe
-from air.executor.validation import nearest
+from air.executor.resources import Resources, describe, missing_hint
 
 Nodes = Mapping[str, Resources]
 
@@ -68,14 +67,11 @@ def why_never(bundles: Sequence[Resources], strategy: str, nodes_total: Nodes) -
     ]
     if len(nodes_total) > _NODES_NAMED:
         named.append(f"{len(nodes_total) - _NODES_NAMED} more nodes")
-    hint = ""
-    known = _total(nodes_total.values())
-    for name in _total(bundles):
-        if name not in known:
-            hint = f". No node has any {name!r}.{nearest(name, known)}"
-            break
     supply = "; ".join(named) or "there are no nodes"
-    return f"no nodes could ever hold the bundles {wanted} with strategy {strategy}: {supply}{hint}"
+    hint = missing_hint(_total(bundles), _total(nodes_total.values()))
+    return (
+        f"no nodes could ever hold the bundles {wanted} with strategy {strategy}: {supply}.{hint}"
+    )
 
 
 class _Size:

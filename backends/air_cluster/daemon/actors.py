@@ -124,6 +124,7 @@ class ActorService:
             actor_id=message.actor_id,
             owner=client.peer,
             shape=shape_key(message.shape),
+            class_name=message.class_name,
             name=message.name,
             namespace=message.namespace,
             max_restarts=message.max_restarts,

@@ -119,9 +119,12 @@ class _Template:
                     self._wake_reader.recv(_PACKET_BYTES)
                 self._reap()
             if self._control in readable:
-                data, fds, _flags, _address = socket.recv_fds(
-                    self._control, _PACKET_BYTES, _MAX_FDS
-                )
+                try:
+                    data, fds, _flags, _address = socket.recv_fds(
+                        self._control, _PACKET_BYTES, _MAX_FDS
+                    )
+                except ConnectionResetError:  # the daemon has left before it read our last answer
+                    data, fds = b"", []
                 if not data:
                     self._end()
                     return

@@ -627,6 +627,22 @@ class ReleaseReturned(msgspec.Struct, tag=55, array_like=True, frozen=True):
     object_id: bytes
 
 
+class CancelOwned(msgspec.Struct, tag=116, array_like=True, frozen=True):
+    """To the owner of a value: cancel the task that computes it, as ``air.cancel`` does."""
+
+    request: int
+    object_id: bytes
+    force: bool
+    recursive: bool
+
+
+class CancelReply(msgspec.Struct, tag=117, array_like=True, frozen=True):
+    """Answer to ``CancelOwned``; a non-empty error says why that is no way to cancel it."""
+
+    request: int
+    error: str
+
+
 ClientMessage = (
     Register
     | Welcome
@@ -693,4 +709,6 @@ ClientMessage = (
     | BorrowRemove
     | FreeShared
     | ReleaseReturned
+    | CancelOwned
+    | CancelReply
 )

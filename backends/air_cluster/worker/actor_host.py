@@ -13,8 +13,9 @@ from contextvars import copy_context
 from functools import partial
 from typing import Any
 
-from air.errors import ActorDied, WorkerDied
-from air.executor.failures import dump_failure, trim
+from air.errors import ActorDied
+from air.executor.failures import trim
+from air.executor.serialization import loads_code
 from air_cluster.client import context
 from air_cluster.client.arguments import unpack_arguments
 from air_cluster.client.client import Client
@@ -106,13 +107,7 @@ class ActorHost:
     def _load_class(self) -> type:
         spec = self.spec
         show_gpus(self._start.gpu_ids)
-        try:
-            cls: type = pickle.loads(self._payload[: spec.code_bytes])
-        except Exception as error:
-            raise WorkerDied(
-                f"actor class {spec.class_name} cannot be loaded in the worker:"
-                f" {type(error).__name__}: {error}"
-            ) from error
+        cls: type = loads_code(self._payload[: spec.code_bytes], f"actor class {spec.class_name}")
         return cls
 
     def construct(self, cls: type) -> bool:
@@ -139,10 +134,11 @@ class ActorHost:
 
     def _construction_failed(self, error: BaseException) -> None:
         trim(error)
-        pickled = dump_failure(error, f"{self.spec.class_name}.__init__")
+        # This process ends, so what it holds of the references inside need not be given up.
+        failed = self._client.objects.pack_failure(error, f"{self.spec.class_name}.__init__")
         error.__traceback__ = None
         with self.lock:
-            self._client.daemon.send(ActorStarted(self.spec.actor_id, True), [pickled])
+            self._client.daemon.send(ActorStarted(self.spec.actor_id, True), failed.pieces)
 
     def _settled(self, then: Callable[[], None]) -> None:
         """Do *then* once the references that the constructor kept are on record."""
@@ -202,7 +198,7 @@ class ActorHost:
 
     def cancel_children(self, task_id: bytes) -> None:
         """Cancel what a call has started; called under the lock."""
-        self._client.cancel_children(task_id)
+        self._client.cancelling.children(task_id)
 
     def begin(self, job: Job) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
         """Note that a call runs, in this context; returns the method and its arguments."""
@@ -236,7 +232,7 @@ class ActorHost:
                 self.arrived = lambda _job: None
                 self._end()
         unread = isinstance(error, CopyFailed)
-        self.finish(job, self.reporter.failed(error, job.message.name), unread=unread)
+        self.finish(job, self.reporter.failed(job, error), unread=unread)
 
     def _run_job(self, job: Job, run: Callable[[Callable[[], Any]], Any]) -> None:
         """Run one call in this thread; the user's code by means of *run*."""

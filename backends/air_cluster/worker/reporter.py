@@ -7,10 +7,11 @@ from typing import Any
 
 import msgspec
 
-from air.executor.failures import dump_failure, trim
+from air.executor.failures import trim
 from air.executor.returns import split_returns
 from air_cluster.client.client import Client
-from air_cluster.client.contents import INLINE_MAX_BYTES, Content, failure
+from air_cluster.client.contents import INLINE_MAX_BYTES, Content
+from air_cluster.client.returned import failure_id
 from air_cluster.client.streams import WINDOW
 from air_cluster.core.references import Register
 from air_cluster.protocol.ids import object_id
@@ -86,8 +87,9 @@ class Reporter:
                 contents.append(self._pack(job, len(contents), item, what, room))
                 room -= sum(map(len, contents[-1].pieces))
         except BaseException:
-            for index, content in enumerate(contents):
-                self._client.objects.take_back(object_id(job.message.task_id, index), content)
+            with self._lock:
+                for index, content in enumerate(contents):
+                    self._take_back(object_id(job.message.task_id, index), content)
             raise
         return contents
 
@@ -96,8 +98,15 @@ class Reporter:
         objects = self._client.objects
         content = objects.pack(value, what, inline_max=min(room, INLINE_MAX_BYTES))
         if content.refs:
-            objects.hold_for_caller(object_id(job.message.task_id, index), content.refs)
+            with self._lock:
+                objects.returned.hold(object_id(job.message.task_id, index), content.refs)
         return content
+
+    def _take_back(self, result_id: bytes, content: Content) -> None:
+        """A packed result is not returned after all."""
+        if content.location is not None:
+            self._client.writer.free(content.location)
+        self._client.objects.returned.drop(result_id)
 
     def report(
         self,
@@ -179,11 +188,16 @@ class Reporter:
             production.closed = True
             production.resume()
 
-    def failed(self, error: BaseException, name: str) -> list[Content]:
-        """A user's exception in the place of all results."""
+    def failed(self, job: Job, error: BaseException) -> list[Content]:
+        """A user's exception in the place of all results; what is in it is kept for the caller."""
         trim(error)
         try:
-            return [failure(dump_failure(error, name))]
+            content = self._client.objects.pack_failure(error, job.message.name)
         finally:
             # The frames hold the arguments, which must be counted off before the report.
             error.__traceback__ = None
+        if content.refs:
+            with self._lock:
+                returned = self._client.objects.returned
+                returned.hold(failure_id(job.message.task_id), content.refs)
+        return [content]

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import inspect
 import os
-import pickle
 import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from air.errors import AirError, WorkerDied
+from air.executor.serialization import loads_code
 from air_cluster.client import context
 from air_cluster.client.arguments import unpack_arguments
 from air_cluster.client.client import Client
@@ -93,7 +92,7 @@ class TaskRunner:
         if self._running == message.task_id:
             self.interruptible.cancel()
             if message.recursive:
-                self._client.cancel_children(message.task_id)
+                self._client.cancelling.children(message.task_id)
 
     def _on_block(self, blocked: bool) -> None:
         self._blocked = blocked
@@ -185,11 +184,11 @@ class TaskRunner:
             end_forked_child(self._pid, None)
         except CopyFailed as error:
             unread = True
-            contents = self._reporter.failed(error, message.name)
+            contents = self._reporter.failed(job, error)
         except BaseException as error:
             end_forked_child(self._pid, error)
             cancelled = self.interruptible.ended_by(error)
-            contents = [] if cancelled else self._reporter.failed(error, message.name)
+            contents = [] if cancelled else self._reporter.failed(job, error)
         finally:
             self._running = None
             context.current.reset(token)
@@ -198,7 +197,7 @@ class TaskRunner:
         try:
             self._reporter.report(job, contents, seconds, cancelled=cancelled, unread=unread)
         except FrameError as error:
-            contents = self._reporter.failed(error, message.name)
+            contents = self._reporter.failed(job, error)
             self._reporter.report(job, contents, seconds, cancelled=False)
 
     def _call(self, job: Job, message: Task) -> list[Content]:
@@ -224,17 +223,7 @@ class TaskRunner:
     def _function(self, message: Task) -> Callable[..., Any]:
         function = self._codes.get(message.code)
         if function is None:
-            try:
-                function = pickle.loads(self._pickled[message.code])
-            except Exception as error:
-                raise _cannot_load(message.name, error) from error
+            function = loads_code(self._pickled[message.code], f"task {message.name}")
             self._codes[message.code] = function
             del self._pickled[message.code]
         return function
-
-
-def _cannot_load(name: str, error: Exception) -> AirError:
-    return WorkerDied(
-        f"task {name} cannot be loaded in the worker: {type(error).__name__}: {error}."
-        " Modules that it imports must be importable from the same paths as in the driver"
-    )

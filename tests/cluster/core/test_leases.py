@@ -205,7 +205,7 @@ def test_a_demand_that_can_never_be_met_is_refused_at_once(script: Callable[...,
     assert isinstance(refusal, Refuse)
     assert refusal.message == (
         "nothing could ever provide {'CPU': 1, 'memroy': 3}: node n has"
-        " {'CPU': 2, 'memory': 100}. Did you mean 'memory'?"
+        " {'CPU': 2, 'memory': 100}. No node has any 'memroy'. Did you mean 'memory'?"
     )
     assert run.node.unmet() == []
 

@@ -72,7 +72,7 @@ def test_the_message_names_bundles_and_supplies() -> None:
     )
     message = why_never(cpus(8), "PACK", nodes(*[4] * 20))
     assert message is not None
-    assert message.endswith("; 'n7' has {'CPU': 4}; 12 more nodes")
+    assert message.endswith("; 'n7' has {'CPU': 4}; 12 more nodes.")
     assert why_never(cpus(4), "PACK", nodes(4)) is None
 
 
