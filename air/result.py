@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from air.checkpoint import Checkpoint
 from air.errors import InvalidOption
+from air.executor.extras import import_pandas
 from air.executor.validation import nearest
 
 if TYPE_CHECKING:
@@ -67,10 +68,9 @@ class Result:
     @cached_property
     def metrics_dataframe(self) -> pd.DataFrame:
         """All rows of results as a pandas DataFrame; dicts in a row become columns ``a/b``."""
-        import pandas as pd
-
         from air.train import journal
 
+        pd = import_pandas("metrics_dataframe")
         rows = journal.read(self.path)[0] if self.path is not None else []
         return pd.json_normalize(rows or [self.metrics], sep="/")
 

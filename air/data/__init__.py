@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from air.data.context import DataContext
     from air.data.dataset import Dataset
     from air.data.datasource import Datasource, ReadTask
+    from air.data.datasources.partitioning import Partitioning
     from air.data.errors import (
         ColumnNotFound,
         ReadError,
@@ -45,6 +46,7 @@ _HOME = {
     "DataIterator": "air.data.iterator",
     "Dataset": "air.data.dataset",
     "Datasource": "air.data.datasource",
+    "Partitioning": "air.data.datasources.partitioning",
     "Preprocessor": "air.data.preprocessor",
     "ReadError": "air.data.errors",
     "ReadTask": "air.data.datasource",

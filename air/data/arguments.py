@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
+from typing import Any
 
 from air.data.transforms import DEFAULT_BATCH_SIZE
 from air.errors import InvalidOption
-from air.executor.validation import check_number
+from air.executor.validation import check_number, listing, nearest, reject_unknown
+
+STREAM_CODECS = {"gzip": ".gz", "bz2": ".bz2", "zstd": ".zst", "lz4": ".lz4", "brotli": ".br"}
+"""How files can be compressed as a whole, with the endings that tell."""
 
 
 def check_batch_size(operator: str, batch_size: object) -> tuple[int | None, int]:
@@ -55,3 +60,30 @@ def check_seed(seed: int | None) -> int:
     if seed is None:
         return secrets.randbits(63)
     return int(check_number(seed, "seed", minimum=0, integer=True))
+
+
+def check_opening(what: str, given: object) -> dict[str, Any]:
+    """How files are to be opened, ``arrow_open_stream_args``, checked; nothing for ``None``.
+
+    Raises:
+        InvalidOption: no mapping, an unknown option (names the nearest), a compression that
+            there is not, or a bad size.
+    """
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping):
+        raise InvalidOption(
+            f'{what}: arrow_open_stream_args must be a dict such as {{"compression": "gzip"}}, got'
+            f" {given!r:.80}"
+        )
+    reject_unknown(given, ("compression", "buffer_size"), what=f"{what}: arrow_open_stream_args")
+    size, compression = given.get("buffer_size"), given.get("compression")
+    if size is not None:
+        check_number(size, f"{what}: buffer_size", minimum=1, integer=True)
+    known = (None, "detect", *STREAM_CODECS)
+    if compression not in known:
+        raise InvalidOption(
+            f"{what}: unknown compression {compression!r:.80}.{nearest(compression, known)} It may"
+            f" be {listing(known)}"
+        )
+    return dict(given)

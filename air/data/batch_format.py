@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from air.errors import InvalidOption
+from air.executor.extras import check_pandas
 from air.executor.validation import listing, nearest
 
 DEFAULT, NUMPY, PANDAS, PYARROW = "default", "numpy", "pandas", "pyarrow"
@@ -20,8 +21,11 @@ def check_batch_format(batch_format: object) -> str:
 
     Raises:
         InvalidOption: names the nearest format.
+        ImportError: it is that of pandas, which is not installed.
     """
     if isinstance(batch_format, str) and batch_format in BATCH_FORMATS:
+        if batch_format == PANDAS:
+            check_pandas("batch_format='pandas'")
         return batch_format
     raise InvalidOption(
         f"batch_format {batch_format!r} is unknown.{nearest(batch_format, BATCH_FORMATS)}"
@@ -36,7 +40,7 @@ def resolve_batch_format(batch_format: object, fn: Callable[..., Any]) -> str:
     ``dict[str, numpy.ndarray]``, as classes or as text.
     """
     checked = check_batch_format(batch_format)
-    return checked if checked != DEFAULT else annotated_format(fn) or DEFAULT
+    return check_batch_format(annotated_format(fn) or DEFAULT) if checked == DEFAULT else checked
 
 
 def annotated_format(fn: Callable[..., Any]) -> str | None:

@@ -22,7 +22,7 @@ import pyarrow as pa
 from air.data import convert, frames, tensor
 from air.data.batch_format import NUMPY, PANDAS, PYARROW, is_pandas_frame
 from air.data.errors import UnsupportedValue, require_columns
-from air.data.schemas import concat_tables
+from air.data.schemas import concat_tables, without_columns
 from air.errors import SerializationError
 from air.executor.serialization import dumps, loads
 
@@ -126,6 +126,8 @@ class TableAccessor(BlockAccessor):
         return self._table.slice(start, max(min(stop, self._table.num_rows) - start, 0))
 
     def take(self, indices: np.ndarray) -> Block:
+        if not self._table.num_columns:
+            return without_columns(len(indices))
         return self._table.take(pa.array(indices))
 
     def filter(self, keep: Sequence[bool] | np.ndarray) -> Block:

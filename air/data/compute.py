@@ -17,16 +17,17 @@ _TASK_OPTIONS = TASK_KEYS - {"num_returns", "name"}
 
 
 @methods_suggest_keywords
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ActorPoolStrategy:
-    """Do an operator's work on actors, each of which makes its own instance of the class.
+    """Do an operator's work on actors, each of which makes its own instance of a class.
 
     Args:
         size: this many actors from start to end; instead of the other two.
         min_size: actors at the start (1).
         max_size: actors when there is more work than they can take; the CPUs of the cluster,
             less one for the rest of the work, when ``None``.
-        max_tasks_in_flight_per_actor: pieces of work that are sent to one actor at a time (2).
+        max_tasks_in_flight_per_actor: pieces of work that are sent to one actor at a time; 2
+            when ``None``.
 
     Raises:
         InvalidOption: a number below 1, ``size`` together with another, or ``min_size`` above
@@ -36,7 +37,7 @@ class ActorPoolStrategy:
     size: int | None = None
     min_size: int | None = None
     max_size: int | None = None
-    max_tasks_in_flight_per_actor: int = 2
+    max_tasks_in_flight_per_actor: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("size", "min_size", "max_size", "max_tasks_in_flight_per_actor"):
@@ -54,6 +55,11 @@ class ActorPoolStrategy:
     def smallest(self) -> int:
         """Actors at the start."""
         return self.size or self.min_size or 1
+
+    @property
+    def in_flight(self) -> int:
+        """Pieces of work that an actor has at a time."""
+        return self.max_tasks_in_flight_per_actor or 2
 
     def largest(self, num_cpus: float) -> int:
         """Actors at most, on a cluster with *num_cpus* CPUs."""
@@ -94,13 +100,14 @@ def check_compute(
         compute: ``None`` or an :class:`ActorPoolStrategy`.
         concurrency: ``n`` tasks (for functions) or actors (for classes), or for classes
             ``(smallest, largest)``.
-        options: of tasks, such as ``num_cpus``.
+        options: of tasks, such as ``num_cpus``; ``None`` for the default.
         parameters: of the operator's own method, to be named when an option is misspelt.
 
     Raises:
-        InvalidOption: an unknown option (names the nearest), a bad number, actors asked for a
-            function, or both *compute* and *concurrency*.
+        InvalidOption: an unknown option (names the nearest), a bad number, or both *compute* and
+            *concurrency*.
     """
+    options = {name: value for name, value in options.items() if value is not None}
     own = [name for name in parameters or () if name not in ("self", "options")]
     reject_unknown(options, _TASK_OPTIONS | set(own), what=operator)
     task_options(options)
@@ -120,13 +127,8 @@ def check_compute(
         )
     elif compute is not None or user.is_class:
         pool = compute or ActorPoolStrategy()
-    if pool is not None and not user.is_class:
-        raise InvalidOption(
-            f"{operator}: an actor pool is for a class, whose instances keep something between"
-            f" calls, but fn is the function {user.name!r}; use concurrency={pool.smallest}"
-        )
     asked = compute is not None or concurrency is not None or bool(options)
-    return Compute(pool, max_tasks, dict(options), asked)
+    return Compute(pool, max_tasks, options, asked)
 
 
 def _pool_of(operator: str, concurrency: object) -> ActorPoolStrategy:

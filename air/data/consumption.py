@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+import math
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, Self
 
@@ -18,8 +19,9 @@ from air.data.iterator import DataIterator
 from air.data.plan import InputBlocks, Limit, Map, Node
 from air.data.transforms import Conform
 from air.errors import InvalidOption
-from air.executor.keywords import methods_suggest_keywords
-from air.executor.validation import check_number
+from air.executor.extras import check_pandas
+from air.executor.keywords import methods_suggest_keywords, refuses
+from air.executor.validation import check_flag, check_number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -98,18 +100,26 @@ class Consumption:
             return known
         return sum(handle.num_rows for handle in self.run())
 
-    def schema(self) -> Schema | None:
+    def schema(self, fetch_if_missing: bool = True) -> Schema | None:
         """The Arrow schema of records, or the class of plain objects.
 
-        Makes the first block if the schema is not known; ``None`` if there are no rows.
+        ``None`` if there are no rows.
+
+        Args:
+            fetch_if_missing: make the first block if the schema is not known, which is ``None``
+                otherwise.
         """
+        check_flag(fetch_if_missing, "schema: fetch_if_missing")
         if self._schema is None:
-            self._schema = self._plan.schema() or self._first_schema()
+            self._schema = self._plan.schema()
+        if self._schema is None and fetch_if_missing:
+            self._schema = self._first_schema()
         return self._schema
 
-    def columns(self) -> list[str] | None:
+    def columns(self, fetch_if_missing: bool = True) -> list[str] | None:
         """The names of the columns; ``None`` for plain objects. See :meth:`schema`."""
-        return self.known_columns() or column_names(self.schema())
+        check_flag(fetch_if_missing, "columns: fetch_if_missing")
+        return self.known_columns() or column_names(self.schema(fetch_if_missing))
 
     def known_columns(self) -> list[str] | None:
         """The names of the columns if they are known without running anything."""
@@ -157,25 +167,30 @@ class Consumption:
         """All rows as one table; plain objects are its column ``value``."""
         return accessor(self._whole()).to_arrow()
 
-    def to_pandas(self, limit: int | None = None) -> pd.DataFrame:
+    def to_pandas(self, limit: int | None = 100_000) -> pd.DataFrame:
         """All rows as one DataFrame.
+
+        Args:
+            limit: rows that are expected at most, so that nobody brings a large dataset into
+                one process by mistake; ``None`` for any number.
 
         Raises:
             InvalidOption: there are more than *limit* rows.
+            ImportError: pandas is not installed.
         """
-        if limit is not None:
-            check_number(limit, "to_pandas: limit", minimum=0, integer=True)
-            head = self._head(limit + 1, "to_pandas: limit")._whole()
-            if len(head) > limit:
-                raise InvalidOption(
-                    f"to_pandas: the dataset has more than limit={limit} rows; take the first"
-                    " ones with .limit(n), or give a higher limit"
-                )
-            return accessor(head).to_batch("pandas")
-        return accessor(self._whole()).to_batch("pandas")
+        check_pandas("to_pandas")
+        if limit is None:
+            return accessor(self._whole()).to_batch("pandas")
+        most = int(check_number(limit, "to_pandas: limit", minimum=0, integer=True))
+        return accessor(self._whole(most)).to_batch("pandas")
 
     def write_parquet(
-        self, path: PathLike, *, filesystem: Any = None, **arrow_parquet_args: Any
+        self,
+        path: PathLike,
+        *,
+        filesystem: Any = None,
+        try_create_dir: bool = True,
+        **arrow_parquet_args: Any,
     ) -> None:
         """Write a directory of Parquet files: all of them or none.
 
@@ -183,34 +198,56 @@ class Consumption:
         where it has more than 64 MiB).
 
         Args:
-            path: the directory, made if need be; files that are in it stay. May be a URI.
+            path: the directory; files that are in it stay. May be a URI.
             filesystem: a ``pyarrow.fs.FileSystem`` or fsspec one that *path* is in.
+            try_create_dir: make the directory, and what it is in, if need be.
             arrow_parquet_args: as ``pyarrow.parquet.write_table`` takes, such as
                 ``compression="zstd"``.
 
         Raises:
             NotADirectoryError: *path* is a file.
+            FileNotFoundError: there is no such directory, and none is to be made.
             InvalidOption: an unknown option; names the nearest.
             UnsupportedValue: columns of different blocks do not go together.
         """
+        check_flag(try_create_dir, "write_parquet: try_create_dir")
         checked = writing.ParquetFormat.checked(arrow_parquet_args)
-        writing.write_files(self, path, filesystem, checked)
+        writing.write_files(self, path, filesystem, checked, make_directory=try_create_dir)
 
+    @refuses(
+        **writing.REFUSED,
+        arrow_csv_args_fn="give write_options",
+        **dict.fromkeys(
+            ("sep", "delimiter", "header", "quoting"),
+            "use write_options=pyarrow.csv.WriteOptions(include_header=..., delimiter=...,"
+            " quoting_style=...)",
+        ),
+    )
     def write_csv(
-        self, path: PathLike, *, filesystem: Any = None, write_options: Any = None
+        self,
+        path: PathLike,
+        *,
+        filesystem: Any = None,
+        try_create_dir: bool = True,
+        arrow_open_stream_args: Mapping[str, Any] | None = None,
+        write_options: Any = None,
     ) -> None:
         """Write a directory of CSV files with a header, as :meth:`write_parquet` does.
 
         Args:
-            path, filesystem: as for :meth:`write_parquet`.
+            path, filesystem, try_create_dir: as for :meth:`write_parquet`.
+            arrow_open_stream_args: ``{"compression": "gzip"}`` (or ``"bz2"``, ``"zstd"``,
+                ``"lz4"``, ``"brotli"``) compresses the files, whose names end accordingly.
             write_options: a ``pyarrow.csv.WriteOptions``.
 
         Raises:
-            NotADirectoryError: *path* is a file.
+            NotADirectoryError, FileNotFoundError, UnsupportedValue: as for
+                :meth:`write_parquet`.
             WriteError: CSV cannot hold a column's type; names the column.
-            UnsupportedValue: columns of different blocks do not go together.
         """
-        writing.write_files(self, path, filesystem, writing.CSVFormat.of(write_options))
+        check_flag(try_create_dir, "write_csv: try_create_dir")
+        checked = writing.CSVFormat.of(write_options, arrow_open_stream_args)
+        writing.write_files(self, path, filesystem, checked, make_directory=try_create_dir)
 
     def materialize(self) -> Self:
         """Run the plan and keep its blocks; this dataset itself if that was done.
@@ -246,9 +283,22 @@ class Consumption:
         count = int(check_number(limit, what, minimum=0, integer=True))
         return self.over(lambda plan: Limit(plan, count))
 
-    def _whole(self) -> Block:
-        made = [(handle.get(), handle.metadata.source) for handle in self.run()]
-        return concat([block for block, _ in made], [source for _, source in made])
+    def _whole(self, limit: float = math.inf) -> Block:
+        """All rows as one block; complains as soon as there are more than *limit*."""
+        rows = 0
+        blocks: list[Block] = []
+        sources: list[str] = []
+        with closing(self.run()) as handles:
+            for handle in handles:
+                rows += handle.num_rows
+                if rows > limit:
+                    raise InvalidOption(
+                        f"to_pandas: the dataset has more than limit={limit} rows; give a higher"
+                        " limit, or limit=None for all of them, or take the first ones: .limit(n)"
+                    )
+                blocks.append(handle.get())
+                sources.append(handle.metadata.source)
+        return concat(blocks, sources)
 
     def _first_schema(self) -> Schema | None:
         with closing(execute(Limit(self._plan, 1))) as handles:

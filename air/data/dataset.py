@@ -9,13 +9,19 @@ from typing import Any
 from air.data import splitting
 from air.data.aggregation import Aggregations
 from air.data.arguments import check_batch_size, check_names, check_seed
-from air.data.batch_format import annotated_format, check_batch_format, resolve_batch_format
+from air.data.batch_format import (
+    DEFAULT,
+    PANDAS,
+    annotated_format,
+    check_batch_format,
+    resolve_batch_format,
+)
 from air.data.block import Schema
 from air.data.compute import ON_TASKS, ActorPoolStrategy, Compute, check_compute
 from air.data.datasources.files import FileDatasource
 from air.data.errors import UnsupportedValue, require_columns
 from air.data.execution.exchange import divide, equal_bounds
-from air.data.functions import check_function
+from air.data.functions import UserFunction, check_function
 from air.data.iterator import DataIterator
 from air.data.plan import (
     InputBlocks,
@@ -38,8 +44,12 @@ from air.data.transforms import (
     Transform,
 )
 from air.errors import InvalidOption
-from air.executor.keywords import methods_suggest_keywords
+from air.executor.extras import check_pandas
+from air.executor.keywords import methods_suggest_keywords, refuses
 from air.executor.validation import check_flag, check_number
+
+_NO_COMPUTE = "picking columns is done where the rows are made"
+_NO_HINTS = "parts are the same rows wherever they are read, and are sent there; leave it out"
 
 
 @methods_suggest_keywords
@@ -66,6 +76,8 @@ class Dataset(Aggregations):
         fn_constructor_kwargs: Mapping[str, Any] | None = None,
         compute: ActorPoolStrategy | None = None,
         concurrency: int | tuple[int, int] | None = None,
+        num_cpus: float | None = None,
+        num_gpus: float | None = None,
         **options: Any,
     ) -> Dataset:
         """Replace each row by what *fn* makes of it.
@@ -74,10 +86,12 @@ class Dataset(Aggregations):
             fn: called as ``fn(row, *fn_args, **fn_kwargs)``; returns the new row, a dictionary
                 or any other object. A class is made into instances, which are called.
             fn_constructor_args: arguments for the class; ``fn_constructor_kwargs`` likewise.
-            compute: actors to make the instances of a class on.
+            compute: actors to work on; instances of a class are made there.
             concurrency: in place of *compute*: how many tasks (for functions) or actors (for
                 classes, or ``(smallest, largest)``) work at the same time.
-            options: of the tasks or actors, such as ``num_cpus`` and ``num_gpus``.
+            num_cpus: what each of the tasks or actors holds; ``num_gpus`` likewise.
+            options: more options of the tasks or actors, such as ``memory`` and
+                ``max_retries``.
 
         Raises:
             TypeError: *fn* cannot be called, is async, or yields instead of returning.
@@ -92,7 +106,7 @@ class Dataset(Aggregations):
             fn_constructor_args=fn_constructor_args,
             fn_constructor_kwargs=fn_constructor_kwargs,
         )
-        where = check_compute("map", user, compute, concurrency, options, _parameters("map"))
+        where = _where("map", user, compute, concurrency, num_cpus, num_gpus, options)
         return self._with(MapRows(user), where)
 
     def map_batches(
@@ -108,6 +122,8 @@ class Dataset(Aggregations):
         fn_constructor_kwargs: Mapping[str, Any] | None = None,
         compute: ActorPoolStrategy | None = None,
         concurrency: int | tuple[int, int] | None = None,
+        num_cpus: float | None = None,
+        num_gpus: float | None = None,
         **options: Any,
     ) -> Dataset:
         """Replace each batch of rows by what *fn* makes of it.
@@ -123,7 +139,8 @@ class Dataset(Aggregations):
                 *fn* is annotated with, else ``"numpy"`` (for plain objects a list).
             zero_copy_batch: give *fn* arrays that share memory with the block and must not be
                 changed.
-            fn_constructor_args, compute, concurrency, options: as for :meth:`map`.
+            fn_constructor_args, compute, concurrency, num_cpus, num_gpus, options: as for
+                :meth:`map`.
 
         Raises:
             TypeError: *fn* cannot be called or is async.
@@ -138,9 +155,7 @@ class Dataset(Aggregations):
             fn_constructor_args=fn_constructor_args,
             fn_constructor_kwargs=fn_constructor_kwargs,
         )
-        where = check_compute(
-            "map_batches", user, compute, concurrency, options, _parameters("map_batches")
-        )
+        where = _where("map_batches", user, compute, concurrency, num_cpus, num_gpus, options)
         rows, least = check_batch_size("map_batches", batch_size)
         check_flag(zero_copy_batch, "map_batches: zero_copy_batch")
         return self._with(
@@ -164,6 +179,8 @@ class Dataset(Aggregations):
         fn_constructor_kwargs: Mapping[str, Any] | None = None,
         compute: ActorPoolStrategy | None = None,
         concurrency: int | tuple[int, int] | None = None,
+        num_cpus: float | None = None,
+        num_gpus: float | None = None,
         **options: Any,
     ) -> Dataset:
         """Replace each row by the rows in the list that *fn* returns, or that it yields.
@@ -178,9 +195,7 @@ class Dataset(Aggregations):
             fn_constructor_args=fn_constructor_args,
             fn_constructor_kwargs=fn_constructor_kwargs,
         )
-        where = check_compute(
-            "flat_map", user, compute, concurrency, options, _parameters("flat_map")
-        )
+        where = _where("flat_map", user, compute, concurrency, num_cpus, num_gpus, options)
         return self._with(FlatMapRows(user), where)
 
     def filter(
@@ -193,6 +208,8 @@ class Dataset(Aggregations):
         fn_constructor_kwargs: Mapping[str, Any] | None = None,
         compute: ActorPoolStrategy | None = None,
         concurrency: int | tuple[int, int] | None = None,
+        num_cpus: float | None = None,
+        num_gpus: float | None = None,
         **options: Any,
     ) -> Dataset:
         """Keep the rows for which *fn* returns something true.
@@ -208,7 +225,7 @@ class Dataset(Aggregations):
             fn_constructor_args=fn_constructor_args,
             fn_constructor_kwargs=fn_constructor_kwargs,
         )
-        where = check_compute("filter", user, compute, concurrency, options, _parameters("filter"))
+        where = _where("filter", user, compute, concurrency, num_cpus, num_gpus, options)
         return self._with(FilterRows(user), where)
 
     def add_column(
@@ -217,6 +234,10 @@ class Dataset(Aggregations):
         fn: Callable[..., Any],
         *,
         batch_format: str = "default",
+        compute: ActorPoolStrategy | None = None,
+        concurrency: int | None = None,
+        num_cpus: float | None = None,
+        num_gpus: float | None = None,
         **options: Any,
     ) -> Dataset:
         """Add a column, or replace the one of that name; the others stay as they are.
@@ -227,7 +248,7 @@ class Dataset(Aggregations):
                 list with one value for each row, or one value for all rows.
             batch_format: what *fn* gets, as for :meth:`map_batches`; ``"default"`` is what the
                 first parameter of *fn* is annotated with, else ``"pandas"``.
-            options: of the tasks, such as ``num_cpus``.
+            compute, concurrency, num_cpus, num_gpus, options: as for :meth:`map`.
 
         Raises:
             TypeError, InvalidOption: as for :meth:`map_batches`.
@@ -237,12 +258,15 @@ class Dataset(Aggregations):
         user = check_function("add_column", fn)
         if user.is_class:
             raise TypeError("add_column takes a function; for a class use map_batches")
-        where = check_compute("add_column", user, None, None, options, _parameters("add_column"))
-        if check_batch_format(batch_format) == "default":
-            batch_format = annotated_format(fn) or "pandas"
+        where = _where("add_column", user, compute, concurrency, num_cpus, num_gpus, options)
+        if check_batch_format(batch_format) == DEFAULT:
+            batch_format = annotated_format(fn) or PANDAS
+            if batch_format == PANDAS:
+                check_pandas("add_column, unless batch_format is another one,")
         self.check_columns([], "add_column")
         return self._with(AddColumn(col, user, batch_format), where)
 
+    @refuses(compute=_NO_COMPUTE)
     def select_columns(self, cols: str | Sequence[str]) -> Dataset:
         """Keep only these columns, in this order; a Parquet file's others are not read.
 
@@ -254,6 +278,7 @@ class Dataset(Aggregations):
         self.check_columns(names, "select_columns")
         return self._with(SelectColumns(names))
 
+    @refuses(compute=_NO_COMPUTE)
     def drop_columns(self, cols: str | Sequence[str]) -> Dataset:
         """Leave out these columns; errors as for :meth:`select_columns`."""
         names = check_names("drop_columns", cols)
@@ -305,33 +330,47 @@ class Dataset(Aggregations):
                 raise TypeError(f"union takes datasets, got {type(item).__name__}")
         return self.over(lambda plan: union([plan, *(item.plan for item in other)]))
 
-    def repartition(self, num_blocks: int) -> Dataset:
-        """The same rows in the same order in *num_blocks* blocks of equal size.
+    def repartition(self, num_blocks: int, *, shuffle: bool = False) -> Dataset:
+        """The same rows in *num_blocks* blocks of equal size, in the same order.
 
         All input is made before the first block comes out.
+
+        Args:
+            shuffle: bring the rows into random order as well, so that each block has some of
+                every part of the data: :meth:`random_shuffle` with *num_blocks*.
 
         Raises:
             InvalidOption: *num_blocks* is below 1 or no whole number.
         """
         count = int(check_number(num_blocks, "num_blocks", minimum=1, integer=True))
+        if check_flag(shuffle, "repartition: shuffle"):
+            return self.random_shuffle(num_blocks=count)
         return self.over(lambda plan: Repartition(plan, count))
 
-    def random_shuffle(self, *, seed: int | None = None) -> Dataset:
+    @refuses(ray_remote_args="shuffling takes a CPU for each block")
+    def random_shuffle(self, *, seed: int | None = None, num_blocks: int | None = None) -> Dataset:
         """All rows in random order.
+
+        All input is made before the first block comes out.
 
         Args:
             seed: the same seed gives the same order for the same rows, however they are
                 divided into blocks and wherever they are. ``None`` draws one now, so this
                 dataset has one order, whenever it is looked at.
+            num_blocks: blocks of the result; as many as there were if ``None``.
 
         Raises:
-            InvalidOption: *seed* is negative or no whole number.
+            InvalidOption: *seed* is negative or no whole number, or *num_blocks* is below 1.
         """
         drawn = check_seed(seed)
-        return self.over(lambda plan: RandomShuffle(plan, drawn))
+        count = None
+        if num_blocks is not None:
+            count = int(check_number(num_blocks, "num_blocks", minimum=1, integer=True))
+        return self.over(lambda plan: RandomShuffle(plan, drawn, count))
 
     # Splitting ------------------------------------------------------------------------------
 
+    @refuses(locality_hints=_NO_HINTS)
     def split(self, n: int, *, equal: bool = False) -> list[Dataset]:
         """Divide the rows, in order, into *n* materialized datasets; runs the plan.
 
@@ -406,6 +445,7 @@ class Dataset(Aggregations):
         train, test = whole._cut([0, rows - test_rows, rows])
         return train, test
 
+    @refuses(locality_hints=_NO_HINTS)
     def streaming_split(self, n: int, *, equal: bool = False) -> list[DataIterator]:
         """*n* iterators over parts of the rows, to be sent to as many workers.
 
@@ -465,8 +505,19 @@ class Dataset(Aggregations):
         return [Dataset(InputBlocks(tuple(part)), stats=self._stats) for part in ranges]
 
 
-def _parameters(method: str) -> Mapping[str, inspect.Parameter]:
-    return inspect.signature(getattr(Dataset, method)).parameters
+def _where(
+    operator: str,
+    user: UserFunction,
+    compute: object,
+    concurrency: object,
+    num_cpus: object,
+    num_gpus: object,
+    options: Mapping[str, Any],
+) -> Compute:
+    """What an operator was told about where to run, checked."""
+    resources = {"num_cpus": num_cpus, "num_gpus": num_gpus}
+    own = inspect.signature(getattr(Dataset, operator)).parameters
+    return check_compute(operator, user, compute, concurrency, {**options, **resources}, own)
 
 
 def _tree(node: Node, depth: int = 0) -> Iterator[str]:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from air.data.block import Block, BlockMetadata, Schema, column_names
+from air.data.datasources.partitioning import Partitioning as Partitioning
+from air.data.datasources.partitioning import PartitionStyle as PartitionStyle
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from air.data.convert import (
 from air.data.errors import UnsupportedValue
 from air.data.infer import column_from_values
 from air.data.schemas import without_columns
+from air.executor.extras import import_pandas
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,7 +32,12 @@ _REFUSALS = (pa.ArrowException, OverflowError, TypeError, ValueError)
 
 
 def table_to_pandas(table: pa.Table) -> pd.DataFrame:
-    """The table as a DataFrame with a fresh index, all of it the caller's own."""
+    """The table as a DataFrame with a fresh index, all of it the caller's own.
+
+    Raises:
+        ImportError: pandas is not installed.
+    """
+    pd = import_pandas("a DataFrame")
     own: dict[str, Any] = {}
     for name in table.column_names:
         column = table[name]
@@ -43,8 +49,6 @@ def table_to_pandas(table: pa.Table) -> pd.DataFrame:
             own[name] = _nullable(column)
     if not own and table.column_names:
         return table.to_pandas()
-    import pandas as pd
-
     index = pd.RangeIndex(table.num_rows)
     plain = table.drop_columns(list(own)).to_pandas() if len(own) < table.num_columns else None
     series = {
@@ -96,7 +100,6 @@ def _plain_columns(frame: pd.DataFrame) -> dict[str, pa.ChunkedArray]:
 
 
 def _nullable(column: pa.ChunkedArray) -> Any:
-    import pandas as pd
-
+    pd = import_pandas("a DataFrame")
     values = column.fill_null(0).to_numpy()
     return pd.arrays.IntegerArray(values, column.is_null().to_numpy())

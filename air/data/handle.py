@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+
 from air.data.block import Block, BlockMetadata, accessor, compact, owned
+from air.data.schemas import without_columns
 from air.executor.current import get_executor
 
 if TYPE_CHECKING:
@@ -135,11 +138,14 @@ class BlockHandle:
 
 def cut(block: Block, offset: int | None, num_rows: int) -> Block:
     """The rows of a handle, out of the block behind its reference."""
+    if isinstance(block, pa.Table) and not block.num_columns:
+        return without_columns(num_rows)  # how many rows there are did not travel with them
     return block if offset is None else accessor(block).slice(offset, offset + num_rows)
 
 
 def _of_value(metadata: BlockMetadata, block: Block, is_kept: bool) -> BlockHandle:
-    return BlockHandle(metadata, block=block, is_kept=is_kept)
+    whole = cut(block, None, metadata.num_rows or 0)
+    return BlockHandle(metadata, block=whole, is_kept=is_kept)
 
 
 def _of_stored(metadata: BlockMetadata, ref: ObjectRef[Any], offset: int | None) -> BlockHandle:

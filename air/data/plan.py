@@ -224,10 +224,15 @@ class Repartition(Node):
 
 @dataclass(frozen=True, eq=False)
 class RandomShuffle(Node):
-    """All rows in an order that depends on the seed and on how many there are."""
+    """All rows in an order that depends on the seed and on how many there are.
+
+    Attributes:
+        blocks: how many blocks to make; as many as there are if ``None``.
+    """
 
     input: Node
     seed: int
+    blocks: int | None = None
 
     @property
     def name(self) -> str:
@@ -244,7 +249,7 @@ class RandomShuffle(Node):
         return self.input.columns()
 
     def num_blocks(self) -> int:
-        return self.input.num_blocks()
+        return self.blocks or self.input.num_blocks()
 
     def schema(self) -> Schema | None:
         return self.input.schema()

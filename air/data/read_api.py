@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from air.data.arguments import check_names
+from air.data.arguments import check_names, check_opening
 from air.data.batch_format import is_pandas_frame
 from air.data.block import accessor, block_from_rows, owned
 from air.data.context import DataContext
@@ -18,7 +18,8 @@ from air.data.dataset import Dataset
 from air.data.datasource import Datasource
 from air.data.datasources.csv import CSVDatasource
 from air.data.datasources.parquet import ParquetDatasource
-from air.data.datasources.paths import PathLike, resolve_paths
+from air.data.datasources.partitioning import HIVE, Partitioning
+from air.data.datasources.paths import FileSet, PathLike, resolve_paths
 from air.data.datasources.range import ARRAY_COLUMN, RangeDatasource
 from air.data.errors import require_columns
 from air.data.execution.exchange import equal_bounds
@@ -27,8 +28,8 @@ from air.data.handle import BlockHandle
 from air.data.plan import InputBlocks, Read
 from air.data.schemas import conform, unify
 from air.errors import InvalidOption
-from air.executor.keywords import suggests_keywords
-from air.executor.validation import check_number
+from air.executor.keywords import refuses, suggests_keywords
+from air.executor.validation import check_flag, check_number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,6 +40,19 @@ files. It does not depend on the machine, so that results do not either."""
 
 _MAX_AUTO_BLOCKS = 4096
 """Beyond so many pieces planning them would take longer than reading some of them in parts."""
+
+_REFUSED_BY_READS = {
+    "ray_remote_args": "reading takes a CPU for each piece; parallelism says how many there are",
+    "meta_provider": "sizes and columns are found out without one",
+    "partition_filter": "give the files that are wanted, as a list or a pattern",
+}
+_PARSE_OPTIONS = "use parse_options=pyarrow.csv.ParseOptions(delimiter=..., quote_char=...)"
+_READ_OPTIONS = (
+    "use read_options=pyarrow.csv.ReadOptions(column_names=[...], skip_rows=..., encoding=...)"
+)
+_CONVERT_OPTIONS = (
+    "use convert_options=pyarrow.csv.ConvertOptions(column_types={...}, null_values=[...])"
+)
 
 
 @suggests_keywords
@@ -70,6 +84,7 @@ def range_tensor(n: int, *, shape: Sequence[int] = (1,), parallelism: int = -1) 
 
 
 @suggests_keywords
+@refuses(output_arrow_format="dictionaries become columns, all other items stay what they are")
 def from_items(items: Iterable[Any], *, parallelism: int = -1) -> Dataset:
     """A row for each item: records if they are dictionaries, plain objects otherwise.
 
@@ -152,11 +167,23 @@ def from_numpy(ndarrays: np.ndarray | Sequence[np.ndarray]) -> Dataset:
 
 
 @suggests_keywords
+@refuses(
+    **_REFUSED_BY_READS,
+    **dict.fromkeys(("sep", "delimiter", "quotechar"), _PARSE_OPTIONS),
+    **dict.fromkeys(("names", "header", "skiprows", "encoding"), _READ_OPTIONS),
+    **dict.fromkeys(("dtype", "na_values", "parse_dates"), _CONVERT_OPTIONS),
+    **dict.fromkeys(("usecols", "columns"), "use .select_columns([...]) on the result"),
+    nrows="use .limit(n) on the result",
+)
 def read_csv(
     paths: PathLike | Sequence[PathLike],
     *,
     filesystem: Any = None,
     parallelism: int = -1,
+    partitioning: Partitioning | None = HIVE,
+    ignore_missing_paths: bool = False,
+    include_paths: bool = False,
+    arrow_open_stream_args: Mapping[str, Any] | None = None,
     read_options: Any = None,
     parse_options: Any = None,
     convert_options: Any = None,
@@ -164,15 +191,21 @@ def read_csv(
     """The rows of CSV files with a line of names first, in the order of the files.
 
     An empty field is a missing value, in columns of text too, unless ``convert_options`` are
-    given. Files may differ in their columns: a column that a file lacks is null there, and a
-    column of whole numbers in one and of fractions in another holds floats in all.
+    given. Whole numbers that 64 bits cannot hold stay what they are in the file: text. Files may
+    differ in their columns: a column that a file lacks is null there, and a column of whole
+    numbers in one and of fractions in another holds floats in all.
 
     Args:
         paths: a file, a directory (files that end with ``.csv``, sorted), a local pattern, a
-            URI, or a list of them. Compressed files are known by their ending. Below a
-            directory, those named ``name=value`` give a column ``name``.
+            URI, or a list of them. Compressed files are known by their ending.
         filesystem: a ``pyarrow.fs.FileSystem`` or fsspec one that all paths are in.
         parallelism: pieces to read apart; -1 chooses.
+        partitioning: columns that directories give: those named ``name=value`` unless it says
+            otherwise; see :class:`air.data.Partitioning`. ``None`` for none.
+        ignore_missing_paths: leave out paths that do not exist, as long as one does.
+        include_paths: add a column ``path`` with the file of each row.
+        arrow_open_stream_args: how to open files: ``{"compression": "gzip"}`` where the ending
+            does not tell, ``{"buffer_size": bytes}``.
         read_options: a ``pyarrow.csv.ReadOptions``; parse_options and convert_options likewise.
 
     Raises:
@@ -182,9 +215,11 @@ def read_csv(
             whole, of large ones the beginning, up to 256 of them. The rest is found out when
             it is read.
     """
-    files = resolve_paths(paths, filesystem, (".csv",))
+    files = _files("read_csv", paths, filesystem, (".csv",), partitioning, ignore_missing_paths)
     source = CSVDatasource(
         files,
+        includes_path=check_flag(include_paths, "read_csv: include_paths"),
+        opening=check_opening("read_csv", arrow_open_stream_args),
         read_options=read_options,
         parse_options=parse_options,
         convert_options=convert_options,
@@ -193,21 +228,31 @@ def read_csv(
 
 
 @suggests_keywords
+@refuses(
+    **_REFUSED_BY_READS,
+    **dict.fromkeys(("filter", "filters"), "use .filter(...) on the result"),
+    tensor_column_schema="columns of arrays are known by what the file says",
+    arrow_open_stream_args="Parquet files say themselves how they are compressed",
+)
 def read_parquet(
     paths: PathLike | Sequence[PathLike],
     *,
     filesystem: Any = None,
     columns: Sequence[str] | None = None,
     parallelism: int = -1,
+    partitioning: Partitioning | None = HIVE,
+    ignore_missing_paths: bool = False,
+    include_paths: bool = False,
 ) -> Dataset:
     """The rows of Parquet files, in the order of the files.
 
-    Args:
-        paths, filesystem, parallelism: as for :func:`read_csv`; a directory's files are those
-            that end with ``.parquet``.
-        columns: the columns to read; ``select_columns`` right after has the same effect.
+    Files may differ in their columns and types, as those of :func:`read_csv` may. An index that
+    pandas wrote is a column, ``__index_level_0__`` if it had no name.
 
-    Files may differ in their columns and types, as those of :func:`read_csv` may.
+    Args:
+        paths, filesystem, parallelism, partitioning, ignore_missing_paths, include_paths: as for
+            :func:`read_csv`; a directory's files are those that end with ``.parquet``.
+        columns: the columns to read; ``select_columns`` right after has the same effect.
 
     Raises:
         FileNotFoundError: there is no such path; names it and the nearest.
@@ -216,7 +261,12 @@ def read_parquet(
             together; of the first 256 files this is found out now.
     """
     wanted = None if columns is None else check_names("read_parquet: columns", columns)
-    source = ParquetDatasource(resolve_paths(paths, filesystem, (".parquet", ".pq"))).checked()
+    extensions = (".parquet", ".pq")
+    files = _files(
+        "read_parquet", paths, filesystem, extensions, partitioning, ignore_missing_paths
+    )
+    includes_path = check_flag(include_paths, "read_parquet: include_paths")
+    source = ParquetDatasource(files, includes_path=includes_path).checked()
     if wanted is not None:
         assert source.common is not None
         require_columns(wanted, source.common.names, "read_parquet")
@@ -235,6 +285,28 @@ def read_datasource(datasource: Datasource, *, parallelism: int = -1) -> Dataset
         raise TypeError(f"read_datasource takes an air.data.Datasource, got {datasource!r:.80}")
     size = datasource.estimate_inmemory_data_size()
     return Dataset(Read(datasource, _parallelism(parallelism, size)))
+
+
+def _files(
+    what: str,
+    paths: PathLike | Sequence[PathLike],
+    filesystem: Any,
+    extensions: Sequence[str],
+    partitioning: object,
+    ignore_missing_paths: object,
+) -> FileSet:
+    if partitioning is not None and not isinstance(partitioning, Partitioning):
+        raise InvalidOption(
+            f"{what}: partitioning must be an air.data.Partitioning, such as"
+            f" Partitioning('hive'), or None, got {partitioning!r:.80}"
+        )
+    return resolve_paths(
+        paths,
+        filesystem,
+        extensions,
+        partitioning=partitioning,
+        ignore_missing=check_flag(ignore_missing_paths, f"{what}: ignore_missing_paths"),
+    )
 
 
 def _range(source: RangeDatasource, parallelism: int) -> Dataset:

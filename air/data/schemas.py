@@ -19,6 +19,27 @@ from air.data.errors import UnsupportedValue
 _REFUSALS = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError)
 
 
+class ValuesDoNotFit(UnsupportedValue):
+    """Values of a column have no place in the type that it has elsewhere.
+
+    Attributes:
+        column: its name.
+        kind: the type that it has.
+        common: the type that it would have to be brought to.
+        why: which value, as Arrow says it.
+    """
+
+    def __init__(self, column: str, kind: pa.DataType, common: pa.DataType, why: str) -> None:
+        super().__init__(
+            f"column {column!r} has the type {kind} in some blocks and becomes {common} with the"
+            f" others, but not all its values fit: {why}"
+        )
+        self.column, self.kind, self.common, self.why = column, kind, common, why
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.column, self.kind, self.common, self.why)
+
+
 def unify(schemas: Sequence[pa.Schema], sources: Sequence[str] = ()) -> pa.Schema:
     """The schema that tables with any of *schemas* can be brought to; see :func:`conform`.
 
@@ -44,7 +65,7 @@ def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
     """*table* with the columns and types of *schema*, which :func:`unify` gave for it.
 
     Raises:
-        UnsupportedValue: a value does not fit the common type, as 2**53 + 1 does not fit a
+        ValuesDoNotFit: a value does not fit the common type, as 2**53 + 1 does not fit a
             column of floats; names the column.
     """
     if table.schema.equals(schema):
@@ -61,10 +82,8 @@ def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
         try:
             columns.append(_as_type(column, field.type))
         except _REFUSALS as error:
-            raise UnsupportedValue(
-                f"column {field.name!r} has the type {column.type} in some blocks and becomes"
-                f" {field.type} with the others, but not all its values fit: {error}"
-            ) from None
+            why = str(error).strip()
+            raise ValuesDoNotFit(field.name, column.type, field.type, why) from None
     return pa.table(columns, schema=schema)
 
 

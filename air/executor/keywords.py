@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from air.errors import InvalidOption
@@ -12,6 +12,8 @@ from air.executor.validation import listing, nearest
 
 F = TypeVar("F", bound=Callable[..., Any])
 C = TypeVar("C", bound=type)
+
+_REASONS = "_refused_options"
 
 
 def suggests_keywords(function: F) -> F:
@@ -26,11 +28,14 @@ def suggests_keywords(function: F) -> F:
     called = function.__qualname__.removesuffix(".__init__").rpartition(".")[2]
     names = [p.name for p in parameters if p.name not in ("self", "cls")]
     known = frozenset(names)
+    reasons: Mapping[str, str] = getattr(function, _REASONS, {})
 
     @functools.wraps(function)
     def checked(*args: Any, **kwargs: Any) -> Any:
         if not kwargs.keys() <= known:
             unknown = next(name for name in kwargs if name not in known)
+            if unknown in reasons:
+                raise InvalidOption(f"{called} has no option {unknown!r}: {reasons[unknown]}")
             options = listing(names, limit=40) or "(none)"
             raise InvalidOption(
                 f"{called} has no option {unknown!r}.{nearest(unknown, names)}"
@@ -39,6 +44,19 @@ def suggests_keywords(function: F) -> F:
         return function(*args, **kwargs)
 
     return checked  # type: ignore[return-value]
+
+
+def refuses(**reasons: str) -> Callable[[F], F]:
+    """Options of other toolkits that the function does without, each with what to do instead.
+
+    Below :func:`suggests_keywords`, which tells it.
+    """
+
+    def mark(function: F) -> F:
+        setattr(function, _REASONS, reasons)
+        return function
+
+    return mark
 
 
 def methods_suggest_keywords(cls: C) -> C:

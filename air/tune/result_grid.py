@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, overload
 
 from air.errors import InvalidOption
+from air.executor.extras import import_pandas
 from air.executor.keywords import methods_suggest_keywords
 from air.executor.validation import listing, nearest
 from air.result import Result
@@ -45,8 +46,7 @@ class TrialResult(Result):
     @functools.cached_property
     def metrics_dataframe(self) -> pd.DataFrame:
         """All rows of results as a pandas DataFrame; dicts in a row become columns ``a/b``."""
-        import pandas as pd
-
+        pd = import_pandas("metrics_dataframe")
         return pd.DataFrame([dict(flatten(row)) for row in self.read_rows()])
 
 
@@ -168,8 +168,7 @@ class ResultGrid(Sequence[Result]):
 
         Raises ``InvalidOption`` as ``get_best_result`` does.
         """
-        import pandas as pd
-
+        pd = import_pandas("get_dataframe")
         if filter_mode is not None and filter_metric is None:
             raise InvalidOption("get_dataframe: filter_mode goes with filter_metric.")
         if filter_metric is not None:

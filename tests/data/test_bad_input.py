@@ -119,11 +119,7 @@ class Callable:
             InvalidOption,
             "(smallest, largest)",
         ),
-        (
-            lambda: records.map(len, compute=data.ActorPoolStrategy(size=2)),
-            InvalidOption,
-            "use concurrency=2",
-        ),
+        (lambda: data.ActorPoolStrategy(2), TypeError, "positional argument"),
         (lambda: records.map(len, compute="actors"), InvalidOption, "air.data.ActorPoolStrategy"),
         (
             lambda: records.map(Callable, compute=data.ActorPoolStrategy(), concurrency=1),

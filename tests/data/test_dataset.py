@@ -15,7 +15,7 @@ import air
 from air import data
 from air.data.context import DataContext
 from air.data.datasource import Datasource, ReadTask
-from air.errors import TaskError
+from air.errors import TaskError, Unschedulable
 
 pytestmark = pytest.mark.usefixtures("placement")
 
@@ -142,6 +142,33 @@ def test_pools_keep_the_order():
     assert [row["y"] for row in stages.take_all()] == list(range(2, 41, 2))
 
 
+def test_functions_may_run_on_a_pool_too():
+    pool = data.ActorPoolStrategy(size=2, max_tasks_in_flight_per_actor=1)
+    ds = data.range_table(20, parallelism=5)
+    doubled = ds.map_batches(lambda batch: {"value": batch["value"] * 2}, compute=pool)
+    assert doubled.take_all() == [{"value": 2 * i} for i in range(20)]
+    summed = doubled.add_column("more", lambda frame: frame["value"] + 1, compute=pool)
+    assert summed.take(2) == [{"value": 0, "more": 1}, {"value": 2, "more": 3}]
+
+
+def test_more_resources_than_there_are_is_an_error_wherever_the_rows_are_made():
+    ds = data.range(10, parallelism=5)
+    for options in ({"num_gpus": 1}, {"num_cpus": 64}, {"resources": {"robot": 1}}):
+        with pytest.raises(Unschedulable, match=r"map\(abs\)"):
+            ds.map(abs, **options).take_all()
+    assert ds.map(abs, num_cpus=1, num_gpus=None).take_all() == list(range(10))
+
+
+def test_rows_without_columns_are_still_rows():
+    ds = data.from_items([{"a": i} for i in range(10)], parallelism=3).drop_columns("a")
+    assert ds.take_all() == [{}] * 10
+    assert ds.random_shuffle(seed=1).count() == 10
+    assert len(ds.random_shuffle(seed=1).take_all()) == 10
+    assert ds.filter(lambda row: row == {}).count() == 10
+    assert ds.repartition(4).add_column("b", lambda frame: 1).sum("b") == 10
+    assert len(ds.materialize().limit(7).take_all()) == 7
+
+
 def test_columns_can_be_picked_and_named():
     ds = data.from_items([{"a": i, "b": str(i), "c": i / 2} for i in range(5)], parallelism=2)
     assert ds.select_columns(["c", "a"]).columns() == ["c", "a"]
@@ -249,6 +276,20 @@ def test_a_seed_gives_one_order_however_the_rows_are_divided():
     assert orders[0] != list(range(50))
     assert sorted(orders[0]) == list(range(50))
     assert data.range(50).random_shuffle(seed=4).take_all() != orders[0]
+
+
+def test_the_number_of_blocks_of_a_shuffle_can_be_chosen():
+    ds = data.range(50, parallelism=4)
+    order = ds.random_shuffle(seed=3).take_all()
+    for blocks in (1, 3, 60):
+        shuffled = ds.random_shuffle(seed=3, num_blocks=blocks)
+        assert shuffled.num_blocks() == blocks
+        materialized = shuffled.materialize()
+        assert materialized.num_blocks() == blocks
+        assert materialized.take_all() == order
+    dealt = ds.repartition(5, shuffle=True).materialize()
+    assert dealt.num_blocks() == 5
+    assert sorted(dealt.take_all()) == list(range(50)) != dealt.take_all()
 
 
 def test_a_shuffle_without_a_seed_has_one_order_too():

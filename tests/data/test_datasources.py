@@ -10,6 +10,7 @@ import pytest
 from pyarrow import csv, fs, parquet
 
 from air import data
+from air.data.datasource import Partitioning
 from air.data.datasources import csv as csv_module
 from air.data.datasources import files as files_module
 from air.data.datasources import parquet as parquet_module
@@ -350,10 +351,66 @@ def test_numbers_in_one_file_and_text_in_another_name_both(tmp_path, kind):
     numbers, texts = pd.DataFrame({"a": [1]}), pd.DataFrame({"a": ["x"]})
     with pytest.raises(data.ReadError) as raised:
         differing(tmp_path, kind, numbers, numbers, texts)
-    assert str(raised.value) == (
+    message = str(raised.value)
+    assert message.startswith(
         f"column 'a' has the types int64 in {tmp_path}/0.{kind} and string in {tmp_path}/2.{kind},"
         " which do not go together: make it one type"
     )
+    assert ("ConvertOptions(column_types={...})" in message) == (kind == "csv")
+
+
+@pytest.mark.parametrize("large", [False, True])
+@pytest.mark.parametrize(
+    ("text", "kind", "values"),
+    [
+        ("18446744073709551615\n1\n", pa.uint64(), [2**64 - 1, 1]),
+        ("9223372036854775808\n-1\n", pa.string(), ["9223372036854775808", "-1"]),
+        ("99999999999999999999999\n7\n", pa.string(), ["99999999999999999999999", "7"]),
+        ("-9223372036854775809\n7\n", pa.string(), ["-9223372036854775809", "7"]),
+        ("1e20\n7\n", pa.float64(), [1e20, 7.0]),
+        ("100000000000000000000.5\n7\n", pa.float64(), [1e20, 7.0]),
+    ],
+)
+def test_no_whole_number_of_a_csv_is_rounded(tmp_path, monkeypatch, large, text, kind, values):
+    (tmp_path / "x.csv").write_text("b,a\n" + "".join(f"x,{line}\n" for line in text.split()))
+    if large:
+        monkeypatch.setattr(csv_module, "_WHOLE_FILE_BYTES", 1)
+    for ds in (data.read_csv(tmp_path), data.read_csv(tmp_path).select_columns(["a"])):
+        table = ds.to_arrow()
+        assert table.schema.field("a").type == kind
+        assert table["a"].to_pylist() == values
+
+
+def test_unsigned_numbers_of_one_file_and_signed_ones_of_another(tmp_path):
+    write(tmp_path / "1.csv", "a\n5\n")
+    write(tmp_path / "2.csv", "a\n18446744073709551615\n")
+    ds = data.read_csv(tmp_path)
+    assert ds.take_all() == [{"a": 5}, {"a": 2**64 - 1}]
+    assert ds.schema() == pa.schema([("a", pa.uint64())])
+    write(tmp_path / "1.csv", "a\n-5\n")
+    with pytest.raises(data.ReadError) as raised:
+        data.read_csv(tmp_path).take_all()
+    message = str(raised.value)
+    assert f"column 'a' has the types int64 in {tmp_path}/1.csv and uint64 in" in message
+    assert f"{tmp_path}/2.csv, and uint64, which they become together" in message
+    assert "ConvertOptions(column_types={...})" in message
+
+
+@pytest.mark.parametrize(
+    ("content", "advice"),
+    [
+        (gzip.compress(b"a\n1\n"), "it is compressed with gzip; let its name end with '.gz'"),
+        (b"PK\x03\x04\xff", "it is a zip archive; unpack it first"),
+        ("a\n\u00e9\n".encode("utf-16"), "ReadOptions(encoding='utf-16')"),
+        ("a\n\u00e9\n".encode("latin-1"), "ReadOptions(encoding='latin-1')"),
+    ],
+)
+def test_what_is_no_text_says_what_it_may_be(tmp_path, content, advice):
+    (tmp_path / "x.csv").write_bytes(content)
+    with pytest.raises(data.ReadError) as raised:
+        data.read_csv(tmp_path)
+    assert str(raised.value).startswith(f"{tmp_path}/x.csv cannot be read as CSV: ")
+    assert advice in str(raised.value)
 
 
 def test_text_behind_the_beginning_of_a_file_names_both_when_it_is_read(tmp_path):
@@ -398,6 +455,101 @@ def test_directories_may_hold_columns(tmp_path, kind):
     assert read(tmp_path / "year=2024").take() == [{"x": 3, "kind": "b/c"}]
     file = tmp_path / "year=2024" / "kind=b%2Fc" / f"part.{kind}"
     assert read(file).take() == [{"x": 3}]
+
+
+def test_directories_count_below_what_all_paths_have_in_common(tmp_path):
+    for year in (2023, 2024):
+        write_csv(tmp_path / "lr=1" / f"year={year}" / "x.csv", pd.DataFrame({"x": [year]}))
+    rows = [{"x": 2023, "year": 2023}, {"x": 2024, "year": 2024}]
+    run = tmp_path / "lr=1"
+    files = [run / "year=2023" / "x.csv", run / "year=2024" / "x.csv"]
+    for paths in (run, f"{run}/*", f"{run}/*/x.csv", files, [file.parent for file in files]):
+        assert data.read_csv(paths).take_all() == rows
+    assert data.read_csv(f"{run.parent}/*/*/*").take(1) == [{"x": 2023, "lr": 1, "year": 2023}]
+    assert data.read_csv(run, partitioning=None).take_all() == [{"x": 2023}, {"x": 2024}]
+    below = Partitioning("hive", base_dir=str(tmp_path))
+    assert data.read_csv(files[0], partitioning=below).take() == [
+        {"x": 2023, "lr": 1, "year": 2023}
+    ]
+    assert data.read_csv(
+        "year=2023/x.csv",
+        filesystem=fs.SubTreeFileSystem(str(run), fs.LocalFileSystem()),
+        partitioning=Partitioning("hive", base_dir=""),
+    ).take() == [{"x": 2023}]
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_directories_may_hold_values_alone(tmp_path, kind):
+    writer = write_csv if kind == "csv" else write_parquet
+    for where in ("2023/a", "2024/b%2Fc"):
+        writer(tmp_path / where / f"x.{kind}", pd.DataFrame({"x": [1]}))
+    read = getattr(data, f"read_{kind}")
+    by_position = Partitioning("dir", field_names=["year", "name"])
+    assert read(tmp_path, partitioning=by_position).take_all() == [
+        {"x": 1, "year": 2023, "name": "a"},
+        {"x": 1, "year": 2024, "name": "b/c"},
+    ]
+    assert read(tmp_path).columns() == ["x"]
+    with pytest.raises(InvalidOption, match=r"field_names are 'year', and .* is in 2 directories"):
+        read(tmp_path, partitioning=Partitioning("dir", field_names=["year"]))
+    with pytest.raises(InvalidOption, match=r"field_names are 'year', and .* name nothing"):
+        read(tmp_path, partitioning=Partitioning("hive", field_names=["year"]))
+    with pytest.raises(InvalidOption, match="is not in base_dir='/elsewhere'"):
+        read(tmp_path, partitioning=Partitioning("hive", base_dir="/elsewhere"))
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_rows_can_tell_which_file_they_are_from(tmp_path, kind):
+    writer = write_csv if kind == "csv" else write_parquet
+    files = [writer(tmp_path / f"{i}.{kind}", pd.DataFrame({"x": [i] * 2})) for i in range(2)]
+    read = getattr(data, f"read_{kind}")
+    ds = read(tmp_path, include_paths=True)
+    rows = [{"x": i, "path": str(files[i])} for i in (0, 0, 1, 1)]
+    assert ds.columns() == ["x", "path"]
+    assert ds.take_all() == rows
+    assert (
+        ds.filter(lambda row: row["x"]).select_columns("path").take()
+        == [{"path": str(files[1])}] * 2
+    )
+    assert ds.select_columns(["path", "x"]).take(1) == [{"path": str(files[0]), "x": 0}]
+    assert ds.select_columns(["path"]).count() == 4
+    assert read(files[0], include_paths=True).take(1) == rows[:1]
+    writer(tmp_path / f"2.{kind}", pd.DataFrame({"path": [1]}))
+    with pytest.raises(data.ReadError, match=rf"2\.{kind} has a column 'path' itself"):
+        read(tmp_path, include_paths=True)
+
+
+def test_columns_come_in_the_order_in_which_they_were_asked_for(tmp_path):
+    path = write_parquet(tmp_path / "year=1" / "x.parquet")
+    ds = data.read_parquet(path.parent.parent, columns=["year", "b", "a"], include_paths=True)
+    assert list(ds.take(1)[0]) == ds.columns() == ["year", "b", "a"]
+    ds = data.read_parquet(path, columns=["path", "b"], include_paths=True)
+    assert list(ds.take(1)[0]) == ds.columns() == ["path", "b"]
+
+
+def test_paths_that_do_not_exist_can_be_left_out(tmp_path):
+    there = write_csv(tmp_path / "a.csv")
+    paths = [tmp_path / "b.csv", there, "/no/such/directory/x.csv", f"{tmp_path}/*.tsv"]
+    assert data.read_csv(paths, ignore_missing_paths=True).count() == len(FRAME)
+    with pytest.raises(FileNotFoundError, match=r"b.csv' does not exist. Did you mean 'a.csv'"):
+        data.read_csv(paths)
+    with pytest.raises(FileNotFoundError, match=r"There is no directory '/no'"):
+        data.read_csv(paths[2])
+    with pytest.raises(FileNotFoundError, match="none of the paths exists; of the last one: path"):
+        data.read_csv(paths[:1], ignore_missing_paths=True)
+    with pytest.raises(FileNotFoundError, match=r"x.csv' does not exist. '.*a.csv' is a file"):
+        data.read_csv(there / "x.csv")
+
+
+def test_files_may_be_compressed_without_saying_so(tmp_path):
+    (tmp_path / "x.csv").write_bytes(gzip.compress(b"a\n1\n"))
+    opening = {"compression": "gzip", "buffer_size": 1 << 16}
+    ds = data.read_csv(tmp_path, arrow_open_stream_args=opening)
+    assert ds.take_all() == [{"a": 1}]
+    with pytest.raises(
+        data.ReadError, match=r"x.csv .* compressed with gzip; .*'compression': 'gzip'"
+    ):
+        data.read_csv(tmp_path)
 
 
 def test_what_other_programs_divide_into_directories_is_read_whole(tmp_path):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import os
 
 import numpy as np
@@ -80,15 +81,51 @@ def test_a_failure_leaves_nothing_half_written(tmp_path, exists):
     assert list(tmp_path.rglob("*")) == ([target, target / "kept.csv"] if exists else [])
 
 
-def test_nobody_sees_files_before_all_are_there(tmp_path):
+@pytest.mark.parametrize("exists", [True, False])
+def test_nobody_sees_files_before_all_are_there(tmp_path, exists):
     target = tmp_path / "out"
+    if exists:
+        target.mkdir()
 
     def look(row):
-        assert [name for name in os.listdir(target) if not name.startswith(".")] == []
+        assert target.exists() == exists
+        assert not exists or [n for n in os.listdir(target) if not n.startswith(".")] == []
         return row
 
     data.from_pandas(FRAME).repartition(5).map(look).write_csv(target)
     assert len(below(target)) == 5
+    assert os.listdir(tmp_path) == ["out"]
+
+
+def test_a_directory_that_somebody_else_makes_meanwhile_keeps_what_is_in_it(tmp_path):
+    target = tmp_path / "out"
+
+    def interfere(row):
+        target.mkdir(exist_ok=True)
+        (target / "other.csv").write_text("a,b,c\n10,k,1\n")
+        return row
+
+    data.from_pandas(FRAME).repartition(5).map(interfere).write_csv(target)
+    assert len(below(target)) == 6
+    assert os.listdir(tmp_path) == ["out"]
+    assert data.read_csv(target).count() == 11
+
+
+def test_files_can_be_compressed_as_a_whole(tmp_path):
+    ds = data.from_pandas(FRAME).repartition(2)
+    ds.write_csv(tmp_path, arrow_open_stream_args={"compression": "gzip"})
+    assert all(name.endswith(".csv.gz") for name in below(tmp_path))
+    for name in below(tmp_path):
+        assert gzip.decompress((tmp_path / name).read_bytes()).startswith(b'"a","b","c"\n')
+    pd.testing.assert_frame_equal(data.read_csv(tmp_path).to_pandas(), FRAME)
+
+
+def test_a_directory_is_not_made_if_it_should_be_there(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"out' does not exist, and try_create_dir=False"):
+        data.from_pandas(FRAME).write_csv(tmp_path / "out", try_create_dir=False)
+    assert os.listdir(tmp_path) == []
+    data.from_pandas(FRAME).write_parquet(tmp_path, try_create_dir=False)
+    assert len(below(tmp_path)) == 1
 
 
 def test_no_directory_is_left_by_a_failure(tmp_path):

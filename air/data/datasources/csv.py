@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import pyarrow as pa
 from pyarrow import compute as pc
 from pyarrow import csv
 
+from air.data.arguments import STREAM_CODECS
 from air.data.convert import check_distinct
 from air.data.datasources.files import FileDatasource, Fragment
 from air.data.errors import ReadError, UnsupportedValue, require_columns
+from air.data.schemas import unify
 from air.errors import InvalidOption
 
 T = TypeVar("T")
@@ -23,16 +25,28 @@ _STREAM_BLOCK_BYTES = 32 << 20
 _START_BYTES = 64 << 10
 _CHECKED_BYTES = 4 << 20
 _INT64_END = 2.0**63
+_WHOLE_NUMBER = "^[+-]?[0-9]+$"
+_MAGIC = {
+    b"\x1f\x8b": "gzip",
+    b"BZh": "bz2",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"\x04\x22\x4d\x18": "lz4",
+    b"PK\x03\x04": "zip",
+}
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 @dataclass(frozen=True)
 class CSVDatasource(FileDatasource):
     """Rows of CSV files; ``*_options`` are pyarrow's, ``None`` for its defaults.
 
+    ``opening`` are arguments of ``open_input_stream``.
+
     The types of columns are inferred from a whole file up to 128 MiB. Larger files are read as
     a stream, with the types that the first 32 MiB suggest. An empty field is a missing value.
     """
 
+    opening: Mapping[str, Any] = field(default_factory=dict)
     read_options: Any = None
     parse_options: Any = None
     convert_options: Any = None
@@ -64,7 +78,20 @@ class CSVDatasource(FileDatasource):
         is_first = path == self.files.paths[0]
         if 0 <= self._size(path) <= (_CHECKED_BYTES if is_first else _START_BYTES):
             return self._told(path, lambda: self._read_whole(path)).schema
-        return self._told(path, lambda: self._start_of(path, self.convert_options))
+        start = self._told(path, lambda: self._start_of(path, self.convert_options))
+        return self._told(path, lambda: self._as_text(self._exact(path, start)).schema)
+
+    def together(self, schemas: Sequence[pa.Schema], places: Sequence[str]) -> pa.Schema:
+        # Files have unsigned numbers only where they need them, so others must become unsigned.
+        large = {column.name for schema in schemas for column in schema if _is_uint64(column)}
+        return unify([_with_unsigned(schema, large) for schema in schemas], places)
+
+    @property
+    def remedy(self) -> str:
+        return (
+            ", or say how to read it:"
+            " convert_options=pyarrow.csv.ConvertOptions(column_types={...})"
+        )
 
     def read_fragment(self, fragment: Fragment) -> Iterator[pa.Table]:
         path = fragment.path
@@ -93,8 +120,9 @@ class CSVDatasource(FileDatasource):
                 return self._read_whole(path, block_size=longest, **read_options)
             else:
                 raise
-        if self.convert_options is None:
-            table = self._with_large_numbers(path, table, **read_options)
+        table = self._with_large_numbers(
+            table, lambda conversion: self._parsed(path, conversion, **read_options)
+        )
         return self._as_text(table)
 
     def _parsed(self, path: str, conversion: Any, **read_options: Any) -> pa.Table:
@@ -114,7 +142,8 @@ class CSVDatasource(FileDatasource):
         lines = pa.BufferReader(text + b"\n")
         return csv.read_csv(lines, self.read_options, self.parse_options, conversion)
 
-    def _start_of(self, path: str, conversion: Any, block_size: int = _START_BYTES) -> pa.Schema:
+    def _start_of(self, path: str, conversion: Any, block_size: int = _START_BYTES) -> pa.Table:
+        """The first block of a file, of which more than the types is not looked at."""
         reading = self._reading(use_threads=False, block_size=block_size)
         try:
             with (
@@ -122,7 +151,9 @@ class CSVDatasource(FileDatasource):
                 csv.open_csv(file, reading, self.parse_options, conversion) as reader,
             ):
                 check_distinct(reader.schema.names, "it")
-                return self._as_text(reader.schema.empty_table()).schema
+                batch = next(reader, None)
+                start = reader.schema.empty_table()
+                return start if batch is None else pa.Table.from_batches([batch])
         except pa.ArrowInvalid:
             if block_size == _STREAM_BLOCK_BYTES:
                 raise
@@ -131,13 +162,18 @@ class CSVDatasource(FileDatasource):
 
     def _stream(self, path: str) -> Iterator[pa.Table]:
         size = {} if self.read_options else {"block_size": _STREAM_BLOCK_BYTES}
+        conversion = self._conversion()
+        start = self._start_of(path, conversion, _STREAM_BLOCK_BYTES)
+        exact = self._exact(path, start, _STREAM_BLOCK_BYTES).schema
+        if exact != start.schema:
+            conversion = conversion or csv.ConvertOptions()
+            conversion.column_types = {
+                column.name: column.type for column in exact if column not in start.schema
+            }
         with (
             self._open(path) as file,
-            csv.open_csv(
-                file, self._reading(**size), self.parse_options, self._conversion()
-            ) as reader,
+            csv.open_csv(file, self._reading(**size), self.parse_options, conversion) as reader,
         ):
-            check_distinct(reader.schema.names, "it")
             for batch in reader:
                 yield self._as_text(pa.Table.from_batches([batch]))
 
@@ -162,18 +198,35 @@ class CSVDatasource(FileDatasource):
             columns.append(column)
         return pa.table(columns, schema=table.schema)
 
-    def _with_large_numbers(self, path: str, table: pa.Table, **read_options: Any) -> pa.Table:
-        """Whole numbers from 2**63 to 2**64 as such; Arrow rounds them to floats."""
-        large = [name for name in table.column_names if _may_be_large(table[name])]
-        for name in large:
-            conversion = csv.ConvertOptions(
-                column_types={name: pa.uint64()}, include_columns=[name]
+    def _exact(self, path: str, start: pa.Table, block_size: int = _START_BYTES) -> pa.Table:
+        """The first block of a file with its large numbers; see :meth:`_with_large_numbers`."""
+        return self._with_large_numbers(
+            start, lambda conversion: self._start_of(path, conversion, block_size)
+        )
+
+    def _with_large_numbers(self, table: pa.Table, parse: Callable[[Any], pa.Table]) -> pa.Table:
+        """Whole numbers beyond 63 bits, which Arrow rounds to floats, as they are in the file.
+
+        They are unsigned numbers if 64 bits can hold them all, and text otherwise. Left to
+        ``convert_options`` where they are given.
+
+        Args:
+            parse: the same rows once more, with other options for the conversion.
+        """
+        if self.convert_options is not None:
+            return table
+        for name in [name for name in table.column_names if _may_be_rounded(table[name])]:
+            as_text = csv.ConvertOptions(
+                column_types={name: pa.string()}, include_columns=[name], strings_can_be_null=True
             )
+            texts = parse(as_text)[name]
+            if not pc.all(pc.match_substring_regex(texts, _WHOLE_NUMBER)).as_py():
+                continue  # there are floats among them
             try:
-                column = self._parsed(path, conversion, **read_options)[name]
+                exact = texts.cast(pa.uint64())
             except pa.ArrowInvalid:
-                continue  # they were floats
-            table = table.set_column(table.column_names.index(name), name, column)
+                exact = texts
+            table = table.set_column(table.column_names.index(name), name, exact)
         return table
 
     # Options ------------------------------------------------------------------------------
@@ -183,7 +236,8 @@ class CSVDatasource(FileDatasource):
         given = self.convert_options
         if given is None or not (given.column_types or given.include_columns):
             return
-        present = self._told(path, lambda: self._start_of(path, csv.ConvertOptions())).names
+        start = self._told(path, lambda: self._start_of(path, csv.ConvertOptions()))
+        present = start.column_names
         require_columns(given.column_types, present, "read_csv: column_types")
         if not given.include_missing_columns:
             require_columns(given.include_columns, present, "read_csv: include_columns")
@@ -205,8 +259,8 @@ class CSVDatasource(FileDatasource):
     # Files and complaints -----------------------------------------------------------------
 
     def _open(self, path: str) -> Any:
-        # Decompresses by the file's extension.
-        return self.files.filesystem.open_input_stream(path)
+        # Decompresses by the file's extension, unless it is told otherwise.
+        return self.files.filesystem.open_input_stream(path, **self.opening)
 
     def _size(self, path: str) -> int:
         return self.files.sizes[self.files.paths.index(path)]
@@ -227,14 +281,30 @@ class CSVDatasource(FileDatasource):
                 " read_options=pyarrow.csv.ReadOptions(column_names=[...], skip_rows=1)"
             ) from None
         except UnicodeError as error:
-            raise ReadError(
-                f"{path} cannot be read as CSV: {error}; name the encoding:"
-                " read_options=pyarrow.csv.ReadOptions(encoding='latin-1')"
-            ) from None
+            raise ReadError(self._no_text(path, error)) from None
         except OSError as error:
             if error.errno is not None:  # out of reach, which the error says itself
                 raise
             raise ReadError(f"{path} cannot be read as CSV: {error}") from None
+
+    def _no_text(self, path: str, error: UnicodeError) -> str:
+        """What to say of a file that is no text in the encoding that was expected."""
+        with self._open(path) as file:
+            start = file.read(4)
+        compression = _compression(start)
+        if compression == "zip":
+            return f"{path} cannot be read as CSV: it is a zip archive; unpack it first"
+        if compression is not None:
+            return (
+                f"{path} cannot be read as CSV: it is compressed with {compression}; let its name"
+                f" end with {STREAM_CODECS[compression]!r}, or say so:"
+                f" arrow_open_stream_args={{'compression': {compression!r}}}"
+            )
+        encoding = "utf-16" if start[:2] in _UTF16 else "latin-1"
+        return (
+            f"{path} cannot be read as CSV: {error}; name the encoding:"
+            f" read_options=pyarrow.csv.ReadOptions(encoding={encoding!r})"
+        )
 
     def _complaint(self, path: str, error: Exception) -> str:
         text = str(error)
@@ -259,11 +329,32 @@ class CSVDatasource(FileDatasource):
         return f"{path} cannot be read as CSV: {text}"
 
 
-def _may_be_large(column: pa.ChunkedArray) -> bool:
-    """Whether these floats look like whole numbers that 63 bits cannot hold."""
+def _may_be_rounded(column: pa.ChunkedArray) -> bool:
+    """Whether these floats look like whole numbers of which 63 bits cannot hold some."""
     if not pa.types.is_float64(column.type):
         return False
     bounds = pc.min_max(column).as_py()
-    if bounds["max"] is None or not (bounds["min"] >= 0 and bounds["max"] >= _INT64_END):
+    if bounds["max"] is None or max(bounds["max"], -bounds["min"]) < _INT64_END:
         return False
     return bool(pc.all(pc.equal(pc.floor(column), column)).as_py())
+
+
+def _is_uint64(column: pa.Field) -> bool:
+    return bool(pa.types.is_uint64(column.type))
+
+
+def _with_unsigned(schema: pa.Schema, names: set[str]) -> pa.Schema:
+    """*schema* with unsigned whole numbers in place of signed ones in the columns *names*."""
+    return pa.schema(
+        [
+            column.with_type(pa.uint64())
+            if column.name in names and pa.types.is_int64(column.type)
+            else column
+            for column in schema
+        ]
+    )
+
+
+def _compression(start: bytes) -> str | None:
+    """How a file that begins with *start* is compressed, as far as that can be seen."""
+    return next((name for magic, name in _MAGIC.items() if start.startswith(magic)), None)

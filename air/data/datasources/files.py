@@ -16,10 +16,12 @@ from air.data.datasource import Datasource, ReadTask
 from air.data.datasources.labels import add_labels, label_types
 from air.data.datasources.paths import FileSet
 from air.data.errors import ReadError, UnsupportedValue
-from air.data.schemas import conform, unify
+from air.data.schemas import ValuesDoNotFit, conform, unify
 
 LOOKED_AT = 256
 """Files that are looked at before any is read; of more, the others are found out about later."""
+
+PATH_COLUMN = "path"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +51,18 @@ class FileDatasource(Datasource):
 
     Attributes:
         files: what to read.
+        includes_path: whether a column ``path`` tells the file of each row.
         selected: the columns to read, ``None`` for all.
         common: the schema of all files together, as far as it is known; see :meth:`checked`.
-        origins: for each of its columns the first file that has it, for messages.
+        origins: for each of its columns the types that it has in files, each with the first
+            file, for messages.
     """
 
     files: FileSet
+    includes_path: bool = False
     selected: tuple[str, ...] | None = None
     common: pa.Schema | None = None
-    origins: Mapping[str, str] = field(default_factory=dict, repr=False)
+    origins: Mapping[str, Mapping[pa.DataType, str]] = field(default_factory=dict, repr=False)
 
     @abc.abstractmethod
     def look(self, path: str) -> pa.Schema:
@@ -85,15 +90,28 @@ class FileDatasource(Datasource):
         looked_at = self.files.paths[:LOOKED_AT]
         schemas = [self._labelled(self.look(p).empty_table(), p).schema for p in looked_at]
         try:
-            common = unify(schemas, looked_at)
+            common = self.together(schemas, looked_at)
         except UnsupportedValue as error:
-            raise ReadError(str(error)) from None
-        origins: dict[str, str] = {}
+            raise ReadError(f"{error}{self.remedy}") from None
+        origins: dict[str, dict[pa.DataType, str]] = {}
         for path, schema in zip(looked_at, schemas, strict=True):
             for column in schema:
                 if not pa.types.is_null(column.type):
-                    origins.setdefault(column.name, path)
+                    origins.setdefault(column.name, {}).setdefault(column.type, path)
         return replace(self, common=common, origins=origins)
+
+    def together(self, schemas: Sequence[pa.Schema], places: Sequence[str]) -> pa.Schema:
+        """The schema that files with any of *schemas* are brought to.
+
+        Raises:
+            UnsupportedValue: there is none; names the column and *places*.
+        """
+        return unify(schemas, places)
+
+    @property
+    def remedy(self) -> str:
+        """What to do about files that do not go together, as the end of a message."""
+        return ""
 
     @property
     def has_seen_all(self) -> bool:
@@ -113,28 +131,48 @@ class FileDatasource(Datasource):
         """
         table = self._labelled(table, path)
         if self.common is None or (len(self.files.paths) == 1 and not self._label_types):
-            return table
+            return self._in_order(table)
         wanted = self.common.names if self.selected is None else self.selected
         known = [self.common.field(name) for name in wanted if name in self.common.names]
         if table.schema.equals(pa.schema(known)):
             return table
         # It may be wider here than what the look at it had shown.
         parts = [pa.schema([column]) for column in known]
-        places = [self.origins.get(column.name, "") for column in known]
+        places = [next(iter(self.origins.get(column.name, {}).values()), "") for column in known]
         try:
-            return conform(table, unify([*parts, table.schema], [*places, path]))
+            return conform(table, self.together([*parts, table.schema], [*places, path]))
+        except ValuesDoNotFit as error:
+            raise ReadError(self._does_not_fit(error, path)) from None
         except UnsupportedValue as error:
-            raise ReadError(f"{path} does not go with the files before it: {error}") from None
+            raise ReadError(
+                f"{path} does not go with the files before it: {error}{self.remedy}"
+            ) from None
+
+    def _does_not_fit(self, error: ValuesDoNotFit, path: str) -> str:
+        found = self.origins.get(error.column, {})
+        others = [f"{kind} in {place}" for kind, place in found.items() if kind != error.kind]
+        return (
+            f"column {error.column!r} has the types {error.kind} in {path} and"
+            f" {' and '.join(others) or 'another one elsewhere'}, and {error.common}, which they"
+            f" become together, does not hold all values ({error.why}): make it one type"
+            f"{self.remedy}"
+        )
+
+    def _in_order(self, table: pa.Table) -> pa.Table:
+        names = [name for name in self.selected or () if name in table.column_names]
+        return table if names in ([], table.column_names) else table.select(names)
 
     @cached_property
     def _label_types(self) -> dict[str, pa.DataType]:
         return label_types(self.files.labels)
 
     def _labelled(self, table: pa.Table, path: str) -> pa.Table:
-        if not self._label_types:
-            return table
-        labels = self.files.labels[self.files.paths.index(path)]
-        return add_labels(table, labels, self._label_types, self.selected)
+        if self._label_types:
+            labels = self.files.labels[self.files.paths.index(path)]
+            table = add_labels(table, labels, self._label_types, self.selected)
+        if self.includes_path and (self.selected is None or PATH_COLUMN in self.selected):
+            table = _with_path(table, path)
+        return table
 
     def fragments(self) -> list[Fragment]:
         """The parts that can be read independently, in order."""
@@ -183,6 +221,24 @@ class _ReadFragments:
             for table in self.source.read_fragment(fragment)
         )
         return blocks if len(self.group) == 1 else joined(blocks, at_once=False)
+
+
+def _with_path(table: pa.Table, path: str) -> pa.Table:
+    """*table* with a column that says where it is from.
+
+    Raises:
+        ReadError: it has a column of that name itself.
+    """
+    position = table.schema.get_field_index(PATH_COLUMN)
+    if position >= 0 and not pa.types.is_null(table.field(position).type):
+        raise ReadError(
+            f"{path} has a column {PATH_COLUMN!r} itself, which include_paths would add: leave"
+            " include_paths out"
+        )
+    column = pa.repeat(pa.scalar(path), table.num_rows)
+    if position >= 0:  # a reader makes columns that are wanted and not in the file
+        table = table.remove_column(position)
+    return table.append_column(PATH_COLUMN, column)
 
 
 def _balanced(fragments: Sequence[Fragment], parallelism: int) -> list[list[Fragment]]:

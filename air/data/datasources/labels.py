@@ -1,11 +1,10 @@
-"""Columns that names of directories hold, as other programs write them: ``year=2024/x.parquet``."""
+"""Columns whose values are one for each file: what its directories say, or its path."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
-from urllib.parse import unquote
 
 import pyarrow as pa
 
@@ -14,14 +13,6 @@ Labels: TypeAlias = tuple[tuple[str, str], ...]
 
 _NULL = "__HIVE_DEFAULT_PARTITION__"
 _WHOLE_NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,17})")
-
-
-def labels_of(path: str) -> Labels:
-    """What the directories of a path say that are named ``name=value``."""
-    pairs = (directory.partition("=") for directory in path.split("/")[:-1])
-    return tuple(
-        (unquote(name), unquote(value)) for name, equals, value in pairs if name and equals
-    )
 
 
 def label_types(found: Iterable[Labels]) -> dict[str, pa.DataType]:

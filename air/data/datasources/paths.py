@@ -12,7 +12,8 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import fs
 
-from air.data.datasources.labels import Labels, labels_of
+from air.data.datasources.labels import Labels
+from air.data.datasources.partitioning import HIVE, Partitioning, common_directory
 from air.errors import InvalidOption
 from air.executor.validation import nearest
 
@@ -50,7 +51,12 @@ class FileSet:
 
 
 def resolve_paths(
-    paths: PathLike | Sequence[PathLike], filesystem: Any, extensions: Sequence[str]
+    paths: PathLike | Sequence[PathLike],
+    filesystem: Any,
+    extensions: Sequence[str],
+    *,
+    partitioning: Partitioning | None = HIVE,
+    ignore_missing: bool = False,
 ) -> FileSet:
     """The files that *paths* stand for.
 
@@ -62,11 +68,14 @@ def resolve_paths(
         filesystem: a ``pyarrow.fs.FileSystem`` or ``fsspec`` one that all paths are in; found
             from the paths if ``None``.
         extensions: such as ``(".csv",)``.
+        partitioning: what directories say; nothing if ``None``.
+        ignore_missing: leave out paths that do not exist, as long as one does.
 
     Raises:
         FileNotFoundError: names the path and, if there is one, a file with a similar name.
         TypeError: *paths* is or holds something that is no path.
-        InvalidOption: *paths* is empty, in several file systems, or of an unknown one.
+        InvalidOption: *paths* is empty, in several file systems, or of an unknown one; or files
+            are not where *partitioning* wants them.
     """
     given = [paths] if isinstance(paths, (str, os.PathLike)) else paths
     if not isinstance(given, (list, tuple)):
@@ -74,25 +83,45 @@ def resolve_paths(
     if not given:
         raise InvalidOption("paths is an empty list: give at least one path")
     found: list[fs.FileInfo] = []
-    labels: list[Labels] = []
+    roots: list[str] = []
     systems: list[Any] = []
+    missing: FileNotFoundError | None = None
     for item in given:
         if not isinstance(item, (str, os.PathLike)):
             raise TypeError(f"paths must hold text or pathlib.Path, got {item!r:.80}")
-        system, names = _expand(os.fspath(item), filesystem)
+        try:
+            system, root, files = _files_of(os.fspath(item), filesystem, extensions)
+        except FileNotFoundError as error:
+            if not ignore_missing:
+                raise
+            missing = error
+            continue
         systems.append(system)
-        for name in names:
-            files = _files_at(system, name, extensions)
-            found.extend(files)
-            labels.extend(labels_of(_below(info.path, name)) for info in files)
+        roots.append(root)
+        found += files
+    if not found:
+        assert missing is not None
+        raise FileNotFoundError(f"none of the paths exists; of the last one: {missing}")
     if any(not system.equals(systems[0]) for system in systems[1:]):
         raise InvalidOption("paths of one read must be in one file system")
+    names = [info.path for info in found]
     return FileSet(
         systems[0],
-        tuple(info.path for info in found),
+        tuple(names),
         tuple(-1 if info.size is None else info.size for info in found),
-        tuple(labels),
+        _labels(names, partitioning, common_directory(roots), filesystem),
     )
+
+
+def _labels(
+    paths: Sequence[str], partitioning: Partitioning | None, common: str, filesystem: Any
+) -> tuple[Labels, ...]:
+    if partitioning is None:
+        return tuple(() for _ in paths)
+    base = common
+    if partitioning.base_dir:
+        _, base = filesystem_of(partitioning.base_dir, partitioning.filesystem or filesystem)
+    return tuple(partitioning.labels(path, base) for path in paths)
 
 
 def filesystem_of(path: PathLike, filesystem: Any) -> tuple[Any, str]:
@@ -126,10 +155,15 @@ def _as_arrow(filesystem: Any) -> Any:
     )
 
 
-def _expand(text: str, filesystem: Any) -> tuple[Any, list[str]]:
+def _files_of(
+    text: str, filesystem: Any, extensions: Sequence[str]
+) -> tuple[Any, str, list[fs.FileInfo]]:
+    """The files that one path stands for, their file system, and the directory they are below."""
     system, path = filesystem_of(text, filesystem)
     if not _WILDCARDS & set(path) or system.get_file_info(path).type != fs.FileType.NotFound:
-        return system, [path]
+        files = _files_at(system, path, extensions)
+        is_file = len(files) == 1 and files[0].path == path
+        return system, path.rpartition("/")[0] if is_file else path, files
     if not isinstance(system, fs.LocalFileSystem):
         raise InvalidOption(
             f"{text!r}: patterns are understood for local files only; give the directory, or a"
@@ -138,7 +172,10 @@ def _expand(text: str, filesystem: Any) -> tuple[Any, list[str]]:
     matches = sorted(glob.glob(path, recursive=True))
     if not matches:
         raise FileNotFoundError(f"no file matches the pattern {text!r}")
-    return system, matches
+    files = [info for match in matches for info in _files_at(system, match, extensions)]
+    parts = path.split("/")
+    fixed = next(i for i, part in enumerate(parts) if _WILDCARDS & set(part))
+    return system, "/".join(parts[:fixed]), files
 
 
 def _files_at(system: Any, path: str, extensions: Sequence[str]) -> list[Any]:
@@ -176,8 +213,21 @@ def _below(path: str, base: str) -> str:
 
 
 def _similar(system: Any, path: str) -> str:
+    """What else there is: a file with a similar name, or the nearest directory that exists."""
     parent, _, name = path.rpartition("/")
-    if not parent or system.get_file_info(parent).type != fs.FileType.Directory:
+    if not parent:
         return ""
+    kind = system.get_file_info(parent).type
+    if kind == fs.FileType.NotFound:
+        return f" There is no directory {_outermost_missing(system, parent)!r}."
+    if kind != fs.FileType.Directory:
+        return f" {parent!r} is a file."
     siblings = system.get_file_info(fs.FileSelector(parent))
     return nearest(name, [info.base_name for info in siblings])
+
+
+def _outermost_missing(system: Any, directory: str) -> str:
+    above = directory.rpartition("/")[0]
+    while above and system.get_file_info(above).type == fs.FileType.NotFound:
+        directory, above = above, above.rpartition("/")[0]
+    return directory

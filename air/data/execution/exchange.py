@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -82,25 +83,51 @@ def equal_bounds(rows: int, parts: int) -> list[int]:
     return [rows * index // parts for index in range(parts + 1)]
 
 
-def shuffle_here(handles: Sequence[BlockHandle], seed: int) -> Iterator[BlockHandle]:
-    """All rows in an order that only the seed and their number decide, in this process."""
-    rows, parts = _rows(handles), _filled(handles)
-    order = np.argsort(_destinations(rows, seed))
-    shuffled = accessor(concat([handle.get() for handle in handles])).take(order)
+def shuffle_here(handles: list[BlockHandle], seed: int, parts: int) -> Iterator[BlockHandle]:
+    """All rows in an order that only the seed and their number decide, in this process.
+
+    Args:
+        handles: emptied, so that no row is kept twice.
+        parts: blocks of the result.
+    """
+    rows = _rows(handles)
+    whole = concat([handle.get() for handle in handles])
+    handles.clear()
+    shuffled = accessor(whole).take(np.argsort(_destinations(rows, seed)))
+    del whole
     for first, last in itertools.pairwise(equal_bounds(rows, parts)):
         yield BlockHandle.of_block(accessor(shuffled).slice(first, last), _source(seed))
 
 
-def shuffle_on_tasks(handles: Sequence[BlockHandle], seed: int) -> Iterator[BlockHandle]:
-    """The same result as :func:`shuffle_here`, by tasks that scatter blocks and gather pieces."""
-    rows, parts = _rows(handles), _filled(handles)
-    edges = equal_bounds(rows, parts)
-    destinations = _destinations(rows, seed)
-    scatter = remote(_scatter).options(num_returns=parts, name="data: random_shuffle, scatter")
+def shuffle_on_tasks(handles: list[BlockHandle], seed: int, parts: int) -> Iterator[BlockHandle]:
+    """The same result as :func:`shuffle_here`, by tasks that scatter blocks and gather pieces.
+
+    A block is let go when its pieces are there, and pieces when they are gathered, so that the
+    data is in the store once, save for what is being worked on and the gaps that pieces leave.
+    """
+    edges = equal_bounds(_rows(handles), parts)
     gather = remote(_gather).options(num_returns=2, name="data: random_shuffle, gather")
-    scattered: list[list[Any]] = []
+    scattered = _scattered(handles, _destinations(edges[-1], seed), edges)
+    gathered = deque(
+        gather.remote(_source(seed), *pieces) for pieces in zip(*scattered, strict=True)
+    )
+    scattered.clear()
+    while gathered:
+        yield _described(*gathered.popleft())
+
+
+def _scattered(
+    handles: list[BlockHandle], destinations: np.ndarray, edges: list[int]
+) -> list[list[Any]]:
+    """For each block that has rows references to what goes to each part."""
+    parts = len(edges) - 1
+    scatter = remote(_scatter).options(num_returns=parts, name="data: random_shuffle, scatter")
+    scattered = []
     start = 0
-    for handle in handles:
+    remaining = deque(handles)
+    handles.clear()
+    while remaining:
+        handle = remaining.popleft()
         end = start + handle.num_rows
         if end > start:
             pieces = scatter.remote(
@@ -108,33 +135,33 @@ def shuffle_on_tasks(handles: Sequence[BlockHandle], seed: int) -> Iterator[Bloc
             )
             scattered.append(pieces if parts > 1 else [pieces])
         start = end
-    gathered = [
-        gather.remote(_source(seed), *(pieces[part] for pieces in scattered))
-        for part in range(parts)
-    ]
-    scattered.clear()
-    for metadata, block in gathered:
-        yield BlockHandle.of_ref(block, get_executor().get([metadata], None)[0])
+    return scattered
+
+
+def _described(metadata: Any, block: Any) -> BlockHandle:
+    return BlockHandle.of_ref(block, get_executor().get([metadata], None)[0])
 
 
 def _scatter(
     block: Block, offset: int | None, num_rows: int, destinations: np.ndarray, edges: list[int]
 ) -> Any:
-    """The rows that go to each part, each with where they go, in that order."""
+    """The rows that go to each part, each with where in it they go, in that order."""
     order = np.argsort(destinations)
     targets = destinations[order]
     rows = accessor(accessor(cut(block, offset, num_rows)).take(order))
     bounds = np.searchsorted(targets, edges).tolist()
-    pieces = [
-        (compact(rows.slice(first, last)), targets[first:last])
-        for first, last in itertools.pairwise(bounds)
-    ]
+    pieces = []
+    for part, (first, last) in enumerate(itertools.pairwise(bounds)):
+        places = targets[first:last] - edges[part]
+        narrow = np.min_scalar_type(edges[part + 1] - edges[part])
+        pieces.append((compact(rows.slice(first, last)), places.astype(narrow)))
     return pieces if len(pieces) > 1 else pieces[0]
 
 
 def _gather(source: str, *pieces: tuple[Block, np.ndarray]) -> tuple[BlockMetadata, Block]:
-    order = np.argsort(np.concatenate([targets for _, targets in pieces]))
-    block = accessor(concat([block for block, _ in pieces])).take(order)
+    order = np.argsort(np.concatenate([places for _, places in pieces]))
+    blocks = [cut(block, None, len(places)) for block, places in pieces]
+    block = accessor(concat(blocks)).take(order)
     return accessor(block).metadata(source), block
 
 
@@ -145,10 +172,6 @@ def _destinations(rows: int, seed: int) -> np.ndarray:
 
 def _rows(handles: Sequence[BlockHandle]) -> int:
     return sum(handle.num_rows for handle in handles)
-
-
-def _filled(handles: Sequence[BlockHandle]) -> int:
-    return max(sum(handle.num_rows > 0 for handle in handles), 1)
 
 
 def _source(seed: int) -> str:

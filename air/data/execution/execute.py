@@ -11,6 +11,7 @@ from air.data.block import Block
 from air.data.context import DataContext
 from air.data.execution.exchange import repartition, shuffle_here, shuffle_on_tasks
 from air.data.execution.placement import SMALL_BYTES, Placement, Probation, decide
+from air.data.execution.shares import check_supply
 from air.data.execution.stages import OpenStage, Stage, Unit, fuse, grouped
 from air.data.execution.stats import ExecutionStats, StageStats
 from air.data.execution.tasks import run_on_tasks
@@ -20,6 +21,7 @@ from air.data.optimizer import optimize
 from air.data.plan import InputBlocks, Limit, Map, Node, RandomShuffle, Read, Repartition, Union
 from air.executor.capabilities import Capability
 from air.executor.current import get_executor, is_initialized
+from air.executor.resources import Resources
 
 
 def execute(
@@ -80,10 +82,11 @@ class _Execution:
         (stats,) = self._stats.begin([node.name])
         started = time.perf_counter()
         is_small = sum(handle.size_bytes for handle in handles) <= SMALL_BYTES
+        parts = node.blocks or max(sum(handle.num_rows > 0 for handle in handles), 1)
         if self._stay or is_small or not _can_run_in_parallel():
-            shuffled = shuffle_here(handles, node.seed)
+            shuffled = shuffle_here(handles, node.seed, parts)
         else:
-            shuffled = shuffle_on_tasks(handles, node.seed)
+            shuffled = shuffle_on_tasks(handles, node.seed, parts)
         for handle in shuffled:
             stats.add(handle.num_rows, handle.size_bytes, time.perf_counter() - started)
             yield handle
@@ -125,6 +128,9 @@ class _Execution:
             stay=self._stay,
             can_run_in_parallel=_can_run_in_parallel,
         )
+        asks = any(stage.compute.asked for stage in stages)
+        if asks and placement is Placement.HERE and not self._stay:
+            check_supply(stages, Resources(get_executor().cluster_resources()))
         stats = self._stats.begin([stage.name for stage in stages])
         units = grouped(given.units, stages[0].min_rows)
         if placement is Placement.TASKS:

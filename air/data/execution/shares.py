@@ -95,6 +95,21 @@ class _Holder:
         return Share(options, self.smallest, max(self.size, self.smallest))
 
 
+def check_supply(stages: Sequence[Stage], supply: Resources) -> None:
+    """Complain about what could not run on tasks either, where stages run without them.
+
+    Raises:
+        Unschedulable: a stage asks for more than all nodes have together.
+    """
+    for stage in stages:
+        request = _Holder(stage).request
+        if stage.compute.asked and not request.fits_in(supply):
+            raise Unschedulable(
+                f"{stage.name} needs {describe(request)}, which no node could ever give. All nodes"
+                f" have {describe(supply)}"
+            )
+
+
 def _grow(
     pools: Sequence[_Holder], wanted: str, holders: Sequence[_Holder], supply: Resources
 ) -> None:

@@ -323,5 +323,5 @@ class _Segment:
 
 def _max_in_flight(stage: Stage, share: Share, cpus: int) -> int:
     if stage.compute.pool is not None:
-        return share.largest * stage.compute.pool.max_tasks_in_flight_per_actor
+        return share.largest * stage.compute.pool.in_flight
     return stage.compute.max_tasks or cpus * _TASKS_PER_CPU

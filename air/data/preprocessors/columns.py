@@ -25,6 +25,7 @@ from air.data.preprocessor import Preprocessor, batch_kind
 from air.data.summaries import Summaries, Summary, summarize
 from air.data.transforms import ColumnsTransform
 from air.errors import InvalidOption
+from air.executor.extras import import_pandas
 
 Column: TypeAlias = pa.ChunkedArray
 
@@ -187,8 +188,7 @@ def _numpy(values: Any) -> np.ndarray:
 
 
 def _pandas(frame: Any, made: Mapping[str, Any], kept: Sequence[str]) -> Any:
-    import pandas as pd
-
+    pd = import_pandas("a DataFrame")
     result = frame.copy(deep=False)
     for name, values in made.items():
         if isinstance(values, np.ndarray) and values.ndim == 1:

@@ -1,0 +1,33 @@
+"""Libraries that are not installed with the package unless they are asked for."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from types import ModuleType
+
+
+def import_pandas(what: str) -> ModuleType:
+    """The module ``pandas``, for *what*, which the message begins with.
+
+    Raises:
+        ImportError: it is not installed; says how to install it.
+    """
+    try:
+        return importlib.import_module("pandas")
+    except ImportError as error:
+        raise _no_pandas(what, str(error)) from error
+
+
+def check_pandas(what: str) -> None:
+    """Complain as :func:`import_pandas` does, without the time that the import takes."""
+    if importlib.util.find_spec("pandas") is None:
+        raise _no_pandas(what, "there is no module 'pandas'")
+
+
+def _no_pandas(what: str, why: str) -> ImportError:
+    return ImportError(
+        f"{what} needs pandas, which cannot be imported ({why}). Install it with: pip install"
+        ' "airloom[pandas]"',
+        name="pandas",
+    )

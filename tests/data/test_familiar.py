@@ -1,0 +1,243 @@
+"""Programs of other toolkits move over: the same names, arguments, kinds and defaults.
+
+What is not offered is refused by name, with what to do instead.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+
+import pytest
+
+from air import data
+from air.data import preprocessors
+from air.errors import InvalidOption
+
+KEYWORDS = {"compute": None}
+RESOURCES = {"num_cpus": None, "num_gpus": None}
+BATCHES = {
+    "prefetch_batches": 1,
+    "batch_size": 256,
+    "batch_format": "default",
+    "drop_last": False,
+    "local_shuffle_buffer_size": None,
+    "local_shuffle_seed": None,
+}
+FILES = {"filesystem": None, "parallelism": -1}
+FUNCTION = {"fn_args": None, "fn_kwargs": None}
+CLASS = {"fn_constructor_args": None, "fn_constructor_kwargs": None}
+NEEDED = inspect.Parameter.empty
+
+
+@pytest.mark.parametrize(
+    ("function", "positional", "by_name"),
+    [
+        (data.range, {"n": NEEDED}, {"parallelism": -1}),
+        (data.range_table, {"n": NEEDED}, {"parallelism": -1}),
+        (data.range_tensor, {"n": NEEDED}, {"shape": (1,), "parallelism": -1}),
+        (data.from_items, {"items": NEEDED}, {"parallelism": -1}),
+        (data.from_pandas, {"dfs": NEEDED}, {}),
+        (data.from_arrow, {"tables": NEEDED}, {}),
+        (data.from_numpy, {"ndarrays": NEEDED}, {}),
+        (data.read_datasource, {"datasource": NEEDED}, {"parallelism": -1}),
+        (
+            data.read_csv,
+            {"paths": NEEDED},
+            {
+                **FILES,
+                "arrow_open_stream_args": None,
+                "partitioning": data.Partitioning("hive", base_dir=""),
+                "ignore_missing_paths": False,
+            },
+        ),
+        (data.read_parquet, {"paths": NEEDED}, {**FILES, "columns": None}),
+        (data.Dataset.map, {"fn": NEEDED}, {**KEYWORDS, **RESOURCES}),
+        (data.Dataset.flat_map, {"fn": NEEDED}, {**KEYWORDS, **RESOURCES}),
+        (data.Dataset.filter, {"fn": NEEDED}, KEYWORDS),
+        (data.Dataset.add_column, {"col": NEEDED, "fn": NEEDED}, KEYWORDS),
+        (
+            data.Dataset.map_batches,
+            {"fn": NEEDED},
+            {
+                "batch_size": "default",
+                "batch_format": "default",
+                "zero_copy_batch": False,
+                **KEYWORDS,
+                **RESOURCES,
+                **FUNCTION,
+                **CLASS,
+            },
+        ),
+        (data.Dataset.select_columns, {"cols": NEEDED}, {}),
+        (data.Dataset.drop_columns, {"cols": NEEDED}, {}),
+        (data.Dataset.limit, {"limit": NEEDED}, {}),
+        (data.Dataset.repartition, {"num_blocks": NEEDED}, {"shuffle": False}),
+        (data.Dataset.random_shuffle, {}, {"seed": None, "num_blocks": None}),
+        (data.Dataset.split, {"n": NEEDED}, {"equal": False}),
+        (data.Dataset.streaming_split, {"n": NEEDED}, {"equal": False}),
+        (data.Dataset.split_at_indices, {"indices": NEEDED}, {}),
+        (data.Dataset.split_proportionately, {"proportions": NEEDED}, {}),
+        (data.Dataset.train_test_split, {"test_size": NEEDED}, {"shuffle": False, "seed": None}),
+        (data.Dataset.take, {"limit": 20}, {}),
+        (data.Dataset.take_all, {"limit": None}, {}),
+        (data.Dataset.take_batch, {"batch_size": 20}, {"batch_format": "default"}),
+        (data.Dataset.show, {"limit": 20}, {}),
+        (data.Dataset.schema, {"fetch_if_missing": True}, {}),
+        (data.Dataset.columns, {"fetch_if_missing": True}, {}),
+        (data.Dataset.to_pandas, {"limit": 100_000}, {}),
+        (data.Dataset.iter_batches, {}, BATCHES),
+        (data.DataIterator.iter_batches, {}, BATCHES),
+        (data.Dataset.sum, {"on": None, "ignore_nulls": True}, {}),
+        (data.Dataset.std, {"on": None, "ddof": 1, "ignore_nulls": True}, {}),
+        (
+            data.Dataset.write_csv,
+            {"path": NEEDED},
+            {"filesystem": None, "try_create_dir": True, "arrow_open_stream_args": None},
+        ),
+        (
+            data.Dataset.write_parquet,
+            {"path": NEEDED},
+            {"filesystem": None, "try_create_dir": True},
+        ),
+        (
+            data.ActorPoolStrategy,
+            {},
+            {
+                "size": None,
+                "min_size": None,
+                "max_size": None,
+                "max_tasks_in_flight_per_actor": None,
+            },
+        ),
+        (
+            preprocessors.BatchMapper,
+            {"fn": NEEDED, "batch_format": NEEDED, "batch_size": "default"},
+            {},
+        ),
+        (
+            preprocessors.Concatenator,
+            {
+                "output_column_name": "concat_out",
+                "include": None,
+                "exclude": None,
+                "dtype": None,
+                "raise_if_missing": False,
+            },
+            {},
+        ),
+        (preprocessors.LabelEncoder, {"label_column": NEEDED}, {}),
+        (preprocessors.MinMaxScaler, {"columns": NEEDED}, {}),
+        (preprocessors.StandardScaler, {"columns": NEEDED}, {}),
+        (preprocessors.OneHotEncoder, {"columns": NEEDED}, {"max_categories": None}),
+        (preprocessors.OrdinalEncoder, {"columns": NEEDED}, {"encode_lists": True}),
+        (
+            preprocessors.SimpleImputer,
+            {"columns": NEEDED, "strategy": "mean", "fill_value": None},
+            {},
+        ),
+    ],
+)
+def test_arguments_have_their_usual_names_kinds_and_defaults(function, positional, by_name):
+    parameters = [
+        each for name, each in inspect.signature(function).parameters.items() if name != "self"
+    ]
+    by_position = {
+        each.name: each.default
+        for each in parameters
+        if each.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
+    }
+    keywords = {
+        each.name: each.default
+        for each in parameters
+        if each.kind is inspect.Parameter.KEYWORD_ONLY
+    }
+    assert list(by_position.items()) == list(positional.items())
+    assert {name: keywords.get(name, "not there") for name in by_name} == by_name
+
+
+records = data.from_items([{"a": 1}, {"a": 2}])
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: data.read_csv("x", sep=";"), "'sep': use parse_options=pyarrow.csv.ParseOptions"),
+        (lambda: data.read_csv("x", header=None), "'header': use read_options=pyarrow.csv.Read"),
+        (lambda: data.read_csv("x", dtype={}), "'dtype': use convert_options=pyarrow.csv.Conv"),
+        (lambda: data.read_csv("x", usecols=["a"]), "'usecols': use .select_columns([...])"),
+        (lambda: data.read_csv("x", nrows=3), "'nrows': use .limit(n)"),
+        (lambda: data.read_csv("x", partition_filter=len), "'partition_filter': give the files"),
+        (lambda: data.read_csv("x", ray_remote_args={}), "'ray_remote_args': reading takes a CPU"),
+        (lambda: data.read_parquet("x", filters=[]), "'filters': use .filter(...)"),
+        (lambda: data.read_parquet("x", meta_provider=1), "'meta_provider': sizes and columns"),
+        (lambda: data.from_items([], output_arrow_format=False), "dictionaries become columns"),
+        (lambda: records.split(2, locality_hints=[]), "'locality_hints': parts are the same rows"),
+        (lambda: records.select_columns("a", compute=None), "'compute': picking columns is done"),
+        (lambda: records.random_shuffle(ray_remote_args={}), "'ray_remote_args': shuffling takes"),
+        (lambda: records.write_csv("x", index=False), "'index': rows have no index"),
+        (lambda: records.write_csv("x", sep=";"), "'sep': use write_options=pyarrow.csv.Write"),
+        (lambda: records.write_parquet("x", index=False), "'index': rows have no index"),
+        (
+            lambda: records.write_parquet("x", arrow_open_stream_args={}),
+            "'arrow_open_stream_args': Parquet files are compressed inside",
+        ),
+        (lambda: records.iter_batches(prefetch_blocks=1), "Did you mean 'prefetch_batches'?"),
+        (lambda: data.read_csv("x", partitioning="hive"), "partitioning must be an air.data.Par"),
+        (lambda: data.read_csv("x", include_paths="yes"), "include_paths must be True or False"),
+        (lambda: data.read_csv("x", ignore_missing_paths=1), "ignore_missing_paths must be True"),
+        (lambda: data.Partitioning("hiv"), "unknown style 'hiv'. Did you mean 'hive'?"),
+        (lambda: data.Partitioning("dir"), "style='dir' needs field_names"),
+        (lambda: data.Partitioning("dir", field_names=["a", "a"]), "a list of different names"),
+        (lambda: data.Partitioning("hive", field_names="year"), "a list of different names"),
+        (lambda: data.Partitioning("hive", base_dir=3), "base_dir must be text or None, got 3"),
+        (
+            lambda: records.to_pandas(1),
+            "more than limit=1 rows; give a higher limit, or limit=None",
+        ),
+        (lambda: records.schema(fetch_if_missing=0), "fetch_if_missing must be True or False"),
+        (lambda: records.repartition(2, shuffle=1), "repartition: shuffle must be True or False"),
+        (lambda: records.random_shuffle(num_blocks=0), "num_blocks must be a whole number >= 1"),
+    ],
+)
+def test_what_is_not_offered_is_refused_with_what_to_do(tmp_path, monkeypatch, call, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x").write_text("a\n1\n")
+    with pytest.raises(InvalidOption, match=re.escape(message)):
+        call()
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("gzip", "arrow_open_stream_args must be a dict such as"),
+        ({"compresion": "gzip"}, "has no option 'compresion'. Did you mean 'compression'?"),
+        ({"compression": "gzp"}, "unknown compression 'gzp'. Did you mean 'gzip'?"),
+        ({"buffer_size": 0}, "buffer_size must be a whole number >= 1, got 0"),
+    ],
+)
+def test_how_files_are_opened_is_checked(tmp_path, given, message):
+    (tmp_path / "x.csv").write_text("a\n1\n")
+    with pytest.raises(InvalidOption, match=re.escape(message)):
+        data.read_csv(tmp_path, arrow_open_stream_args=given)
+    with pytest.raises(InvalidOption, match=re.escape(message)):
+        records.write_csv(tmp_path / "out", arrow_open_stream_args=given)
+
+
+def test_what_is_not_known_need_not_be_found_out():
+    ran = []
+    ds = records.map(lambda row: ran.append(row) or row)
+    assert ds.schema(fetch_if_missing=False) is None
+    assert ds.columns(fetch_if_missing=False) is None
+    assert ran == []
+    assert ds.columns() == ["a"]
+    assert records.columns(fetch_if_missing=False) == ["a"]
+
+
+def test_only_so_many_rows_become_a_frame_by_mistake():
+    ds = data.range_table(100_001)
+    with pytest.raises(InvalidOption, match="more than limit=100000 rows"):
+        ds.to_pandas()
+    assert len(ds.to_pandas(limit=None)) == 100_001
+    assert len(ds.limit(100_000).to_pandas()) == 100_000
