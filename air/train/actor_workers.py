@@ -18,6 +18,9 @@ from air.train.worker_group import CONFIG, FUNCTION, OnReport, placements_on
 
 logger = logging.getLogger(__name__)
 
+STOP_GRACE_S = 10.0
+"""How long rank 0 may go on reporting after it was told to stop, before all workers are ended."""
+
 CONSEQUENCE_GRACE_S = 5.0
 """How long to wait for the failure that another worker's failure looks like a consequence of."""
 
@@ -56,6 +59,7 @@ class ActorWorkerGroup:
             for rank, session in enumerate(sessions)
         }
         stopped = False
+        overdue_at: float | None = None
         while steps:
             ready, _ = wait(list(steps), num_returns=1)
             rank = steps.pop(ready[0])
@@ -70,6 +74,12 @@ class ActorWorkerGroup:
                 else:
                     self._raise_cause(error, rank, steps, is_consequence)
             if report is not None:
+                if stopped:
+                    # It may do so once, to give the last checkpoint. More often it does where an
+                    # "except" of the training function holds StopTraining up.
+                    overdue_at = overdue_at or time.monotonic() + STOP_GRACE_S
+                    if time.monotonic() > overdue_at:
+                        return
                 stopped = on_report(report) or stopped
                 steps[self._actors[rank].resume.remote(stopped)] = rank
             elif stopped and rank == 0:

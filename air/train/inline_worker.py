@@ -61,5 +61,5 @@ class InlineWorkerGroup:
         )
         if trouble:
             raise trouble[0]
-        if failure is not None:
+        if failure is not None and not stopped:  # as elsewhere: the run has its results
             raise failure

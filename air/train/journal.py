@@ -22,6 +22,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from io import FileIO
 from typing import Any
 
 from air._files import write_whole
@@ -77,7 +78,7 @@ class ResultJournal:
         self._clock = clock
         self._started = self._last_report = clock()
         write_whole(os.path.join(path, PARAMS_FILE), _encoded(dict(config), max_bytes=8192))
-        self._results = open(os.path.join(path, RESULTS_FILE), "ab")  # noqa: SIM115
+        self._results = _opened(path)
 
     @property
     def metrics(self) -> dict[str, Any]:
@@ -113,9 +114,8 @@ class ResultJournal:
             self.rows[-1] = row
             self._rewrite()
         else:
+            self._append(self._line(row))
             self.rows.append(row)
-            self._results.write(self._line(row))
-            self._results.flush()
         if checkpoint is not None:
             self.kept.append(KeptCheckpoint(kept, row))
             self._delete_superfluous()
@@ -173,7 +173,18 @@ class ResultJournal:
         self._results.close()
         path = os.path.join(self.path, RESULTS_FILE)
         write_whole(path, b"".join(map(self._line, self.rows)))
-        self._results = open(path, "ab")  # noqa: SIM115
+        self._results = _opened(self.path)
+
+    def _append(self, line: bytes) -> None:
+        """Add a whole line, or (a full disk) nothing of it."""
+        end = os.fstat(self._results.fileno()).st_size
+        rest = memoryview(line)
+        try:
+            while rest:
+                rest = rest[self._results.write(rest) :]
+        except OSError:
+            self._results.truncate(end)
+            raise
 
     def _line(self, row: dict[str, Any]) -> bytes:
         kind = self._classes.get(row.get(CHECKPOINT_COLUMN, ""))
@@ -199,6 +210,11 @@ class ResultJournal:
             if each.checkpoint.path is not None and each.checkpoint.path not in stays:
                 shutil.rmtree(each.checkpoint.path)
         self.kept = [each for each in self.kept if each.checkpoint.path in stays]
+
+
+def _opened(path: str) -> FileIO:
+    """The file of results in the directory *path*, to add to; without a buffer of its own."""
+    return open(os.path.join(path, RESULTS_FILE), "ab", buffering=0)
 
 
 def best_first(kept: list[KeptCheckpoint], config: CheckpointConfig) -> list[KeptCheckpoint]:

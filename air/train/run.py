@@ -6,15 +6,17 @@ import logging
 import os
 import time
 import uuid
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from air.checkpoint import Checkpoint
 from air.result import Result
 from air.train.failures import NOT_TO_BE_TRIED_AGAIN
 from air.train.journal import ResultJournal
+from air.train.metrics import ITERATION
 from air.train.session import Session, StopTraining, install
 from air.train.stopping import should_stop
-from air.train.storage import new_run_directory
+from air.train.storage import new_run_directory, or_nothing
 
 if TYPE_CHECKING:
     from air.train.base_trainer import BaseTrainer
@@ -31,12 +33,13 @@ def carry_out(trainer: BaseTrainer, parameters: dict[str, Any]) -> Result:
     config = trainer.run_config
     name = config.name or f"{type(trainer).__name__}_{time.strftime('%Y-%m-%d_%H-%M-%S')}"
     path = new_run_directory(config.storage_dir, name)
-    journal = ResultJournal(
-        path,
-        config=parameters,
-        checkpoint_config=config.checkpoint_config,
-        trial_id=uuid.uuid4().hex[:8],
-    )
+    with or_nothing(path):
+        journal = ResultJournal(
+            path,
+            config=parameters,
+            checkpoint_config=config.checkpoint_config,
+            trial_id=uuid.uuid4().hex[:8],
+        )
     try:
         _attempt_until_done(trainer, journal)
     except BaseException as error:
@@ -45,7 +48,9 @@ def carry_out(trainer: BaseTrainer, parameters: dict[str, Any]) -> Result:
             raise
         error.add_note(f"(the run is kept in {path})")
         if isinstance(error, Exception):
-            journal.record_error(error)
+            # The error itself is worth more than that it could not be kept, on a full disk say.
+            with suppress(OSError):
+                journal.record_error(error)
         raise
     finally:
         journal.close()
@@ -60,10 +65,15 @@ def carry_out(trainer: BaseTrainer, parameters: dict[str, Any]) -> Result:
 
 def _attempt_until_done(trainer: BaseTrainer, journal: ResultJournal) -> None:
     stop = trainer.run_config.stop
+    stopped = False
 
     def sink(metrics: dict[str, Any], checkpoint: Checkpoint | None) -> None:
-        row = journal.record(metrics, checkpoint)
-        if should_stop(stop, journal.trial_id, row):
+        nonlocal stopped
+        # What may still come after the end adds to the last row, such as the final checkpoint.
+        if not stopped or metrics.get(ITERATION) == journal.metrics[ITERATION]:
+            row = journal.record(metrics, checkpoint)
+            stopped = stopped or should_stop(stop, journal.trial_id, row)
+        if stopped:
             raise StopTraining
 
     name = os.path.basename(journal.path)
@@ -87,6 +97,9 @@ def _attempt_until_done(trainer: BaseTrainer, journal: ResultJournal) -> None:
         except NOT_TO_BE_TRIED_AGAIN:
             raise
         except Exception as error:
+            if stopped:
+                logger.debug("the run failed after it was stopped", exc_info=True)
+                return  # it has its results
             if failures_left == 0:
                 raise
             failures_left -= 1

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 EXPERIMENT_FILE = "experiment.journal"
 """The file that makes a directory that of an experiment of a ``Tuner``."""
@@ -33,6 +36,22 @@ def new_run_directory(storage_dir: str, name: str) -> str:
             raise _unusable(path, error.errno, error.strerror) from None
         else:
             return path
+
+
+@contextmanager
+def or_nothing(path: str) -> Iterator[None]:
+    """Begin a record in the new directory *path*, in the ``with`` block, or leave nothing of it.
+
+    Raises:
+        OSError: as :func:`new_run_directory`.
+    """
+    try:
+        yield
+    except BaseException as error:
+        shutil.rmtree(path, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise _unusable(path, error.errno, error.strerror) from None
+        raise
 
 
 def check_storage(storage_dir: str) -> None:

@@ -22,7 +22,9 @@ KILL_GRACE_S = 5.0
 """How long to wait for the end of a trial that was killed, which may be writing a checkpoint."""
 
 STOP_GRACE_S = 10.0
-"""How long a trial may take to its next report after it was told to stop, before it is ended."""
+"""How long a trial may go on after it was told to stop, before it is ended: to its next report, or
+with reports if it does not let ``StopTraining`` through. How long it takes to clean up is its own
+affair."""
 
 
 @dataclass(slots=True, eq=False)
@@ -34,6 +36,8 @@ class _Slot:
     bundles: list[dict[str, float]]
     trial_id: str | None = None
     pending: ObjectRef[Step] | None = None
+    was_told: bool = False
+    """Whether it was told to stop in the answer to a report."""
     overdue_at: float | None = None
 
 
@@ -116,8 +120,12 @@ class ActorRunner(Runner):
             if step.ended:
                 self._free(slot, usable=True)
                 listener.on_end(trial_id)
-            else:
-                slot.pending = slot.actor.resume.remote(stop)
+                return
+            if stop and step.report is not None and not step.report.amends:
+                if slot.was_told and slot.overdue_at is None:
+                    slot.overdue_at = time.monotonic() + STOP_GRACE_S
+                slot.was_told = True
+            slot.pending = slot.actor.resume.remote(stop)
         finally:
             self._receiving = None
 
@@ -132,7 +140,7 @@ class ActorRunner(Runner):
 
     def _free(self, slot: _Slot, *, usable: bool) -> None:
         """Make room for the next trial."""
-        slot.trial_id, slot.pending, slot.overdue_at = None, None, None
+        slot.trial_id, slot.pending, slot.was_told, slot.overdue_at = None, None, False, None
         if not (usable and self._reuse):
             self._release(slot)
 

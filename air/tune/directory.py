@@ -9,7 +9,7 @@ import time
 from contextlib import suppress
 
 from air.config import RunConfig
-from air.train.storage import new_run_directory, run_before
+from air.train.storage import new_run_directory, or_nothing, run_before
 from air.tune import journal
 from air.tune.events import JOURNAL_VERSION, Opened
 from air.tune.execution import delete_strays
@@ -28,7 +28,6 @@ def begin(trainable: str, config: RunConfig, settings: bytes) -> tuple[Opened, J
     """
     name = config.name or f"{trainable}_{time.strftime('%Y-%m-%d_%H-%M-%S')}"
     directory = new_run_directory(config.storage_dir, name)
-    _mention_unfinished(run_before(directory, name), directory)
     opened = Opened(
         version=JOURNAL_VERSION,
         experiment_id=secrets.token_hex(4),
@@ -37,7 +36,10 @@ def begin(trainable: str, config: RunConfig, settings: bytes) -> tuple[Opened, J
         created=time.time(),
         settings=settings,
     )
-    return opened, Journal.create(directory, opened)
+    with or_nothing(directory):
+        book = Journal.create(directory, opened)
+    _mention_unfinished(run_before(directory, name), directory)
+    return opened, book
 
 
 def discard(book: Journal) -> None:

@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import pickle
+import resource
 import sys
 import tempfile
 import threading
@@ -29,6 +30,7 @@ from air.data.preprocessors import MinMaxScaler
 from air.errors import InvalidOption, SerializationError, TaskError, Unschedulable
 from air.train import BaseTrainer, DataParallelTrainer
 from air.train.session import Session, StopTraining, install
+from air.tune import Tuner
 
 
 @pytest.fixture
@@ -255,6 +257,60 @@ def test_a_stop_criterion_ends_the_run(air_backend):
         forever, run_config=RunConfig(stop=lambda _, metrics: metrics["training_iteration"] == 2)
     ).fit()
     assert result.metrics["training_iteration"] == 2
+
+
+@contextlib.contextmanager
+def no_file_above(num_bytes):
+    """As on a disk that is full: what would make a file of this process larger fails."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def report_much():
+    for step in range(100):
+        train.report({"step": step, "text": "x" * 1000})
+
+
+def test_on_a_full_disk_the_whole_rows_stay(air_backend, storage):
+    trainer = DataParallelTrainer(report_much, run_config=RunConfig(name="run"))
+    with pytest.raises(OSError, match="File too large") as caught, no_file_above(10_000):
+        trainer.fit()
+    assert str(storage / "run") in caught.value.__notes__[-1]
+    read = Result.from_path(storage / "run")
+    assert read.metrics["step"] == len(read.metrics_dataframe) - 1 == 7
+    assert (storage / "run" / "result.json").read_bytes().endswith(b"\n")
+
+
+def test_what_cannot_be_begun_on_a_full_disk_leaves_nothing(air_backend, storage):
+    trainer = DataParallelTrainer(report_much, run_config=RunConfig(name="run"))
+    for run in (trainer.fit, Tuner(trainer).fit):
+        with pytest.raises(OSError, match=r"File too large.*AIR_RESULTS.*run"), no_file_above(0):
+            run()
+        assert not list(storage.iterdir())
+
+
+def test_what_a_function_does_after_it_was_stopped_does_not_count(air_backend):
+    def stubborn():
+        for _ in range(9):
+            with contextlib.suppress(BaseException):
+                train.report({"loss": 1.0})
+        raise LookupError("after the end")
+
+    class Stubborn(BaseTrainer):
+        def training_loop(self):
+            stubborn()
+
+    config = RunConfig(stop={"training_iteration": 3}, failure_config=FailureConfig(max_failures=1))
+    for trainer in (DataParallelTrainer(stubborn, run_config=config), Stubborn(run_config=config)):
+        result = trainer.fit()
+        assert result.metrics_dataframe["training_iteration"].tolist() == [1, 2, 3]
+        grid = Tuner(trainer).fit()
+        assert grid[0].metrics_dataframe["training_iteration"].tolist() == [1, 2, 3]
+        assert grid.errors == []
 
 
 def test_checkpoints_are_kept_by_score(air_backend):

@@ -14,7 +14,7 @@ import air
 import air.data
 from air import Checkpoint, FailureConfig, RunConfig, ScalingConfig, train
 from air.errors import ActorDied, Unschedulable
-from air.train import DataParallelTrainer
+from air.train import DataParallelTrainer, actor_workers
 
 pytestmark = pytest.mark.usefixtures("air_cluster")
 
@@ -159,6 +159,21 @@ def test_a_stop_criterion_ends_all_workers():
         run_config=RunConfig(stop={"training_iteration": 3}),
     ).fit()
     assert result.metrics["training_iteration"] == 3
+    assert air.get(hold_everything.remote(), timeout=20)
+
+
+def never_stop():
+    while True:
+        with contextlib.suppress(BaseException):
+            train.report({"a": 1})
+
+
+def test_workers_that_cannot_be_told_to_stop_are_ended(monkeypatch):
+    monkeypatch.setattr(actor_workers, "STOP_GRACE_S", 0.1)
+    result = DataParallelTrainer(
+        never_stop, scaling_config=TWO, run_config=RunConfig(stop={"training_iteration": 2})
+    ).fit()
+    assert result.metrics["training_iteration"] == 2
     assert air.get(hold_everything.remote(), timeout=20)
 
 

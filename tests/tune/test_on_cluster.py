@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import threading
@@ -78,6 +79,26 @@ def test_a_trial_that_is_silent_is_ended_at_the_end_of_the_time(
         run_config=run_config,
     ).fit()
     assert grid.num_terminated == len(grid) == 2
+
+
+def never_stop(config: dict[str, Any]) -> None:
+    """Does not let the exception through that is to end it."""
+    while True:
+        with contextlib.suppress(BaseException):
+            tune.report({"a": 1})
+
+
+def test_a_trial_that_cannot_be_told_to_stop_is_ended(
+    run_config: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(actor_runner, "STOP_GRACE_S", 0.1)
+    grid = Tuner(
+        never_stop,
+        tune_config=TuneConfig(num_samples=3),
+        run_config=dataclasses.replace(run_config, stop={"training_iteration": 2}),
+    ).fit()
+    assert [result.metrics["training_iteration"] for result in grid] == [2, 2, 2]
+    assert grid.num_terminated == 3
 
 
 def test_a_trial_that_no_node_can_hold_fails_alone(run_config: RunConfig) -> None:
