@@ -159,6 +159,10 @@ class Executor(abc.ABC):
             ValueError: there is none; names those that there are.
         """
 
+    @abc.abstractmethod
+    def actor_names(self) -> list[tuple[str, str]]:
+        """Namespace and name of each live actor that has a name, sorted."""
+
     # Values -----------------------------------------------------------------------------
 
     @abc.abstractmethod
@@ -228,6 +232,9 @@ class Executor(abc.ABC):
         self, stream: ObjectRefGenerator, timeout: float | None
     ) -> ObjectRef[Any] | None:
         """The next reference, or ``None`` at the end and after :meth:`close_stream`.
+
+        A producer that runs elsewhere is no further ahead than :mod:`air.executor.streaming`
+        says.
 
         Raises:
             GetTimeout: nothing was yielded within *timeout* seconds.

@@ -22,6 +22,7 @@ from air.errors import GetTimeout
 from air.executor.current import get_executor, is_initialized
 from air.executor.handles import ActorHandle, ObjectRef, ObjectRefGenerator
 from air.executor.resources import CPU, OBJECT_STORE_MEMORY, Resources
+from air.executor.streaming import BYTES_AHEAD, VALUES_AHEAD
 
 _MODULES = ("numpy", "pyarrow", "pyarrow.compute", "pandas", __name__)
 """What every task imports, so that workers may start with it. Arrow imports pandas if it can."""
@@ -30,7 +31,7 @@ _TASKS_PER_CPU = 2
 _POLL_SECONDS = 0.01
 _DEFAULT_BUDGET = 1 << 30
 _STORE_SHARE = 4
-_BLOCKS_AHEAD = 32
+_BLOCKS_AHEAD = VALUES_AHEAD // 2  # each comes as two values
 _SMALLEST_BLOCK = 256 << 10
 
 
@@ -197,9 +198,8 @@ class _Segment:
             StageLimits(_max_in_flight(stage, share, cpus), stage.min_rows)
             for stage, share in zip(stages, shares, strict=True)
         ]
-        # What tasks have made before they notice that nobody takes it must fit beside the budget.
-        waiting = _BLOCKS_AHEAD * sum(limit.max_in_flight for limit in limits)
-        target = min(context.target_max_block_size, max(2 * budget // waiting, _SMALLEST_BLOCK))
+        room = 2 * budget // sum(limit.max_in_flight for limit in limits)
+        target = min(context.target_max_block_size, _block_bytes(room))
         self._units = units
         self._stats = stats
         self._index = list(first_index)
@@ -319,6 +319,16 @@ class _Segment:
         stage, stream = self._streams.pop(task)
         self._backends[stage].ended(task)
         return stream
+
+
+def _block_bytes(room: int) -> int:
+    """How large blocks may be for those that a task makes ahead to take no more than *room*.
+
+    What tasks have made before they notice that nobody takes it must fit beside the budget.
+    """
+    by_number = room // _BLOCKS_AHEAD
+    by_size = room - BYTES_AHEAD  # a task stops behind the block that goes beyond this
+    return max(by_number, by_size, _SMALLEST_BLOCK)
 
 
 def _max_in_flight(stage: Stage, share: Share, cpus: int) -> int:

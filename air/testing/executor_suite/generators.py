@@ -13,8 +13,14 @@ import pytest
 
 import air
 from air.errors import GetTimeout, InvalidOption, SerializationError, TaskError
+from air.executor.capabilities import Capability
+from air.executor.current import get_executor
+from air.executor.streaming import BYTES_AHEAD
 from air.testing.executor_suite.harness import TIMEOUT, last_frame, value
 from air.testing.executor_suite.tools import Gate, Recorder, identity
+
+HEAVY = BYTES_AHEAD // 4
+"""Bytes of a value of which a producer makes few ahead."""
 
 
 @air.remote
@@ -44,6 +50,20 @@ async def endless_async(recorder: Any) -> AsyncIterator[int]:
             yield number
     finally:
         await recorder.add.remote("closed")
+
+
+@air.remote
+def heavy(recorder: Any, stop: int) -> Iterator[np.ndarray]:
+    for number in range(stop):
+        air.get(recorder.add.remote(number))
+        yield np.full(HEAVY, number, np.uint8)
+
+
+@air.remote
+async def heavy_async(recorder: Any, stop: int) -> AsyncIterator[np.ndarray]:
+    for number in range(stop):
+        await recorder.add.remote(number)
+        yield np.full(HEAVY, number, np.uint8)
 
 
 @air.remote
@@ -146,6 +166,19 @@ class TestGenerators:
         del stream
         value(recorder.wait_for.remote("closed"))
         assert value(first) == 0
+
+    @pytest.mark.parametrize("function", [heavy, heavy_async])
+    def test_a_producer_waits_until_large_values_are_taken(self, function: Any) -> None:
+        recorder = Recorder.remote()
+        stream = function.remote(recorder, 40)
+        ahead = BYTES_AHEAD // HEAVY
+        if Capability.PARALLEL_TASKS in get_executor().capabilities:
+            value(recorder.wait_for.remote(ahead - 1))
+        for taken in range(40):
+            value([identity.remote(number) for number in range(10)])  # time to go too far
+            assert len(value(recorder.items.remote())) <= taken + ahead + 1
+            assert value(next(stream))[0] == taken
+        assert list(stream) == []
 
     def test_closed_before_it_began(self) -> None:
         stream = count.remote(3)

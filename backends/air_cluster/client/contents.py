@@ -36,6 +36,11 @@ class Content(msgspec.Struct):
     spilled: bool = False
     refs: Sequence[Ref] = ()
 
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the pickle stream and its buffers."""
+        return sum(self.location.lengths if self.location is not None else map(len, self.pieces))
+
     def to_wire(self) -> Value:
         """How the value is described in a message; ``pieces`` go into the payload."""
         if self.location is not None:

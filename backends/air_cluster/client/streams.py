@@ -7,12 +7,10 @@ from collections.abc import Callable
 
 import msgspec
 
+from air.executor.streaming import BYTES_AHEAD, VALUES_AHEAD
 from air_cluster.protocol.ids import object_id
 from air_cluster.protocol.messages import StreamClose, StreamCredit
 from air_cluster.transport.connection import Connection
-
-WINDOW = 64
-"""A producer stops when this many values have not been taken."""
 
 
 class Stream(msgspec.Struct):
@@ -21,30 +19,43 @@ class Stream(msgspec.Struct):
     task_id: bytes
     name: str
     ready: deque[bytes] = msgspec.field(default_factory=deque)
+    sizes: deque[int] = msgspec.field(default_factory=deque)
     ended: bool = False
     connection: Connection | None = None
     produced: int = 0
     consumed: int = 0
+    untold: int = 0
+    """Bytes that were taken since the producer was last told so."""
     watchers: list[Callable[[], object]] = msgspec.field(default_factory=list)
 
-    def next_id(self) -> bytes:
-        """The identity of the value that arrives now."""
+    def add(self, size: int) -> bytes:
+        """The identity of the value that arrives now, of so many bytes."""
+        identity = object_id(self.task_id, self.produced)
         self.produced += 1
-        return object_id(self.task_id, self.produced - 1)
+        self.ready.append(identity)
+        self.sizes.append(size)
+        return identity
 
     def take(self) -> bytes | None:
         """The next value's identity, or ``None`` at the end; lets the producer go on."""
         if not self.ready:
             return None
         self.consumed += 1
-        if self.consumed % (WINDOW // 2) == 0 and self.connection is not None and not self.ended:
-            self.connection.send(StreamCredit(self.task_id, self.consumed))
+        self._tell(self.consumed, self.consumed, self.sizes.popleft())
         return self.ready.popleft()
 
-    def credit_again(self, index: int) -> None:
+    def made_again(self, index: int, size: int) -> None:
         """A retry has made a value that was given out before: let it hurry on."""
-        if (index + 1) % (WINDOW // 2) == 0 and self.connection is not None:
-            self.connection.send(StreamCredit(self.task_id, max(self.consumed, index + 1)))
+        self._tell(index + 1, max(self.consumed, index + 1), size)
+
+    def _tell(self, number: int, consumed: int, size: int) -> None:
+        """Let the producer know, before it must stop, that it has made less ahead."""
+        self.untold += size
+        if number % (VALUES_AHEAD // 2) and self.untold < BYTES_AHEAD // 2:
+            return
+        self.untold = 0
+        if self.connection is not None and not self.ended:
+            self.connection.send(StreamCredit(self.task_id, consumed))
 
     def notify(self) -> None:
         """Something arrived, or the end did."""
@@ -58,4 +69,5 @@ class Stream(msgspec.Struct):
             self.connection.send(StreamClose(self.task_id))
         left = list(self.ready)
         self.ready.clear()
+        self.sizes.clear()
         return left

@@ -512,15 +512,14 @@ class Submitter:
             # A retry makes again what was given out before.
             identity = object_id(message.task_id, message.index)
             self._client.objects.discard(identity, content, connection)
-            stream.credit_again(message.index)
+            stream.made_again(message.index, sum(message.value.lengths))
             return
         self._add_item(stream, content, connection)
 
     def _add_item(self, stream: Stream, content: Content, by: Connection | None) -> None:
-        identity = stream.next_id()
+        identity = stream.add(content.size_bytes)
         self._client.references.own(identity).local = 1  # the stream's own, until it is taken
         self._client.objects.fulfil(identity, content, by)
-        stream.ready.append(identity)
         stream.notify()
 
     def next_in_stream(self, stream_id: bytes, timeout: float | None) -> bytes | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -9,10 +10,10 @@ import msgspec
 
 from air.executor.failures import trim
 from air.executor.returns import split_returns
+from air.executor.streaming import BYTES_AHEAD, VALUES_AHEAD
 from air_cluster.client.client import Client
 from air_cluster.client.contents import INLINE_MAX_BYTES, Content
 from air_cluster.client.returned import failure_id
-from air_cluster.client.streams import WINDOW
 from air_cluster.core.references import Register
 from air_cluster.protocol.ids import object_id
 from air_cluster.protocol.messages import (
@@ -47,6 +48,9 @@ class Production(msgspec.Struct):
     connection: Connection
     made: int = 0
     consumed: int = 0
+    ahead: deque[int] = msgspec.field(default_factory=deque)
+    """Bytes of each value that has not been taken, as far as that is known."""
+    bytes_ahead: int = 0
     closed: bool = False
     resume: Callable[[], object] = bool
 
@@ -58,7 +62,19 @@ class Production(msgspec.Struct):
     @property
     def has_room(self) -> bool:
         """Whether the next value may be made now."""
-        return self.ended or self.made - self.consumed < WINDOW
+        return self.ended or (len(self.ahead) < VALUES_AHEAD and self.bytes_ahead < BYTES_AHEAD)
+
+    def add(self, size: int) -> None:
+        """A value of so many bytes was made."""
+        self.made += 1
+        self.ahead.append(size)
+        self.bytes_ahead += size
+
+    def taken(self, consumed: int) -> None:
+        """So many values have been taken in all; what is told late says nothing new."""
+        while self.consumed < consumed and self.ahead:
+            self.consumed += 1
+            self.bytes_ahead -= self.ahead.popleft()
 
 
 class Reporter:
@@ -172,14 +188,14 @@ class Reporter:
         what = f"a value that {job.message.name} yielded"
         content = self._pack(job, production.made, value, what, _REPORT_BYTES)
         item = StreamItem(job.message.task_id, production.made, content.to_wire())
-        production.made += 1
+        production.add(content.size_bytes)
         with self._lock:
             job.connection.send(item, content.pieces)
 
     def _on_credit(self, _connection: Connection, message: StreamCredit, _p: object) -> None:
         production = self.productions.get(message.task_id)
         if production is not None:
-            production.consumed = message.consumed
+            production.taken(message.consumed)
             production.resume()
 
     def _on_close(self, _connection: Connection, message: StreamClose, _p: object) -> None:
