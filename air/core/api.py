@@ -262,6 +262,26 @@ def get_actor(name: str, namespace: str | None = None) -> ActorHandle:
     return current.get_executor().find_actor(name, namespace)
 
 
+@suggests_keywords
+def list_named_actors(all_namespaces: bool = False) -> list[str] | list[dict[str, str]]:
+    """The names of the live actors that have one, sorted.
+
+    Args:
+        all_namespaces: whether to list those of every namespace, and not of the program's own.
+
+    Returns:
+        Names; with *all_namespaces* dictionaries ``{"name": ..., "namespace": ...}``, sorted
+        by namespace.
+    """
+    check_flag(all_namespaces, "all_namespaces")
+    executor = current.get_executor()
+    names = executor.actor_names()
+    if all_namespaces:
+        return [{"name": name, "namespace": namespace} for namespace, name in names]
+    mine = executor.context().namespace
+    return [name for namespace, name in names if namespace == mine]
+
+
 def exit_actor() -> None:
     """End the actor from inside one of its methods."""
     current.get_executor().exit_actor()

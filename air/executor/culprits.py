@@ -32,6 +32,40 @@ def find_culprit(value: Any) -> tuple[str, Any]:
     return search.into("", value, _DEPTH) or search.dead_end or ("", value)
 
 
+def find_failures(value: Any, depth: int) -> list[tuple[str, Any, Any]]:
+    """All innermost parts of *value* that cannot be pickled, at most *depth* levels down.
+
+    Of a long list that is the first. Each comes as in :func:`find_culprit`, and with what it is
+    a part of.
+    """
+    found: list[tuple[str, Any, Any]] = []
+    dead_ends: list[tuple[str, Any, Any]] = []  # all of whose parts are looked into already
+    seen: dict[int, Any] = {}
+
+    def into(path: str, value: Any, parent: Any, left: int) -> None:
+        seen[id(value)] = value
+        failing = [(step, part) for step, part in _parts(value) if not can_pickle(part)]
+        fresh = [(step, part) for step, part in failing if id(part) not in seen]
+        if not failing or (fresh and not left):
+            found.append((path, value, parent))
+        elif not fresh:
+            dead_ends.append((path, value, parent))
+        for step, part in fresh if left else ():
+            if id(part) not in seen:
+                into(path + step, part, value, left - 1)
+
+    if not can_pickle(value):
+        into("", value, None, depth)
+    return found or dead_ends[:1]
+
+
+def root_name(value: Any) -> str:
+    """What a path into *value* starts with."""
+    if isinstance(value, (types.FunctionType, type)):
+        return value.__name__
+    return "value" if isinstance(value, (tuple, list, dict)) else type(value).__name__.lower()
+
+
 class _Search:
     """Looks into parts of parts, and passes over those that only lead back."""
 

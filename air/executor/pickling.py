@@ -7,6 +7,7 @@
 * Functions under :func:`functools.lru_cache` in ``__main__`` or inside a function are sent like
   other functions, with an empty cache.
 * Classes may have a :func:`functools.cached_property`, which has a lock in it before Python 3.12.
+* A program may say itself how instances of a class travel (:data:`custom`).
 """
 
 from __future__ import annotations
@@ -21,9 +22,34 @@ from typing import Any
 
 import cloudpickle
 
+from air.executor.handles import ActorHandle, ObjectRef
+from air.executor.validation import show
+
 PROTOCOL = 5
 
 _Cached = type(functools.lru_cache(maxsize=0)(len))
+
+BUILT_IN = frozenset(
+    {
+        type(None),
+        bool,
+        int,
+        float,
+        complex,
+        str,
+        bytes,
+        bytearray,
+        tuple,
+        list,
+        dict,
+        set,
+        frozenset,
+    }
+)
+"""What pickle does not ask us about."""
+
+custom: dict[type, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {}
+"""Classes, each with what makes something that can be pickled of an instance, and the reverse."""
 
 _received: weakref.WeakSet[type] = weakref.WeakSet()
 _defined_here: weakref.WeakSet[type] = weakref.WeakSet()
@@ -36,6 +62,9 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
 
     def reducer_override(self, obj: Any) -> Any:
         """How to pickle *obj*, called for all but the commonest kinds of values."""
+        if type(obj) in custom:
+            serializer, deserializer = custom[type(obj)]
+            return deserializer, (serializer(obj),)
         if type(obj) is _Cached:
             return _reduce_cached(obj)
         if type(obj) is functools.cached_property:
@@ -54,13 +83,27 @@ def dumps(value: Any) -> bytes:
     return file.getvalue()
 
 
-def can_pickle(value: Any) -> bool:
-    """Whether a value can be pickled; does not copy large buffers to find out."""
+class _Probe(Pickler):
+    """Finds out whether something can be pickled, and sends no references along."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, (ObjectRef, ActorHandle)):
+            return str, ()
+        return super().reducer_override(obj)
+
+
+def why_not(value: Any) -> str:
+    """What keeps a value from being pickled; empty if nothing does. Copies no large buffers."""
     try:
-        Pickler(io.BytesIO(), protocol=PROTOCOL, buffer_callback=lambda _: None).dump(value)
-    except Exception:
-        return False
-    return True
+        _Probe(io.BytesIO(), protocol=PROTOCOL, buffer_callback=lambda _: None).dump(value)
+    except Exception as error:
+        return f"{type(error).__name__}: {show(error)}"
+    return ""
+
+
+def can_pickle(value: Any) -> bool:
+    """Whether a value can be pickled; references inside are no obstacle."""
+    return not why_not(value)
 
 
 def _reduce_class(cls: type, reduced: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import io
 import pickle
-import types
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from air.errors import AirError, SerializationError
 from air.executor.culprits import find_culprit as find_culprit
+from air.executor.culprits import root_name
 from air.executor.pickling import PROTOCOL, Pickler
 from air.executor.pickling import dumps as dumps_whole
 from air.executor.validation import show
@@ -133,7 +133,7 @@ def is_plain(value: Any, depth: int = _PLAIN_DEPTH) -> bool:
 def _explain(
     value: Any, name: str, error: Exception, parts: tuple[str, ...] = ()
 ) -> SerializationError:
-    root, path, culprit = _root(value), "", value
+    root, path, culprit = root_name(value), "", value
     for part, item in zip(parts, value if parts else (), strict=False):
         path, culprit = find_culprit(item)
         if path:
@@ -158,9 +158,3 @@ def _kind(value: Any) -> str:
     # Of what Python has built in, the name alone says what it is.
     prefix = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
     return prefix + kind.__qualname__
-
-
-def _root(value: Any) -> str:
-    if isinstance(value, (types.FunctionType, type)):
-        return value.__name__
-    return "value" if isinstance(value, (tuple, list, dict)) else type(value).__name__.lower()

@@ -84,6 +84,10 @@ class ClusterExecutor(Executor):
         self._check()
         return self._client.actors.find(name, namespace)
 
+    def actor_names(self) -> list[tuple[str, str]]:
+        self._check()
+        return [(namespace, name) for namespace, name in self._client.ask("actor names")]
+
     def exit_actor(self) -> None:
         if self.leave_actor is None:
             raise RuntimeError("air.exit_actor() is only there inside a method of an actor")

@@ -289,6 +289,11 @@ class Actors:
             )
         return self.handle(actor)
 
+    def names(self) -> list[tuple[str, str]]:
+        """Namespace and name of each actor that has a name, sorted."""
+        with self._lock:
+            return sorted(self._named)
+
     def find_existing(self, name: str, namespace: str) -> ActorHandle | None:
         """The actor of that name, if there is one."""
         actor = self._named.get((namespace, name))

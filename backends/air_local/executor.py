@@ -209,6 +209,10 @@ class LocalExecutor(Executor):
         self._check_open()
         return self._actors.find_named(name, namespace or self._namespace)
 
+    def actor_names(self) -> list[tuple[str, str]]:
+        self._check_open()
+        return self._actors.names()
+
     # Values -----------------------------------------------------------------------------
 
     def put(self, value: Any) -> ObjectRef[Any]:

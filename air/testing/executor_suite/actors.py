@@ -11,8 +11,9 @@ import pytest
 import air
 from air.errors import ActorDied, InvalidOption, PendingCallsLimitExceeded, TaskError
 from air.executor.capabilities import Capability
-from air.testing.executor_suite.harness import guarded_by, last_frame, need, value
+from air.testing.executor_suite.harness import eventually, guarded_by, last_frame, need, value
 from air.testing.executor_suite.tools import Counter, Gate, add, identity
+from air.util import list_named_actors
 
 
 @air.remote
@@ -210,6 +211,27 @@ class TestActors:
         lasting = air.get_actor("lasting")
         assert value(lasting.get.remote()) == 6
         air.kill(lasting)
+
+    def test_names_are_listed(self) -> None:
+        here = Counter.options(name="b here").remote()
+        also = Counter.options(name="a here").remote()
+        away = Counter.options(name="away", namespace="another").remote()
+        nameless = Counter.remote()
+        value([here.get.remote(), also.get.remote(), away.get.remote(), nameless.get.remote()])
+
+        @air.remote
+        def listed() -> Any:
+            return list_named_actors(), list_named_actors(all_namespaces=True)
+
+        for mine, all_of_them in (value(listed.remote()), listed._function()):
+            assert [name for name in mine if name.endswith("here")] == ["a here", "b here"]
+            assert "away" not in mine
+            assert {"name": "away", "namespace": "another"} in all_of_them
+        for actor in (here, also, away):
+            air.kill(actor)
+        assert eventually(lambda: list_named_actors() == [])
+        with pytest.raises(InvalidOption, match="all_namespaces"):
+            list_named_actors("another")  # type: ignore[arg-type]
 
     def test_names_are_found_in_tasks(self) -> None:
         counter = Counter.options(name="shared").remote()

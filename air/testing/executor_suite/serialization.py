@@ -14,6 +14,7 @@ import air
 from air.errors import ActorDied, SerializationError
 from air.testing.executor_suite.harness import value
 from air.testing.executor_suite.tools import Counter, identity
+from air.util import deregister_serializer, register_serializer
 
 
 class Logger:
@@ -182,6 +183,25 @@ class TestSerialization:
             with pytest.raises(LookupError, match="cannot be loaded"):
                 value(ref)
         assert value(counter.add.remote()) == 1
+
+    def test_serializers_of_the_program(self) -> None:
+        class Handle:
+            def __init__(self, number: int) -> None:
+                self.number = number
+                self.lock = threading.Lock()
+
+        @air.remote
+        def look(handles: list[Any]) -> int:
+            return sum(handle.number for handle in handles)
+
+        register_serializer(Handle, serializer=lambda it: it.number, deserializer=Handle)
+        try:
+            assert value(look.remote([Handle(1), Handle(2)])) == 3
+            assert value(air.put(Handle(3))).number == 3
+        finally:
+            deregister_serializer(Handle)
+        with pytest.raises(SerializationError, match=r"\.lock"):
+            look.remote([Handle(1)])
 
     def test_code_that_cannot_be_loaded(self) -> None:
         weights = Unloadable()

@@ -430,6 +430,10 @@ class ActorRegistry:
         """Names of the living in a namespace, sorted."""
         return sorted(name for space, name in self._names if space == namespace)
 
+    def all_names(self) -> list[tuple[str, str]]:
+        """Namespaces and names of the living, sorted."""
+        return sorted(self._names)
+
     def info(self, actor_id: bytes) -> ActorInfo | None:
         """What is known of an actor."""
         actor = self._actors.get(actor_id)

@@ -115,6 +115,10 @@ class ActorService:
     def _on_worker_gone(self, _node: NodeRecord, message: wire.WorkerGone, _p: bytes) -> None:
         self._follow(self._registry.worker_died(message.worker, time.monotonic(), message.how))
 
+    def names(self) -> list[tuple[str, str]]:
+        """Namespace and name of each actor that lives and has a name, sorted."""
+        return self._registry.all_names()
+
     # Messages of clients ------------------------------------------------------------------
 
     def _on_create(

@@ -209,6 +209,8 @@ class HeadService:
             ]
         elif message.topic == "available":
             content = self._available()
+        elif message.topic == "actor names":
+            content = self.actors.names()
         else:
             content = self.groups.infos()
         route.send(messages.Reply(message.request, "", content))

@@ -263,7 +263,7 @@ class RemoveGroup(msgspec.Struct, tag=22, array_like=True, frozen=True):
 
 
 class Ask(msgspec.Struct, tag=23, array_like=True, frozen=True):
-    """A question: ``nodes``, ``available`` or ``groups``."""
+    """A question: ``nodes``, ``available``, ``actor names`` or ``groups``."""
 
     request: int
     topic: str
