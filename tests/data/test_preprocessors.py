@@ -291,6 +291,20 @@ def test_labels_there_and_back():
     assert batch["color"].tolist() == ["red", "blue"]
 
 
+def test_rows_without_a_label_are_left_as_they_are():
+    encoder = LabelEncoder("color").fit(dataset())
+    unlabelled = FRAME.drop(columns="color")
+    for batch in all_kinds(unlabelled):
+        pd.testing.assert_frame_equal(as_frame(encoder.transform_batch(batch)), as_frame(batch))
+    ds = data.from_pandas(unlabelled)
+    for rows in (ds, ds.map_batches(lambda batch: batch)):
+        assert encoder.transform(rows).take_all() == ds.take_all()
+    with pytest.raises(ValueError, match=r"LabelEncoder.fit: no column 'colour'"):
+        LabelEncoder("colour").fit(dataset())
+    with pytest.raises(ValueError, match=r"no column 'color'"):
+        encoder.inverse_transform(ds)
+
+
 def test_labels_that_were_not_seen_are_named():
     encoder = LabelEncoder("color").fit(dataset())
     with pytest.raises(ValueError, match=r"holds 'pink', which was not seen.*'blue', 'green'"):

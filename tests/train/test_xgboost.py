@@ -13,7 +13,7 @@ import xgboost  # before a backend starts: it opens files that stay open
 
 import air.data
 from air import CheckpointConfig, FailureConfig, Result, RunConfig, ScalingConfig
-from air.data.preprocessors import BatchMapper, OneHotEncoder, StandardScaler
+from air.data.preprocessors import BatchMapper, LabelEncoder, OneHotEncoder, StandardScaler
 from air.errors import InvalidOption
 from air.train import BatchPredictor
 from air.train.session import Session, StopTraining, install
@@ -234,6 +234,40 @@ def test_weights_are_no_feature_and_count(breast_cancer, new_trainer):
 def _add_weight(frame):
     frame["w"] = np.where(frame["target"] == 1, 5.0, 1.0)
     return frame
+
+
+@pytest.mark.parametrize(
+    ("result", "message"),
+    [
+        (("my metric", 1.0), r"metric cannot be called 'my metric'.*Call it 'my_metric'"),
+        ([("fine", 1.0), ("a:b", 1.0)], "Call it 'a_b'"),
+        (1.0, r"returns the metric as \(name, value\), or several in a list, got 1.0"),
+        ((1.0, "name"), r"\(name, value\)"),
+    ],
+)
+def test_what_a_custom_metric_gives_is_looked_at(new_trainer, result, message):
+    with pytest.raises(InvalidOption, match=message):
+        new_trainer(custom_metric=lambda predictions, matrix: result).fit()
+
+
+def test_a_label_that_is_text_is_needed_for_training_only(new_trainer, breast_cancer):
+    training, validation = breast_cancer
+    named = {"train": training.map_batches(_named), "valid": validation.map_batches(_named)}
+    result = new_trainer(datasets=named, preprocessor=LabelEncoder("target")).fit()
+    expected = new_trainer().fit()
+    assert result.metrics["valid-logloss"] == pytest.approx(expected.metrics["valid-logloss"])
+    unlabelled = validation.drop_columns(["target"])
+    predictions = [
+        BatchPredictor.from_checkpoint(each.checkpoint, XGBoostPredictor)
+        .predict(unlabelled)
+        .take_all()
+        for each in (result, expected)
+    ]
+    assert predictions[0] == predictions[1]
+
+
+def _named(batch):
+    return batch | {"target": np.array(["malignant", "very benign"])[batch["target"]]}
 
 
 def test_a_custom_metric_and_objective(new_trainer):
@@ -541,6 +575,8 @@ def test_what_xgboost_refuses_comes_without_its_stack(new_trainer):
         new_trainer(datasets={"train": rows}).fit()
     message = str(caught.value)
     assert message.startswith("XGBoost cannot train on this data: base_score must be in (0,1)")
+    with pytest.raises(xgboost.core.XGBoostError, match=r"Check failed: info\.labels_lower_bound_"):
+        new_trainer(datasets={"train": rows}, params={"objective": "survival:aft"}).fit()
     assert "Stack trace" not in message
     assert "label_column is 'target'" in message
 

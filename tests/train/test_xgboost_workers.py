@@ -101,6 +101,29 @@ def test_trials_train_in_their_own_placement_groups(tables):
     assert best.checkpoint.get_preprocessor() is not None
 
 
+class SecondWorkerEnds(xgboost.callback.TrainingCallback):
+    """Ends training before or after round 3, as far as the second worker goes."""
+
+    def __init__(self, when):
+        self.when = when
+
+    def before_iteration(self, model, epoch, evals_log):
+        return self.when == "before" and self._is_due(epoch)
+
+    def after_iteration(self, model, epoch, evals_log):
+        return self.when == "after" and self._is_due(epoch)
+
+    def _is_due(self, epoch):
+        return epoch == 2 and train.get_world_rank() == 1
+
+
+@pytest.mark.parametrize(("when", "rounds"), [("before", 2), ("after", 3)])
+def test_a_callback_in_one_worker_ends_all_of_them_together(tables, when, rounds):
+    result = new_trainer(tables, callbacks=[SecondWorkerEnds(when)]).fit()
+    assert result.metrics_dataframe["training_iteration"].tolist() == list(range(1, rounds + 1))
+    assert result.checkpoint.get_model().num_boosted_rounds() == rounds
+
+
 NOISE = """
 import xgboost
 import air, air.data

@@ -149,6 +149,8 @@ class OrdinalEncoder(ColumnPreprocessor):
 class LabelEncoder(ColumnPreprocessor):
     """Replace labels by the position of each in ascending order: 0 to the number of classes - 1.
 
+    Data without the column, such as rows to predict for, are left as they are.
+
     Args:
         label_column: the name of the column.
 
@@ -158,17 +160,20 @@ class LabelEncoder(ColumnPreprocessor):
 
     def __init__(self, label_column: str) -> None:
         self.label_column = label_column
-        self.input_columns(())
+        self._name()
 
-    def input_columns(self, available: Sequence[str]) -> list[str]:
+    def _name(self) -> str:
         if not isinstance(self.label_column, str):
             raise InvalidOption(
                 f"LabelEncoder: label_column must be a column's name, got {self.label_column!r:.80}"
             )
-        return [self.label_column]
+        return self.label_column
+
+    def input_columns(self, available: Sequence[str]) -> list[str]:
+        return [name for name in available if name == self._name()]
 
     def _fit(self, ds: Dataset) -> None:
-        (name,) = self.input_columns(())
+        name = self._name()
         found = self._summarize(ds, {name: [ValueCounts]})
         counts = _complete("LabelEncoder", name, found[ValueCounts, name])
         labels = {label: position for position, label in enumerate(_ascending(name, counts))}
@@ -180,7 +185,9 @@ class LabelEncoder(ColumnPreprocessor):
         Raises:
             UnsuitableData: a label was not seen in ``fit``, or is missing.
         """
-        column = columns[self.label_column]
+        column = columns.get(self.label_column)
+        if column is None:
+            return {}
         codes = _codes(column, self._labels)
         if codes.null_count:
             label = column.filter(codes.is_null())[0].as_py()

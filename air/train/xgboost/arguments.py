@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from air.errors import InvalidOption
@@ -78,6 +80,41 @@ def check_train_kwargs(options: Mapping[str, Any], trainer: str) -> None:
                 f"{trainer}: callbacks must be objects of xgboost.callback.TrainingCallback, got "
                 f"{callback!r}.{hint}"
             )
+
+
+def checked_metric(metric: Callable[..., Any] | None) -> Callable[..., Any] | None:
+    """A ``custom_metric`` whose results are looked at before XGBoost takes them apart.
+
+    Raises (the function, when it is called):
+        InvalidOption: they are not what XGBoost takes.
+    """
+    if metric is None:
+        return None
+
+    @functools.wraps(metric)
+    def checked(*arguments: Any) -> Any:
+        found = metric(*arguments)
+        for each in found if isinstance(found, list) else [found]:
+            is_pair = isinstance(each, (tuple, list)) and len(each) == 2
+            if not (is_pair and isinstance(each[0], str)):
+                raise InvalidOption(
+                    "custom_metric returns the metric as (name, value), or several in a list, got "
+                    f"{found!r:.80}"
+                )
+            check_name(each[0], "custom_metric: a metric")
+        return found
+
+    return checked
+
+
+def check_name(name: str, what: str, signs: str = ":") -> None:
+    """Raise `InvalidOption` for a name with spaces or *signs*, which split the names of metrics."""
+    fit = re.sub(rf"[{signs}\s]", "_", name)
+    if fit != name:
+        raise InvalidOption(
+            f"{what} cannot be called {name!r}: it is a part of names of metrics, which are taken "
+            f"apart at spaces and {signs!r}. Call it {fit!r}."
+        )
 
 
 def check_matrix_settings(given: object, datasets: Mapping[str, Any], trainer: str) -> None:

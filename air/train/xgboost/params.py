@@ -67,7 +67,8 @@ def check_params(params: Mapping[str, Any], features: Sequence[str]) -> None:
 
 def reason_of(error: Exception) -> str:
     """What an error of XGBoost says, without the place in its sources and its stack."""
-    return _PLACE.sub("", str(error).partition("Stack trace")[0]).strip()
+    said = str(error).partition("Stack trace")[0].strip()
+    return _PLACE.sub("", said).strip() or said
 
 
 def _explained(error: Exception) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -19,6 +18,7 @@ from air.train.xgboost.arguments import (
     INSTEAD,
     TRAIN_KWARGS,
     check_matrix_settings,
+    check_name,
     check_own_params,
     check_train_kwargs,
 )
@@ -140,12 +140,7 @@ class XGBoostTrainer(GroupTrainer):
                 f"{sorted(self.datasets)}.{next(filter(None, hints), '')}"
             )
         for dataset in self.datasets:
-            fit = re.sub(r"[-:\s]", "_", dataset)
-            if fit != dataset:
-                raise InvalidOption(
-                    f"{name}: a dataset cannot be called {dataset!r}: its metrics are named after "
-                    f"it, and XGBoost takes spaces, dashes and colons apart. Call it {fit!r}."
-                )
+            check_name(dataset, f"{name}: a dataset", signs="-:")
         check_matrix_settings(self.dmatrix_params, self.datasets, name)
         if self.preprocessor is None:
             keeps_columns = self.resume_from_checkpoint is None  # it may bring a preprocessor

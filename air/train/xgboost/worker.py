@@ -19,6 +19,7 @@ from air.train.session import (
     get_world_rank,
     report,
 )
+from air.train.xgboost.arguments import checked_metric
 from air.train.xgboost.backend import COLLECTIVE_KEY, collective, is_broken_collective
 from air.train.xgboost.checkpoint import XGBoostCheckpoint
 from air.train.xgboost.columns import Columns, in_order_of
@@ -51,7 +52,8 @@ def train(config: dict[str, Any]) -> None:
             xgb_model=model,
             verbose_eval=False,
             callbacks=[rounds],
-            **{k: v for k, v in job.train_kwargs.items() if k in ("obj", "custom_metric")},
+            obj=job.train_kwargs.get("obj"),
+            custom_metric=checked_metric(job.train_kwargs.get("custom_metric")),
         )
         rounds.finish(booster)
 
@@ -152,7 +154,10 @@ class _Rounds(xgboost.callback.TrainingCallback):
 
     def before_iteration(self, model: xgboost.Booster, epoch: int, evals_log: EvalsLog) -> bool:
         votes = [c.before_iteration(model, epoch, evals_log) for c in self.callbacks]
-        return any(votes)
+        ends = any(votes)
+        if votes and xgboost_collective.is_distributed():
+            ends = _any_worker(ends)
+        return ends
 
     def after_iteration(self, model: xgboost.Booster, epoch: int, evals_log: EvalsLog) -> bool:
         votes = [c.after_iteration(model, epoch, evals_log) for c in self.callbacks]
@@ -165,7 +170,7 @@ class _Rounds(xgboost.callback.TrainingCallback):
             due = self.job.checkpoint_frequency and number % self.job.checkpoint_frequency == 0
             self._report(metrics, model if due else None)
         if xgboost_collective.is_distributed():
-            self.stopped = _any_worker(self.stopped)
+            self.stopped = _any_worker(ends or self.stopped)
         return ends or self.stopped
 
     def finish(self, model: xgboost.Booster) -> None:
