@@ -67,12 +67,22 @@ class Result:
 
     @cached_property
     def metrics_dataframe(self) -> pd.DataFrame:
-        """All rows of results as a pandas DataFrame; dicts in a row become columns ``a/b``."""
+        """All rows of results as a pandas DataFrame; dicts in a row become columns ``a/b``.
+
+        Raises:
+            FileNotFoundError: the run's directory is no longer there.
+        """
         from air.train import journal
 
         pd = import_pandas("metrics_dataframe")
-        rows = journal.read(self.path)[0] if self.path is not None else []
-        return pd.json_normalize(rows or [self.metrics], sep="/")
+        if self.path is None:
+            return pd.json_normalize([self.metrics], sep="/")
+        if not os.path.exists(os.path.join(self.path, journal.RESULTS_FILE)):
+            raise FileNotFoundError(
+                f"The results of the run at {self.path} are gone: its directory was deleted or "
+                "moved. Result.from_path reads them from another one."
+            )
+        return pd.json_normalize(journal.read(self.path)[0], sep="/")
 
     def get_best_checkpoint(self, metric: str, mode: str) -> Checkpoint | None:
         """Of the checkpoints that were kept, the one with the best *metric*.

@@ -167,6 +167,19 @@ def test_a_result_can_be_read_back(new_journal):
         result.get_best_checkpoint("loss", "best")
 
 
+def test_rows_are_those_of_the_directory(new_journal, tmp_path):
+    journal = new_journal()
+    assert len(Result.from_path(journal.path).metrics_dataframe) == 0
+    journal.record({"loss": 1.0}, None)
+    result = Result.from_path(journal.path)
+    os.rename(journal.path, tmp_path / "moved")
+    with pytest.raises(FileNotFoundError, match=r"was deleted or moved. Result\.from_path reads"):
+        result.metrics_dataframe  # noqa: B018
+    assert Result.from_path(tmp_path / "moved").metrics_dataframe["loss"].tolist() == [1.0]
+    assert Result({"loss": 2.0}).metrics_dataframe["loss"].tolist() == [2.0]
+    assert result.log_dir == Path(journal.path)
+
+
 class Model(Checkpoint):
     """As a library has one for its models."""
 
