@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Any, TypeVar
 
 from air.errors import InvalidOption
 from air.executor.capabilities import Capability
-from air.executor.code import Code, methods_of, signature_of
+from air.executor.code import Code, MethodInfo, methods_of, signature_of
 from air.executor.current import get_executor
 from air.executor.handles import ActorHandle
 from air.executor.options import METHOD_KEYS, ActorOptions, MethodOptions, actor_options
@@ -18,7 +20,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class ActorClass:
-    """A class made remote by ``@air.remote``; ``.remote(...)`` makes an actor of it."""
+    """A class made remote by ``@air.remote``; ``.remote(...)`` makes an actor of it.
+
+    Looks into the class when it is first used and not before: where a class comes out of a
+    pickle, and its methods know this object, this object is made before the class is whole.
+    """
 
     def __init__(self, cls: type, options: Mapping[str, Any]) -> None:
         self.__name__ = cls.__name__
@@ -28,9 +34,18 @@ class ActorClass:
         self._cls = cls
         self._given = dict(options)
         self._options = actor_options(options)
-        self._code = Code(cls)
-        self._methods = methods_of(cls)
-        self._signature = signature_of(cls)
+
+    @cached_property
+    def _code(self) -> Code:
+        return Code(self._cls)
+
+    @cached_property
+    def _methods(self) -> Mapping[str, MethodInfo]:
+        return methods_of(self._cls)
+
+    @cached_property
+    def _signature(self) -> inspect.Signature | None:
+        return signature_of(self._cls)
 
     def remote(self, /, *args: Any, **kwargs: Any) -> ActorHandle:
         """Make an actor; does not wait for its constructor.
@@ -56,6 +71,7 @@ class ActorClass:
 
     def options(self, **options: Any) -> ActorClass:
         """The same class with other options; see ``air.remote``."""
+        self._code  # noqa: B018 - pickled once for all
         changed = object.__new__(ActorClass)
         changed.__dict__.update(self.__dict__)
         changed._given = {**self._given, **options}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,22 +14,33 @@ from air.executor.options import TaskOptions, task_options
 
 
 class RemoteFunction:
-    """A function made remote by ``@air.remote``; call it with ``.remote(...)``."""
+    """A function made remote by ``@air.remote``; call it with ``.remote(...)``.
+
+    Looks into the function when it is first used and not before: one that calls itself comes
+    out of a pickle after this object, which it knows.
+    """
 
     def __init__(self, function: Callable[..., Any], options: Mapping[str, Any]) -> None:
         functools.update_wrapper(self, function)
         self._function = function
         self._given = dict(options)
-        self._signature = signature_of(function)
-        self._set(Code(function), task_options(options))
+        self._checked = task_options(options)
 
-    def _set(self, code: Code, options: TaskOptions) -> None:
+    @functools.cached_property
+    def _code(self) -> Code:
+        return Code(self._function)
+
+    @functools.cached_property
+    def _signature(self) -> inspect.Signature | None:
+        return signature_of(self._function)
+
+    @functools.cached_property
+    def _options(self) -> TaskOptions:
         from dataclasses import replace
 
-        self._code = code
-        if options.num_returns is None:
-            options = replace(options, num_returns=default_num_returns(self._function))
-        self._options = options
+        if self._checked.num_returns is not None:
+            return self._checked
+        return replace(self._checked, num_returns=default_num_returns(self._function))
 
     def remote(self, /, *args: Any, **kwargs: Any) -> Any:
         """Start a task.
@@ -51,10 +63,12 @@ class RemoteFunction:
 
     def options(self, **options: Any) -> RemoteFunction:
         """The same function with other options; see ``air.remote``."""
+        self._code  # noqa: B018 - pickled once for all
         changed = object.__new__(RemoteFunction)
         changed.__dict__.update(self.__dict__)
         changed._given = {**self._given, **options}
-        changed._set(self._code, task_options(options, self._given))
+        changed._checked = task_options(options, self._given)
+        changed.__dict__.pop("_options", None)
         return changed
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:

@@ -11,7 +11,12 @@ import pickle
 from typing import Any
 
 from air.errors import AirError, TaskCancelled, TaskError
-from air.executor.portable_exceptions import dump_exception, load_exception, rebuild
+from air.executor.portable_exceptions import (
+    dump_exception,
+    load_exception,
+    rebuild,
+    set_plainly,
+)
 from air.executor.validation import show_repr
 
 logger = logging.getLogger("air")
@@ -36,15 +41,13 @@ def as_task_error(cause: BaseException, task_name: str) -> BaseException:
         except Exception:
             # The class refuses to be subclassed or to be built: the original will do.
             note = f"raised in task {task_name}"
-            if note not in getattr(cause, "__notes__", ()):
-                cause.add_note(note)
+            notes = getattr(cause, "__notes__", [])
+            if note not in notes:
+                set_plainly(cause, "__notes__", [*notes, note])
             return cause
     error.__dict__.setdefault("task_name", task_name)
     error.__dict__.setdefault("cause", cause)
-    error.__traceback__ = cause.__traceback__
-    error.__cause__ = cause.__cause__
-    error.__context__ = cause.__context__
-    error.__suppress_context__ = cause.__suppress_context__
+    _link(error, cause)
     return error
 
 
@@ -57,10 +60,7 @@ def clone(error: BaseException) -> BaseException:
         copy = rebuild(error, type(error))
     except Exception:
         return error
-    copy.__traceback__ = error.__traceback__
-    copy.__cause__ = error.__cause__
-    copy.__context__ = error.__context__
-    copy.__suppress_context__ = error.__suppress_context__
+    _link(copy, error)
     return copy
 
 
@@ -72,7 +72,12 @@ def trim(error: BaseException) -> None:
         if not module.startswith(_MACHINERY):
             break
         traceback = traceback.tb_next
-    error.__traceback__ = traceback
+    set_plainly(error, "__traceback__", traceback)
+
+
+def forget_frames(error: BaseException) -> None:
+    """Let go of the variables in the traceback of *error*."""
+    set_plainly(error, "__traceback__", None)
 
 
 def dump_failure(error: BaseException, task_name: str) -> bytes:
@@ -102,6 +107,11 @@ def log_unseen(error: BaseException, task_name: str) -> None:
         logger.warning(
             "%s failed, and gives no reference that could tell", task_name, exc_info=error
         )
+
+
+def _link(error: BaseException, original: BaseException) -> None:
+    for name in ("__traceback__", "__cause__", "__context__", "__suppress_context__"):
+        set_plainly(error, name, getattr(original, name))
 
 
 def _mix(cause: Exception) -> BaseException:

@@ -247,8 +247,9 @@ def check_refs(refs: object, what: str) -> list[ObjectRef[Any]]:
         TypeError: not a list or tuple of :class:`ObjectRef`.
         InvalidOption: the same reference twice (only where order matters, in ``wait``).
     """
-    if isinstance(refs, ObjectRef) or not isinstance(refs, (list, tuple)):
-        raise TypeError(f"{what} takes a list of ObjectRef, got {type(refs).__name__}")
+    if not isinstance(refs, (list, tuple)):
+        got = "a single one" if isinstance(refs, ObjectRef) else type(refs).__name__
+        raise TypeError(f"{what} takes a list of ObjectRef, got {got}")
     for index, ref in enumerate(refs):
         if not isinstance(ref, ObjectRef):
             raise TypeError(

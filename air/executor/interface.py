@@ -115,7 +115,8 @@ class Executor(abc.ABC):
         ``ActorDied`` with that exception as its ``__cause__``.
 
         An actor ends when its last handle is dropped and its calls are finished, unless it
-        has a name. A class with an async method is an async actor: all its methods run on
+        has a name. What it has made, values and actors, outlives that for as long as there are
+        references to it. A class with an async method is an async actor: all its methods run on
         one event loop, up to ``max_concurrency`` at a time.
 
         Raises:
@@ -149,7 +150,11 @@ class Executor(abc.ABC):
 
     @abc.abstractmethod
     def kill_actor(self, handle: ActorHandle, *, no_restart: bool) -> None:
-        """End an actor at once. Calls that were not finished raise ``ActorDied``."""
+        """End an actor at once. Calls that were not finished raise ``ActorDied``.
+
+        Where it has a process of its own, what it has made is lost with it: values raise
+        ``OwnerDied``, actors end.
+        """
 
     @abc.abstractmethod
     def find_actor(self, name: str, namespace: str | None) -> ActorHandle:

@@ -70,16 +70,19 @@ def load_exception(data: bytes | memoryview) -> BaseException:
         node = nodes[position]
         related = children.pop(position, [])[::-1]
         error = _load_one(node.pickled, [other for kind, other in related if kind == "member"])
-        error.__traceback__ = _traceback(node.frames)
+        set_plainly(error, "__traceback__", _traceback(node.frames))
         for kind, other in related:
-            if kind == "cause":
-                error.__cause__ = other
-            elif kind == "context":
-                error.__context__ = other
-        error.__suppress_context__ = node.suppress_context
+            if kind != "member":
+                set_plainly(error, f"__{kind}__", other)
+        set_plainly(error, "__suppress_context__", node.suppress_context)
         children.setdefault(node.parent, []).append((node.relation, error))
     ((_, first),) = children[-1]
     return first
+
+
+def set_plainly(error: BaseException, name: str, value: Any) -> None:
+    """Set an attribute, whatever the class of *error* has to say: it may be a frozen dataclass."""
+    BaseException.__setattr__(error, name, value)
 
 
 def rebuild(cause: BaseException, cls: type[BaseException]) -> BaseException:
@@ -89,7 +92,7 @@ def rebuild(cause: BaseException, cls: type[BaseException]) -> BaseException:
         try:
             # OSError shows "-> None" once filename2 has been set, even to None.
             if getattr(error, name, None) is not value:
-                setattr(error, name, value)
+                set_plainly(error, name, value)
         except (AttributeError, TypeError, ValueError):
             continue  # a read-only field
     error.__dict__.update(vars(cause))
@@ -147,7 +150,7 @@ def _set_fields(error: BaseException, fields: dict[str, Any]) -> None:
     for name, value in fields.items():
         try:
             if value is not None and getattr(error, name, None) is not value:
-                setattr(error, name, value)
+                set_plainly(error, name, value)
         except (AttributeError, TypeError, ValueError):
             continue  # a read-only field
 

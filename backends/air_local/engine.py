@@ -15,6 +15,7 @@ from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any
 
 from air.errors import DeadlockError
+from air.executor.portable_exceptions import set_plainly
 from air_local.calls import ActorExit, Call, Frame, cancelled, current_frame
 from air_local.event_loop import Loop, running_loop_set_aside
 from air_local.interruptions import is_for_the_program
@@ -388,7 +389,7 @@ def _forget_context(error: BaseException, handled: BaseException | None) -> None
     link: BaseException | None = error
     while link is not None and handled is not None:
         if link.__context__ is handled:
-            link.__context__ = None
+            set_plainly(link, "__context__", None)
         link = link.__context__
 
 

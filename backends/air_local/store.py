@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from air.errors import ObjectLost, SerializationError
 from air.executor.failures import as_task_error, clone, trim
 from air.executor.handles import ObjectRef
+from air.executor.portable_exceptions import set_plainly
 from air.executor.serialization import dumps, loads
 
 if TYPE_CHECKING:
@@ -105,7 +106,8 @@ class Failure:
         error = as_task_error(self.original, self._task_name)
         if error is self.original:
             error = clone(error)
-        return error.with_traceback(self._traceback)
+        set_plainly(error, "__traceback__", self._traceback)
+        return error
 
 
 class Entry:

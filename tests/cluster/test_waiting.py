@@ -54,6 +54,16 @@ def test_a_tree_that_is_wider_than_there_are_cpus() -> None:
     assert value(leaves.remote(3)) == 27
 
 
+def test_short_tasks_that_one_result_sets_free_all_begin() -> None:
+    """All of them on the worker that has just given the result, and has nothing else to do."""
+    holder = Counter.options(num_cpus=1).remote()
+    value(holder.add.remote())  # from now on there is one CPU
+    value([identity.remote(number) for number in range(100)])  # short, as is known from now on
+    for _ in range(10):
+        first = identity.remote(1)
+        assert value([identity.remote(first) for _ in range(5)]) == [1] * 5
+
+
 def test_tasks_that_need_every_cpu_wait_for_their_like() -> None:
     @air.remote(num_cpus=2)
     def down(depth: int) -> int:
@@ -69,7 +79,9 @@ def test_a_task_waits_for_an_actor_that_waits_for_a_task() -> None:
 
 def test_an_actor_that_holds_a_cpu_gives_it_back_while_it_waits() -> None:
     askers = [Asker.options(num_cpus=1).remote() for _ in range(2)]
-    calls = [ask.remote(asker, number) for number in range(5) for asker in askers]
+    calls = [
+        ask.options(num_cpus=0).remote(asker, number) for number in range(5) for asker in askers
+    ]
     assert value(calls) == [number for number in range(5) for _ in askers]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import threading
 import traceback
@@ -63,6 +64,23 @@ class KeywordNew(Exception):
 
     def __init__(self, message: str, *, code: int) -> None:
         self.code = code
+
+
+@dataclasses.dataclass
+class Data(Exception):
+    code: int
+    reason: str = "oops"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class FrozenData(Exception):
+    code: int
+    reason: str = "oops"
+
+
+class NoAttributes(Exception):
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise RuntimeError(f"{name} cannot be set")
 
 
 class BadReduce(Exception):
@@ -132,6 +150,9 @@ class TestErrors:
             lambda: HoldsALock("oops"),
             lambda: Slotted(7),
             lambda: KeywordNew("oops", code=7),
+            lambda: Data(7),
+            lambda: FrozenData(7),
+            lambda: NoAttributes("oops"),
             lambda: BadReduce("oops"),
             lambda: BadState("oops"),
             lambda: AttributeError("oops", name="colour"),

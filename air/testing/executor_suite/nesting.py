@@ -30,6 +30,24 @@ class TestNesting:
     def test_recursion_deeper_than_there_are_cpus(self) -> None:
         assert value(descend.remote(DEPTH)) == DEPTH
 
+    def test_a_local_function_that_calls_itself(self) -> None:
+        @air.remote
+        def descend(depth: int, step: int = 1, *, by: int = 2) -> int:
+            return 0 if depth <= 0 else by + air.get(descend.remote(depth - step))
+
+        assert value(descend.remote(3)) == 6
+
+    def test_a_local_class_that_makes_actors_of_itself(self) -> None:
+        @air.remote
+        class Node:
+            def __init__(self, depth: int, width: int = 2) -> None:
+                self.children = [Node.remote(depth - 1) for _ in range(width if depth else 0)]
+
+            def count(self, *, start: int = 1) -> int:
+                return start + sum(air.get([child.count.remote() for child in self.children]))
+
+        assert value(Node.remote(2).count.remote()) == 7
+
     def test_tree_of_tasks(self) -> None:
         assert value(fibonacci.remote(5)) == 5
 

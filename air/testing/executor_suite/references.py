@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import air
+from air.errors import ActorDied
 from air.testing.executor_suite.harness import value
 from air.testing.executor_suite.tools import Counter, Gate, identity
 
@@ -33,6 +34,17 @@ class Keeper:
 @air.remote
 def make_inside() -> Any:
     return {"ref": air.put("made inside"), "task": identity.remote("also inside")}
+
+
+@air.remote
+class Maker:
+    """Hands out what it has made."""
+
+    def make(self) -> list[Any]:
+        return [air.put("made inside"), identity.remote("also inside"), Counter.remote(5)]
+
+    def leave(self) -> None:
+        air.exit_actor()
 
 
 @pytest.mark.usefixtures("session")
@@ -100,6 +112,27 @@ class TestReferences:
         air.kill(first)
         gc.collect()
         assert value(second.read.remote()) == "passed on"
+
+    @pytest.mark.parametrize("leaves", [False, True])
+    def test_made_by_an_actor_that_has_ended(self, leaves: bool) -> None:
+        maker = Maker.options(resources={"widget": 2}).remote()
+        made, task, counter = value(maker.make.remote())
+        if leaves:
+            with pytest.raises(ActorDied):
+                value(maker.leave.remote())
+        del maker
+        gc.collect()
+        # It has what the first one had, which so has ended.
+        another = Maker.options(resources={"widget": 2}).remote()
+        again = value(another.make.remote())
+        assert value([made, task, again[0]]) == ["made inside", "also inside", "made inside"]
+        assert value(counter.add.remote()) == 6
+
+    def test_made_by_an_actor_that_nobody_waits_for(self) -> None:
+        for _ in range(10):
+            made = value(Maker.remote().make.remote())
+            assert value(made[:2]) == ["made inside", "also inside"]
+            assert value(made[2].add.remote()) == 6
 
     def test_dropped_while_a_task_needs_it(self) -> None:
         gate = Gate.remote()

@@ -211,6 +211,11 @@ class Client:
         with contextlib.suppress(RuntimeError):  # shut down meanwhile
             self._helper.submit(function)
 
+    @property
+    def is_needed(self) -> bool:
+        """Whether other processes want values of this one, or are about to; under the lock."""
+        return self.references.lends or self.objects.returned.are_awaited
+
     # The daemon ---------------------------------------------------------------------------
 
     def ask(self, topic: str) -> Any:

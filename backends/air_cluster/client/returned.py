@@ -36,6 +36,11 @@ class Returned:
         self._held: dict[bytes, list[bytes]] = {}  # result -> references
         client.peers.handle(ReleaseReturned, lambda _c, message, _p: self.drop(message.object_id))
 
+    @property
+    def are_awaited(self) -> bool:
+        """Whether callers have yet to make sure of references that went to them."""
+        return bool(self._held)
+
     # The worker ---------------------------------------------------------------------------
 
     def hold(self, result_id: bytes, refs: Sequence[Ref]) -> None:

@@ -210,12 +210,19 @@ class NodeScheduler:
         out = self._stop(claim, now) if claim is not None else []
         return out + self._serve(now)
 
-    def release_dedicated(self, worker_id: str, now: float) -> list[Instruction]:
-        """The actor in a dedicated worker has ended: stop the worker."""
+    def retired(self, worker_id: str, now: float) -> list[Instruction]:
+        """The actor in a dedicated worker has ended; the process stays for what others want of it.
+
+        What the actor held is free. The process ends by itself, which ``worker_died`` tells.
+        """
         claim = self._lent(worker_id)
         if claim is None or claim.kind is not Kind.ACTOR:
             return []
-        return self._stop(claim, now) + self._serve(now)
+        assert claim.worker is not None
+        self._workers.retire(claim.worker)
+        self._disown(claim, now)
+        self._release(claim)
+        return self._serve(now)
 
     # Workers ----------------------------------------------------------------------------
 

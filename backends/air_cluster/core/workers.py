@@ -5,6 +5,7 @@
     STARTING --ready--> IDLE --lent--> LEASED --returned--> IDLE
         \\--ready, for an actor--> DEDICATED
     any of them --stop--> STOPPING --died--> (forgotten)
+    DEDICATED --retired--> STOPPING, and holds nothing any more
     any of them --died--> (forgotten)
 
 A worker that has run something may have initialised CUDA for the devices that it could see
@@ -147,6 +148,11 @@ class WorkerTable:
         self._leave_state(worker)
         worker.state = WorkerState.STOPPING
         return StopWorker(worker.worker_id)
+
+    def retire(self, worker: Worker) -> None:
+        """The actor in *worker* has ended, and the process will end by itself."""
+        self._leave_state(worker)
+        worker.state, worker.claim = WorkerState.STOPPING, None
 
     def remove(self, worker: Worker) -> None:
         """*worker* is dead."""

@@ -26,6 +26,9 @@ class ActorHosting:
         node.on_head(wire.EndActor, self._end)
         node.peers.handle(messages.ActorStarted, self._on_started)
         node.peers.handle(messages.ActorExit, self._on_exit)
+        node.peers.handle(
+            messages.ActorOver, lambda connection, _m, _p: node.workers.retired(connection.peer)
+        )
 
     # Instructions of the scheduler --------------------------------------------------------
 

@@ -71,6 +71,14 @@ class Workers:
             now = time.monotonic()
             self._node.follow(self._node.scheduler.worker_ready(worker.name, now))
 
+    def retired(self, process: bytes) -> None:
+        """The actor in a worker's process has ended; the process itself stays for a while."""
+        worker = self._by_process.get(process)
+        if worker is not None:
+            node = self._node
+            node.follow(node.scheduler.retired(worker.name, time.monotonic()))
+            node.uplink.send(wire.WorkerGone(worker.name, worker.how_it_ended))
+
     def exited(self, process: bytes, how: str) -> None:
         """A worker's process is gone."""
         worker = self._by_process.pop(process, None)

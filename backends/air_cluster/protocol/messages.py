@@ -238,6 +238,15 @@ class ActorExit(msgspec.Struct, tag=19, array_like=True, frozen=True):
     actor_id: bytes
 
 
+class ActorOver(msgspec.Struct, tag=118, array_like=True, frozen=True):
+    """From an actor's worker: the actor has ended, and holds nothing any more.
+
+    The process stays as long as others want values of it.
+    """
+
+    actor_id: bytes
+
+
 class CreateGroup(msgspec.Struct, tag=20, array_like=True, frozen=True):
     """Reserve bundles."""
 
@@ -709,6 +718,7 @@ ClientMessage = (
     | BorrowRemove
     | FreeShared
     | ReleaseReturned
+    | ActorOver
     | CancelOwned
     | CancelReply
 )

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from air.errors import ActorDied
-from air.executor.failures import trim
+from air.executor.failures import forget_frames, trim
 from air.executor.serialization import loads_code
 from air_cluster.client import context
 from air_cluster.client.arguments import unpack_arguments
@@ -136,7 +136,7 @@ class ActorHost:
         trim(error)
         # This process ends, so what it holds of the references inside need not be given up.
         failed = self._client.objects.pack_failure(error, f"{self.spec.class_name}.__init__")
-        error.__traceback__ = None
+        forget_frames(error)
         with self.lock:
             self._client.daemon.send(ActorStarted(self.spec.actor_id, True), failed.pieces)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import gc
 import os
 import random
 import signal
@@ -12,7 +13,7 @@ import sys
 from air.executor.current import install
 from air_cluster.client.client import Client
 from air_cluster.executor import ClusterExecutor
-from air_cluster.protocol.messages import Exit, StartActor
+from air_cluster.protocol.messages import ActorOver, Exit, StartActor
 from air_cluster.transport.connection import Connection
 from air_cluster.worker.actor_host import ActorHost
 from air_cluster.worker.reporter import Reporter
@@ -66,8 +67,7 @@ def _serve(session: str, token: bytes, host: str, worker_id: bytes) -> None:
         runner.stop = True
 
     def stop(_connection: Connection, message: Exit, _payload: object) -> None:
-        if message.graceful and client.references.lends:
-            # Others hold values that only this process knows: look again in a while.
+        if message.graceful and client.is_needed:  # look again in a while
             client.reactor.call_later(_LOOK_AGAIN_S, lambda: stop(_connection, message, b""))
             return
         # What runs is not waited for: its results have no taker any more.
@@ -85,8 +85,25 @@ def _serve(session: str, token: bytes, host: str, worker_id: bytes) -> None:
         runner.interruptible.remove()
         ActorHost(client, reporter, message, payload).run()
     _run_exit_functions()
+    if become:
+        _outlive_actor(client, become[0][0].spec.actor_id)
     with client.reactor.lock:
         client.peers.drain()
+
+
+def _outlive_actor(client: Client, actor_id: bytes) -> None:
+    """Stay as long as others hold references to values that only this process knows.
+
+    An actor that is killed takes them along; one that ends by itself, or with its last handle,
+    may have handed them out with its last result.
+    """
+    with client.reactor.lock:
+        client.objects.drain()
+        if not client.is_needed:
+            return
+        client.daemon.send(ActorOver(actor_id))
+    gc.collect()  # what the actor has left in cycles may hold values of others
+    client.reactor.wait_for(lambda: not client.is_needed)
 
 
 def _run_exit_functions() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from air.executor.failures import trim
+from air.executor.failures import forget_frames, trim
 from air.executor.returns import split_returns
 from air.executor.streaming import BYTES_AHEAD, VALUES_AHEAD
 from air_cluster.client.client import Client
@@ -211,7 +211,7 @@ class Reporter:
             content = self._client.objects.pack_failure(error, job.message.name)
         finally:
             # The frames hold the arguments, which must be counted off before the report.
-            error.__traceback__ = None
+            forget_frames(error)
         if content.refs:
             with self._lock:
                 returned = self._client.objects.returned

@@ -129,7 +129,7 @@ class Script:
             "died": node.worker_died,
             "blocked": node.blocked,
             "unblocked": node.unblocked,
-            "ended": node.release_dedicated,
+            "retired": node.retired,
         }
         if word in by_worker:
             return by_worker[word](worker_id(args[0]), self.now)
@@ -418,11 +418,33 @@ def test_actors_get_fresh_workers_of_their_own(script: Callable[..., Script]) ->
         demand A CPU=1 x1  ->
         blocked w2         -> grant A L3 w1
         unblocked w2       ->
-        ended w2           -> stop w2
+        cancel a           -> stop w2
         died w2            ->
         """
     )
     assert run.node.available().to_dict() == {"GPU": 1}
+
+
+def test_what_an_actor_held_is_free_while_its_process_stays(script: Callable[..., Script]) -> None:
+    run = script("CPU=1,GPU=1")
+    run.play(
+        """
+        place a CPU=1,GPU=1 -> start w1 dedicated
+        ready w1            -> place a w1 gpus 0
+        place b GPU=1       ->
+        demand A CPU=1 x1   ->
+        retired w1          -> start w2; start w3 dedicated
+        retired w1          ->
+        ready w2            -> grant A L2 w2
+        ready w3            -> place b w3 gpus 0
+        cancel a            ->
+        blocked w1          ->
+        unblocked w1        ->
+        retired w2          ->
+        died w1             ->
+        """
+    )
+    assert run.node.available().to_dict() == {}
 
 
 def test_placements_are_cancelled_at_any_stage(script: Callable[..., Script]) -> None:
@@ -510,7 +532,7 @@ def test_nothing_is_held_for_what_waits_for_an_actor_to_end(script: Callable[...
         ready w2          -> grant A L2 w2
         at 9              ->
         return L2         -> grant A L3 w2
-        ended w1          -> stop w1
+        cancel a          -> stop w1
         died w1           -> start w3
         """
     )
@@ -738,7 +760,7 @@ def test_late_events_do_nothing(script: Callable[..., Script]) -> None:
         died w9      ->
         blocked w9   ->
         unblocked w9 ->
-        ended w9     ->
+        retired w9   ->
         return L9    ->
         gone X       ->
         cancel x     ->

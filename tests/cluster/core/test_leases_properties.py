@@ -157,10 +157,13 @@ class Node(RuleBasedStateMachine):
         self.obey(self.node.cancel_placement(actor, self.now))
 
     @rule(data=st.data())
-    def release_dedicated(self, data: st.DataObject) -> None:
+    def retired(self, data: st.DataObject) -> None:
         if self.running:
             worker = data.draw(st.sampled_from(sorted(self.running)))
-            self.obey(self.node.release_dedicated(worker, self.now))
+            if isinstance(self.running[worker], bytes):
+                del self.running[worker]
+                self.stopping.append(worker)
+            self.obey(self.node.retired(worker, self.now))
 
     @rule(group=GROUPS, index=INDEXES, resources=QUANTITIES, wait=st.booleans())
     def reserve(self, group: bytes, index: int, resources: Resources, wait: bool) -> None:
