@@ -412,6 +412,16 @@ class Submitter:
         self._follow(self.scheduler.finished(message.task_id, seconds, now))
         if self._gathering:
             self.flush()
+        self._end(record, message, payload, connection)
+        if self._gathering:
+            # What waited for these results was gathered together with the first task that this
+            # worker, which has nothing left to do, would answer.
+            self.flush()
+
+    def _end(
+        self, record: TaskRecord, message: TaskDone, payload: bytes, connection: Connection
+    ) -> None:
+        """Take in what a task came to."""
         if message.cancelled:
             self._finish(record, self._cancelled(record))
             return
