@@ -79,8 +79,8 @@ def init(
     reject_unknown(unknown, _INIT_KEYS, what="air.init")
     if address is not None and (not isinstance(address, str) or not address):
         raise InvalidOption(f"address must be 'HOST:PORT' or 'auto', got {address!r}")
-    if backend is not None and not isinstance(backend, str):
-        raise InvalidOption(f"backend must be a name, got {backend!r}")
+    if backend is not None:
+        check_text(backend, "backend")
     if namespace is not None:
         check_text(namespace, "namespace")
     if num_cpus is not None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import atexit
 import os
 import threading
+from dataclasses import replace
 
-from air.errors import InvalidOption
+from air.errors import BackendError, InvalidOption
 from air.executor.interface import Executor, InitConfig
 from air.executor.registry import load
 
@@ -49,18 +50,25 @@ def start(backend: str | None, config: InitConfig, *, reuse: bool = True) -> Exe
                 f"air is initialized already, with backend {_executor.name!r}: call"
                 " air.shutdown() first, or air.init(..., ignore_reinit_error=True)"
             )
-        backend = backend or os.environ.get(BACKEND_VARIABLE) or DEFAULT_BACKEND
-        address = config.address or os.environ.get(ADDRESS_VARIABLE) or None
-        if backend == "local":
-            if config.address is not None:
-                raise InvalidOption(
-                    f"backend 'local' runs in this process and takes no address,"
-                    f" got {config.address!r}"
-                )
-            address = None
-        if address != config.address:
-            config = _with_address(config, address)
-        executor = load(backend)(config)
+        sources = []  # of what may be wrong, when it is not in the program
+        if backend is None:
+            backend = os.environ.get(BACKEND_VARIABLE)
+            sources += [f"{BACKEND_VARIABLE}={backend}"] if backend else []
+        backend = backend or DEFAULT_BACKEND
+        address = config.address
+        if address is None and backend != "local":
+            address = os.environ.get(ADDRESS_VARIABLE) or None
+            sources += [f"{ADDRESS_VARIABLE}={address}"] if address else []
+        if backend == "local" and address is not None:
+            raise InvalidOption(
+                f"backend 'local' runs in this process and takes no address, got {address!r}"
+            )
+        try:
+            executor = load(backend)(replace(config, address=address))
+        except (InvalidOption, BackendError) as error:
+            if sources:
+                error.args = (f"{error} (the environment says {' and '.join(sources)})",)
+            raise
         _executor = executor
         if not _exit_hook_installed:
             atexit.register(shutdown)
@@ -87,9 +95,3 @@ def shutdown() -> None:
     with _lock:
         if _executor is executor:
             _executor = None
-
-
-def _with_address(config: InitConfig, address: str | None) -> InitConfig:
-    from dataclasses import replace
-
-    return replace(config, address=address)

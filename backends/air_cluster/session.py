@@ -10,7 +10,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from air.errors import BackendError
+from air.errors import BackendError, InvalidOption
 from air.executor.interface import InitConfig
 from air_cluster.directories import RunningNode, make_directory, running_nodes
 from air_cluster.launch import DaemonProcess, Network, NodeOptions
@@ -71,6 +71,7 @@ class Session:
             address: ``HOST:PORT`` of the head, or ``auto`` for that of this machine's node.
 
         Raises:
+            InvalidOption: *address* has another form.
             BackendError: there is none.
         """
         nodes = [node for node in running_nodes() if address in ("auto", node.head)]
@@ -82,7 +83,8 @@ class Session:
                 "address='auto' looks for a node of this user on this machine, and none runs;"
                 " give the head's HOST:PORT, or leave address out to start a cluster here"
             )
-        session = cls(make_directory(), read_token())
+        _check_address(address)
+        session = cls(make_directory(), read_token(address))
         nothing = NodeOptions(
             num_cpus=0, num_gpus=0, object_store_memory=config.object_store_memory
         )
@@ -156,8 +158,17 @@ class Session:
             shutil.rmtree(self._directory, ignore_errors=True)
 
 
-def read_token() -> bytes:
-    """The token of a cluster, from the file that ``AIR_TOKEN_FILE`` names.
+def _check_address(address: str) -> None:
+    from air_cluster.transport.addresses import AddressError, parse
+
+    try:
+        parse(f"tcp:{address}")
+    except AddressError:
+        raise InvalidOption(f"address must be 'HOST:PORT' or 'auto', got {address!r}") from None
+
+
+def read_token(address: str) -> bytes:
+    """The token of the cluster at *address*, from the file that ``AIR_TOKEN_FILE`` names.
 
     Raises:
         BackendError: the variable is not set, or the file cannot be read.
@@ -165,8 +176,8 @@ def read_token() -> bytes:
     path = os.environ.get(TOKEN_VARIABLE)
     if not path:
         raise BackendError(
-            f"joining a cluster takes its token: set {TOKEN_VARIABLE} to the path of a file that"
-            " holds it"
+            f"joining the cluster at {address} takes its token: set {TOKEN_VARIABLE} to the path"
+            " of a file that holds it"
         )
     try:
         with open(path, "rb") as file:

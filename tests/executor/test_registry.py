@@ -42,6 +42,35 @@ def test_environment_names_the_backend(monkeypatch):
     air.shutdown()
 
 
+@pytest.mark.parametrize(
+    ("variables", "error", "message"),
+    [
+        (
+            {"AIR_BACKEND": "lokal"},
+            InvalidOption,
+            r"unknown backend 'lokal'\. Did you mean 'local'.*environment says AIR_BACKEND=lokal\)",
+        ),
+        (
+            {"AIR_ADDRESS": "nowhere"},
+            InvalidOption,
+            r"'HOST:PORT' or 'auto', got 'nowhere' \(the environment says AIR_ADDRESS=nowhere\)",
+        ),
+        (
+            {"AIR_ADDRESS": "127.0.0.1:1", "AIR_BACKEND": "cluster"},
+            BackendError,
+            r"cluster at 127\.0\.0\.1:1 takes.*BACKEND=cluster and AIR_ADDRESS=127\.0\.0\.1:1",
+        ),
+    ],
+)
+def test_wrong_values_in_the_environment_are_named(monkeypatch, variables, error, message):
+    monkeypatch.delenv("AIR_TOKEN_FILE", raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(error, match=message):
+        current.get_executor()
+    assert not air.is_initialized()
+
+
 def test_argument_wins_over_the_environment(monkeypatch):
     monkeypatch.setenv("AIR_BACKEND", "no such backend")
     air.init(backend="local")
