@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from air.executor.handles import ActorHandle, ObjectRef, ObjectRefGenerator
 from air.executor.pickling import can_pickle
 
 _DEPTH = 12
@@ -99,6 +100,8 @@ class _Search:
 
 def _parts(value: Any) -> Iterator[tuple[str, Any]]:
     """The parts that pickling *value* would visit, with the path step to each."""
+    if isinstance(value, (ActorHandle, ObjectRef, ObjectRefGenerator)):
+        return  # what they are made of is not the user's
     if isinstance(value, (dict, types.MappingProxyType)):
         for key, item in list(value.items())[:_WIDTH]:
             yield f"[{_shown.repr(key)}]", item

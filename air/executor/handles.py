@@ -62,6 +62,12 @@ class ObjectRef(Generic[T]):
     def __repr__(self) -> str:
         return f"ObjectRef({self.id.hex()})"
 
+    def __copy__(self) -> ObjectRef[T]:
+        return self
+
+    def __deepcopy__(self, _memo: object) -> ObjectRef[T]:
+        return self
+
     def __reduce__(self) -> tuple[Any, ...]:
         return _import_ref, (self._executor.export_ref(self),)
 
@@ -182,6 +188,12 @@ class ActorHandle:
 
     def __repr__(self) -> str:
         return f"ActorHandle({self._class_name}, {self._actor_id.hex()})"
+
+    def __copy__(self) -> ActorHandle:
+        return self
+
+    def __deepcopy__(self, _memo: object) -> ActorHandle:
+        return self
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _import_actor, (self._executor.export_actor(self),)

@@ -6,6 +6,7 @@
   Otherwise its methods would be replaced by copies that no longer see the program's globals.
 * Functions under :func:`functools.lru_cache` in ``__main__`` or inside a function are sent like
   other functions, with an empty cache.
+* So are those under :func:`functools.singledispatch`, which have weak references in them.
 * Classes may have a :func:`functools.cached_property`, which has a lock in it before Python 3.12.
 * A program may say itself how instances of a class travel (:data:`custom`).
 """
@@ -16,6 +17,7 @@ import enum
 import functools
 import io
 import sys
+import types
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -67,6 +69,8 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             return deserializer, (serializer(obj),)
         if type(obj) is _Cached:
             return _reduce_cached(obj)
+        if type(obj) is types.FunctionType and "_clear_cache" in vars(obj):
+            return _reduce_dispatcher(obj) or super().reducer_override(obj)
         if type(obj) is functools.cached_property:
             return _make_cached_property, (obj.func, obj.attrname, obj.__doc__)
         reduced = super().reducer_override(obj)
@@ -127,14 +131,39 @@ def _fill_class(fill: Callable[[type, Any], type], cls: type, state: Any) -> typ
     return fill(cls, state)
 
 
+def _reduce_dispatcher(function: Any) -> Any:
+    """A function of ``singledispatch``; ``None`` if it is another, or goes by its name."""
+    if not hasattr(function, "registry") or _goes_by_name(function):
+        return None
+    # Its functions may call it: it is made first, and filled afterwards.
+    return _make_dispatcher, (), dict(function.registry), None, None, _fill_dispatcher
+
+
+def _make_dispatcher() -> Any:
+    return functools.singledispatch(_nothing)
+
+
+def _nothing(_value: object) -> None:
+    """In the place of the function for all classes that have none, until that is there."""
+
+
+def _fill_dispatcher(function: Any, registry: dict[type, Callable[..., Any]]) -> Any:
+    for cls, implementation in registry.items():
+        function.register(cls, implementation)
+    functools.update_wrapper(function, registry[object], updated=())
+    return function
+
+
 def _reduce_cached(function: Any) -> Any:
-    if function.__module__ != "__main__" and _is_importable(function):
+    if _goes_by_name(function):
         return NotImplemented
     parameters = function.cache_parameters()
     return _make_cached, (function.__wrapped__, parameters["maxsize"], parameters["typed"])
 
 
-def _is_importable(function: Any) -> bool:
+def _goes_by_name(function: Any) -> bool:
+    if function.__module__ == "__main__":
+        return False
     found: Any = sys.modules.get(function.__module__)
     for name in function.__qualname__.split("."):
         found = getattr(found, name, None)

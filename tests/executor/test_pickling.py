@@ -157,13 +157,46 @@ def test_cached_properties():
     assert there_and_back(Model(), "(value.size, value.size, value.made)") == (7, 7, 1)
 
 
+def test_functions_that_dispatch_on_the_class():
+    @functools.singledispatch
+    def size(value):
+        """How large it is."""
+        return 1
+
+    @size.register
+    def _(value: list):
+        return sum(size(item) for item in value)
+
+    class Box:
+        @functools.singledispatchmethod
+        def put(self, value):
+            return "a thing"
+
+        @put.register
+        def _(self, value: int):
+            return "a number"
+
+    assert there_and_back(size, "(value([1, [2, 3]]), value.__name__, value.__doc__)") == (
+        3,
+        "size",
+        "How large it is.",
+    )
+    assert there_and_back(Box(), "(value.put(1), value.put(''))") == ("a number", "a thing")
+
+
 @functools.lru_cache
 def importable():
     return 1
 
 
-def test_cached_functions_of_modules_go_by_name():
+@functools.singledispatch
+def importable_dispatcher(value):
+    return value
+
+
+def test_functions_of_modules_go_by_name():
     assert loads(dumps(importable)) is importable
+    assert loads(dumps(importable_dispatcher)) is importable_dispatcher
 
 
 @pytest.mark.parametrize(("value", "expected"), [(1, True), (lambda: 1, True), (iter, True)])

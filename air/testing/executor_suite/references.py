@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 from typing import Any
 
@@ -133,6 +134,15 @@ class TestReferences:
             made = value(Maker.remote().make.remote())
             assert value(made[:2]) == ["made inside", "also inside"]
             assert value(made[2].add.remote()) == 6
+
+    def test_copies_are_the_same(self) -> None:
+        held = {"ref": air.put([1]), "counter": Counter.remote(5)}
+        for same in (copy.deepcopy(held), {key: copy.copy(item) for key, item in held.items()}):
+            assert same == held
+            assert value(same["ref"]) == [1]
+        held.clear()
+        gc.collect()
+        assert value(same["counter"].add.remote()) == 6
 
     def test_dropped_while_a_task_needs_it(self) -> None:
         gate = Gate.remote()

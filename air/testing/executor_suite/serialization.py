@@ -121,6 +121,13 @@ class TestSerialization:
         with pytest.raises(SerializationError, match="generator"):
             identity.remote(number for number in range(3))
 
+        @air.remote
+        def stream() -> Any:
+            yield 1
+
+        with pytest.raises(SerializationError, match=r"args\[0\]\['a'\] is a .*ObjectRefGenerator"):
+            identity.remote({"a": stream.remote()})
+
     def test_custom_reduce_is_respected(self) -> None:
         assert value(identity.remote(Custom(3))).number == 3
 
