@@ -8,22 +8,16 @@ worker.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import inspect
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
-from typing import Any, TypeVar, dataclass_transform
+from typing import Any, ClassVar, TypeVar, dataclass_transform
 
 from air._files import path_of_uri
 from air.errors import InvalidOption
-from air.executor.validation import (
-    check_flag,
-    check_number,
-    listing,
-    nearest,
-    reject_unknown,
-)
+from air.executor.keywords import refuses, suggests_keywords
+from air.executor.validation import check_flag, check_number, listing, nearest
 
 T = TypeVar("T")
 
@@ -34,17 +28,13 @@ StopCriterion = Mapping[str, float] | Callable[[str, dict[str, Any]], bool]
 
 @dataclass_transform(frozen_default=True)
 def options_class(cls: type[T]) -> type[T]:
-    """Make a frozen dataclass whose constructor names the nearest option for a misspelt one."""
+    """Make a frozen dataclass whose constructor names the nearest option for a misspelt one.
+
+    Options of other toolkits that it does without are in its ``_instead``, each with what to do.
+    """
     cls = dataclass(frozen=True)(cls)
-    init = cls.__init__
-    names = [f.name for f in dataclasses.fields(cls)]  # type: ignore[arg-type]
-
-    @functools.wraps(init)
-    def checked_init(self: T, *args: Any, **options: Any) -> None:
-        reject_unknown(options, names, what=cls.__name__)
-        init(self, *args, **options)
-
-    cls.__init__ = checked_init  # type: ignore[assignment, method-assign]
+    mark = refuses(**getattr(cls, "_instead", {}))
+    cls.__init__ = suggests_keywords(mark(cls.__init__))  # type: ignore[method-assign]
     return cls
 
 
@@ -222,6 +212,16 @@ class RunConfig:
     failure_config: FailureConfig = field(default_factory=FailureConfig)
     checkpoint_config: CheckpointConfig = field(default_factory=CheckpointConfig)
 
+    _instead: ClassVar[Mapping[str, str]] = {
+        "callbacks": "a function given as stop sees every result as it comes, and "
+        "Result.metrics_dataframe has them all",
+        "local_dir": "it is called storage_path",
+        "log_to_file": "what workers print comes out of this program; redirect its output",
+        "progress_reporter": "progress goes to the standard error stream, which can be redirected",
+        "sync_config": "runs are kept on this machine; copy a checkpoint with to_uri(...)",
+        "verbose": "progress goes to the standard error stream, which can be redirected",
+    }
+
     def __post_init__(self) -> None:
         if self.name is not None:
             _check_text(self.name, "RunConfig.name")
@@ -273,6 +273,15 @@ class DatasetConfig:
     split: bool | None = None
     required: bool | None = None
     transform: bool | None = None
+
+    _instead: ClassVar[Mapping[str, str]] = {
+        "global_shuffle": "shuffle the dataset before: random_shuffle()",
+        "max_object_store_memory_fraction": "what does not fit into memory goes to disk",
+        "per_epoch_preprocessor": "call map_batches on the shard, in the training function",
+        "randomize_block_order": "shuffle the dataset before: random_shuffle()",
+        "stream_window_size": "shards are read batch by batch in any case",
+        "use_stream_api": "shards are read batch by batch in any case",
+    }
 
     def __post_init__(self) -> None:
         for f in dataclasses.fields(self):

@@ -24,6 +24,13 @@ if TYPE_CHECKING:
     from air.data.preprocessor import Preprocessor
 
 
+_INSTEAD = {
+    "ray_remote_args": "use num_cpus_per_worker and num_gpus_per_worker",
+    "separate_gpu_stage": "each scoring process prepares its rows and predicts",
+}
+"""Options of other toolkits, which are none of a predictor's either."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Model:
     """What a scorer makes its predictor of."""
@@ -197,6 +204,9 @@ class BatchPredictor:
         if num_gpus_per_worker is not None:
             check_number(num_gpus_per_worker, "num_gpus_per_worker", minimum=0)
             options["num_gpus"] = num_gpus_per_worker
+        for option, instead in _INSTEAD.items():
+            if option in predict_kwargs:
+                raise InvalidOption(f"BatchPredictor.predict has no option {option!r}: {instead}")
         known = self._predictor_cls._predict_options()
         if known is not None:
             own = inspect.signature(BatchPredictor.predict).parameters

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from air.config import options_class
 from air.errors import InvalidOption
@@ -51,6 +51,12 @@ class TuneConfig:
     time_budget_s: float | timedelta | None = None
     reuse_actors: bool | None = None
     trial_name_creator: Callable[[Trial], str] | None = None
+
+    _instead: ClassVar[Mapping[str, str]] = {
+        "chdir_to_trial_dir": "trials run where the program does; files of a trial's own belong "
+        "into air.train.get_trial_dir()",
+        "trial_dirname_creator": "a trial's directory bears its name: use trial_name_creator",
+    }
 
     def __post_init__(self) -> None:
         if self.mode not in (None, "min", "max"):
