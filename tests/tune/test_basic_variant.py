@@ -101,6 +101,12 @@ def test_more_points_than_samples_are_refused() -> None:
         configs(BasicVariantGenerator([{"x": 0.1}, {"x": 0.2}]), SPACE, 1)
 
 
+@pytest.mark.parametrize("points", [{"x": 0.1}, 3, "x", [0.1]])
+def test_points_are_dicts_in_a_list(points) -> None:
+    with pytest.raises(TypeError, match="points_to_evaluate is a list of dicts, got"):
+        BasicVariantGenerator(points)
+
+
 def test_max_concurrent_holds_suggestions_back() -> None:
     searcher = BasicVariantGenerator(max_concurrent=1)
     searcher.set_search_properties(None, None, SPACE, num_samples=1)

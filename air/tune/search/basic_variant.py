@@ -47,11 +47,12 @@ class BasicVariantGenerator(Searcher):
             raise ValueError(
                 f"max_concurrent must be a whole number >= 0 (0: no limit), got {max_concurrent!r}."
             )
-        if isinstance(points_to_evaluate, Mapping):
-            raise TypeError(
-                f"points_to_evaluate is a list of dicts, got one dict: {points_to_evaluate!r}."
-            )
-        self._points = [dict(point) for point in points_to_evaluate or ()]
+        points = () if points_to_evaluate is None else points_to_evaluate
+        if not isinstance(points, (list, tuple)) or not all(
+            isinstance(point, Mapping) for point in points
+        ):
+            raise TypeError(f"points_to_evaluate is a list of dicts, got {points!r:.200}.")
+        self._points = [dict(point) for point in points]
         self._max_concurrent = max_concurrent
         self._constant_grid_search = constant_grid_search
         self._seed = as_seed(random_state)
