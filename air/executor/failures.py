@@ -10,7 +10,7 @@ import logging
 import pickle
 from typing import Any
 
-from air.errors import AirError, TaskCancelled, TaskError
+from air.errors import AirError, NotInitialized, TaskCancelled, TaskError
 from air.executor.portable_exceptions import (
     dump_exception,
     load_exception,
@@ -101,9 +101,10 @@ def log_unseen(error: BaseException, task_name: str) -> None:
     """Tell of a failure that no reference holds, because of ``num_returns=0``.
 
     Args:
-        error: what ``get`` would raise. That the task was cancelled is no news.
+        error: what ``get`` would raise. That the task was cancelled, or the backend shut down,
+            is no news.
     """
-    if not isinstance(error, TaskCancelled):
+    if not isinstance(error, (NotInitialized, TaskCancelled)):
         logger.warning(
             "%s failed, and gives no reference that could tell", task_name, exc_info=error
         )

@@ -8,7 +8,7 @@ import traceback
 
 import pytest
 
-from air.errors import ActorDied, TaskCancelled, TaskError
+from air.errors import ActorDied, NotInitialized, TaskCancelled, TaskError
 from air.executor.failures import (
     as_task_error,
     clone,
@@ -277,6 +277,7 @@ def test_what_can_be_made_only_once():
 def test_failures_that_nobody_sees_are_logged_with_their_traceback(caplog):
     log_unseen(travelled(raised(Plain("oops"))), "work")
     log_unseen(TaskCancelled("work was cancelled"), "work")
+    log_unseen(NotInitialized("shut down"), "work")
     (record,) = caplog.records
     assert record.name == "air"
     assert record.getMessage() == "work failed, and gives no reference that could tell"

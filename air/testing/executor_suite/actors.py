@@ -9,7 +9,13 @@ from typing import Any
 import pytest
 
 import air
-from air.errors import ActorDied, InvalidOption, PendingCallsLimitExceeded, TaskError
+from air.errors import (
+    ActorDied,
+    DeadlockError,
+    InvalidOption,
+    PendingCallsLimitExceeded,
+    TaskError,
+)
 from air.executor.capabilities import Capability
 from air.testing.executor_suite.harness import eventually, guarded_by, last_frame, need, value
 from air.testing.executor_suite.tools import Counter, Gate, add, identity
@@ -175,6 +181,31 @@ class TestActors:
         me = value(actor.me.remote())
         assert me == actor
         assert value([actor.touch.remote(), me.touch.remote()]) == [1, 2]
+
+    def test_waiting_for_oneself(self) -> None:
+        @air.remote
+        class Impatient:
+            def outer(self) -> Any:
+                return air.get(air.get_runtime_context().current_actor.inner.remote())
+
+            def inner(self) -> str:
+                return "inner"
+
+        impatient = Impatient.remote()
+        with pytest.raises(DeadlockError, match="inner"):
+            value(impatient.outer.remote())
+        assert value(impatient.inner.remote()) == "inner"
+
+    def test_exit_actor_in_the_constructor(self) -> None:
+        @air.remote
+        class Reluctant:
+            def __init__(self) -> None:
+                air.exit_actor()
+
+            def work(self) -> None: ...
+
+        with pytest.raises(ActorDied, match="exit_actor"):
+            value(Reluctant.remote().work.remote())
 
     def test_calling_oneself_waits_for_the_method_to_end(self) -> None:
         @air.remote

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -10,7 +13,7 @@ import pytest
 import air
 from air.errors import AirError, NotInitialized
 from air.executor.current import get_executor
-from air.testing.executor_suite.harness import Backend, value
+from air.testing.executor_suite.harness import TIMEOUT, Backend, value
 from air.testing.executor_suite.tools import Counter, Gate, add, identity
 from air.testing.leaks import Belongings, check_nothing_left
 
@@ -21,6 +24,14 @@ def endless() -> Iterator[int]:
     while True:
         yield number
         number += 1
+
+
+def _noting(method: Any, called: threading.Event) -> Any:
+    def noted(*args: Any, **kwargs: Any) -> Any:
+        called.set()
+        return method(*args, **kwargs)
+
+    return noted
 
 
 class TestShutdown:
@@ -58,6 +69,37 @@ class TestShutdown:
         ]
         air.shutdown()
         del kept
+
+    @pytest.mark.parametrize("way", ["get", "wait", "future", "await", "argument"])
+    def test_nobody_waits_any_more(
+        self, backend: Backend, way: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        backend.start()
+        gate = Gate.remote()
+        pending = gate.wait.remote()
+        dependent = add.remote(pending, 1)
+        value(gate.arrived.remote(1))
+
+        async def await_it() -> Any:
+            return await pending
+
+        waiting = {
+            "get": lambda: air.get(pending),
+            "wait": lambda: [air.get(ref) for ref in air.wait([pending])[0]],
+            "future": lambda: pending.future().result(),
+            "await": lambda: asyncio.run(await_it()),
+            "argument": lambda: air.get(dependent),
+        }
+        executor = get_executor()
+        asked = threading.Event()
+        for name in ("get", "wait", "as_future", "await_ref"):
+            monkeypatch.setattr(executor, name, _noting(getattr(executor, name), asked))
+        with ThreadPoolExecutor(1) as pool:
+            outcome = pool.submit(waiting[way])
+            assert asked.wait(TIMEOUT)
+            air.shutdown()
+            error = outcome.exception(TIMEOUT)
+        assert isinstance(error, AirError)
 
     def test_start_again(self, backend: Backend) -> None:
         for _ in range(2):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pickle
+import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -12,6 +13,7 @@ import msgspec
 from air.errors import (
     ActorDied,
     ActorPlacementError,
+    DeadlockError,
     InvalidOption,
     PendingCallsLimitExceeded,
     TaskCancelled,
@@ -27,7 +29,7 @@ from air_cluster.client.arguments import Arguments, pack_arguments
 from air_cluster.client.contents import Content, from_wire
 from air_cluster.client.shapes import shape_on_wire
 from air_cluster.core.references import Entry
-from air_cluster.protocol.ids import TASK_BYTES, object_id
+from air_cluster.protocol.ids import TASK_BYTES, object_id, task_of
 from air_cluster.protocol.messages import (
     FAILED,
     STREAMING,
@@ -100,6 +102,7 @@ class Actors:
         self._actors: dict[bytes, _Actor] = {}
         self._calls: dict[bytes, _Actor] = {}  # task -> actor
         self.me: tuple[Any, ...] | None = None  # of the actor that lives in this process
+        self.lone_thread = 0  # which runs all of its methods, if one does
         client.peers.handle(ActorEvent, self._on_event)
         client.peers.handle(
             ActorReply, lambda _c, message, _p: client.requests.answered(message.request, message)
@@ -495,6 +498,24 @@ class Actors:
         failed = self._client.objects.pack_failure(error, "")
         self._finish(actor, call, failed)
         self._client.objects.give_up(failed)
+
+    def check_no_deadlock(self, pending: Iterable[Entry]) -> None:
+        """Complain about a method that is about to wait for another one of its own actor.
+
+        Raises:
+            DeadlockError: that one runs in the calling thread as well, after this one.
+        """
+        if threading.get_ident() != self.lone_thread or self.me is None:
+            return
+        for entry in pending:
+            actor = self._calls.get(task_of(entry.id))
+            if actor is not None and actor.actor_id == self.me[0]:
+                raise DeadlockError(
+                    f"waiting for {self.describe(task_of(entry.id))} in a method of the same actor"
+                    " would never end: all of them run in one thread. Call the method directly,"
+                    " `await` the reference in an async method, or give the actor a"
+                    " max_concurrency above 1"
+                )
 
     def describe(self, task_id: bytes) -> str | None:
         """A call and its state, for messages."""

@@ -294,9 +294,15 @@ class Client:
 
     def _fail_everything(self, reason: str) -> None:
         self._loss = reason
-        content = self.system_failure(self._node_died(reason))
+        self._settle_everything(
+            self._node_died(reason), f"the daemon of the actor's node is gone ({reason})"
+        )
+
+    def _settle_everything(self, error: AirError, why_actors_died: str) -> None:
+        """No value will come any more: let nobody wait; called under the lock."""
+        content = self.system_failure(error)
         self.submitter.fail_all(content)
-        self.actors.fail_all(f"the daemon of the actor's node is gone ({reason})")
+        self.actors.fail_all(why_actors_died)
         for entry in list(self.references.entries.values()):
             if entry.content is None and not self.actors.is_actor(entry.id):
                 entry.content = content
@@ -332,13 +338,14 @@ class Client:
         with self.reactor.lock:
             if self.closed:
                 return
+            self._settle_everything(self.not_initialized(), "the program called air.shutdown()")
             self.closed = True
             self.peers.close()
             if hasattr(self, "daemon"):
                 self.daemon.close("shut down")
         self.reactor.close()
         if self._helper is not None:
-            self._helper.shutdown(wait=False, cancel_futures=True)
+            self._helper.shutdown(wait=False)  # what it has to do yet may be waited for
         self.writer.close()
         self.reader.close()
 

@@ -438,6 +438,8 @@ class Objects:
                 if entry.content is None and not entry.owned:
                     self._fetch(entry)
             self._client.flush()
+            if timeout is None:
+                self._client.actors.check_no_deadlock(e for e in entries if e.content is None)
 
         def settled() -> bool:
             nonlocal position

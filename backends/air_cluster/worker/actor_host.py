@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import pickle
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -134,6 +135,8 @@ class ActorHost:
 
     def _construction_failed(self, error: BaseException) -> None:
         trim(error)
+        if isinstance(error, ExitActor):
+            error = ActorDied(f"{self.spec.class_name}.__init__ called air.exit_actor()")
         # This process ends, so what it holds of the references inside need not be given up.
         failed = self._client.objects.pack_failure(error, f"{self.spec.class_name}.__init__")
         forget_frames(error)
@@ -261,9 +264,14 @@ class ActorHost:
         else:
             self.finish(job, contents)
 
+    def alone_in_this_thread(self) -> None:
+        """All methods run in this thread: one that waits for another here waits for ever."""
+        self._client.actors.lone_thread = threading.get_ident()
+
     # One thread ---------------------------------------------------------------------------
 
     def _serve_one(self) -> None:
+        self.alone_in_this_thread()
         queue = self.queue
         while True:
             self._reactor.wait_for(lambda: queue or self.ending or self._client.closed)

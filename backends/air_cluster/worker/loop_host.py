@@ -35,6 +35,7 @@ class _LoopHost:
 
     async def serve(self) -> None:
         host, loop = self._host, self._loop
+        host.alone_in_this_thread()
         with host.lock:
             host.arrived = lambda job: loop.call_soon_threadsafe(self._start, job)
             host.cancel = lambda task_id, recursive: loop.call_soon_threadsafe(
