@@ -11,7 +11,7 @@ import pytest
 
 import air
 from air.errors import ActorDied
-from air.testing.executor_suite.harness import value
+from air.testing.executor_suite.harness import TIMEOUT, value
 from air.testing.executor_suite.tools import Counter, Gate, identity
 
 
@@ -113,6 +113,18 @@ class TestReferences:
         air.kill(first)
         gc.collect()
         assert value(second.read.remote()) == "passed on"
+
+    def test_in_what_nothing_but_a_future_waits_for(self) -> None:
+        @air.remote
+        def fail() -> None:
+            raise KeyError(air.put("made inside"))
+
+        for _ in range(5):
+            made = make_inside.remote().future().result(TIMEOUT)
+            assert value([made["ref"], made["task"]]) == ["made inside", "also inside"]
+            error = fail.remote().future().exception(TIMEOUT)
+            assert isinstance(error, KeyError)
+            assert value(error.args[0]) == "made inside"
 
     @pytest.mark.parametrize("leaves", [False, True])
     def test_made_by_an_actor_that_has_ended(self, leaves: bool) -> None:

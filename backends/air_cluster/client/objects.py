@@ -546,23 +546,23 @@ class Objects:
         return ready, rest
 
     def future(self, ref: ObjectRef[Any]) -> Future[Any]:
-        """A future of the value; the reference lives as long as it is pending."""
+        """A future of the value; the reference lives until the value is in it."""
         from concurrent.futures import Future
 
         future: Future[Any] = Future()
         future.set_running_or_notify_cancel()
 
-        def finish(entry: Entry, _keep: ObjectRef[Any] = ref) -> None:
-            # Unpickling may run user code or map memory: not under the lock.
-            self._client.in_helper(lambda: _settle(future, lambda: self.load(entry)))
+        def finish() -> None:
+            _settle(future, lambda: self.load(self.entry(ref)))
 
         with self._lock:
             entry = self.entry(ref)
             if entry.content is None:
-                self.watch(entry, finish)
+                # Unpickling may run user code or map memory: not under the lock.
+                self.watch(entry, lambda _entry: self._client.in_helper(finish))
                 self._client.flush()
                 return future
-        _settle(future, lambda: self.load(entry))
+        finish()
         return future
 
     # References of others -----------------------------------------------------------------
