@@ -65,6 +65,11 @@ def complaint(name: str, items: Sequence[Any], error: Exception) -> UnsupportedV
             f"column {name!r} holds whole numbers that 64 bits cannot hold: turn them into"
             " floats or text, or return rows that are no dictionaries"
         )
+    if isinstance(error, UnicodeError):
+        return UnsupportedValue(
+            f"column {name!r} holds text that UTF-8 cannot encode ({error}): leave such characters"
+            " out, or turn it into bytes"
+        )
     kind = next(iter(kinds), "nothing")
     return UnsupportedValue(
         f"column {name!r} holds {kind} values that Arrow has no type for ({error}): turn them"

@@ -401,6 +401,7 @@ def test_unsigned_numbers_of_one_file_and_signed_ones_of_another(tmp_path):
     [
         (gzip.compress(b"a\n1\n"), "it is compressed with gzip; let its name end with '.gz'"),
         (b"PK\x03\x04\xff", "it is a zip archive; unpack it first"),
+        (b"PAR1\xff\xfePAR1", "it is a Parquet file; use read_parquet"),
         ("a\n\u00e9\n".encode("utf-16"), "ReadOptions(encoding='utf-16')"),
         ("a\n\u00e9\n".encode("latin-1"), "ReadOptions(encoding='latin-1')"),
     ],

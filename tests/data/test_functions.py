@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import threading
 import traceback
 
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 
 from air import data
 from air.data.errors import UnsupportedValue
-from air.errors import InvalidOption
+from air.errors import InvalidOption, SerializationError
 
 pytestmark = pytest.mark.usefixtures("placement")
 
@@ -285,3 +286,26 @@ def test_materialized_blocks_that_do_not_go_together_are_refused():
 def test_options_of_operators_name_the_nearest():
     with pytest.raises(InvalidOption, match="Did you mean 'fn_kwargs'"):
         table().map(Times, fn_kwarg={"plus": 1})
+
+
+@pytest.mark.parametrize("make", [threading.Lock, lambda: (i for i in "ab")])
+def test_what_cannot_be_sent_is_named(placement, make):
+    ds = data.range(4, parallelism=2).map(lambda i: [make()][0])
+    if placement == "here":
+        assert len(ds.take_all()) == 4
+        return
+    with pytest.raises(SerializationError, match="cannot be sent to another process"):
+        ds.take_all()
+    assert data.range(2).map(lambda i: None).materialize().schema() is type(None)
+
+
+def test_a_function_that_never_ends_gives_what_is_asked_of_it():
+    def endless(batch):
+        for i in itertools.count():
+            yield {"value": batch["value"] + i}
+
+    ds = table(1, 1).map_batches(endless)
+    assert [row["value"] for row in ds.take(3)] == [0, 1, 2]
+    batches = ds.iter_batches(batch_size=2)
+    assert [next(batches)["value"].tolist() for _ in range(3)] == [[0, 1], [2, 3], [4, 5]]
+    batches.close()

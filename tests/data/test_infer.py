@@ -57,6 +57,7 @@ def test_nan_among_numbers_is_a_number():
             "times with a zone and times without one",
         ),
         ([np.zeros(2), 1], "mixes values of the types ndarray (first in row 0), int"),
+        (["a", "\ud800"], "holds text that UTF-8 cannot encode"),
         (np.ma.array([[1, 2]], mask=[[True, False]]), "a masked array must have one dimension"),
         (pd.DataFrame({"x": [1]}), "must be the values of one column, got a DataFrame"),
     ],

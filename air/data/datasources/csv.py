@@ -32,6 +32,7 @@ _MAGIC = {
     b"\x28\xb5\x2f\xfd": "zstd",
     b"\x04\x22\x4d\x18": "lz4",
     b"PK\x03\x04": "zip",
+    b"PAR1": "parquet",
 }
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
@@ -291,14 +292,16 @@ class CSVDatasource(FileDatasource):
         """What to say of a file that is no text in the encoding that was expected."""
         with self._open(path) as file:
             start = file.read(4)
-        compression = _compression(start)
-        if compression == "zip":
+        kind = next((kind for magic, kind in _MAGIC.items() if start.startswith(magic)), None)
+        if kind == "zip":
             return f"{path} cannot be read as CSV: it is a zip archive; unpack it first"
-        if compression is not None:
+        if kind == "parquet":
+            return f"{path} cannot be read as CSV: it is a Parquet file; use read_parquet"
+        if kind is not None:
             return (
-                f"{path} cannot be read as CSV: it is compressed with {compression}; let its name"
-                f" end with {STREAM_CODECS[compression]!r}, or say so:"
-                f" arrow_open_stream_args={{'compression': {compression!r}}}"
+                f"{path} cannot be read as CSV: it is compressed with {kind}; let its name end with"
+                f" {STREAM_CODECS[kind]!r}, or say so:"
+                f" arrow_open_stream_args={{'compression': {kind!r}}}"
             )
         encoding = "utf-16" if start[:2] in _UTF16 else "latin-1"
         return (
@@ -353,8 +356,3 @@ def _with_unsigned(schema: pa.Schema, names: set[str]) -> pa.Schema:
             for column in schema
         ]
     )
-
-
-def _compression(start: bytes) -> str | None:
-    """How a file that begins with *start* is compressed, as far as that can be seen."""
-    return next((name for magic, name in _MAGIC.items() if start.startswith(magic)), None)

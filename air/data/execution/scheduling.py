@@ -193,6 +193,11 @@ class Scheduler:
         self._taken[item.key] = item
         return item.key
 
+    @property
+    def has_output(self) -> bool:
+        """Whether a block of the result is there to be given out."""
+        return bool(self._outputs)
+
     def takes_from(self, task: int) -> bool:
         """Whether the next block of a running task is wanted now."""
         if self.held <= self._budget:

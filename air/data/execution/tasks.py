@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import sys
+import types
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from air.core.api import remote
@@ -67,8 +69,21 @@ def _results(stage: OpenStage, work: _Work, given: tuple[Block, ...]) -> Iterato
     In this order an error is seen where the small first part is fetched.
     """
     for block, seconds in stage.run(work.blocks(given), work.context):
-        yield accessor(block).metadata(work.context.source), seconds
+        metadata = accessor(block).metadata(work.context.source)
+        if isinstance(metadata.schema, type) and not _travels(metadata.schema):
+            metadata = replace(metadata, schema=object)
+        yield metadata, seconds
         yield compact(block)
+
+
+def _travels(kind: type) -> bool:
+    """Whether a class can be sent. Some of the interpreter's own are found nowhere by their name.
+
+    Locks are of such a class. What is wrong with these is told of the objects.
+    """
+    if kind.__module__ not in sys.builtin_module_names or kind in vars(types).values():
+        return True
+    return getattr(sys.modules[kind.__module__], kind.__qualname__, None) is kind
 
 
 def _run_stage(stage: Stage, target_block_bytes: int, work: _Work, *given: Block) -> Iterator[Any]:
@@ -284,14 +299,19 @@ class _Segment:
             self._drain(oldest, None if len(self._streams) == 1 else _POLL_SECONDS)
 
     def _drain(self, task: int, timeout: float | None) -> bool:
-        """Take in all that a task has given by now; whether there was anything."""
+        """Take in what a task has given by now; whether there was anything.
+
+        Not all of it: one that gives faster than is taken must not keep others waiting, nor who
+        waits for the result.
+        """
         stage, stream = self._streams[task]
-        happened = False
-        while self._scheduler.takes_from(task):
+        for number in range(_BLOCKS_AHEAD):
+            if not self._scheduler.takes_from(task) or (number and self._scheduler.has_output):
+                return number > 0
             try:
                 described = next(stream) if timeout is None else stream.next_within(timeout)
             except GetTimeout:
-                return happened
+                return number > 0
             except StopIteration:
                 self._ended(task)
                 self._scheduler.task_ended(task)
@@ -304,9 +324,8 @@ class _Segment:
                 return True
             self._stats[stage].add(handle.num_rows, handle.size_bytes, seconds)
             self._scheduler.block_arrived(task, self._item(Unit((handle,))))
-            happened = True
             timeout = 0.0
-        return happened
+        return True
 
     def _failed(self, task: int, error: Exception) -> None:
         self._ended(task)
