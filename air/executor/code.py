@@ -24,11 +24,13 @@ class MethodInfo:
             ``"streaming"`` for generator methods.
         is_async: whether it is a coroutine function or an async generator.
         signature: for checking a call's arguments before it is sent; ``None`` if unknown.
+        name: as given by ``@air.method(name=...)``.
     """
 
     num_returns: NumReturns
     is_async: bool
     signature: inspect.Signature | None = None
+    name: str | None = None
 
 
 class Code:
@@ -119,7 +121,8 @@ def methods_of(cls: type) -> Mapping[str, MethodInfo]:
             continue
         if not callable(member):
             continue
-        num_returns = getattr(member, "__air_method_options__", {}).get("num_returns")
+        options = getattr(member, "__air_method_options__", {})
+        num_returns = options.get("num_returns")
         signature = signature_of(member)
         if signature is not None and not isinstance(item, (staticmethod, classmethod)):
             signature = signature.replace(parameters=list(signature.parameters.values())[1:])
@@ -127,6 +130,7 @@ def methods_of(cls: type) -> Mapping[str, MethodInfo]:
             num_returns=default_num_returns(member) if num_returns is None else num_returns,
             is_async=inspect.iscoroutinefunction(member) or inspect.isasyncgenfunction(member),
             signature=None if signature is None else _bare(signature),
+            name=options.get("name"),
         )
     return found
 

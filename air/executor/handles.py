@@ -175,7 +175,7 @@ class ActorHandle:
                 f"actor {self._class_name} has no method {name!r}."
                 f"{nearest(name, self._methods)} Methods are: {methods}"
             )
-        return ActorMethod(self, name, info, MethodOptions(num_returns=info.num_returns))
+        return ActorMethod(self, name, info, MethodOptions(info.num_returns, info.name))
 
     def __dir__(self) -> list[str]:
         return sorted(self._methods)

@@ -117,6 +117,17 @@ class TestActors:
         with pytest.raises(ValueError, match="num_returns=2"):
             value(pair.split.remote((1, 2, 3)))
 
+    def test_names_of_methods(self) -> None:
+        @air.remote
+        class Named:
+            @air.method(name="the first")
+            def name(self) -> str | None:
+                return air.get_runtime_context().get_task_name()
+
+        named = Named.remote()
+        assert value(named.name.remote()) == "the first"
+        assert value(named.name.options(name="the second").remote()) == "the second"
+
     def test_kinds_of_methods(self) -> None:
         pair = Pair.remote()
         assert value(pair.static.remote(1)) == 1
