@@ -84,6 +84,7 @@ class TestContext:
             [actor.started.remote(), actor.here.remote(), actor.here_async.remote()]
         )
         assert started["actor"] == here["actor"] == here_async["actor"] is not None
+        assert started["job"] == here["job"] == describe()["job"]
         assert len({started["task"], here["task"], here_async["task"]}) == 3
         assert here["name"].endswith("Where.here")
         assert here["resources"] == {"CPU": 1}

@@ -34,6 +34,23 @@ def _noting(method: Any, called: threading.Event) -> Any:
     return noted
 
 
+@air.remote
+class Finder:
+    def __init__(self) -> None:
+        self.found = air.get_actor("here")
+
+    def find(self) -> Any:
+        mine = air.get_runtime_context().namespace
+        return mine, air.get([self.found.add.remote(), air.get_actor("here").add.remote()])
+
+    def start(self) -> Any:
+        return air.get([air.remote(find_here).remote(), Finder.remote().find.remote()])
+
+
+def find_here() -> Any:
+    return air.get_runtime_context().namespace, air.get(air.get_actor("here").add.remote())
+
+
 class TestShutdown:
     @pytest.fixture(autouse=True)
     def leaves_nothing(self) -> Iterator[None]:
@@ -186,3 +203,12 @@ class TestShutdown:
         assert air.get_runtime_context().namespace == "mine"
         Counter.options(name="here").remote()
         assert value(air.get_actor("here", "mine").add.remote()) == 1
+
+    def test_namespace_of_the_program(self, backend: Backend) -> None:
+        backend.start(namespace="mine")
+        Counter.options(name="here").remote()
+        assert value(air.remote(find_here).remote()) == ("mine", 1)
+        # Its own name is registered elsewhere; what it does is still the program's.
+        finder = Finder.options(name="finder", namespace="another").remote()
+        assert value(finder.find.remote()) == ("mine", [2, 3])
+        assert value(finder.start.remote()) == [("mine", 4), ("mine", [5, 6])]

@@ -155,6 +155,8 @@ class Actors:
                     args=wire_args,
                     slots=slots,
                     slot_refs=slot_refs,
+                    job_id=client.job_id,
+                    job_namespace=client.namespace,
                 ),
                 [pickled, *payload],
             )

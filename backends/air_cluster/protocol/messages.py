@@ -142,7 +142,10 @@ class Blocked(msgspec.Struct, tag=9, array_like=True, frozen=True):
 
 
 class CreateActor(msgspec.Struct, tag=10, array_like=True, frozen=True):
-    """Make an actor. Payload: pickled class, then the arguments."""
+    """Make an actor. Payload: pickled class, then the arguments.
+
+    *namespace* is that of its name, *job_namespace* that of the program which makes it.
+    """
 
     request: int
     actor_id: bytes
@@ -163,6 +166,8 @@ class CreateActor(msgspec.Struct, tag=10, array_like=True, frozen=True):
     args: Value
     slots: list[Value]
     slot_refs: list[Ref]
+    job_id: bytes = b""
+    job_namespace: str = "default"
 
 
 class ActorReply(msgspec.Struct, tag=11, array_like=True, frozen=True):

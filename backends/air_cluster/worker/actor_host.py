@@ -73,6 +73,8 @@ class ActorHost:
         self._interruptible = Interruptible(client.reactor)
         client.on_block = lambda blocked: client.daemon.send(Blocked(blocked))
         client.executor.leave_actor = self._leave
+        client.namespace = self.spec.job_namespace
+        client.job_id = self.spec.job_id
         client.actors.me = (
             self.spec.actor_id,
             self.spec.class_name,
