@@ -479,6 +479,17 @@ class TestActors:
             with pytest.raises(ActorDied):
                 value(quitter.ping.remote())
 
+    def test_kill_uses_up_one_restart(self) -> None:
+        with guarded_by(Capability.ACTOR_RESTARTS):
+            quitter = Quitter.options(max_restarts=2).remote()
+            assert value(quitter.restarted.remote()) is False
+            for _ in range(2):
+                air.kill(quitter, no_restart=False)
+                assert value(quitter.restarted.remote()) is True
+            air.kill(quitter, no_restart=False)
+            with pytest.raises(ActorDied):
+                value(quitter.ping.remote())
+
     def test_actor_class_is_not_called(self) -> None:
         with pytest.raises(TypeError, match=r"\.remote\("):
             Counter()

@@ -273,9 +273,13 @@ class Actors:
         with self._lock:
             self._client.daemon.send(KillActor(handle._actor_id, no_restart))
             actor = self._actors.get(handle._actor_id)
-            if actor is not None and no_restart:
+            if actor is None:
+                return
+            if no_restart:
                 self._die(actor, f"actor {actor.class_name} was killed by air.kill")
-                self._client.reactor.nudge()
+            elif actor.state == ALIVE:  # what is called from now on is for the next one
+                self._restarting(actor)
+            self._client.reactor.nudge()
 
     # Calling ------------------------------------------------------------------------------
 
@@ -429,9 +433,7 @@ class Actors:
         if message.state == ALIVE:
             self._alive(actor, message)
         elif message.state == RESTARTING:
-            actor.state = RESTARTING
-            actor.connection = None
-            self._requeue_sent(actor)
+            self._restarting(actor)
         elif message.state == DEAD:
             if payload:
                 actor.cause = self._client.objects.load_cause(payload)
@@ -451,8 +453,10 @@ class Actors:
             self._release_creation(actor)
         self._send_ready(actor)
 
-    def _requeue_sent(self, actor: _Actor) -> None:
+    def _restarting(self, actor: _Actor) -> None:
         """The actor's process died: send calls again that may be, in their old order."""
+        actor.state = RESTARTING
+        actor.connection = None
         for call in reversed(actor.sent.values()):
             if call.retries_left != 0 and call.returns != STREAMING:
                 call.retries_left -= 1

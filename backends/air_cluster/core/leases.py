@@ -210,6 +210,16 @@ class NodeScheduler:
         out = self._stop(claim, now) if claim is not None else []
         return out + self._serve(now)
 
+    def dismissed(self, worker_id: str, now: float) -> list[Instruction]:
+        """The actor in a dedicated worker is killed: the worker is stopped.
+
+        From now on that is not the worker of the actor any more, which may be placed again.
+        """
+        claim = self._lent(worker_id)
+        if claim is None or claim.kind is not Kind.ACTOR:
+            return []
+        return self._stop(claim, now) + self._serve(now)
+
     def retired(self, worker_id: str, now: float) -> list[Instruction]:
         """The actor in a dedicated worker has ended; the process stays for what others want of it.
 

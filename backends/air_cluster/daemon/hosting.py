@@ -81,6 +81,8 @@ class ActorHosting:
         if message.graceful and record is not None:
             record.connection.send(messages.ActorExit(message.actor_id))
         else:
+            now = time.monotonic()
+            self._node.follow(self._node.scheduler.dismissed(message.worker, now))
             self._node.workers.kill(message.worker)
 
     # Messages of workers ------------------------------------------------------------------

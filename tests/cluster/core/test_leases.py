@@ -129,6 +129,7 @@ class Script:
             "died": node.worker_died,
             "blocked": node.blocked,
             "unblocked": node.unblocked,
+            "dismissed": node.dismissed,
             "retired": node.retired,
         }
         if word in by_worker:
@@ -423,6 +424,23 @@ def test_actors_get_fresh_workers_of_their_own(script: Callable[..., Script]) ->
         """
     )
     assert run.node.available().to_dict() == {"GPU": 1}
+
+
+def test_an_actor_is_not_placed_again_on_the_worker_that_was_killed_for_it(
+    script: Callable[..., Script],
+) -> None:
+    script("CPU=2").play(
+        """
+        place a CPU=1 -> start w1 dedicated
+        ready w1      -> place a w1
+        dismissed w1  -> stop w1
+        dismissed w1  ->
+        place a CPU=1 -> start w2 dedicated
+        died w1       ->
+        ready w2      -> place a w2
+        place a CPU=1 -> place a w2
+        """
+    )
 
 
 def test_what_an_actor_held_is_free_while_its_process_stays(script: Callable[..., Script]) -> None:

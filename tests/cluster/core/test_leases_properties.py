@@ -157,6 +157,12 @@ class Node(RuleBasedStateMachine):
         self.obey(self.node.cancel_placement(actor, self.now))
 
     @rule(data=st.data())
+    def dismissed(self, data: st.DataObject) -> None:
+        if self.running:
+            worker = data.draw(st.sampled_from(sorted(self.running)))
+            self.obey(self.node.dismissed(worker, self.now))
+
+    @rule(data=st.data())
     def retired(self, data: st.DataObject) -> None:
         if self.running:
             worker = data.draw(st.sampled_from(sorted(self.running)))
