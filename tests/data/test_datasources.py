@@ -210,6 +210,21 @@ def test_a_later_file_that_does_not_parse_is_named(tmp_path):
         ds.take_all()
 
 
+@pytest.mark.parametrize("delimiter", [",", ";"])
+@pytest.mark.parametrize("large", [False, True])
+def test_values_may_go_over_several_lines(tmp_path, monkeypatch, large, delimiter):
+    text = 'one\r\ntwo, "three"; ' + 80 * "x" + "\nfour"
+    frame = pd.DataFrame({"a": range(20_000), "t": text})  # more than Arrow parses at a time
+    frame.to_csv(tmp_path / "x.csv", index=False, sep=delimiter)
+    if large:
+        monkeypatch.setattr(csv_module, "_WHOLE_FILE_BYTES", 1)
+        monkeypatch.setattr(csv_module, "_STREAM_BLOCK_BYTES", 100_000)
+    options = {} if delimiter == "," else {"parse_options": csv.ParseOptions(delimiter=";")}
+    table = data.read_csv(tmp_path, **options).to_arrow()
+    assert table["a"].to_pylist() == list(range(20_000))
+    assert set(table["t"].to_pylist()) == {text}
+
+
 def test_of_a_large_file_the_beginning_is_looked_at_first(tmp_path, monkeypatch):
     monkeypatch.setattr("air.data.datasources.csv._CHECKED_BYTES", 4)
     path = tmp_path / "x.csv"

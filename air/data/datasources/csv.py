@@ -12,7 +12,7 @@ from pyarrow import compute as pc
 from pyarrow import csv
 
 from air.data.arguments import STREAM_CODECS
-from air.data.convert import check_distinct
+from air.data.datasources.csv_parsing import Parser, with_large_numbers, with_unsigned
 from air.data.datasources.files import FileDatasource, Fragment
 from air.data.errors import ReadError, UnsupportedValue, require_columns
 from air.data.schemas import unify
@@ -24,8 +24,8 @@ _WHOLE_FILE_BYTES = 128 << 20
 _STREAM_BLOCK_BYTES = 32 << 20
 _START_BYTES = 64 << 10
 _CHECKED_BYTES = 4 << 20
-_INT64_END = 2.0**63
-_WHOLE_NUMBER = "^[+-]?[0-9]+$"
+_LARGEST_CONTENT = 1 << 30
+_PIECE_BYTES = 16 << 20
 _MAGIC = {
     b"\x1f\x8b": "gzip",
     b"BZh": "bz2",
@@ -78,14 +78,14 @@ class CSVDatasource(FileDatasource):
         self._check_conversion(path)
         is_first = path == self.files.paths[0]
         if 0 <= self._size(path) <= (_CHECKED_BYTES if is_first else _START_BYTES):
-            return self._told(path, lambda: self._read_whole(path)).schema
+            content = self._told(path, lambda: self._content(path))
+            if content is not None:
+                return self._told(path, lambda: self._read_whole(content)).schema
         start = self._told(path, lambda: self._start_of(path, self.convert_options))
         return self._told(path, lambda: self._as_text(self._exact(path, start)).schema)
 
     def together(self, schemas: Sequence[pa.Schema], places: Sequence[str]) -> pa.Schema:
-        # Files have unsigned numbers only where they need them, so others must become unsigned.
-        large = {column.name for schema in schemas for column in schema if _is_uint64(column)}
-        return unify([_with_unsigned(schema, large) for schema in schemas], places)
+        return unify(with_unsigned(schemas), places)
 
     @property
     def remedy(self) -> str:
@@ -97,8 +97,10 @@ class CSVDatasource(FileDatasource):
     def read_fragment(self, fragment: Fragment) -> Iterator[pa.Table]:
         path = fragment.path
         if 0 <= self._size(path) <= _WHOLE_FILE_BYTES:
-            yield self._told(path, lambda: self._read_whole(path))
-            return
+            content = self._told(path, lambda: self._content(path))
+            if content is not None:
+                yield self._told(path, lambda: self._read_whole(content))
+                return
         batches = self._stream(path)
         while True:
             batch = self._told(path, lambda: next(batches, None))
@@ -108,61 +110,48 @@ class CSVDatasource(FileDatasource):
 
     # Parsing ------------------------------------------------------------------------------
 
-    def _read_whole(self, path: str, **read_options: Any) -> pa.Table:
-        conversion = self._conversion()
-        try:
-            table = self._parsed(path, conversion, **read_options)
-        except pa.ArrowInvalid as error:
-            if "cannot infer number of columns" in str(error):
-                table = self._header_alone(path, conversion)
-            elif "straddling object" in str(error) and "block_size" not in read_options:
-                # A row that is longer than the blocks in which Arrow reads.
-                longest = max(self._size(path), _WHOLE_FILE_BYTES) + 1
-                return self._read_whole(path, block_size=longest, **read_options)
-            else:
-                raise
-        table = self._with_large_numbers(
-            table, lambda conversion: self._parsed(path, conversion, **read_options)
-        )
-        return self._as_text(table)
+    @property
+    def _parser(self) -> Parser:
+        return Parser(self.read_options, self.parse_options)
 
-    def _parsed(self, path: str, conversion: Any, **read_options: Any) -> pa.Table:
+    def _content(self, path: str) -> bytes | None:
+        """All of a file; ``None`` if it is much more than it takes on the disk."""
+        pieces: list[bytes] = []
+        left = _LARGEST_CONTENT
         with self._open(path) as file:
-            table = csv.read_csv(
-                file, self._reading(**read_options), self.parse_options, conversion
-            )
-        check_distinct(table.column_names, "it")
-        return table
+            while left >= 0 and (piece := file.read(_PIECE_BYTES)):
+                pieces.append(piece)
+                left -= len(piece)
+        return b"".join(pieces) if left >= 0 else None
 
-    def _header_alone(self, path: str, conversion: Any) -> pa.Table:
-        """A file of one line without an end, which Arrow takes for an empty one."""
-        with self._open(path) as file:
-            text = file.read()
-        if not text.strip():
-            raise pa.ArrowInvalid("Empty CSV file")
-        lines = pa.BufferReader(text + b"\n")
-        return csv.read_csv(lines, self.read_options, self.parse_options, conversion)
+    def _read_whole(self, content: bytes, **read_options: Any) -> pa.Table:
+        def parse(conversion: Any) -> pa.Table:
+            return self._parser.whole(content, conversion, **read_options)
+
+        table = parse(self._conversion())
+        # Left to convert_options where they are given.
+        return self._as_text(with_large_numbers(table, parse) if self._infers else table)
 
     def _start_of(self, path: str, conversion: Any, block_size: int = _START_BYTES) -> pa.Table:
         """The first block of a file, of which more than the types is not looked at."""
-        reading = self._reading(use_threads=False, block_size=block_size)
         try:
-            with (
-                self._open(path) as file,
-                csv.open_csv(file, reading, self.parse_options, conversion) as reader,
-            ):
-                check_distinct(reader.schema.names, "it")
-                batch = next(reader, None)
-                start = reader.schema.empty_table()
-                return start if batch is None else pa.Table.from_batches([batch])
+            with self._open(path) as file:
+                return self._parser.start(file, conversion, block_size)
         except pa.ArrowInvalid:
             if block_size == _STREAM_BLOCK_BYTES:
                 raise
             # The first line may be longer than that.
             return self._start_of(path, conversion, _STREAM_BLOCK_BYTES)
 
+    def _exact(self, path: str, start: pa.Table, block_size: int = _START_BYTES) -> pa.Table:
+        """The first block of a file with its large numbers as they are."""
+        if not self._infers:
+            return start
+        return with_large_numbers(
+            start, lambda conversion: self._start_of(path, conversion, block_size)
+        )
+
     def _stream(self, path: str) -> Iterator[pa.Table]:
-        size = {} if self.read_options else {"block_size": _STREAM_BLOCK_BYTES}
         conversion = self._conversion()
         start = self._start_of(path, conversion, _STREAM_BLOCK_BYTES)
         exact = self._exact(path, start, _STREAM_BLOCK_BYTES).schema
@@ -171,12 +160,14 @@ class CSVDatasource(FileDatasource):
             conversion.column_types = {
                 column.name: column.type for column in exact if column not in start.schema
             }
-        with (
-            self._open(path) as file,
-            csv.open_csv(file, self._reading(**size), self.parse_options, conversion) as reader,
-        ):
-            for batch in reader:
-                yield self._as_text(pa.Table.from_batches([batch]))
+        with self._open(path) as file:
+            for block in self._parser.blocks(file, conversion, _STREAM_BLOCK_BYTES):
+                yield self._as_text(block)
+
+    @property
+    def _infers(self) -> bool:
+        """Whether the types of columns are found out, rather than told."""
+        return self.convert_options is None
 
     # Types --------------------------------------------------------------------------------
 
@@ -186,7 +177,7 @@ class CSVDatasource(FileDatasource):
         Left to ``convert_options`` where they are given. Arrow's own setting would take texts
         such as "NA" for missing as well; and it gives bytes where text is in another encoding.
         """
-        if self.convert_options is not None:
+        if not self._infers:
             return table
         columns = []
         for name, column in zip(table.column_names, table.columns, strict=True):
@@ -198,37 +189,6 @@ class CSVDatasource(FileDatasource):
                     column = pc.if_else(empty, pa.scalar(None, column.type), column)
             columns.append(column)
         return pa.table(columns, schema=table.schema)
-
-    def _exact(self, path: str, start: pa.Table, block_size: int = _START_BYTES) -> pa.Table:
-        """The first block of a file with its large numbers; see :meth:`_with_large_numbers`."""
-        return self._with_large_numbers(
-            start, lambda conversion: self._start_of(path, conversion, block_size)
-        )
-
-    def _with_large_numbers(self, table: pa.Table, parse: Callable[[Any], pa.Table]) -> pa.Table:
-        """Whole numbers beyond 63 bits, which Arrow rounds to floats, as they are in the file.
-
-        They are unsigned numbers if 64 bits can hold them all, and text otherwise. Left to
-        ``convert_options`` where they are given.
-
-        Args:
-            parse: the same rows once more, with other options for the conversion.
-        """
-        if self.convert_options is not None:
-            return table
-        for name in [name for name in table.column_names if _may_be_rounded(table[name])]:
-            as_text = csv.ConvertOptions(
-                column_types={name: pa.string()}, include_columns=[name], strings_can_be_null=True
-            )
-            texts = parse(as_text)[name]
-            if not pc.all(pc.match_substring_regex(texts, _WHOLE_NUMBER)).as_py():
-                continue  # there are floats among them
-            try:
-                exact = texts.cast(pa.uint64())
-            except pa.ArrowInvalid:
-                exact = texts
-            table = table.set_column(table.column_names.index(name), name, exact)
-        return table
 
     # Options ------------------------------------------------------------------------------
 
@@ -242,12 +202,6 @@ class CSVDatasource(FileDatasource):
         require_columns(given.column_types, present, "read_csv: column_types")
         if not given.include_missing_columns:
             require_columns(given.include_columns, present, "read_csv: include_columns")
-
-    def _reading(self, **changes: Any) -> Any:
-        options = copy.copy(self.read_options or csv.ReadOptions())
-        for name, value in changes.items():
-            setattr(options, name, value)
-        return options
 
     def _conversion(self) -> Any:
         if self.selected is None:
@@ -314,7 +268,7 @@ class CSVDatasource(FileDatasource):
         if "Row #" not in text and self._size(path) <= _WHOLE_FILE_BYTES:
             # Arrow counts rows only when it parses in one thread: once more, for the message.
             try:
-                self._read_whole(path, use_threads=False)
+                self._read_whole(self._content(path) or b"", use_threads=False)
             except (pa.ArrowInvalid, UnicodeError, UnsupportedValue) as again:
                 text = str(again)
         if "Empty CSV file" in text:
@@ -330,29 +284,3 @@ class CSVDatasource(FileDatasource):
                 " read_options=pyarrow.csv.ReadOptions(block_size=...)"
             )
         return f"{path} cannot be read as CSV: {text}"
-
-
-def _may_be_rounded(column: pa.ChunkedArray) -> bool:
-    """Whether these floats look like whole numbers of which 63 bits cannot hold some."""
-    if not pa.types.is_float64(column.type):
-        return False
-    bounds = pc.min_max(column).as_py()
-    if bounds["max"] is None or max(bounds["max"], -bounds["min"]) < _INT64_END:
-        return False
-    return bool(pc.all(pc.equal(pc.floor(column), column)).as_py())
-
-
-def _is_uint64(column: pa.Field) -> bool:
-    return bool(pa.types.is_uint64(column.type))
-
-
-def _with_unsigned(schema: pa.Schema, names: set[str]) -> pa.Schema:
-    """*schema* with unsigned whole numbers in place of signed ones in the columns *names*."""
-    return pa.schema(
-        [
-            column.with_type(pa.uint64())
-            if column.name in names and pa.types.is_int64(column.type)
-            else column
-            for column in schema
-        ]
-    )
