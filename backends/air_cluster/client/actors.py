@@ -516,12 +516,17 @@ class Actors:
         for entry in pending:
             actor = self._calls.get(task_of(entry.id))
             if actor is not None and actor.actor_id == self.me[0]:
+                name = self._name_of(actor, task_of(entry.id))
                 raise DeadlockError(
-                    f"waiting for {self.describe(task_of(entry.id))} in a method of the same actor"
-                    " would never end: all of them run in one thread. Call the method directly,"
-                    " `await` the reference in an async method, or give the actor a"
-                    " max_concurrency above 1"
+                    f"waiting for {name} in another method of the same actor would never end: all"
+                    " of them run in one thread. `await` the reference, if this is an async"
+                    " method; else call the method directly, or give the actor a max_concurrency"
+                    " above 1"
                 )
+
+    def _name_of(self, actor: _Actor, task_id: bytes) -> str:
+        call = actor.sent.get(task_id) or actor.waiting.get(task_id)
+        return actor.class_name if call is None else call.name
 
     def describe(self, task_id: bytes) -> str | None:
         """A call and its state, for messages."""
