@@ -195,7 +195,8 @@ class Consumption:
         """Write a directory of Parquet files: all of them or none.
 
         Pieces of the data are written where they are, each to a file of its own (to several
-        where it has more than 64 MiB).
+        where it has more than 64 MiB). They appear when all are there; what is left of a program
+        that was killed before is a hidden directory, which nothing reads.
 
         Args:
             path: the directory; files that are in it stay. May be a URI.
