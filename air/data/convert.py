@@ -100,7 +100,20 @@ def table_from_columns(columns: Mapping[str, Any]) -> pa.Table:
     Raises:
         UnsupportedValue: lengths differ, a value is no column, or Arrow cannot hold it.
     """
-    made: dict[str, pa.Array] = {}
+    check_batch(columns)
+    made = {name: column_from_values(name, values) for name, values in columns.items()}
+    try:
+        return pa.table(made)
+    except UnicodeEncodeError as error:
+        raise UnsupportedValue(f"a column's name is no valid text: {error}") from None
+
+
+def check_batch(columns: Mapping[str, Any]) -> None:
+    """Complain about what is no dictionary of arrays or lists of one length.
+
+    Raises:
+        UnsupportedValue: lengths differ, a name is no text, or a value is no column; names it.
+    """
     for name, values in columns.items():
         if not isinstance(name, str):
             raise UnsupportedValue(f"columns must be named by text, got {name!r}")
@@ -109,14 +122,9 @@ def table_from_columns(columns: Mapping[str, Any]) -> pa.Table:
                 f"column {name!r} must be an array or a list with one value a row,"
                 f" got {type(values).__name__}"
             )
-        made[name] = column_from_values(name, values)
-    lengths = {name: len(column) for name, column in made.items()}
+    lengths = {name: len(values) for name, values in columns.items()}
     if len(set(lengths.values())) > 1:
         raise UnsupportedValue(f"columns of one batch must be equally long, got {lengths}")
-    try:
-        return pa.table(made)
-    except UnicodeEncodeError as error:
-        raise UnsupportedValue(f"a column's name is no valid text: {error}") from None
 
 
 def _is_column(values: Any) -> bool:

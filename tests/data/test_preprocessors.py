@@ -197,6 +197,20 @@ def test_only_datasets_are_fitted_and_transformed():
         StandardScaler(["x"]).fit(dataset()).transform_batch([1])
 
 
+@pytest.mark.parametrize(
+    ("batch", "message"),
+    [
+        ({"x": 1.0}, "column 'x' must be an array or a list with one value a row, got float"),
+        ({"x": [1.0, 2.0], "n": [1]}, r"equally long, got {'x': 2, 'n': 1}"),
+        ({"x": np.ones(2), 3: np.ones(2)}, "columns must be named by text, got 3"),
+        ({"x": np.ones((2, 2))}, "numbers are needed"),
+    ],
+)
+def test_what_is_no_batch_is_named(batch, message):
+    with pytest.raises(UnsupportedValue, match=message):
+        StandardScaler(["x"]).fit(dataset()).transform_batch(batch)
+
+
 def test_there_must_be_rows_to_learn_from():
     with pytest.raises(ValueError, match="StandardScaler cannot be fitted on a dataset without"):
         StandardScaler(["x"]).fit(data.from_pandas(FRAME.iloc[:0]))

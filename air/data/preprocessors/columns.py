@@ -15,8 +15,8 @@ import numpy as np
 import pyarrow as pa
 
 from air.data import tensor
-from air.data.batch_format import PANDAS, PYARROW
-from air.data.convert import check_distinct, column_to_numpy
+from air.data.batch_format import NUMPY, PANDAS, PYARROW
+from air.data.convert import check_batch, check_distinct, column_to_numpy
 from air.data.dataset import Dataset
 from air.data.errors import UnsuitableData, UnsupportedValue, require_columns
 from air.data.infer import column_from_values
@@ -69,6 +69,8 @@ class ColumnPreprocessor(Preprocessor, abc.ABC):
         kind = batch_kind(data)
         names = list(data.column_names if kind == PYARROW else data)
         check_distinct(names, "a batch")
+        if kind == NUMPY:
+            check_batch(data)
         wanted = self.input_columns(names)
         require_columns(wanted, names, type(self).__name__)
         made = self.transform_columns({name: _column(name, data[name]) for name in wanted})
