@@ -27,9 +27,10 @@ _TIME_UNITS = {"Y": "D", "M": "D", "W": "D", "h": "s", "m": "s"}
 def column_from_values(name: str, values: Any) -> pa.Array:
     """The column for an array, a series, or a list of values with ``None`` for nulls.
 
-    Arrays with more than one dimension and lists of arrays of one shape give tensor columns,
-    lists of arrays of different shapes give list columns. pandas' marks for missing values are
-    nulls; NaN among numbers stays NaN, save in a series, where pandas means a missing value.
+    Arrays with more than one dimension and lists of arrays of one shape give tensor columns;
+    lists of arrays of different shapes, and arrays of arrays, give list columns. pandas' marks
+    for missing values are nulls; NaN among numbers stays NaN, save in a series, where pandas
+    means a missing value.
 
     Raises:
         UnsupportedValue: Arrow has no one type for the values; names the column.
@@ -79,7 +80,7 @@ def complaint(name: str, items: Sequence[Any], error: Exception) -> UnsupportedV
 
 def _from_pandas(values: Any) -> pa.Array:
     if isinstance(values.dtype, np.dtype) and values.dtype.kind == "O":
-        return _from_list(list(values), of_pandas=True)
+        return _from_list(list(values), of_pandas=True, shows_lists=True)
     if type(values.dtype).__name__ == "SparseDtype":
         return pa.array(np.asarray(values), from_pandas=True)
     return pa.array(values, from_pandas=True)
@@ -98,14 +99,20 @@ def _from_array(values: Any) -> pa.Array:
         array = array.astype(f"{array.dtype.kind}8[{_TIME_UNITS.get(unit, unit)}]")
     if array.ndim > 1:
         return tensor.from_numpy(array)
-    return _from_list(list(array)) if array.dtype.kind == "O" else pa.array(array)
+    return _from_list(list(array), shows_lists=True) if array.dtype.kind == "O" else pa.array(array)
 
 
-def _from_list(items: list[Any], *, of_pandas: bool = False) -> pa.Array:
+def _from_list(items: list[Any], *, of_pandas: bool = False, shows_lists: bool = False) -> pa.Array:
+    """The column for a list.
+
+    Args:
+        of_pandas: NaN is a missing value.
+        shows_lists: of where lists are shown as arrays, and arrays of one shape otherwise.
+    """
     first = next((item for item in items if not _is_missing(item)), None)
     if isinstance(first, np.ndarray) and first.ndim:
-        # pandas shows lists as arrays, and elements of tensor columns as a class of their own.
-        are_lists = of_pandas and first.ndim == 1 and type(first) is np.ndarray
+        # Elements of tensor columns are of a class of their own in pandas, and no objects in numpy.
+        are_lists = shows_lists and first.ndim == 1 and type(first) is np.ndarray
         arrays = [None if _is_missing(item) else item for item in items]
         return _from_arrays(arrays, are_lists=are_lists)
     if isinstance(first, np.datetime64):
@@ -118,7 +125,8 @@ def _from_list(items: list[Any], *, of_pandas: bool = False) -> pa.Array:
         # Marks of pandas for missing values among values of another type, as its records have.
         if all(item is None or not _is_missing(item) for item in items):
             raise
-        return _from_list([None if _is_missing(item) else item for item in items])
+        present = [None if _is_missing(item) else item for item in items]
+        return _from_list(present, shows_lists=shows_lists)
     if pa.types.is_temporal(made.type):
         return _exact_times(items, made)
     return made

@@ -309,3 +309,12 @@ def test_a_function_that_never_ends_gives_what_is_asked_of_it():
     batches = ds.iter_batches(batch_size=2)
     assert [next(batches)["value"].tolist() for _ in range(3)] == [[0, 1], [2, 3], [4, 5]]
     batches.close()
+
+
+@pytest.mark.parametrize("batch_format", ["numpy", "pandas", "pyarrow"])
+def test_lists_stay_lists_whatever_their_lengths_in_a_batch(batch_format):
+    rows = [{"l": value} for value in ([1, 2], [3, 4], [5], [], [], None)]
+    ds = data.from_items(rows).map_batches(lambda b: b, batch_format=batch_format, batch_size=2)
+    for whole in (ds, ds.repartition(1)):
+        assert whole.take_all() == rows
+    assert ds.materialize().schema() == pa.schema([("l", pa.list_(pa.int64()))])
