@@ -273,4 +273,4 @@ def test_a_shutdown_while_other_threads_wait(start_thread: Callable[..., Any]) -
     air.shutdown()
     for thread in getting:
         assert isinstance(thread.outcome(), NotInitialized)
-    assert waiting.outcome() == ([], endless)
+    assert waiting.outcome() == (endless, [])

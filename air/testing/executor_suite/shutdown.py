@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -32,6 +32,13 @@ def _noting(method: Any, called: threading.Event) -> Any:
         return method(*args, **kwargs)
 
     return noted
+
+
+@air.remote
+class Stuck:
+    async def stream(self) -> AsyncIterator[int]:
+        await asyncio.Event().wait()
+        yield 1
 
 
 @air.remote
@@ -87,7 +94,9 @@ class TestShutdown:
         air.shutdown()
         del kept
 
-    @pytest.mark.parametrize("way", ["get", "wait", "future", "await", "argument"])
+    @pytest.mark.parametrize(
+        "way", ["get", "wait", "future", "await", "argument", "stream", "async stream"]
+    )
     def test_nobody_waits_any_more(
         self, backend: Backend, way: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -95,10 +104,14 @@ class TestShutdown:
         gate = Gate.remote()
         pending = gate.wait.remote()
         dependent = add.remote(pending, 1)
+        stream = Stuck.remote().stream.remote()
         value(gate.arrived.remote(1))
 
         async def await_it() -> Any:
             return await pending
+
+        async def take_from_it() -> Any:
+            return await anext(stream)
 
         waiting = {
             "get": lambda: air.get(pending),
@@ -106,10 +119,13 @@ class TestShutdown:
             "future": lambda: pending.future().result(),
             "await": lambda: asyncio.run(await_it()),
             "argument": lambda: air.get(dependent),
+            "stream": lambda: air.get(next(stream)),
+            "async stream": lambda: air.get(asyncio.run(take_from_it())),
         }
         executor = get_executor()
         asked = threading.Event()
-        for name in ("get", "wait", "as_future", "await_ref"):
+        ways = "get wait as_future await_ref next_in_stream await_next_in_stream"
+        for name in ways.split():
             monkeypatch.setattr(executor, name, _noting(getattr(executor, name), asked))
         with ThreadPoolExecutor(1) as pool:
             outcome = pool.submit(waiting[way])

@@ -294,15 +294,13 @@ class Client:
 
     def _fail_everything(self, reason: str) -> None:
         self._loss = reason
-        self._settle_everything(
-            self._node_died(reason), f"the daemon of the actor's node is gone ({reason})"
-        )
-
-    def _settle_everything(self, error: AirError, why_actors_died: str) -> None:
-        """No value will come any more: let nobody wait; called under the lock."""
-        content = self.system_failure(error)
+        content = self.system_failure(self._node_died(reason))
         self.submitter.fail_all(content)
-        self.actors.fail_all(why_actors_died)
+        self.actors.fail_all(f"the daemon of the actor's node is gone ({reason})")
+        self._let_nobody_wait(content)
+
+    def _let_nobody_wait(self, content: Content) -> None:
+        """No value will come any more; called under the lock."""
         for entry in list(self.references.entries.values()):
             if entry.content is None and not self.actors.is_actor(entry.id):
                 entry.content = content
@@ -338,7 +336,9 @@ class Client:
         with self.reactor.lock:
             if self.closed:
                 return
-            self._settle_everything(self.not_initialized(), "the program called air.shutdown()")
+            content = self.system_failure(self.not_initialized())
+            self._let_nobody_wait(content)
+            self.submitter.end_streams(content)
             self.closed = True
             self.peers.close()
             if hasattr(self, "daemon"):

@@ -559,6 +559,11 @@ class Submitter:
         if record is not None and not stream.ended and stream.connection is None:
             self.cancel(stream_id, force=False, recursive=False)
 
+    def end_streams(self, content: Content) -> None:
+        """Nothing will be yielded any more; called under the lock."""
+        for stream in [stream for stream in self.streams.values() if not stream.ended]:
+            self.settle_returns(stream.task_id, STREAMING, stream.name, content)
+
     # Cancelling ---------------------------------------------------------------------------
 
     def cancel(self, task_id: bytes, *, force: bool, recursive: bool) -> bool:
