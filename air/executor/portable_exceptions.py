@@ -19,6 +19,7 @@ from air.executor.validation import show, show_repr
 
 _MAX_CHAIN = 64
 _MAX_FRAMES = 400
+_MAX_TEXT = 2000
 _TOO_LARGE_A_FIELD = "obj"  # of AttributeError: the whole object that lacked the attribute
 
 Frame = tuple[str, str, int, dict[str, Any]]
@@ -32,6 +33,7 @@ class _Node(NamedTuple):
     parent: int
     relation: str  # what it is to its parent: "", "cause", "context" or "member"
     suppress_context: bool
+    text: str  # for where its class cannot be loaded
 
 
 def dump_exception(error: BaseException) -> bytes:
@@ -50,6 +52,7 @@ def dump_exception(error: BaseException) -> bytes:
                 parent,
                 relation,
                 current.__suppress_context__,
+                _text(current)[:_MAX_TEXT],
             )
         )
         if isinstance(current, BaseExceptionGroup):
@@ -69,7 +72,12 @@ def load_exception(data: bytes | memoryview) -> BaseException:
     for position in range(len(nodes) - 1, -1, -1):
         node = nodes[position]
         related = children.pop(position, [])[::-1]
-        error = _load_one(node.pickled, [other for kind, other in related if kind == "member"])
+        members = [other for kind, other in related if kind == "member"]
+        try:
+            error = _load_one(node.pickled, members)
+        except Exception as reason:  # the task had a module that is not here
+            why = f"{type(reason).__name__}: {show(reason)}"
+            error = TaskError(f"{node.text} (its class cannot be loaded here: {why})")
         set_plainly(error, "__traceback__", _traceback(node.frames))
         for kind, other in related:
             if kind != "member":
@@ -122,9 +130,12 @@ def _dump_one(error: BaseException) -> bytes:
         pickle.loads(pickled)
         return pickled
     except Exception:
-        name = f"{type(error).__module__}.{type(error).__qualname__}"
         notes = [show(note) for note in getattr(error, "__notes__", ())]
-        return pickle.dumps(("text", f"{name}: {show(error)}", notes))
+        return pickle.dumps(("text", _text(error), notes))
+
+
+def _text(error: BaseException) -> str:
+    return f"{type(error).__module__}.{type(error).__qualname__}: {show(error)}"
 
 
 def _load_one(pickled: bytes, members: list[BaseException]) -> BaseException:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pickle
+import sys
 import threading
 import traceback
+import types
 
 import pytest
 
@@ -288,3 +290,20 @@ def test_failures_that_nobody_sees_are_logged_with_their_traceback(caplog):
 @pytest.mark.parametrize("error", [Plain("oops"), SystemExit(3), KeyboardInterrupt()])
 def test_what_was_raised_comes_back_unmixed(error):
     assert type(load_raised(dump_failure(raised(error), "work"))) is type(error)
+
+
+def test_a_class_that_cannot_be_loaded_where_it_arrives(monkeypatch):
+    module = types.ModuleType("only_there")
+    exec("class Odd(Exception): pass", vars(module))
+    monkeypatch.setitem(sys.modules, "only_there", module)
+    error = raised(module.Odd("oops", 7), cause=Plain("why"))
+    group = raised(ExceptionGroup("all", [error, KeyError("b")]))
+    dumped, in_group = dump_failure(error, "work"), dump_failure(group, "work")
+    monkeypatch.delitem(sys.modules, "only_there")
+    for back in (load_failure(dumped), load_failure(in_group).exceptions[0]):
+        assert type(back) is TaskError
+        assert "only_there.Odd: ('oops', 7)" in str(back)
+        assert "No module named 'only_there'" in str(back)
+        assert isinstance(back.__cause__, Plain)
+        assert traceback.extract_tb(back.__traceback__)[-1].name == "raised"
+    assert type(load_failure(in_group).exceptions[1]) is KeyError

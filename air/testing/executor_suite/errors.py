@@ -490,7 +490,7 @@ class TestErrors:
         @air.remote
         class Failing:
             def __init__(self, refs: list[Any]) -> None:
-                raise PlainError(refs[0])
+                raise PlainError(refs[0], air.put("made inside"), Counter.remote(5))
 
             def ping(self) -> None: ...
 
@@ -500,7 +500,9 @@ class TestErrors:
         for call in (failing := Failing.remote([ref])).ping.remote(), failing.ping.remote():
             died: Any = caught_from(call)
             assert isinstance(died, ActorDied)
-            assert value(getattr(died.__cause__, "args", [])[0]) == "given"
+            given, made, counter = getattr(died.__cause__, "args", ())
+            assert value([given, made]) == ["given", "made inside"]
+        assert value(counter.add.remote()) == 6
 
     def test_an_error_can_be_a_value(self) -> None:
         error = value(identity.remote(PlainError("oops")))

@@ -428,6 +428,9 @@ class Actors:
 
     def _on_event(self, _connection: Connection, message: ActorEvent, payload: bytes) -> None:
         actor = self._actors.get(message.actor_id)
+        cause = None
+        if payload:
+            cause = self._client.objects.returned.load_cause(message.actor_id, payload)
         if actor is None or actor.state == DEAD:
             return
         if message.state == ALIVE:
@@ -435,11 +438,10 @@ class Actors:
         elif message.state == RESTARTING:
             self._restarting(actor)
         elif message.state == DEAD:
-            if payload:
-                actor.cause = self._client.objects.load_cause(payload)
-            elif message.refusal in _REFUSALS:
+            if message.refusal in _REFUSALS:
                 why = f"actor {actor.class_name} cannot run: {message.reason}"
-                actor.cause = _REFUSALS[message.refusal](why)
+                cause = _REFUSALS[message.refusal](why)
+            actor.cause = cause
             self._die(actor, message.reason)
 
     def _alive(self, actor: _Actor, message: ActorEvent) -> None:

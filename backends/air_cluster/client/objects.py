@@ -163,14 +163,6 @@ class Objects:
         finally:
             self._pickling.imported = outer
 
-    def load_cause(self, pickled: bytes) -> BaseException:
-        """An exception that came without a value of ours to keep what is in it."""
-        error, refs = self.unpack(failure(pickled), None)
-        with self._lock:
-            self.follow(self.references.register(refs, None))
-        assert isinstance(error, BaseException)
-        return error
-
     def _load_shared(self, content: Content, pin: bytes | None) -> Any:
         assert content.location is not None
         if pin is None:

@@ -10,7 +10,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from air_cluster.client.contents import Content
+from air_cluster.client.contents import Content, failure
 from air_cluster.core.references import Entry, Register
 from air_cluster.protocol.ids import object_id, owner_of
 from air_cluster.protocol.messages import Ref, ReleaseReturned
@@ -57,6 +57,12 @@ class Returned:
         if held is not None:
             self._client.objects.follow(self._client.references.unhold(held))
 
+    def hold_for_creator(self, actor_id: bytes, refs: Sequence[Ref]) -> None:
+        """The constructor of an actor, which ends now, has raised: keep what only we know."""
+        mine = [ref for ref in refs if owner_of(ref.id) == self._client.process_id]
+        if mine:
+            self.hold(failure_id(actor_id), mine)
+
     def caller_gone(self, process_id: bytes) -> None:
         """A process died, and with it whatever waited for results."""
         for result_id in [i for i in self._held if owner_of(i) == process_id]:
@@ -87,6 +93,26 @@ class Returned:
                 yield
         else:
             yield
+
+    def load_cause(self, actor_id: bytes, pickled: bytes) -> BaseException:
+        """What the constructor of an actor has raised; its process stays until we say so."""
+        references, objects = self._client.references, self._client.objects
+        error, ids = objects.unpack(failure(pickled), None)
+        out = references.register(ids, None)
+        if owner_of(actor_id) == self._client.process_id:
+            release = ReleaseReturned(failure_id(actor_id))
+            holders = {
+                (made.owner, made.address): made.token for made in out if isinstance(made, Register)
+            }
+
+            def let_go() -> None:
+                for process_id, address in holders:
+                    self._client.peers.send_to(process_id, address, release)
+
+            objects.when_acknowledged(set(holders.values()), let_go)
+        objects.follow(out)
+        assert isinstance(error, BaseException)
+        return error
 
     @contextlib.contextmanager
     def _borrowed(

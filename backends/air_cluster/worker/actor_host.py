@@ -139,10 +139,11 @@ class ActorHost:
         trim(error)
         if isinstance(error, ExitActor):
             error = ActorDied(f"{self.spec.class_name}.__init__ called air.exit_actor()")
-        # This process ends, so what it holds of the references inside need not be given up.
-        failed = self._client.objects.pack_failure(error, f"{self.spec.class_name}.__init__")
+        objects = self._client.objects
+        failed = objects.pack_failure(error, f"{self.spec.class_name}.__init__")
         forget_frames(error)
         with self.lock:
+            objects.returned.hold_for_creator(self.spec.actor_id, failed.refs)
             self._client.daemon.send(ActorStarted(self.spec.actor_id, True), failed.pieces)
 
     def _settled(self, then: Callable[[], None]) -> None:
