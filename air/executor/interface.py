@@ -290,7 +290,8 @@ class Executor(abc.ABC):
         """Ask for bundles to be reserved, all or none; returns the group's identity.
 
         While others hold what it needs the group is PENDING, and so is all that is started
-        inside it.
+        inside it. It lasts until it is removed, or the actor has ended whose method has made
+        it, or the program.
 
         Raises:
             Unschedulable: the bundles could never be placed on the nodes that there are.

@@ -67,6 +67,7 @@ class Actor:
         self.unfinished: dict[Call, None] = {}
         self.streams: set[Stream] = set()
         self.background: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
+        self.groups: list[bytes] = []  # that its methods have made
         self.death = ""
         self.cause: BaseException | None = None
 
@@ -228,6 +229,10 @@ class Actors:
         tasks = list(actor.background)
         if tasks:
             self._engine.on_loop(lambda: [task.cancel() for task in tasks])
+        for group_id in actor.groups:
+            group = self._node.remove_group(group_id)
+            if group is not None:
+                self.end_group(group)
         # Last, because that may run the user's __del__.
         actor.instance = None
 

@@ -14,6 +14,7 @@ import air
 from air.errors import ActorDied, ObjectLost, OwnerDied, WorkerDied
 from air.testing.executor_suite.harness import eventually, value
 from air.testing.executor_suite.tools import Counter, Gate, Recorder, identity
+from air.util import get_placement_group, placement_group, remove_placement_group
 
 pytestmark = pytest.mark.usefixtures("cluster")
 
@@ -193,6 +194,23 @@ def test_the_children_of_a_killed_task_end() -> None:
     with pytest.raises(WorkerDied, match="SIGKILL"):
         value(ref)
     assert eventually(lambda: not child_process.is_running())
+
+
+def test_named_actors_and_groups_do_not_go_with_the_worker_that_made_them() -> None:
+    @air.remote(max_retries=0)
+    def make() -> Any:
+        Counter.options(name="for all").remote(5)
+        return os.getpid(), placement_group([{"widget": 1}], name="for all")
+
+    pid, group = value(make.remote())
+    assert group.wait(30)
+    kill(pid)
+    assert value(identity.remote(1)) == 1
+    counter = air.get_actor("for all")
+    assert value(counter.add.remote()) == 6
+    assert get_placement_group("for all") == group
+    air.kill(counter)
+    remove_placement_group(group)
 
 
 def test_a_value_that_a_dead_worker_owned_is_lost_by_name() -> None:

@@ -275,6 +275,21 @@ class TestActors:
         with pytest.raises(InvalidOption, match="all_namespaces"):
             list_named_actors("another")  # type: ignore[arg-type]
 
+    def test_named_actor_outlives_the_actor_that_made_it(self) -> None:
+        @air.remote(resources={"widget": 2})
+        class Maker:
+            def make(self) -> None:
+                Counter.options(name="made by another").remote(5)
+
+        maker = Maker.remote()
+        value(maker.make.remote())
+        del maker
+        gc.collect()
+        assert eventually(lambda: air.available_resources().get("widget") == 2)
+        made = air.get_actor("made by another")
+        assert value(made.add.remote()) == 6
+        air.kill(made)
+
     def test_names_are_found_in_tasks(self) -> None:
         counter = Counter.options(name="shared").remote()
 

@@ -479,6 +479,24 @@ class TestErrors:
         failed = fail.remote()
         assert value(look.remote([failed])) == "made inside"
 
+    def test_references_inside_outlive_the_actors_that_passed_them_on(self) -> None:
+        @air.remote
+        class Back:
+            def fail(self) -> None:
+                raise PlainError(air.put("made inside"))
+
+        @air.remote
+        class Front:
+            def __init__(self) -> None:
+                self.back = Back.remote()
+
+            def fail(self) -> None:
+                air.get(self.back.fail.remote())
+
+        for _ in range(10):
+            error = caught_from(Front.remote().fail.remote())
+            assert value(error.args[0]) == "made inside"
+
     def test_references_inside_what_streams_and_constructors_raise(self) -> None:
         ref = air.put("given")
 
@@ -500,7 +518,8 @@ class TestErrors:
         for call in (failing := Failing.remote([ref])).ping.remote(), failing.ping.remote():
             died: Any = caught_from(call)
             assert isinstance(died, ActorDied)
-            given, made, counter = getattr(died.__cause__, "args", ())
+            cause: Any = died.__cause__
+            given, made, counter = cause.args
             assert value([given, made]) == ["given", "made inside"]
         assert value(counter.add.remote()) == 6
 

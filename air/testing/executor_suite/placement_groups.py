@@ -180,6 +180,30 @@ class TestPlacementGroups:
             with pytest.raises(Unschedulable, match="'CPU': 1"):
                 value(identity.options(num_cpus=1, **inside(group, 1)).remote(1))
 
+    def test_made_by_a_task(self) -> None:
+        @air.remote
+        def make() -> Any:
+            return placement_group([{"CPU": 1}], name="of a task")
+
+        group = value(make.remote())
+        assert group.wait(TIMEOUT)
+        assert value(where.options(**inside(group)).remote()) == group.id
+        assert get_placement_group("of a task") == group
+        remove_placement_group(group)
+
+    def test_made_by_an_actor(self) -> None:
+        @air.remote
+        class Maker:
+            def make(self) -> Any:
+                return placement_group([{"CPU": 1}])
+
+        maker = Maker.remote()
+        group = value(maker.make.remote())
+        assert group.wait(TIMEOUT)
+        assert value(where.options(**inside(group)).remote()) == group.id
+        air.kill(maker)
+        assert eventually(lambda: placement_group_table(group)["state"] == "REMOVED")
+
     def test_bad_input(self) -> None:
         wrong: list[Any] = [[], [{}], [{"CPU": -1}], [{"CPU": 0}], [{"num_cpus": 1}], {"CPU": 1}]
         for bundles in wrong:

@@ -34,10 +34,14 @@ class Groups:
         client = self._client
         group_id = client.ids.task()
         bundles = [bundle.to_dict() for bundle in spec.bundles]
+        # A worker ends when it is not needed any more: what its tasks have made is not its own.
+        owner = client.process_id if client.actors.me is not None else client.job_id
         reply: Reply = client.requests.ask(
             client.daemon,
             lambda number: (
-                CreateGroup(number, group_id, bundles, spec.strategy, spec.name, spec.detached),
+                CreateGroup(
+                    number, group_id, bundles, spec.strategy, spec.name, spec.detached, owner
+                ),
                 [],
             ),
         )

@@ -74,11 +74,17 @@ class Returned:
         """A value of ours is there, and keeps the references in it.
 
         Args:
-            by: the worker that holds them, if one does.
+            by: the worker that holds them; ``None`` if they are known here.
         """
-        with self._borrowed(content.refs, entry.id, by):
-            known = [ref.id for ref in content.refs if self._client.references.get(ref.id)]
-            self._client.references.contain(entry, known)
+        if by is None:
+            self._contain(entry, content)
+        else:
+            with self._borrowed(content.refs, entry.id, by):
+                self._contain(entry, content)
+
+    def _contain(self, entry: Entry, content: Content) -> None:
+        references = self._client.references
+        references.contain(entry, [ref.id for ref in content.refs if references.get(ref.id)])
 
     def refuse(self, content: Content, result_id: bytes, by: Connection) -> None:
         """What a worker has returned is not wanted."""
@@ -115,9 +121,7 @@ class Returned:
         return error
 
     @contextlib.contextmanager
-    def _borrowed(
-        self, refs: Sequence[Ref], result_id: bytes, by: Connection | None
-    ) -> Iterator[None]:
+    def _borrowed(self, refs: Sequence[Ref], result_id: bytes, by: Connection) -> Iterator[None]:
         """Make sure of references that *by* holds; meanwhile each of them has an entry."""
         references, objects = self._client.references, self._client.objects
         foreign = [ref for ref in refs if owner_of(ref.id) != self._client.process_id]
@@ -128,7 +132,6 @@ class Returned:
         for ref in foreign:
             out += references.drop_local(ref.id)
         tokens = {made.token for made in out if isinstance(made, Register)}
-        if by is not None:
-            release = ReleaseReturned(result_id)
-            objects.when_acknowledged(tokens, lambda: by.send(release))
+        release = ReleaseReturned(result_id)
+        objects.when_acknowledged(tokens, lambda: by.send(release))
         objects.follow(out)

@@ -64,23 +64,25 @@ class ActorSpec(msgspec.Struct, frozen=True):
         actor_id: its identity.
         owner: the process that creates it, with which it ends unless *detached*.
         shape: resources of its worker.
-        class_name: for messages.
         name: unique among the living in its namespace; empty for none.
         namespace: of the name.
         max_restarts: how often it may get a new worker after losing one; -1 for ever.
         detached: whether it outlives its owner and its handles.
         depth: blocked tasks above the one that creates it, for the order of placement.
+        class_name: for messages.
+        job: the program that all this is for, with which it ends at the latest.
     """
 
     actor_id: bytes
     owner: bytes
     shape: ShapeKey
-    class_name: str = ""
     name: str = ""
     namespace: str = "default"
     max_restarts: int = 0
     detached: bool = False
     depth: int = 0
+    class_name: str = ""
+    job: bytes = b""
 
 
 class RequestPlacement(msgspec.Struct, frozen=True):
@@ -198,12 +200,14 @@ class ActorRegistry:
     released      DEAD         ending      ending       DEAD
     exiting                    ending      ending
     owner_gone    DEAD         DEAD        DEAD         DEAD
+    job_gone      DEAD         DEAD        DEAD         DEAD
     ============  ===========  ==========  ===========  ===========
 
     *kill, again* is ``kill`` with ``no_restart=False``. *lost* means RESTARTING while there
     are restarts left, else DEAD; *ending* that it finishes what it has and is DEAD once its
     worker is gone, without a restart (either ``kill`` ends it at once). An ending actor has
-    given up its name. ``owner_gone`` and ``released`` spare detached actors.
+    given up its name. ``owner_gone``, ``job_gone`` and ``released`` spare detached actors,
+    ``owner_gone`` also those that are ending.
 
     Events that do not fit the state (they cross with others on the wire) do nothing, except
     that a worker placed for an actor that does not want it any more is stopped.
@@ -353,15 +357,29 @@ class ActorRegistry:
         """The workers that actors live on."""
         return list(self._workers)
 
+    def job_gone(self, job: bytes, now: float) -> list[ActorInstruction]:
+        """A program has ended: so do all its actors, save detached ones."""
+        out: list[ActorInstruction] = []
+        for actor in list(self._actors.values()):
+            spec = actor.spec
+            if spec.job == job and actor.state is not ActorState.DEAD and not spec.detached:
+                message = f"{actor.label} ended with its program"
+                out += self._die(actor, DeathCause.OWNER_GONE, message, now)
+        return out
+
     def owner_gone(self, owner: bytes, now: float) -> list[ActorInstruction]:
-        """A process is dead: its actors die, save detached ones, and its subscriptions end."""
+        """A process is dead: its actors die, save detached ones, and its subscriptions end.
+
+        Those that are ending already may finish what they have.
+        """
         for actor_id in [*self._subscriptions.get(owner, ()), *self._early]:
             self.unsubscribe(actor_id, owner)
         out: list[ActorInstruction] = []
         for actor_id in list(self._owned.get(owner, ())):
             actor = self._actors[actor_id]
-            message = f"{actor.label} ended with the process that created it"
-            out += self._die(actor, DeathCause.OWNER_GONE, message, now)
+            if actor.ending is None:
+                message = f"{actor.label} ended with the process that created it"
+                out += self._die(actor, DeathCause.OWNER_GONE, message, now)
         return out
 
     # Subscriptions ----------------------------------------------------------------------

@@ -63,6 +63,10 @@ class ActorService:
         """A process is gone, and its actors with it."""
         self._follow(self._registry.owner_gone(process, time.monotonic()))
 
+    def job_gone(self, driver: bytes) -> None:
+        """A program has ended."""
+        self._follow(self._registry.job_gone(driver, time.monotonic()))
+
     def node_lost(self, node: NodeRecord, why: str) -> None:
         """A node is gone, with the workers on it and the owners of actors."""
         now = time.monotonic()
@@ -126,14 +130,16 @@ class ActorService:
     ) -> None:
         spec = ActorSpec(
             actor_id=message.actor_id,
-            owner=client.peer,
+            # One that has a name is for the whole program, whoever in it has made it.
+            owner=message.job_id if message.name and message.job_id else client.peer,
             shape=shape_key(message.shape),
-            class_name=message.class_name,
             name=message.name,
             namespace=message.namespace,
             max_restarts=message.max_restarts,
             detached=message.detached,
             depth=message.depth,
+            class_name=message.class_name,
+            job=message.job_id,
         )
         now = time.monotonic()
         try:

@@ -96,7 +96,8 @@ class GroupService:
         # What is free decides whether it goes to the nodes at once.
         self._follow(self._groups.resources_changed(self._free(), now))
         try:
-            out = self._groups.create(message.group_id, spec, client.peer, now)
+            owner = message.owner or client.peer
+            out = self._groups.create(message.group_id, spec, owner, now)
         except (InvalidOption, Unschedulable) as error:
             kind = "unschedulable" if isinstance(error, Unschedulable) else "invalid"
             client.send(messages.Reply(message.request, str(error), kind))

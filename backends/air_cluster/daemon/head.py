@@ -181,7 +181,8 @@ class HeadService:
     def _on_process_ended(
         self, node: NodeRecord, message: wire.ProcessEnded, _payload: bytes
     ) -> None:
-        self._drivers.pop(message.process, None)
+        if self._drivers.pop(message.process, None) is not None:
+            self.actors.job_gone(message.process)
         self.actors.owner_gone(message.process)
         self.groups.owner_gone(message.process)
         for other in self.nodes.values():

@@ -253,7 +253,7 @@ class ActorOver(msgspec.Struct, tag=118, array_like=True, frozen=True):
 
 
 class CreateGroup(msgspec.Struct, tag=20, array_like=True, frozen=True):
-    """Reserve bundles."""
+    """Reserve bundles. The group ends with *owner* (its sender, if empty)."""
 
     request: int
     group_id: bytes
@@ -261,6 +261,7 @@ class CreateGroup(msgspec.Struct, tag=20, array_like=True, frozen=True):
     strategy: str
     name: str
     detached: bool
+    owner: bytes = b""
 
 
 class GroupEvent(msgspec.Struct, tag=21, array_like=True, frozen=True):

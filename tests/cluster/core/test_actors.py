@@ -41,6 +41,7 @@ def spec_of(words: list[str], owner: bytes = b"O") -> ActorSpec:
         name=options.get("name", ""),
         max_restarts=int(options.get("restarts", 0)),
         detached="detached" in options,
+        job=b"J",
     )
 
 
@@ -101,6 +102,8 @@ class Script:
                 return registry.exiting(name, now=1.0)
             case "gone":
                 return registry.owner_gone(name, now=1.0)
+            case "over":
+                return registry.job_gone(name, now=1.0)
             case "at":
                 return registry.tick(float(args[0]))
             case "subscribe":
@@ -268,6 +271,25 @@ def test_owners_take_their_actors_along_but_not_detached_ones(script: Script) ->
     )
 
 
+def test_what_ends_already_may_finish_after_its_owner_but_not_after_its_program(
+    script: Script,
+) -> None:
+    script.play(
+        """
+        create a     -> request a
+        placed a w1  -> start a w1
+        started a :1 ->
+        released a   -> stop a w1 gracefully
+        gone O       ->
+        over J       -> stop a w1; tell nobody a DEAD owner_gone
+        create b     -> request b
+        create d detached -> request d
+        over K       ->
+        over J       -> cancel b; tell nobody b DEAD owner_gone
+        """
+    )
+
+
 def test_refusals(script: Script) -> None:
     script.play(
         """
@@ -384,7 +406,13 @@ class Registry(RuleBasedStateMachine):
     def create(self, owner: bytes, name: str, restarts: int, detached: bool) -> None:
         self.serial += 1
         spec = ActorSpec(
-            b"%d" % self.serial, owner, SHAPE, name, max_restarts=restarts, detached=detached
+            b"%d" % self.serial,
+            owner,
+            SHAPE,
+            name,
+            max_restarts=restarts,
+            detached=detached,
+            job=owner,
         )
         _, out = self.registry.create(spec, get_if_exists=True, now=0.0)
         self.obey(out)
@@ -431,9 +459,10 @@ class Registry(RuleBasedStateMachine):
         method = self.registry.unsubscribe if leave else self.registry.subscribe
         self.obey(method(self._actor(data), who))
 
-    @rule(who=WHO)
-    def gone(self, who: bytes) -> None:
-        self.obey(self.registry.owner_gone(who, now=0.0))
+    @rule(who=WHO, job=st.booleans())
+    def gone(self, who: bytes, job: bool) -> None:
+        event = self.registry.job_gone if job else self.registry.owner_gone
+        self.obey(event(who, now=0.0))
 
     @invariant()
     def consistent(self) -> None:
