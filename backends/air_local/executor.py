@@ -373,7 +373,11 @@ class LocalExecutor(Executor):
         self._check_open()
         if spec.detached:
             self.require(Capability.DETACHED_ACTORS)
-        return self._node.create_group(spec)
+        group_id = self._node.create_group(spec)
+        frame = current_frame.get()
+        if frame is not None and frame.actor is not None:
+            frame.actor.groups.append(group_id)
+        return group_id
 
     def placement_group_ready(self, group_id: bytes) -> ObjectRef[bool]:
         self._check_open()
