@@ -84,13 +84,25 @@ def install(executor: Executor | None) -> None:
 
 
 def shutdown() -> None:
-    """End the running backend, if there is one."""
-    global _executor
+    """End the running backend, if there is one.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C was pressed meanwhile; it has ended all the same.
+    """
     executor = _executor
     if executor is None:
         return
     # Meanwhile it stays the running one: what the user's code does while it ends (a thread that
     # was waiting, a __del__) must not start another. And it stays if it refuses, as in a task.
+    try:
+        _end(executor)
+    except KeyboardInterrupt:
+        _end(executor)  # what is left of it; it is not to be half ended
+        raise
+
+
+def _end(executor: Executor) -> None:
+    global _executor
     executor.shutdown()
     with _lock:
         if _executor is executor:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from air.errors import BackendError, InvalidOption
 from air.executor.interface import InitConfig
+from air.executor.interrupts import HeldInterrupts
 from air_cluster.directories import RunningNode, make_directory, running_nodes
 from air_cluster.launch import DaemonProcess, Network, NodeOptions
 
@@ -33,14 +34,17 @@ def connect(config: InitConfig) -> ClusterExecutor:
     Raises:
         BackendError: the daemon does not start, or the cluster cannot be joined.
     """
-    if config.address is None:
-        session = Session.of_its_own(config)
-    else:
-        session = Session.of_cluster(config.address, config)
+    session = None
     try:
+        with HeldInterrupts():  # or a daemon would have been started that nobody knows of
+            if config.address is None:
+                session = Session.of_its_own(config)
+            else:
+                session = Session.of_cluster(config.address, config)
         return session.join(config)
     except BaseException:
-        session.stop()
+        if session is not None:
+            session.stop()
         raise
 
 
@@ -126,35 +130,46 @@ class Session:
             namespace=config.namespace,
             log_to_driver=config.log_to_driver,
         )
+        if threading.current_thread() is threading.main_thread():
+            self._guard = InterruptGuard.for_keyboard(client.reactor)
         executor = ClusterExecutor(client, self.stop)
         client.connect()
         client.reactor.start_background("air-background")
-        if threading.current_thread() is threading.main_thread():
-            self._guard = InterruptGuard.for_keyboard(client.reactor)
         loaded = [name for name in _PRELOADED if name in sys.modules]
         if loaded:
             executor.preload(loaded)
         return executor
 
     def stop(self) -> None:
-        """Leave; a daemon that was started for this program ends with all that is its own."""
-        if self._guard is not None:
-            self._guard.remove()
-            self._guard = None
+        """Leave; a daemon that was started for this program ends with all that is its own.
+
+        Ctrl-C meanwhile is raised when that is done.
+        """
+        guard, self._guard = self._guard, None
+        try:
+            with HeldInterrupts():
+                self._stop()
+        finally:
+            if guard is not None:
+                guard.remove()
+
+    def _stop(self) -> None:
+        patience = 0.0  # a daemon that nobody has joined waits for somebody, and is killed
         if self._client is not None:
             from air_cluster.protocol.messages import Exit
 
             client, self._client = self._client, None
             if hasattr(client, "daemon"):
+                patience = _STOP_TIMEOUT_S
                 # It sends what workers have printed so far, then closes the connection.
                 client.leaving = True
                 with client.reactor.lock:
                     client.daemon.send(Exit())
-                deadline = time.monotonic() + _STOP_TIMEOUT_S
+                deadline = time.monotonic() + patience
                 client.reactor.wait_for(lambda: client.daemon.closed, deadline)
             client.close()
         if self._daemon is not None:
-            self._daemon.wait(_STOP_TIMEOUT_S)
+            self._daemon.wait(patience)
             shutil.rmtree(self._directory, ignore_errors=True)
 
 

@@ -26,6 +26,7 @@ from air.executor.options import ActorOptions, MethodOptions, NumReturns, TaskOp
 from air.executor.scheduling import PlacementGroupSpec
 from air.executor.serialization import loads_code
 from air.executor.validation import listing
+from air_local import interrupts
 from air_local.actors import Actor, Actors, MethodCall
 from air_local.calls import ActorExit, Arguments, Call, Frame, ValueCall, cancelled, current_frame
 from air_local.engine import Engine
@@ -62,6 +63,8 @@ class LocalExecutor(Executor):
         self._engine = Engine(self._node, self._lock)
         self._actors = Actors(self, self._engine, self._node, self._store, self._ids, self._lock)
         self._open = True
+        self._ended = False
+        interrupts.install()
 
     # Tasks ------------------------------------------------------------------------------
 
@@ -448,18 +451,21 @@ class LocalExecutor(Executor):
         if current_frame.get() is not None:
             raise RuntimeError("air.shutdown() is for the program, not for its tasks and actors")
         with self._lock:
-            if not self._open:
+            if self._ended:
                 return
             self._open = False
             self._store.closing = True
-        streams, self._streams = self._streams, {}
-        for stream in streams.values():
+        # Ctrl-C may end the user's code in any of this; a second call goes on from there.
+        while self._streams:
+            _, stream = self._streams.popitem()
             stream.close()
         self._actors.end_all()
         self._engine.close()
         self._code.clear()
         self._node.clear()
         self._store.clear()
+        self._ended = True
+        interrupts.remove()
 
     # Helpers ----------------------------------------------------------------------------
 

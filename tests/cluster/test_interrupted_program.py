@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from typing import Any
 
+import psutil
 import pytest
 
 
@@ -82,6 +83,82 @@ def test_the_terminal_interrupts_the_program_alone(program: Any) -> None:
         """
     )
     assert running.hear() is True
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "Session.of_its_own",  # a daemon was started, and nobody has noted it yet
+        "DaemonProcess.wait_until_ready",
+        "Client.connect",
+        "Reactor.start_background",
+    ],
+)
+def test_while_a_cluster_starts_nothing_is_left(moment: str, program: Any, survivors: Any) -> None:
+    running = program(
+        f"""
+        import psutil
+        from air_cluster import session
+        from air_cluster.client.client import Client
+        from air_cluster.launch import DaemonProcess
+        from air_cluster.session import Session
+        from air_cluster.transport.reactor import Reactor
+
+        session._STOP_TIMEOUT_S = 1000  # nobody waits for a daemon that waits for somebody
+        function = {moment}
+
+        def interrupted(*args, **kwargs):
+            value = function(*args, **kwargs)
+            tell([child.pid for child in psutil.Process().children(recursive=True)])
+            signal.raise_signal(signal.SIGINT)
+            return value
+
+        {moment} = interrupted
+        start()
+        """
+    )
+    processes = [psutil.Process(pid) for pid in running.hear() if psutil.pid_exists(pid)]
+    assert running.end() == -signal.SIGINT
+    assert running.complaints().rstrip().endswith("KeyboardInterrupt")
+    assert survivors(processes) == []
+    assert running.sessions() == []
+
+
+@pytest.mark.parametrize("moment", ["Reactor.close", "DaemonProcess.wait"])
+def test_while_a_cluster_ends_it_is_raised_afterwards(
+    moment: str, program: Any, survivors: Any
+) -> None:
+    running = program(
+        f"""
+        from air_cluster.launch import DaemonProcess
+        from air_cluster.transport.reactor import Reactor
+
+        function = {moment}
+
+        def interrupted(*args, **kwargs):
+            {moment} = function
+            signal.raise_signal(signal.SIGINT)
+            return function(*args, **kwargs)
+
+        start()
+        before = air.get(air.remote(os.getpid).remote())
+        tell(0)
+        {moment} = interrupted
+        try:
+            air.shutdown()
+        except KeyboardInterrupt:
+            tell(signal.getsignal(signal.SIGINT) is signal.default_int_handler)
+        start()
+        tell(air.get(air.remote(os.getpid).remote()) != before)
+        """
+    )
+    running.hear()
+    processes = running.descendants()
+    assert running.hear() is True
+    assert survivors(processes) == []
+    assert running.hear() is True
+    assert running.end() == 0, running.complaints()
+    assert running.sessions() == []
 
 
 @pytest.mark.slow

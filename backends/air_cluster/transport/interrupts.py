@@ -2,12 +2,11 @@
 
 Python runs signal handlers between any two instructions of the main thread. An exception in
 the middle of a message handler would leave half a message handled, and somebody waiting for
-ever. While the main thread holds the reactor's lock the interrupt is kept, and raised as
-soon as it is safe.
+ever. While the main thread serves the reactor or waits in it the interrupt is kept, and raised
+as soon as it is safe; so it is where nobody would see it (see ``air.executor.interrupts``).
 
-A signal that arrives just before the main thread waits would not end the wait. So signals
-also write to the reactor's pipe (``signal.set_wakeup_fd``): that wakes whoever leads, who
-wakes all others.
+Such an interrupt does not end the wait. So signals also write to the reactor's pipe
+(``signal.set_wakeup_fd``): that wakes whoever leads, who wakes all others.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ import threading
 from collections.abc import Callable
 from types import FrameType
 
+from air.executor.interrupts import is_lost_in
 from air_cluster.transport.reactor import Reactor
 
 _RESEND_S = 0.002
@@ -49,7 +49,7 @@ class InterruptGuard:
         return cls(reactor, interrupt)
 
     def _handle(self, _number: int, frame: FrameType | None) -> None:
-        if self._reactor.owns_lock() or _in_finalizer(frame):
+        if self._reactor.is_at_work() or is_lost_in(frame):
             self._reactor.interrupt = self._on_interrupt
             # If the main thread computes from now on, nothing else would raise it.
             self._reactor.call_later(_RESEND_S, self._resend)
@@ -81,12 +81,3 @@ class InterruptGuard:
         if current != self._wake_fd:  # an event loop's, which runs in this thread
             signal.set_wakeup_fd(current, warn_on_full_buffer=False)
         self._reactor.take_wake_fd_back()
-
-
-def _in_finalizer(frame: FrameType | None) -> bool:
-    """Whether Python swallows what is raised in *frame*, as it does under ``__del__``."""
-    while frame is not None:
-        if frame.f_code.co_name == "__del__":
-            return True
-        frame = frame.f_back
-    return False

@@ -62,7 +62,7 @@ class Reactor:
         self._selector.register(self._wake_reader, selectors.EVENT_READ, None)
         self._leader = _NOBODY
         self._leading_thread = 0
-        self._waiting = 0
+        self._waiting: set[int] = set()  # threads
         self._sleeping: list[threading.Lock] = []  # of those who wait, to wake them up by
         self._background: threading.Thread | None = None
         self._background_parked = False
@@ -189,9 +189,7 @@ class Reactor:
                     self._background_parked = False
                     self._background_wakes.notify()
             self._wake_sleeping()
-        if self.interrupt is not None and _is_main_thread():
-            interrupt, self.interrupt = self.interrupt, None
-            interrupt()
+        self._interrupt_main_thread()
 
     def _sleep(self, timeout: float | None) -> None:
         """Wait without the lock until the leader has ended a round.
@@ -201,15 +199,22 @@ class Reactor:
         alarm = threading.Lock()
         alarm.acquire()
         self._sleeping.append(alarm)
-        self._waiting += 1
+        me = threading.get_ident()
+        self._waiting.add(me)
         try:
             self.lock.release()
             alarm.acquire(timeout=-1 if timeout is None else min(timeout, _LONGEST_S))
         finally:
             self._take_lock_back()
-            self._waiting -= 1
+            self._waiting.discard(me)
             if alarm in self._sleeping:
                 self._sleeping.remove(alarm)
+        self._interrupt_main_thread()
+
+    def _interrupt_main_thread(self) -> None:
+        if self.interrupt is not None and _is_main_thread():
+            interrupt, self.interrupt = self.interrupt, None
+            interrupt()
 
     def _wake_sleeping(self) -> None:
         while self._sleeping:
@@ -218,12 +223,18 @@ class Reactor:
     def _take_lock_back(self) -> None:
         """Acquire the lock, whatever signals arrive.
 
-        A signal handler that raises (see ``interrupts``) may do so right after the lock was
-        released, and would do so out of ``acquire`` while that has to wait.
+        The signal handler of ``interrupts`` does not raise here, but others' may: right after the
+        lock was released, or out of ``acquire`` while that has to wait.
         """
         if not self.owns_lock():
             state = (1, threading.get_ident())
             self.lock._acquire_restore(state)  # type: ignore[attr-defined]
+
+    def is_at_work(self) -> bool:
+        """Whether the calling thread is in the middle of a round, or of a wait for one."""
+        me = threading.get_ident()
+        leads = self._leader != _NOBODY and self._leading_thread == me
+        return leads or me in self._waiting or self.owns_lock()
 
     def owns_lock(self) -> bool:
         """Whether the calling thread holds the lock."""

@@ -262,6 +262,50 @@ def test_between_letting_go_of_the_lock_and_waiting(
     usable()
 
 
+@pytest.mark.usefixtures("guard")
+@pytest.mark.parametrize("another_leads", [False, True])
+def test_on_the_way_to_taking_the_lock_back(
+    reactor: Reactor,
+    threads: Any,
+    make_bell: Any,
+    usable: Callable[[], None],
+    monkeypatch: pytest.MonkeyPatch,
+    another_leads: bool,
+) -> None:
+    """After the wait the main thread has no lock yet, and whoever waits expects that it has."""
+    bell = make_bell()
+    if another_leads:
+        leads = threading.Event()
+        threads.start(lambda: reactor.wait_for(lambda: leads.set() or bell.rung))
+        assert leads.wait(20)
+        with reactor.lock:
+            pass  # it has let go of it to wait for events
+    take_back = reactor._take_lock_back
+
+    def press_and_take_back() -> None:
+        if threading.current_thread() is threading.main_thread():
+            monkeypatch.undo()
+            press_ctrl_c()
+        take_back()
+
+    def look() -> bool:
+        threads.start(ring_when_waiting)
+        return False
+
+    def ring_when_waiting() -> None:
+        with reactor.lock:  # the main thread has let go of it, so it waits
+            pass
+        other.ring()
+
+    other = make_bell()
+    monkeypatch.setattr(reactor, "_take_lock_back", press_and_take_back)
+    with pytest.raises(Interrupted):
+        reactor.wait_for(look)
+    bell.ring()
+    threads.join()
+    usable()
+
+
 def test_the_previous_handler_is_put_back(reactor: Reactor) -> None:
     before = signal.getsignal(signal.SIGINT)
     guard = InterruptGuard(reactor, lambda: None)
