@@ -5,11 +5,12 @@ from __future__ import annotations
 import ctypes
 import functools
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
 from air.errors import InvalidOption
+from air.executor.interrupts import called_from_c
 from air.executor.validation import reject_unknown
 
 
@@ -49,25 +50,35 @@ def listen_in_this_thread() -> None:
     """Let what XGBoost has to say in this thread come out as Python's output and warnings.
 
     XGBoost keeps where to send its messages for each thread, and sets it only in the thread that
-    imports it; in others they go past Python to the process's standard streams.
+    imports it; in others they go past Python to the process's standard streams. Ctrl-C is not lost
+    in what takes them, as it would be in XGBoost's own.
     """
     from xgboost.core import _LIB
 
-    _LIB.XGBRegisterLogCallback(_LIB.callback)
+    _LIB.XGBRegisterLogCallback(_callback(_pass_on))
 
 
 def ignore_in_this_thread() -> None:
     """Let nothing more be heard of what XGBoost has to say in this thread."""
     from xgboost.core import _LIB
 
-    _LIB.XGBRegisterLogCallback(_silence())
+    _LIB.XGBRegisterLogCallback(_callback(_drop))
 
 
 @functools.cache
-def _silence() -> Any:
-    """A callback that XGBoost can call for as long as the process lives."""
-    return ctypes.CFUNCTYPE(None, ctypes.c_char_p)(_drop)
+def _callback(function: Callable[[bytes], None]) -> Any:
+    """What XGBoost can call for as long as the process lives."""
+    return ctypes.CFUNCTYPE(None, ctypes.c_char_p)(function)
 
 
+@called_from_c
+def _pass_on(message: bytes) -> None:
+    """Do with a message what XGBoost does with it."""
+    from xgboost.core import _LIB
+
+    _LIB.callback(message)
+
+
+@called_from_c
 def _drop(_message: bytes) -> None:
     """Do nothing with a message."""

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from air.errors import InvalidOption
+from air.executor.interrupts import HeldInterrupts
 from air.train.xgboost.columns import COLUMN_SETTINGS, Columns
 
 if TYPE_CHECKING:
     import xgboost
+
+T = TypeVar("T")
 
 MATRIX_SETTINGS = (*COLUMN_SETTINGS, "missing")
 """What ``dmatrix_params`` may say of a dataset."""
@@ -51,25 +54,59 @@ def build_matrix(
             **_meta(table, columns),
         )
 
+    held = HeldInterrupts()
+
     class Batches(xgboost.DataIter):
         def __init__(self) -> None:
             super().__init__()
             self._rest: Iterator[pa.Table] = iter(())
 
         def reset(self) -> None:
+            _as_exception(held, self._start)
+
+        def next(self, input_data: Callable[..., None]) -> bool:
+            return _as_exception(held, lambda: self._give(input_data))
+
+        def _start(self) -> None:
             # The rows of a query group belong into one batch.
             self._rest = batches(tables(), None if columns.qid is not None else MIN_BATCH_BYTES)
 
-        def next(self, input_data: Callable[..., None]) -> bool:
+        def _give(self, input_data: Callable[..., None]) -> bool:
             table = next(self._rest, None)
             if table is None:
                 return False
             input_data(data=as_numbers(table, columns.features), **_meta(table, columns))
             return True
 
-    return xgboost.QuantileDMatrix(
-        Batches(), missing=missing, max_bin=params.get("max_bin"), nthread=nthread, ref=ref
-    )
+    try:
+        with held:
+            return xgboost.QuantileDMatrix(
+                Batches(), missing=missing, max_bin=params.get("max_bin"), nthread=nthread, ref=ref
+            )
+    except _Ended as ended:
+        raise ended.by from None
+
+
+class _Ended(Exception):
+    """Carries through XGBoost what is no ``Exception``."""
+
+    def __init__(self, by: BaseException) -> None:
+        super().__init__(repr(by))
+        self.by = by
+
+
+def _as_exception(held: HeldInterrupts, step: Callable[[], T]) -> T:
+    """Run a step that XGBoost has called for; Ctrl-C may end it.
+
+    An ``Exception`` ends the iteration, and XGBoost raises it when it is back in Python. Anything
+    else it would lose, and go on with half of the rows, or with some of them twice.
+    """
+    try:
+        return held.run(step)
+    except Exception:
+        raise
+    except BaseException as error:
+        raise _Ended(error) from error
 
 
 def batches(tables: Iterable[pa.Table], min_bytes: int | None) -> Iterator[pa.Table]:
