@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from air.executor import shielded_imports
+
 if TYPE_CHECKING:
     from air.data import preprocessor, preprocessors
     from air.data.block import BlockMetadata
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
         read_datasource,
         read_parquet,
     )
+
+shielded_imports.install()
 
 _HOME = {
     "ActorPoolStrategy": "air.data.compute",
