@@ -1,12 +1,26 @@
-"""The `air` command: `air --version`, `air backends`."""
+"""The `air` command: its own parts, and those that installed distributions add to it.
+
+A distribution adds commands with::
+
+    [project.entry-points."air.commands"]
+    mine = "my_package:add_commands"
+
+where ``add_commands(commands)`` gets what ``argparse.ArgumentParser.add_subparsers`` returns, and
+each of its parsers sets ``run``: a function of the parsed options that returns the exit status.
+"""
 
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
+from importlib.metadata import entry_points
 
 import air
+from air.errors import AirError
 from air.executor import registry
+
+GROUP = "air.commands"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -20,10 +34,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         description="List the installed backends; the exit status is 1 if one cannot be imported.",
     )
     backends.set_defaults(run=_backends)
-    return int(parser.parse_args(argv).run())
+    _add_others(commands)
+    options = parser.parse_args(argv)
+    try:
+        return int(options.run(options))
+    except AirError as error:
+        print(f"air {options.command}: {error}", file=sys.stderr)
+        return 1
 
 
-def _backends() -> int:
+def _add_others(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
+        try:
+            point.load()(commands)
+        except Exception as error:  # a plug-in may fail in any way; the others must work still
+            problem = f"{type(error).__name__}: {error}"
+            print(f"air: the commands of {point.value} are missing: {problem}", file=sys.stderr)
+
+
+def _backends(_options: argparse.Namespace) -> int:
     """One line a backend: its name, the distribution that brings it, "ok" or what is wrong."""
     status = 0
     rows = [("NAME", "INSTALLED BY", "STATUS")]

@@ -24,6 +24,7 @@ from air.executor.options import ACTOR_KEYS, TASK_KEYS
 from air.executor.resources import check_custom
 from air.executor.validation import (
     check_flag,
+    check_labels,
     check_number,
     check_text,
     check_timeout,
@@ -99,7 +100,7 @@ def init(
         num_cpus=num_cpus,
         num_gpus=num_gpus,
         resources=check_custom(resources or {}),
-        labels=_check_labels(labels or {}),
+        labels=check_labels(labels or {}),
         object_store_memory=object_store_memory,
         namespace=namespace or "default",
         log_to_driver=bool(log_to_driver),
@@ -324,12 +325,3 @@ def _executor_for(refs: Sequence[ObjectRef[Any]]) -> Executor:
     if refs and not current.is_initialized():
         return refs[0]._executor
     return current.get_executor()
-
-
-def _check_labels(labels: Mapping[str, str]) -> dict[str, str]:
-    if not isinstance(labels, Mapping):
-        raise InvalidOption(f"labels must map text to text, got {labels!r:.80}")
-    for key, value in labels.items():
-        check_text(key, "a key of labels")
-        check_text(value, f"labels[{key!r}]", empty=True)
-    return dict(labels)

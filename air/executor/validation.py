@@ -67,6 +67,16 @@ def check_flag(value: object, name: str) -> bool:
     return value
 
 
+def check_labels(labels: object) -> dict[str, str]:
+    """Return a copy of a node's labels; raise :class:`InvalidOption` if they are none."""
+    if not isinstance(labels, Mapping):
+        raise InvalidOption(f"labels must map text to text, got {labels!r:.80}")
+    for key, value in labels.items():
+        check_text(key, "a key of labels")
+        check_text(value, f"labels[{key!r}]", empty=True)
+    return dict(labels)
+
+
 def check_text(value: object, name: str, *, empty: bool = False) -> str:
     """Return *value* if it is text; raise :class:`InvalidOption` otherwise.
 

@@ -6,14 +6,23 @@ import contextlib
 import json
 import os
 import shutil
+import socket
 import tempfile
 import time
 from typing import NamedTuple
 
+from air.errors import BackendError
+from air_cluster.credentials import Credentials
+from air_cluster.private_files import write_private
+
 _MAX_ROOT_LENGTH = 50
 _STALE_S = 5.0
 _ABOUT = "node.json"
-_TOKEN = "token"
+SOCKET = "daemon.sock"
+"""The name of the socket on which a daemon serves the processes of its machine."""
+
+TOKEN = "token"
+"""The name of the token file in a session's directory."""
 
 
 class RunningNode(NamedTuple):
@@ -26,7 +35,7 @@ class RunningNode(NamedTuple):
         head: where the head of its cluster listens, as ``HOST:PORT``.
         host: the node's address for others.
         is_head: whether the head lives in it.
-        token: what members of the cluster know.
+        credentials: of its cluster.
     """
 
     directory: str
@@ -35,34 +44,31 @@ class RunningNode(NamedTuple):
     head: str
     host: str
     is_head: bool
-    token: bytes
+    credentials: Credentials
 
 
 def make_directory() -> str:
-    """A fresh directory that only this user can enter; removes those of dead programs.
-
-    A program and its daemon that are killed at the same moment leave theirs behind.
-    """
-    for path, pid in _all():
-        if not _alive(pid) and _age(path) > _STALE_S:
-            shutil.rmtree(path, ignore_errors=True)
+    """A fresh directory that only this user can enter; removes those of dead programs."""
+    remove_dead()
     return tempfile.mkdtemp(prefix=f"{_prefix()}{os.getpid()}-", dir=_root())
 
 
-def write_private(path: str, content: bytes) -> None:
-    """Write a file that only this user can read; it appears whole or not at all."""
-    draft = f"{path}.{os.getpid()}"
-    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with open(fd, "wb") as file:
-        file.write(content)
-    os.replace(draft, path)
+def remove_dead() -> None:
+    """Remove what is left of daemons that were killed, and the programs they were started by."""
+    for path, pid in _all():
+        if os.path.exists(os.path.join(path, _ABOUT)):
+            is_dead = not _serves(path)
+        else:
+            is_dead = not _alive(pid) and _age(path) > _STALE_S
+        if is_dead:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def announce(node: RunningNode) -> None:
     """Let other programs of this user find a node, until its directory is removed."""
     about = node._asdict()
-    del about["directory"], about["token"]
-    write_private(os.path.join(node.directory, _TOKEN), node.token)
+    del about["directory"], about["credentials"]
+    node.credentials.write(os.path.join(node.directory, TOKEN))
     write_private(os.path.join(node.directory, _ABOUT), json.dumps(about).encode())
 
 
@@ -70,12 +76,12 @@ def running_nodes() -> list[RunningNode]:
     """The announced nodes of this user on this machine, those started last first."""
     found = []
     for path, _pid in sorted(_all(), key=lambda item: _age(item[0])):
-        with contextlib.suppress(OSError, ValueError, TypeError):
+        with contextlib.suppress(OSError, ValueError, TypeError, BackendError):
             with open(os.path.join(path, _ABOUT), "rb") as file:
                 about = json.load(file)
-            with open(os.path.join(path, _TOKEN), "rb") as file:
-                node = RunningNode(directory=path, token=file.read(), **about)
-            if _alive(node.pid):
+            credentials = Credentials.read(os.path.join(path, TOKEN))
+            node = RunningNode(directory=path, credentials=credentials, **about)
+            if _serves(path):
                 found.append(node)
     return found
 
@@ -97,7 +103,7 @@ def _all() -> list[tuple[str, int]]:
         pid = name.removeprefix(mine).partition("-")[0]
         path = os.path.join(root, name)
         if name.startswith(mine) and pid.isdigit() and _is_mine(path):
-            found.append((path, _pid_of(path, int(pid))))
+            found.append((path, int(pid)))
     return found
 
 
@@ -110,13 +116,14 @@ def _is_mine(path: str) -> bool:
     return about.st_uid == os.getuid() and about.st_mode & 0o077 == 0
 
 
-def _pid_of(path: str, made_by: int) -> int:
-    """The process that a session lives with: a daemon that stays, else the program."""
-    try:
-        with open(os.path.join(path, _ABOUT), "rb") as file:
-            return int(json.load(file)["pid"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return made_by
+def _serves(path: str) -> bool:
+    """Whether a daemon listens in a session's directory; its number may be another's by now."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(os.path.join(path, SOCKET))
+        except OSError:
+            return False
+    return True
 
 
 def _alive(pid: int) -> bool:

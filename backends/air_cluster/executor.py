@@ -236,6 +236,12 @@ class ClusterExecutor(Executor):
         self._check()
         return [NodeInfo(**node) for node in self._client.ask("nodes")]
 
+    def usage(self) -> list[dict[str, Any]]:
+        """The nodes as :meth:`nodes` gives them, with what is ``free`` on each."""
+        self._check()
+        found: list[dict[str, Any]] = self._client.ask("usage")
+        return found
+
     def cluster_resources(self) -> Mapping[str, float]:
         total: dict[str, float] = {}
         for node in self.nodes():

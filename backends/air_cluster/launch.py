@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from air.errors import BackendError
 from air.executor.machine import count_cpus, count_gpus, memory_bytes
+from air_cluster.credentials import Credentials
 
 _START_TIMEOUT_S = 30.0
 _STORE_SHARE = 0.3
@@ -31,6 +32,8 @@ class NodeOptions(NamedTuple):
         resources: further ones, by name.
         labels: what to know it by.
         object_store_memory: bytes of shared memory for values.
+        is_guest: whether it is there for a program on a machine outside the cluster: it offers
+            nothing to anybody, and is not shown among the nodes.
     """
 
     num_cpus: float | None = None
@@ -38,6 +41,7 @@ class NodeOptions(NamedTuple):
     resources: Mapping[str, float] = {}
     labels: Mapping[str, str] = {}
     object_store_memory: int | None = None
+    is_guest: bool = False
 
     @property
     def store_bytes(self) -> int:
@@ -48,6 +52,8 @@ class NodeOptions(NamedTuple):
 
     def total(self) -> dict[str, float]:
         """The resources of the node."""
+        if self.is_guest:
+            return {}
         resources: dict[str, Any] = {
             "CPU": count_cpus() if self.num_cpus is None else self.num_cpus,
             "GPU": count_gpus() if self.num_gpus is None else self.num_gpus,
@@ -77,11 +83,13 @@ class Ready(NamedTuple):
 
     Attributes:
         number: of the node.
+        name: what people see of it.
         host: its address for others.
         port: where it listens for other machines; 0 if it does not.
     """
 
     number: int
+    name: str
     host: str
     port: int
 
@@ -91,33 +99,39 @@ class DaemonProcess:
 
     Args:
         directory: of its session.
-        token: what members of the cluster know.
+        credentials: of the cluster.
         options: what the node offers.
         network: ``None`` for a cluster of this machine alone.
         stays: whether it outlives the programs that use it.
+        attached: whether what it complains about comes to :meth:`wait_for_end` instead of going
+            to a file in *directory*.
     """
 
     def __init__(
         self,
         directory: str,
-        token: bytes,
+        credentials: Credentials,
         options: NodeOptions,
         network: Network | None,
         *,
         stays: bool,
+        attached: bool = False,
     ) -> None:
+        credentials.install(directory)
         settings = {
             "session": directory,
             "argv": sys.argv,
-            "token": token.hex(),
-            "log": os.path.join(directory, "daemon.log"),
+            "token": credentials.token.hex(),
+            "log": "" if attached else os.path.join(directory, "daemon.log"),
             "node_id": secrets.token_hex(8),
             "resources": options.total(),
             "labels": dict(options.labels),
             "object_store_memory": options.store_bytes,
+            "is_guest": options.is_guest,
             "network": None if network is None else network._asdict(),
             "stays": stays,
         }
+        self._attached = attached
         self._process = subprocess.Popen(
             [sys.executable, "-c", _DAEMON, json.dumps(_importable_paths())],
             stdin=subprocess.PIPE,
@@ -147,7 +161,8 @@ class DaemonProcess:
         said = out.readline() if readable else b""
         with contextlib.suppress(ValueError):
             ready = Ready(**json.loads(said))
-            self._close_pipes()
+            if not self._attached:
+                self._close_pipes()
             return ready
         self._process.kill()
         _, complaint = self._process.communicate()
@@ -158,6 +173,17 @@ class DaemonProcess:
             f"the node's daemon did not start within {_START_TIMEOUT_S:.0f} s:"
             f" {reason or 'it said nothing'}"
         )
+
+    def wait_for_end(self) -> int:
+        """Wait as long as it runs, and pass on what it complains about (if attached).
+
+        Returns:
+            0 if it was told to end.
+        """
+        assert self._process.stderr is not None
+        for line in self._process.stderr:
+            sys.stderr.write(line.decode(errors="replace"))
+        return self._process.wait()
 
     def wait(self, timeout: float) -> None:
         """Wait for its end; kill it if that takes longer than *timeout* seconds."""

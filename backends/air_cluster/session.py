@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from air.errors import BackendError, InvalidOption
 from air.executor.interface import InitConfig
 from air.executor.interrupts import HeldInterrupts
+from air_cluster.credentials import VARIABLE, Credentials
 from air_cluster.directories import RunningNode, make_directory, running_nodes
 from air_cluster.launch import DaemonProcess, Network, NodeOptions
 
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 _STOP_TIMEOUT_S = 5.0
 _PRELOADED = ("numpy", "pandas", "pyarrow", "torch", "xgboost", "sklearn")
 """Large libraries: if the program has loaded one, its tasks are likely to need it as well."""
-
-TOKEN_VARIABLE = "AIR_TOKEN_FILE"
 
 
 def connect(config: InitConfig) -> ClusterExecutor:
@@ -51,9 +50,9 @@ def connect(config: InitConfig) -> ClusterExecutor:
 class Session:
     """This program's client, and the daemon if it was started for it."""
 
-    def __init__(self, directory: str, token: bytes) -> None:
+    def __init__(self, directory: str, credentials: Credentials) -> None:
         self._directory = directory
-        self._token = token
+        self._credentials = credentials
         self._daemon: DaemonProcess | None = None
         self._node = 0
         self._host = ""
@@ -63,7 +62,7 @@ class Session:
     @classmethod
     def of_its_own(cls, config: InitConfig) -> Session:
         """A cluster of this machine, for this program alone; gone with it."""
-        session = cls(make_directory(), secrets.token_bytes(32))
+        session = cls(make_directory(), Credentials(secrets.token_bytes(32)))
         session._start(_options(config), None)
         return session
 
@@ -87,24 +86,22 @@ class Session:
                 "address='auto' looks for a node of this user on this machine, and none runs;"
                 " give the head's HOST:PORT, or leave address out to start a cluster here"
             )
-        _check_address(address)
-        session = cls(make_directory(), read_token(address))
-        nothing = NodeOptions(
-            num_cpus=0, num_gpus=0, object_store_memory=config.object_store_memory
-        )
-        session._start(nothing, Network(host="", head=address))
+        head = find_head(address)
+        session = cls(make_directory(), read_credentials(address))
+        guest = NodeOptions(object_store_memory=config.object_store_memory, is_guest=True)
+        session._start(guest, Network(host="", head=head))
         return session
 
     @classmethod
     def _on_node(cls, node: RunningNode) -> Session:
-        session = cls(node.directory, node.token)
+        session = cls(node.directory, node.credentials)
         session._node, session._host = node.number, node.host
         return session
 
     def _start(self, options: NodeOptions, network: Network | None) -> None:
         try:
             self._daemon = DaemonProcess(
-                self._directory, self._token, options, network, stays=False
+                self._directory, self._credentials, options, network, stays=False
             )
         except BaseException:
             shutil.rmtree(self._directory, ignore_errors=True)
@@ -123,7 +120,7 @@ class Session:
             self._node, self._host = ready.number, ready.host
         client = self._client = Client(
             self._directory,
-            self._token,
+            self._credentials.token,
             new_process_id(self._node),
             "driver",
             host=self._host,
@@ -173,35 +170,39 @@ class Session:
             shutil.rmtree(self._directory, ignore_errors=True)
 
 
-def _check_address(address: str) -> None:
+def find_head(address: str) -> str:
+    """The address of a head with its name looked up, as ``IP:PORT``.
+
+    Raises:
+        InvalidOption: it has another form.
+        BackendError: its host is not known.
+    """
     from air_cluster.transport.addresses import AddressError, parse
+    from air_cluster.transport.tcp import resolve
 
     try:
         parse(f"tcp:{address}")
     except AddressError:
         raise InvalidOption(f"address must be 'HOST:PORT' or 'auto', got {address!r}") from None
+    try:
+        return resolve(f"tcp:{address}").removeprefix("tcp:")
+    except AddressError as error:
+        raise BackendError(str(error)) from error
 
 
-def read_token(address: str) -> bytes:
-    """The token of the cluster at *address*, from the file that ``AIR_TOKEN_FILE`` names.
+def read_credentials(address: str) -> Credentials:
+    """Those of the cluster at *address*, from the file that ``AIR_TOKEN_FILE`` names.
 
     Raises:
-        BackendError: the variable is not set, or the file cannot be read.
+        BackendError: the variable is not set, or the file cannot be used.
     """
-    path = os.environ.get(TOKEN_VARIABLE)
+    path = os.environ.get(VARIABLE)
     if not path:
         raise BackendError(
-            f"joining the cluster at {address} takes its token: set {TOKEN_VARIABLE} to the path"
-            " of a file that holds it"
+            f"joining the cluster at {address} takes its token: copy the token file of its head to"
+            f" this machine and set {VARIABLE} to the path"
         )
-    try:
-        with open(path, "rb") as file:
-            token = file.read().strip()
-    except OSError as error:
-        raise BackendError(f"the token file {path} cannot be read: {error}") from error
-    if not token:
-        raise BackendError(f"the token file {path} is empty")
-    return token
+    return Credentials.read(path)
 
 
 def _options(config: InitConfig) -> NodeOptions:

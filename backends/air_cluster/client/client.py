@@ -45,6 +45,7 @@ from air_cluster.store.reader import Reader
 from air_cluster.store.writer import Writer
 from air_cluster.transport.addresses import TcpAddress
 from air_cluster.transport.connection import Connection
+from air_cluster.transport.encryption import contexts_in
 from air_cluster.transport.peers import Peers
 from air_cluster.transport.reactor import Reactor
 
@@ -97,7 +98,11 @@ class Client:
         self.requests = Requests(self.reactor)
         mine = self.node_number
         self.peers = Peers(
-            self.reactor, token, process_id, same_machine=lambda other: node_of(other) == mine
+            self.reactor,
+            token,
+            process_id,
+            same_machine=lambda other: node_of(other) == mine,
+            tls=contexts_in(session) if host else None,
         )
         self.writer = Writer(
             self._need_segment, self._drop_segment, shrink_segment=self._shrink_segment

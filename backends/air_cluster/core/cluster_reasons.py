@@ -35,15 +35,16 @@ def why_never(need: Need, cluster: ClusterMap) -> Reason:
     if need.where.node is not None:
         return _why_not_there(need, need.where.node, cluster)
     wanted = _wanted(need)
-    if not cluster.nodes:
+    hosts = [node for node in cluster.nodes.values() if not node.node.is_guest]
+    if not hosts:
         return Reason(RefusalKind.INFEASIBLE, f"nothing could provide {wanted}: there are no nodes")
     supplies = [
         f"node {node.node.name!r} has {describe(node.total)}"
         + (f" and the labels {dict(node.node.labels)!r}" if need.where.labels else "")
-        for node in islice(cluster.nodes.values(), _NAMED)
+        for node in hosts[:_NAMED]
     ]
-    if len(cluster.nodes) > _NAMED:
-        supplies.append(f"{len(cluster.nodes) - _NAMED} more nodes")
+    if len(hosts) > _NAMED:
+        supplies.append(f"{len(hosts) - _NAMED} more nodes")
     hint = missing_hint(need.resources, cluster.having) or _label_hint(need.where.labels, cluster)
     return Reason(
         RefusalKind.INFEASIBLE,
@@ -53,7 +54,7 @@ def why_never(need: Need, cluster: ClusterMap) -> Reason:
 
 def _why_not_there(need: Need, name: str, cluster: ClusterMap) -> Reason:
     node = cluster.node_named(name)
-    if node is not None:
+    if node is not None and not node.node.is_guest:
         has = describe(node.total)
         if not all(rule.matches(node.node.labels) for rule in need.where.labels):
             has += f" and the labels {dict(node.node.labels)!r}"
@@ -64,8 +65,9 @@ def _why_not_there(need: Need, name: str, cluster: ClusterMap) -> Reason:
     if name in cluster.gone:
         message = f"node {name!r}, to which the request is tied, is gone"
         return Reason(RefusalKind.INFEASIBLE, message, lasting=True)
-    names = [node.node.name for node in islice(cluster.nodes.values(), _COMPARED)]
-    more = len(cluster.nodes) - len(names)
+    hosts = [node.node.name for node in cluster.nodes.values() if not node.node.is_guest]
+    names = hosts[:_COMPARED]
+    more = len(hosts) - len(names)
     known = listing([*names, *[""] * more], _NAMED) or "none"
     return Reason(
         RefusalKind.INFEASIBLE,

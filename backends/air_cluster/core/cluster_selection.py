@@ -50,6 +50,7 @@ class Selection:
             )
         return (
             supply.bundle is None
+            and not node.is_guest
             and where.node in (None, node.name)
             and all(name in supply.total for name in where.customs)
             and all(rule.matches(node.labels) for rule in where.labels)

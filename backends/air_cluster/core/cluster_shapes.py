@@ -22,12 +22,14 @@ class NodeView(msgspec.Struct, frozen=True):
         name: what people and hard node affinity call it.
         total: what it offers.
         labels: what label rules look at.
+        is_guest: whether it is there for its own clients only, and takes nobody's tasks.
     """
 
     number: int
     name: str
     total: Resources
     labels: Mapping[str, str] = {}
+    is_guest: bool = False
 
 
 class Operator(enum.Enum):

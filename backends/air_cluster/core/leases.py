@@ -26,6 +26,7 @@ from air_cluster.core.waiting import Kind, Subject, Waiter, WaitingList
 from air_cluster.core.workers import Claim, Worker, WorkerState, WorkerTable
 
 MAX_START_FAILURES = 3
+MAX_WEIGHTLESS = 32
 
 
 class NodeScheduler:
@@ -72,7 +73,7 @@ class NodeScheduler:
         *,
         patience: float = 2.0,
         idle_timeout: float = 10.0,
-        max_weightless: int = 32,
+        max_weightless: int = MAX_WEIGHTLESS,
         alone: bool = True,
     ) -> None:
         """A node with everything free and no workers.

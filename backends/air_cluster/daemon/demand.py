@@ -42,7 +42,7 @@ class DemandService:
     def node_joined(self, node: NodeRecord) -> None:
         """There is a new node, empty."""
         entry = node.entry
-        view = NodeView(entry.number, entry.name, node.total, entry.labels)
+        view = NodeView(entry.number, entry.name, node.total, entry.labels, entry.is_guest)
         self._follow(self._scheduler.node_joined(view, time.monotonic()))
 
     def node_lost(self, node: NodeRecord) -> None:

@@ -44,6 +44,8 @@ class GroupService:
 
     def node_joined(self, node: NodeRecord) -> None:
         """There is a new node, empty."""
+        if node.entry.is_guest:
+            return
         now = time.monotonic()
         self._follow(self._groups.node_joined(node.entry.name, node.total, now))
 

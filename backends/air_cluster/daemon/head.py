@@ -198,16 +198,9 @@ class HeadService:
     def _on_ask(self, route: ClientRoute, message: messages.Ask, _payload: bytes) -> None:
         content: object
         if message.topic == "nodes":
-            content = [
-                {
-                    "node_id": node.entry.name,
-                    "address": node.entry.host,
-                    "alive": True,
-                    "resources": node.entry.resources,
-                    "labels": node.entry.labels,
-                }
-                for node in self.nodes.values()
-            ]
+            content = [_described(node) for node in self._hosts()]
+        elif message.topic == "usage":
+            content = [{**_described(node), "free": _free(node)} for node in self._hosts()]
         elif message.topic == "available":
             content = self._available()
         elif message.topic == "actor names":
@@ -218,9 +211,26 @@ class HeadService:
 
     def _available(self) -> dict[str, float]:
         found: dict[str, float] = {}
-        for node in self.nodes.values():
-            free = node.free()
-            for name in node.total:
-                # Owners give idle leases back after a moment; CPU may be overdrawn for one, too.
-                found[name] = found.get(name, 0.0) + max(0.0, free.get(name, 0.0))
+        for node in self._hosts():
+            for name, value in _free(node).items():
+                found[name] = found.get(name, 0.0) + value
         return found
+
+    def _hosts(self) -> list[NodeRecord]:
+        return [node for node in self.nodes.values() if not node.entry.is_guest]
+
+
+def _described(node: NodeRecord) -> dict[str, Any]:
+    return {
+        "node_id": node.entry.name,
+        "address": node.entry.host,
+        "alive": True,
+        "resources": node.entry.resources,
+        "labels": node.entry.labels,
+    }
+
+
+def _free(node: NodeRecord) -> dict[str, float]:
+    # CPU may be overdrawn for a moment: a task goes on at once after it has waited.
+    free = node.free()
+    return {name: max(0.0, free.get(name, 0.0)) for name in node.total}

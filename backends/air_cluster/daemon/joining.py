@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +26,12 @@ class Member:
 
     def ready(self) -> dict[str, Any]:
         """What whoever started the daemon wants to know of it."""
-        return {"number": self._node.number, "host": self._host, "port": self._port}
+        return {
+            "number": self._node.number,
+            "name": self._node.name,
+            "host": self._host,
+            "port": self._port,
+        }
 
     def leave(self) -> None:
         """Tell the head, if that is elsewhere, that this node ends."""
@@ -80,6 +84,7 @@ def make_member(
         transfer=transfer,
         resources=node.total.to_dict(),
         labels=dict(node.labels),
+        is_guest=node.is_guest,
     )
     if network is not None and network["head"]:
         remote = _Remote(node, host, port, f"tcp:{network['head']}")
@@ -92,7 +97,7 @@ def make_member(
 def _make_values(node: NodeDaemon, host: str, token: bytes, session: str) -> RemoteValues:
     from air_cluster.daemon.values import RemoteValues
 
-    return RemoteValues(node, host, token, os.path.join(session, "spilled"))
+    return RemoteValues(node, host, token, session)
 
 
 def _join_own_head(node: NodeDaemon, entry: NodeEntry, has_guests: bool) -> None:

@@ -56,6 +56,7 @@ def _run(config: dict[str, Any], token: bytes, control: socket.socket) -> None:
     from air_cluster.daemon.node import NodeDaemon
     from air_cluster.daemon.pool import WorkerPool
     from air_cluster.protocol.ids import NO_NODE, new_process_id
+    from air_cluster.transport.encryption import contexts_in
     from air_cluster.transport.peers import Peers
     from air_cluster.transport.reactor import Reactor
 
@@ -65,13 +66,20 @@ def _run(config: dict[str, Any], token: bytes, control: socket.socket) -> None:
     with reactor.lock:
         node = NodeDaemon(
             reactor,
-            Peers(reactor, token, new_process_id(NO_NODE), same_machine=lambda _process: False),
+            Peers(
+                reactor,
+                token,
+                new_process_id(NO_NODE),
+                same_machine=lambda _process: False,
+                tls=contexts_in(config["session"]),
+            ),
             config["node_id"],
             Resources(config["resources"]),
             config["labels"],
             NodeMemory(config["object_store_memory"]),
             alone=config["network"] is None,
             stays=config["stays"],
+            is_guest=config["is_guest"],
         )
         node.workers.pool = WorkerPool.over(
             reactor,
@@ -81,7 +89,10 @@ def _run(config: dict[str, Any], token: bytes, control: socket.socket) -> None:
             broken=node.stop,
         )
         node.address = node.peers.listen(f"unix:{config['session']}/daemon.sock")
-        member = make_member(node, config["network"], token, config["session"])
+        try:
+            member = make_member(node, config["network"], token, config["session"])
+        except OSError as error:  # such as a port that is taken
+            sys.exit(f"air: {error.strerror or error}")
     signal.signal(signal.SIGTERM, lambda _number, _frame: node.stop())
     reactor.run(lambda: node.number or node.stopping)
     if not node.number:
@@ -98,6 +109,8 @@ def _run(config: dict[str, Any], token: bytes, control: socket.socket) -> None:
         if node.values is not None:
             node.values.join()
         _remove_session(config["session"])
+    if node.why_stopping:
+        sys.exit(f"air: the node has ended: {node.why_stopping}")
 
 
 def _wait_for(template: int) -> None:
@@ -112,9 +125,12 @@ def _wait_for(template: int) -> None:
 
 
 def _leave_standard_streams(log: str) -> None:
-    """Let go of the pipes to the driver; complaints go to the session's log."""
+    """Let go of the pipes to the driver; complaints go to the session's log, if it has one."""
     nothing = os.open(os.devnull, os.O_RDONLY)
-    out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    if log:
+        out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    else:
+        out = os.dup(2)
     os.dup2(nothing, 0)
     os.dup2(out, 1)
     os.dup2(out, 2)

@@ -20,7 +20,7 @@ from air_cluster.core.instructions import (
     StartWorker,
     StopWorker,
 )
-from air_cluster.core.leases import NodeScheduler
+from air_cluster.core.leases import MAX_WEIGHTLESS, NodeScheduler
 from air_cluster.daemon.agenda import Agenda
 from air_cluster.daemon.bundles import Bundles
 from air_cluster.daemon.clients import ClientRecord, Clients
@@ -71,6 +71,7 @@ class NodeDaemon:
         address: where it listens for processes of this machine.
         uplink: the way to the head.
         alone: whether there will never be another node.
+        is_guest: whether it takes no tasks, and is there for its own programs only.
         nodes: the members of the cluster, by number.
     """
 
@@ -85,6 +86,7 @@ class NodeDaemon:
         *,
         alone: bool,
         stays: bool,
+        is_guest: bool,
     ) -> None:
         self.reactor = reactor
         self.peers = peers
@@ -98,8 +100,14 @@ class NodeDaemon:
         self.agenda = Agenda()
         self.clients = Clients()
         self.scheduler = NodeScheduler(
-            name, total, max_idle_workers=max(1, int(total.get("CPU", 1))), alone=alone
+            name,
+            total,
+            max_idle_workers=0 if is_guest else max(1, int(total.get("CPU", 1))),
+            # Of what takes no resources a guest would grant any number.
+            max_weightless=0 if is_guest else MAX_WEIGHTLESS,
+            alone=alone,
         )
+        self.is_guest = is_guest
         self.alone = alone
         self._stays = stays
         self.why_stopping = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -15,9 +16,12 @@ from air_cluster.store.files import SpillFiles
 from air_cluster.store.layout import Location
 from air_cluster.transport.addresses import TcpAddress
 from air_cluster.transport.connection import Connection
+from air_cluster.transport.encryption import contexts_in
 
 if TYPE_CHECKING:
     from air_cluster.daemon.node import NodeDaemon
+
+_SPILLED = "spilled"
 
 
 class RemoteValues:
@@ -26,24 +30,35 @@ class RemoteValues:
     Args:
         host: where to listen for other nodes; empty if there are none.
         token: what members of the cluster know.
-        directory: for values on disk.
+        session: the directory of the daemon, in which values on disk get one of their own.
     """
 
-    def __init__(self, node: NodeDaemon, host: str, token: bytes, directory: str) -> None:
+    def __init__(self, node: NodeDaemon, host: str, token: bytes, session: str) -> None:
         self._node = node
         identity = node.peers.process_id
+        tls = contexts_in(session)
         self._server: TransferServer | None = None
         self.address = ""
         """Where others fetch values of this node."""
         if host:
             listen = TcpAddress(host, 0)
-            self._server = TransferServer(node.reactor, listen, token, identity, self._open_source)
+            self._server = TransferServer(
+                node.reactor,
+                listen,
+                token,
+                identity,
+                self._open_source,
+                tls=None if tls is None else tls.server,
+            )
             self.address = str(self._server.address)
         call_soon = node.reactor.call_soon
         self._spill = SpillService(
-            SpillFiles(directory), lend=node.memory.lend, owners=_Owners(node), call_soon=call_soon
+            SpillFiles(os.path.join(session, _SPILLED)),
+            lend=node.memory.lend,
+            owners=_Owners(node),
+            call_soon=call_soon,
         )
-        self._transfers = Transfers(token, identity)
+        self._transfers = Transfers(token, identity, tls=None if tls is None else tls.client)
         self._copies: CopyService
         node.segments.spill = self._spill.spill
 

@@ -20,6 +20,7 @@ class NodeEntry(msgspec.Struct, array_like=True, frozen=True):
         daemon: the identity of its daemon.
         address: where that listens for other machines; empty in a cluster of one.
         transfer: where it serves values to other nodes.
+        is_guest: whether it offers nothing, and is there for its own programs only.
     """
 
     number: int
@@ -30,6 +31,7 @@ class NodeEntry(msgspec.Struct, array_like=True, frozen=True):
     transfer: str
     resources: dict[str, float]
     labels: dict[str, str]
+    is_guest: bool = False
 
 
 # Membership -----------------------------------------------------------------------------------

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import shutil
 import signal
 from collections.abc import Iterator, Mapping
@@ -16,6 +15,7 @@ import pytest
 
 import air
 from air.testing.executor_suite.harness import eventually
+from air_cluster.credentials import Credentials
 from air_cluster.directories import RunningNode, announce, make_directory
 from air_cluster.launch import DaemonProcess, Network, NodeOptions
 
@@ -25,10 +25,10 @@ MB = 1_000_000
 class Node:
     """A daemon that was started; ``name`` is what ``air.nodes()`` calls it."""
 
-    def __init__(self, token: bytes, head: str, options: NodeOptions) -> None:
+    def __init__(self, credentials: Credentials, head: str, options: NodeOptions) -> None:
         self.directory = make_directory()
         self.process = DaemonProcess(
-            self.directory, token, options, Network("127.0.0.1", 0, head), stays=True
+            self.directory, credentials, options, Network("127.0.0.1", 0, head), stays=True
         )
         ready = self.process.wait_until_ready()
         self.number = ready.number
@@ -42,7 +42,7 @@ class Node:
                 head or self.address,
                 ready.host,
                 self.is_head,
-                token,
+                credentials,
             )
         )
 
@@ -76,7 +76,7 @@ class Machines:
     """A cluster that grows by :meth:`start`; the first node is the head."""
 
     def __init__(self) -> None:
-        self._token = secrets.token_bytes(32)
+        self._credentials = Credentials.fresh(tls=False)
         self.nodes: list[Node] = []
 
     def start(
@@ -91,7 +91,7 @@ class Machines:
             object_store_memory=options.pop("object_store_memory", 200 * MB),
             **options,
         )
-        node = Node(self._token, head, offered)
+        node = Node(self._credentials, head, offered)
         self.nodes.append(node)
         return node
 

@@ -1,0 +1,254 @@
+"""``air start``: this machine becomes a node, the first of a cluster or one more."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from air.errors import BackendError, InvalidOption
+from air.executor.resources import check_custom
+from air.executor.validation import check_labels, check_number
+from air_cluster.credentials import VARIABLE, Credentials
+from air_cluster.directories import TOKEN, RunningNode, announce, make_directory, running_nodes
+from air_cluster.launch import DaemonProcess, Network, NodeOptions, Ready
+from air_cluster.session import find_head
+
+DEFAULT_HOST = "127.0.0.1"
+DEFAULT_PORT = 6380
+_MAX_PORT = 65535
+_MAX_GPUS = 1024
+_GIB = 1 << 30
+
+_DESCRIPTION = """
+Start a node on this machine, in the background. It is ready for programs when the command ends.
+Whoever wants to join or use the cluster from another machine needs its token: copy the token file
+there, readable for you alone.
+"""
+
+
+def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to a parser."""
+    parser = commands.add_parser(
+        "start", help="make this machine a node of a cluster", description=_DESCRIPTION
+    )
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("--head", action="store_true", help="the first node of a new cluster")
+    which.add_argument(
+        "--address", metavar="HOST:PORT", help="of the head of a cluster, to join it"
+    )
+    parser.add_argument(
+        "--host",
+        help="the address of this machine at which others reach it (default:"
+        f" {DEFAULT_HOST} for a head, the address that faces the head for others)",
+    )
+    parser.add_argument(
+        "--port",
+        type=_integer("--port", 0, _MAX_PORT),
+        help=f"0 for any that is free (default: {DEFAULT_PORT} for a head, any for others)",
+    )
+    parser.add_argument(
+        "--token-file",
+        metavar="FILE",
+        help=f"holds what members know (default: the file that {VARIABLE} names); a head makes it"
+        " if it is not there",
+    )
+    parser.add_argument(
+        "--tls", action="store_true", help="encrypt; certificates are made, and kept with the token"
+    )
+    parser.add_argument("--num-cpus", type=_number("--num-cpus"), metavar="N")
+    parser.add_argument("--num-gpus", type=_integer("--num-gpus", 0, _MAX_GPUS), metavar="N")
+    parser.add_argument(
+        "--resources",
+        type=_mapping("--resources", check_custom),
+        default={},
+        metavar="JSON",
+        help="""further ones, such as '{"license": 2}'""",
+    )
+    parser.add_argument(
+        "--labels",
+        type=_mapping("--labels", check_labels),
+        default={},
+        metavar="JSON",
+        help="""such as '{"zone": "a"}'""",
+    )
+    parser.add_argument(
+        "--object-store-memory",
+        type=_integer("--object-store-memory", 1, None),
+        metavar="BYTES",
+        help="shared memory for values (default: 30 %% of the machine's memory)",
+    )
+    parser.add_argument(
+        "--block", action="store_true", help="stay in the foreground; Ctrl-C ends the node"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Start the node.
+
+    Raises:
+        BackendError: it cannot start, or not join.
+    """
+    network = _network(options)
+    credentials = _credentials(options)
+    directory = make_directory()
+    try:
+        daemon = DaemonProcess(
+            directory,
+            credentials,
+            NodeOptions(
+                options.num_cpus,
+                options.num_gpus,
+                options.resources,
+                options.labels,
+                options.object_store_memory,
+            ),
+            network,
+            stays=True,
+            attached=options.block,
+        )
+        ready = daemon.wait_until_ready()
+    except BaseException:
+        shutil.rmtree(directory, ignore_errors=True)
+        raise
+    node = RunningNode(
+        directory=directory,
+        pid=daemon.pid,
+        number=ready.number,
+        head=network.head or f"{_in_address(ready.host)}:{ready.port}",
+        host=ready.host,
+        is_head=not network.head,
+        credentials=credentials,
+    )
+    announce(node)
+    _say(node, ready, options)
+    return _stay(daemon) if options.block else 0
+
+
+def _credentials(options: argparse.Namespace) -> Credentials:
+    path = options.token_file or os.environ.get(VARIABLE)
+    if options.head:
+        if path is None:
+            return Credentials.fresh(tls=options.tls)
+        if not os.path.exists(path):
+            made = Credentials.fresh(tls=options.tls)
+            made.write(path)
+            return made
+        return _with_tls(Credentials.read(path), options, path)
+    if path is not None:
+        return _with_tls(Credentials.read(path), options, path)
+    for node in running_nodes():
+        if node.head == options.address:
+            return node.credentials
+    raise BackendError(
+        "joining a cluster takes its token: copy the token file of the head to this machine and"
+        f" say where it is, with --token-file or in {VARIABLE}"
+    )
+
+
+def _with_tls(found: Credentials, options: argparse.Namespace, path: str) -> Credentials:
+    """Credentials with or without certificates, as the command asks."""
+    if options.tls and found.certificates is None:
+        raise BackendError(
+            f"--tls is given, but the token file {path} holds no certificates:"
+            + (
+                " name one that is not there yet, and it is made with them"
+                if options.head
+                else " the head was started without --tls"
+            )
+        )
+    return found
+
+
+def _network(options: argparse.Namespace) -> Network:
+    head = "" if options.head else find_head(options.address)
+    host = options.host or (DEFAULT_HOST if options.head else "")
+    port = options.port
+    if port is None:
+        port = DEFAULT_PORT if options.head else 0
+    return Network(_own_address(host) if host else "", port, head)
+
+
+def _own_address(host: str) -> str:
+    """The IP address of a host of this machine."""
+    from air_cluster.transport.addresses import AddressError, TcpAddress, parse
+    from air_cluster.transport.tcp import resolve
+
+    try:
+        [address] = parse(resolve(f"tcp:{_in_address(host)}:0"))
+    except AddressError as error:
+        raise BackendError(f"--host {host}: {error}") from error
+    assert isinstance(address, TcpAddress)
+    if address.is_any_host:
+        raise BackendError(
+            f"--host {host} stands for all addresses of this machine, and others need one of them"
+            " to reach it: name the one that they know it by"
+        )
+    return address.host
+
+
+def _in_address(host: str) -> str:
+    return f"[{host}]" if ":" in host and not host.startswith("[") else host
+
+
+def _say(node: RunningNode, ready: Ready, options: argparse.Namespace) -> None:
+    kind = "head" if node.is_head else "node"
+    store = NodeOptions(object_store_memory=options.object_store_memory).store_bytes / _GIB
+    print(f"{kind} {ready.name} runs at {_in_address(ready.host)}:{ready.port}, head {node.head}")
+    print(f"  object store: up to {store:.1f} GiB of shared memory")
+    if node.is_head:
+        path = options.token_file or os.environ.get(VARIABLE)
+        token = path or os.path.join(node.directory, TOKEN)
+        print(f"  token: {os.path.abspath(token)}" + (" (with certificates)" * options.tls))
+        print(f"To add a machine:  air start --address {node.head} --token-file FILE")
+    print('To use it here:    air.init(address="auto"), or AIR_ADDRESS=auto in the environment')
+    print("To end it:         air stop")
+
+
+def _stay(daemon: DaemonProcess) -> int:
+    """Wait for the node's end, and pass on what it has to say."""
+
+    def stop(_number: int, _frame: object) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(daemon.pid, signal.SIGTERM)
+
+    sys.stdout.flush()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    return daemon.wait_for_end()
+
+
+# Values of options ----------------------------------------------------------------------------
+
+
+def _number(name: str) -> Callable[[str], float]:
+    return lambda text: _checked(lambda: check_number(float(text), name, minimum=0), name, text)
+
+
+def _integer(name: str, minimum: int, maximum: int | None) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        return int(check_number(int(text), name, minimum=minimum, maximum=maximum, integer=True))
+
+    return lambda text: _checked(lambda: parse(text), name, text)
+
+
+def _mapping(name: str, check: Callable[[Any], Any]) -> Callable[[str], Any]:
+    return lambda text: _checked(lambda: check(json.loads(text)), name, text)
+
+
+def _checked(parse: Callable[[], Any], name: str, text: str) -> Any:
+    """What *parse* gives; complains in the way in which ``argparse`` shows it."""
+    try:
+        return parse()
+    except InvalidOption as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    except ValueError:
+        kind = "a JSON object" if name in ("--resources", "--labels") else "a number"
+        raise argparse.ArgumentTypeError(f"expected {kind}, got {text!r}") from None

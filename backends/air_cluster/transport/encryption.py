@@ -1,0 +1,30 @@
+"""Whether a session's TCP connections are encrypted: it has certificates, or it has none."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from air_cluster.transport.tls import TlsContexts
+
+DIRECTORY = "tls"
+"""Where a session's directory holds the cluster's certificates, if the cluster uses TLS."""
+
+
+def contexts_in(session: str) -> TlsContexts | None:
+    """The settings for both roles of a connection; ``None`` if nothing is encrypted.
+
+    Args:
+        session: the session's directory.
+
+    Raises:
+        ValueError: a file of the certificates is missing or damaged; names it.
+    """
+    directory = os.path.join(session, DIRECTORY)
+    if not os.path.isdir(directory):
+        return None
+    # Takes long to import, and few clusters need it.
+    from air_cluster.transport.tls import ClusterFiles, load_contexts
+
+    return load_contexts(ClusterFiles.of(directory))

@@ -1,0 +1,309 @@
+"""``air start``, ``air stop`` and ``air status``, as a person types them."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import stat
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from air.cli.main import main
+from air.testing.executor_suite.harness import eventually
+
+from .hosts import Host
+
+WHERE = """
+import air
+air.init(address="auto")
+
+@air.remote(num_cpus=0)
+def where():
+    return air.get_runtime_context().get_node_id()
+
+print(air.get(where.remote()), len(air.nodes()))
+"""
+
+
+@pytest.fixture
+def here() -> Iterator[Host]:
+    host = Host()
+    yield host
+    host.close()
+
+
+def start(host: Host, *arguments: str) -> str:
+    """Start a node; what was printed."""
+    done = host.air("start", "--num-cpus", "1", "--object-store-memory", "100000000", *arguments)
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr
+    return done.stdout
+
+
+def make_token(directory: Path) -> str:
+    token = directory / "token"
+    token.write_text("0123456789abcdef\n")
+    token.chmod(0o600)
+    return str(token)
+
+
+def head_of(printed: str) -> str:
+    found = re.search(r"head (\S+:\d+)$", printed, re.MULTILINE)
+    assert found is not None
+    return found.group(1)
+
+
+def name_of(printed: str) -> str:
+    return printed.split()[1]
+
+
+def test_the_life_of_a_node(here: Host) -> None:
+    printed = start(here, "--head", "--port", "0")
+    assert here.program(WHERE) == f"{name_of(printed)} 1\n"
+    status = here.air("status")
+    assert status.stdout.startswith("1 node; in use of what there is:\nnode ")
+    assert name_of(printed) in status.stdout
+    assert "  0/1  " in status.stdout
+    stopped = here.air("stop")
+    assert stopped.returncode == 0
+    assert stopped.stdout == f"head 127.0.0.1 of {head_of(printed)}: ended\n"
+    assert not os.listdir(here.directory)
+    assert here.air("stop").stdout == "no node runs here\n"
+
+
+def test_one_more_node_on_the_same_machine_needs_no_token_file(here: Host) -> None:
+    head = head_of(start(here, "--head", "--port", "0"))
+    joined = start(
+        here, "--address", head, "--resources", '{"widget": 2}', "--labels", '{"z": "a"}'
+    )
+    assert head_of(joined) == head
+    status = here.air("status", "--address", head).stdout
+    row = next(line for line in status.splitlines() if name_of(joined) in line)
+    assert row.split()[-2:] == ["0/2", "z=a"]
+    [*_, last] = here.air("stop").stdout.splitlines()
+    assert last.startswith("head")  # the others leave before it
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+def test_a_program_outside_the_cluster(here: Host, tmp_path: Path, tls: bool) -> None:
+    token = str(tmp_path / "made" / "token")
+    flags = ["--tls"] * tls
+    printed = start(here, "--head", "--port", "0", "--token-file", token, *flags)
+    assert stat.S_IMODE(os.stat(token).st_mode) == 0o600
+    assert (b"CERTIFICATE" in Path(token).read_bytes()) == tls
+    joined = start(here, "--address", head_of(printed), "--token-file", token, *flags)
+    outside = Host()
+    try:
+        outside.environment["AIR_TOKEN_FILE"] = token
+        program = f"""
+import air, numpy
+from air.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+air.init(address="{head_of(printed)}")
+
+@air.remote(num_cpus=0)
+class Where:
+    def where(self, big):
+        return air.get_runtime_context().get_node_id(), big
+
+big = air.put(numpy.ones(1_000_000))
+for node in air.nodes():
+    tied = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+    actor = Where.options(scheduling_strategy=tied).remote()
+    name, back = air.get(actor.where.remote(big))
+    print(name, back.sum())
+print(air.get(Where.remote().where.remote(1))[0])
+print(air.cluster_resources()["CPU"])
+"""
+        lines = outside.program(program).splitlines()
+    finally:
+        outside.close()
+    names = [name_of(printed), name_of(joined)]
+    assert lines[:2] == [f"{name} 1000000.0" for name in names]
+    # Its own machine takes none of its actors, and is no node.
+    assert lines[2] in names
+    assert lines[3] == "2.0"
+
+
+def test_a_node_in_the_foreground(here: Host) -> None:
+    words = here.air_words("start", "--head", "--port", "0", "--block")
+    process = subprocess.Popen(words, env=here.environment, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    name = name_of(process.stdout.readline())
+    assert here.program(WHERE) == f"{name} 1\n"
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 0
+    process.stdout.close()
+    assert not os.listdir(here.directory)
+
+
+def test_a_node_that_was_killed_is_not_found(here: Host) -> None:
+    start(here, "--head", "--port", "0")
+    [directory] = Path(here.directory).iterdir()
+    [daemon] = [
+        p for p in psutil.process_iter() if p.name() == "air-daemon" and opened(p, directory)
+    ]
+    daemon.kill()
+    assert eventually(lambda: here.air("stop").stdout == "no node runs here\n")
+    assert "none runs" in here.air("status").stderr
+    assert not os.listdir(here.directory)
+
+
+def opened(process: psutil.Process, directory: Path) -> bool:
+    sockets = (connection.laddr for connection in process.net_connections("unix"))
+    return any(str(name).startswith(str(directory)) for name in sockets)
+
+
+def test_killing(here: Host) -> None:
+    printed = start(here, "--head", "--port", "0")
+    assert here.air("stop", "--force").stdout == f"head 127.0.0.1 of {head_of(printed)}: killed\n"
+
+
+# What cannot be done --------------------------------------------------------------------------
+
+
+def complaint(host: Host, *arguments: str) -> str:
+    """What is said; the command fails, and leaves nothing."""
+    before = sorted(os.listdir(host.directory))
+    done = host.air(*arguments)
+    assert done.returncode != 0
+    assert sorted(os.listdir(host.directory)) == before
+    [line] = [line for line in done.stderr.splitlines() if line.startswith("air ")]
+    return line
+
+
+def test_a_port_in_use(here: Host) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        said = complaint(here, "start", "--head", "--port", str(port))
+    assert said == f"air start: cannot listen on tcp:127.0.0.1:{port}: Address already in use"
+
+
+def test_nobody_at_the_address(here: Host, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    token = make_token(tmp_path)
+    said = complaint(here, "start", "--address", f"127.0.0.1:{port}", "--token-file", token)
+    assert f"the head at tcp:127.0.0.1:{port} cannot be reached" in said
+    assert "refused" in said
+
+
+def test_another_token(here: Host, tmp_path: Path) -> None:
+    head = head_of(start(here, "--head", "--port", "0"))
+    token = make_token(tmp_path)
+    said = complaint(here, "start", "--address", head, "--token-file", token)
+    assert "does not know this cluster's token" in said
+    assert here.program(WHERE).endswith(" 1\n")
+
+
+# Found out before anything is started ---------------------------------------------------------
+
+Refusal = Callable[..., str]
+
+
+@pytest.fixture
+def refusal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Refusal:
+    """What the command says that does not do what it was asked for."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    for name in ("AIR_TOKEN_FILE", "AIR_ADDRESS"):
+        monkeypatch.delenv(name, raising=False)
+
+    def refuse(*arguments: str, status: int = 1) -> str:
+        try:
+            code = main(arguments)
+        except SystemExit as end:  # how argparse complains
+            code = int(str(end.code))
+        assert code == status
+        assert not list(tmp_path.glob("air-*"))
+        [*_, line] = capsys.readouterr().err.splitlines()
+        return line
+
+    return refuse
+
+
+@pytest.mark.parametrize(
+    ("content", "mode", "expected"),
+    [
+        (None, 0, "cannot be read: No such file or directory"),
+        (b"0123456789abcdef", 0o644, "is open to other users (mode 0644)"),
+        (b"short", 0o600, "has 5 characters; at least 16 are needed"),
+        (b"", 0o600, "has 0 characters"),
+        (b"\xff" * 40, 0o600, "is no token file"),
+        (b"0123456789abcdef\nand more\n", 0o600, "holds more than a token"),
+        (b"x" * 100_000, 0o600, "is no token file"),
+    ],
+)
+def test_token_files(
+    refusal: Refusal, tmp_path: Path, content: bytes | None, mode: int, expected: str
+) -> None:
+    token = tmp_path / "token"
+    if content is not None:
+        token.write_bytes(content)
+        token.chmod(mode)
+    said = refusal("start", "--address", "127.0.0.1:1", "--token-file", str(token))
+    assert said.startswith("air start: ")
+    assert str(token) in said
+    assert expected in said
+
+
+def test_certificates_are_asked_for_where_there_are_none(refusal: Refusal, tmp_path: Path) -> None:
+    token = make_token(tmp_path)
+    assert "holds no certificates" in refusal("start", "--head", "--tls", "--token-file", token)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--address", "somewhere"], "there is no port"),
+        (["--address", "no.such.host.invalid:1"], "cannot be found"),
+        (["--address", "127.0.0.1:1"], "joining a cluster takes its token"),
+        (["--head", "--host", "0.0.0.0"], "stands for all addresses"),
+        (["--head", "--host", "no.such.host.invalid"], "cannot be found"),
+    ],
+)
+def test_addresses(refusal: Refusal, arguments: list[str], expected: str) -> None:
+    assert expected in refusal("start", *arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ([], "one of the arguments --head --address is required"),
+        (["--head", "--address", "127.0.0.1:1"], "not allowed with argument --head"),
+        (["--head", "--prot", "1"], "unrecognized arguments: --prot"),
+        (["--head", "--port", "70000"], "--port"),
+        (["--head", "--num-cpus", "-1"], "num-cpus must be"),
+        (["--head", "--num-cpus", "two"], "expected a number, got 'two'"),
+        (["--head", "--num-gpus", "0.5"], "expected a number"),
+        (["--head", "--resources", "{"], "expected a JSON object"),
+        (["--head", "--resources", '{"CPU": 1}'], "CPU"),
+        (["--head", "--resources", '{"a": -1}'], "-1"),
+        (["--head", "--labels", '{"a": 1}'], "labels['a'] must be text"),
+        (["--head", "--object-store-memory", "0"], "object-store-memory"),
+    ],
+)
+def test_options(refusal: Refusal, arguments: list[str], expected: str) -> None:
+    assert expected in refusal("start", *arguments, status=2)
+
+
+def test_a_cluster_that_is_not_here(refusal: Refusal) -> None:
+    said = refusal("stop", "--address", "127.0.0.1:1")
+    assert "no node of a cluster with the head 127.0.0.1:1 runs here" in said
+    assert "none runs" in refusal("status")
+
+
+def test_help_names_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    shown = capsys.readouterr().out
+    for name in ("backends", "start", "status", "stop"):
+        assert re.search(rf"^    {name}\b", shown, re.MULTILINE)

@@ -1,0 +1,76 @@
+"""A cluster of machines with addresses of their own, whose links can be cut."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .hosts import Host, Network, why_not_here
+
+_WHY_NOT = why_not_here()
+pytestmark = [
+    pytest.mark.skipif(bool(_WHY_NOT), reason=_WHY_NOT),
+    pytest.mark.slow,
+]
+
+PASS_AROUND = """
+import json, sys, time
+import air
+from air.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+air.init(address=sys.argv[1])
+while len(air.nodes()) < 4:
+    time.sleep(0.05)
+
+@air.remote(num_cpus=0.1)
+def visit(path):
+    return path + [air.util.get_node_ip_address()]
+
+def on(node):
+    return visit.options(
+        scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+    )
+
+nodes = air.nodes()
+passed = []
+for _ in range(10):
+    for one in nodes:
+        for other in nodes:
+            passed.append(on(other).remote(on(one).remote([])))
+print(json.dumps([sorted(node["NodeManagerAddress"] for node in nodes), air.get(passed)]))
+"""
+
+
+@pytest.fixture
+def network() -> Iterator[Network]:
+    made = Network()
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def start(host: Host, token: Path, head: Host | None) -> None:
+    """Make a host a node, the head if there is none yet."""
+    which = ["--head", "--host", host.address]
+    if head is not None:
+        which = ["--address", f"{head.address}:6380"]
+    options = ["--token-file", str(token), "--num-cpus", "1", "--object-store-memory", "100000000"]
+    done = host.air("start", *which, *options)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("where", ["inside", "outside"])
+def test_results_pass_between_four_machines(network: Network, tmp_path: Path, where: str) -> None:
+    token = tmp_path / "token"
+    hosts = [network.host() for _ in range(4)]
+    for host in hosts:
+        start(host, token, None if host is hosts[0] else hosts[0])
+    driver = hosts[1] if where == "inside" else network.host()
+    driver.environment["AIR_TOKEN_FILE"] = str(token)
+    addresses, paths = json.loads(driver.program(PASS_AROUND, f"{hosts[0].address}:6380"))
+    assert addresses == [host.address for host in hosts]
+    assert paths == [[one, other] for _ in range(10) for one in addresses for other in addresses]
