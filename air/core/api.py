@@ -33,7 +33,7 @@ from air.executor.validation import (
 
 _MAX_GPUS = 1024  # of one machine; each is a numbered device
 _INIT_KEYS = (
-    "address backend num_cpus num_gpus resources labels object_store_memory namespace"
+    "address backend num_cpus num_gpus memory resources labels object_store_memory namespace"
     " log_to_driver ignore_reinit_error"
 ).split()
 
@@ -44,6 +44,7 @@ def init(
     backend: str | None = None,
     num_cpus: float | None = None,
     num_gpus: int | None = None,
+    memory: int | None = None,
     resources: Mapping[str, float] | None = None,
     labels: Mapping[str, str] | None = None,
     object_store_memory: int | None = None,
@@ -63,6 +64,9 @@ def init(
             debugging) or the name of any installed backend; ``AIR_BACKEND`` when ``None``.
         num_cpus: CPUs that tasks may use together, instead of those that the machine has.
         num_gpus: GPUs that tasks may use together.
+        memory: bytes that tasks and actors may use together. Where more is used, the largest of
+            them is ended with ``OutOfMemory``; the same happens, whatever is said here, when the
+            machine or its container runs out.
         resources: custom resources of this machine, such as ``{"license": 2}``.
         labels: labels of this machine.
         object_store_memory: bytes of shared memory for values.
@@ -90,22 +94,27 @@ def init(
         check_number(num_gpus, "num_gpus", minimum=0, maximum=_MAX_GPUS, integer=True)
     check_flag(log_to_driver, "log_to_driver")
     check_flag(ignore_reinit_error, "ignore_reinit_error")
-    if object_store_memory is not None:
-        what = "object_store_memory (in bytes)"
-        if check_number(object_store_memory, what, minimum=1) % 1 == 0:
-            object_store_memory = int(object_store_memory)  # as in 2e9
-        check_number(object_store_memory, what, minimum=1, integer=True)
     config = InitConfig(
         address=address,
         num_cpus=num_cpus,
         num_gpus=num_gpus,
         resources=check_custom(resources or {}),
         labels=check_labels(labels or {}),
-        object_store_memory=object_store_memory,
+        memory=_check_bytes(memory, "memory"),
+        object_store_memory=_check_bytes(object_store_memory, "object_store_memory"),
         namespace=namespace or "default",
         log_to_driver=bool(log_to_driver),
     )
     current.start(backend, config, reuse=ignore_reinit_error)
+
+
+def _check_bytes(value: float | None, name: str) -> int | None:
+    if value is None:
+        return None
+    what = f"{name} (in bytes)"
+    if check_number(value, what, minimum=1) % 1 == 0:
+        value = int(value)  # as in 2e9
+    return int(check_number(value, what, minimum=1, integer=True))
 
 
 def shutdown() -> None:

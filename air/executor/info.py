@@ -16,6 +16,7 @@ class InitConfig:
         num_gpus: GPUs of this node.
         resources: custom resources of this node.
         labels: labels of this node.
+        memory: bytes that tasks and actors of this node may use together, besides those.
         object_store_memory: bytes of shared memory for objects on this node.
         namespace: where actors' names are registered.
         log_to_driver: whether what workers print appears in this program's output.
@@ -26,6 +27,7 @@ class InitConfig:
     num_gpus: float | None = None
     resources: Mapping[str, float] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
+    memory: int | None = None
     object_store_memory: int | None = None
     namespace: str = "default"
     log_to_driver: bool = True

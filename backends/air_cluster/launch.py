@@ -31,6 +31,8 @@ class NodeOptions(NamedTuple):
         num_cpus, num_gpus: how many.
         resources: further ones, by name.
         labels: what to know it by.
+        memory: bytes that tasks and actors may use together; more is not only not given out, a
+            worker that takes it is ended.
         object_store_memory: bytes of shared memory for values.
         is_guest: whether it is there for a program on a machine outside the cluster: it offers
             nothing to anybody, and is not shown among the nodes.
@@ -40,6 +42,7 @@ class NodeOptions(NamedTuple):
     num_gpus: float | None = None
     resources: Mapping[str, float] = {}
     labels: Mapping[str, str] = {}
+    memory: int | None = None
     object_store_memory: int | None = None
     is_guest: bool = False
 
@@ -57,7 +60,7 @@ class NodeOptions(NamedTuple):
         resources: dict[str, Any] = {
             "CPU": count_cpus() if self.num_cpus is None else self.num_cpus,
             "GPU": count_gpus() if self.num_gpus is None else self.num_gpus,
-            "memory": memory_bytes() - self.store_bytes,
+            "memory": memory_bytes() - self.store_bytes if self.memory is None else self.memory,
             "object_store_memory": self.store_bytes,
             **self.resources,
         }
@@ -126,6 +129,7 @@ class DaemonProcess:
             "node_id": secrets.token_hex(8),
             "resources": options.total(),
             "labels": dict(options.labels),
+            "memory": options.memory,
             "object_store_memory": options.store_bytes,
             "is_guest": options.is_guest,
             "network": None if network is None else network._asdict(),

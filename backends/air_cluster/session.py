@@ -211,5 +211,6 @@ def _options(config: InitConfig) -> NodeOptions:
         config.num_gpus,
         config.resources,
         config.labels,
+        config.memory,
         config.object_store_memory,
     )

@@ -87,7 +87,7 @@ class Node:
         offered = {
             CPU: count_cpus() if config.num_cpus is None else config.num_cpus,
             GPU: gpus,
-            MEMORY: memory_bytes(),
+            MEMORY: memory_bytes() if config.memory is None else config.memory,
             **config.resources,
         }
         if config.object_store_memory is not None:

@@ -12,7 +12,9 @@ import msgspec
 
 from air.errors import (
     ActorPlacementError,
+    AirError,
     GetTimeout,
+    OutOfMemory,
     SerializationError,
     TaskCancelled,
     Unschedulable,
@@ -353,7 +355,7 @@ class Submitter:
     def node_gone(self, number: int, reason: str) -> None:
         """A node is dead, and with it the workers that it has lent us; under the lock."""
         for lease_id in [i for i in self._leases if node_of_lease(i) == number]:
-            self._lease_lost(lease_id, reason)
+            self._lease_lost(lease_id, LeaseLost(lease_id, reason))
 
     def _on_refused(self, _connection: Connection, message: LeaseRefused, _p: object) -> None:
         if self._shapes.get(message.shape_id) is None:
@@ -366,9 +368,9 @@ class Submitter:
             self._finish(record, self._client.system_failure(error))
 
     def _on_lost(self, _connection: Connection, message: LeaseLost, _p: object) -> None:
-        self._lease_lost(message.lease_id, message.reason)
+        self._lease_lost(message.lease_id, message)
 
-    def _lease_lost(self, lease_id: int, reason: str) -> None:
+    def _lease_lost(self, lease_id: int, loss: LeaseLost) -> None:
         lease = self._leases.pop(lease_id, None)
         tasks = self.scheduler.lost(lease_id)
         # A worker runs its tasks in the order in which they were sent: the first of them was
@@ -382,18 +384,22 @@ class Submitter:
                 self._finish(record, self._cancelled(record))
             elif record.undelivered:  # the worker was dead before
                 self._queue(record)
-            elif record.retries_left != 0:
+            elif record.retries_left != 0 and not (position == 0 and loss.is_hopeless):
                 if position == 0:
                     record.retries_left -= 1
                 self._queue(record)
             else:
-                self._finish(record, self._died(record, lease, reason))
+                self._finish(record, self._died(record, lease, loss))
 
-    def _died(self, record: TaskRecord, lease: _Lease | None, reason: str) -> Content:
-        worker = "?" if lease is None else lease.worker.hex()
-        return self._client.system_failure(
-            WorkerDied(f"the worker {worker} that ran task {record.name} ended: {reason}")
-        )
+    def _died(self, record: TaskRecord, lease: _Lease | None, loss: LeaseLost) -> Content:
+        if loss.out_of_memory:
+            error: AirError = OutOfMemory(f"task {record.name} was ended because {loss.reason}")
+        else:
+            worker = "?" if lease is None else lease.worker.hex()
+            error = WorkerDied(
+                f"the worker {worker} that ran task {record.name} ended: {loss.reason}"
+            )
+        return self._client.system_failure(error)
 
     # Results ------------------------------------------------------------------------------
 

@@ -79,6 +79,13 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         help="""such as '{"zone": "a"}'""",
     )
     parser.add_argument(
+        "--memory",
+        type=_integer("--memory", 1, None),
+        metavar="BYTES",
+        help="that tasks and actors may use together, or the largest of them is ended (default:"
+        " what the machine has)",
+    )
+    parser.add_argument(
         "--object-store-memory",
         type=_integer("--object-store-memory", 1, None),
         metavar="BYTES",
@@ -108,6 +115,7 @@ def run(options: argparse.Namespace) -> int:
                 options.num_gpus,
                 options.resources,
                 options.labels,
+                options.memory,
                 options.object_store_memory,
             ),
             network,

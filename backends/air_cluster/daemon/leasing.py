@@ -11,6 +11,7 @@ from air_cluster.core.instructions import Grant, LeaseLost, Reclaim, Refuse
 from air_cluster.core.shapes import LossKind, RefusalKind, ShapeKey
 from air_cluster.core.waiting import Kind
 from air_cluster.daemon.shapes import KINDS, REFUSALS, cluster_shape, shape_key
+from air_cluster.daemon.workers import End
 from air_cluster.protocol import head_messages as wire
 from air_cluster.protocol import messages
 from air_cluster.protocol.codec import Message
@@ -207,11 +208,14 @@ class Leasing:
 
     def lost(self, instruction: LeaseLost) -> None:
         """A lent worker is gone."""
-        reason = self._node.workers.how_it_ended(self._workers.pop(instruction.lease_id, ""))
+        end = self._node.workers.end_of(self._workers.pop(instruction.lease_id, ""))
         if instruction.reason is LossKind.GROUP_REMOVED:
-            reason = "its placement group was removed"
+            end = End("its placement group was removed")
         lease_id = lease_on_wire(self._node.number, instruction.lease_id)
-        self._send(instruction.owner, messages.LeaseLost(lease_id, reason))
+        self._send(
+            instruction.owner,
+            messages.LeaseLost(lease_id, end.how, end.out_of_memory, end.is_hopeless),
+        )
 
     def refuse(self, instruction: Refuse) -> None:
         """There will be no worker."""

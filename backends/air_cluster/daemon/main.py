@@ -53,6 +53,7 @@ def _run(config: dict[str, Any], token: bytes, control: socket.socket) -> None:
     from air.executor.resources import Resources
     from air_cluster.daemon.joining import make_member
     from air_cluster.daemon.memory import NodeMemory
+    from air_cluster.daemon.memory_guard import MemoryGuard
     from air_cluster.daemon.node import NodeDaemon
     from air_cluster.daemon.pool import WorkerPool
     from air_cluster.protocol.ids import NO_NODE, new_process_id
@@ -89,6 +90,8 @@ def _run(config: dict[str, Any], token: bytes, control: socket.socket) -> None:
             broken=node.stop,
         )
         node.address = node.peers.listen(f"unix:{config['session']}/daemon.sock")
+        guard = MemoryGuard(node, config["memory"])
+        node.workers.on_ended = guard.ended
         try:
             member = make_member(node, config["network"], token, config["session"])
         except OSError as error:  # such as a port that is taken

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from air_cluster.core.instructions import StartWorker, StopWorker
+from air_cluster.core.memory_watch import Victim
 from air_cluster.daemon.clients import ClientRecord
 from air_cluster.protocol import head_messages as wire
 from air_cluster.protocol import messages
@@ -19,13 +21,27 @@ if TYPE_CHECKING:
     from air_cluster.daemon.pool import WorkerPool
 
 
+class End(msgspec.Struct, frozen=True):
+    """How a worker ended, for whoever loses what it did.
+
+    Attributes:
+        how: for people.
+        out_of_memory: whether it was ended because memory ran out.
+        is_hopeless: whether that would happen again.
+    """
+
+    how: str
+    out_of_memory: bool = False
+    is_hopeless: bool = False
+
+
 class _Worker(msgspec.Struct):
     """A worker process: the scheduler's name for it, and its own identity."""
 
     name: str
     process: bytes
-    how_it_ended: str = "it ended"
-    why_stopped: str = ""
+    end: End = End("it ended")
+    why_stopped: End | None = None
     busy: bool = False
 
 
@@ -35,6 +51,8 @@ class Workers:
     def __init__(self, node: NodeDaemon) -> None:
         self._node = node
         self.pool: WorkerPool
+        self.on_ended: Callable[[str], None] = lambda name: None
+        """Called with the name of a worker that has ended."""
         self._by_name: dict[str, _Worker] = {}
         self._by_process: dict[bytes, _Worker] = {}
         node.peers.handle(messages.Blocked, self._on_blocked)
@@ -54,13 +72,20 @@ class Workers:
         worker = self._by_name.get(instruction.worker_id)
         if worker is None:
             return
-        worker.why_stopped = why
+        worker.why_stopped = End(why)
         record = self._node.clients.get(worker.process)
         if worker.busy or record is None:
             self.pool.kill(worker.process)
         else:
             # It is idle, but others may still want values that it owns.
             record.connection.send(messages.Exit(graceful=True))
+
+    def end_for_memory(self, victim: Victim) -> None:
+        """End a process that uses too much memory."""
+        worker = self._by_name.get(victim.worker)
+        if worker is not None:
+            worker.why_stopped = End(victim.why, True, victim.is_hopeless)
+            self.pool.kill(worker.process)
 
     # Events -------------------------------------------------------------------------------
 
@@ -85,7 +110,9 @@ class Workers:
         node = self._node
         if worker is None or node.stopping:
             return
-        worker.how_it_ended = how = worker.why_stopped or how
+        worker.end = worker.why_stopped or End(how)
+        how = worker.end.how
+        self.on_ended(worker.name)
         node.tell_of_end(process, how)
         node.follow(node.scheduler.worker_died(worker.name, time.monotonic()))
         node.uplink.send(wire.WorkerGone(worker.name, how))
@@ -117,10 +144,16 @@ class Workers:
         worker = self._by_name.get(name)
         return b"" if worker is None else worker.process
 
-    def how_it_ended(self, name: str) -> str:
-        """Why a worker is gone, for people."""
+    def end_of(self, name: str) -> End:
+        """How a worker ended."""
         worker = self._by_name.get(name)
-        return "it ended" if worker is None else worker.how_it_ended
+        return End("it ended") if worker is None else worker.end
+
+    def working(self) -> dict[int, str]:
+        """The names of the workers that are lent out, by their process ids."""
+        found = {self.pool.pid_of(w.process): w.name for w in self._by_name.values() if w.busy}
+        found.pop(0, None)  # not forked yet
+        return found
 
     def kill(self, name: str) -> None:
         """End a worker at once."""

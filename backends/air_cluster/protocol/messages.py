@@ -129,10 +129,17 @@ class LeaseReturn(msgspec.Struct, tag=7, array_like=True, frozen=True):
 
 
 class LeaseLost(msgspec.Struct, tag=8, array_like=True, frozen=True):
-    """The worker behind a lease died or was stopped."""
+    """The worker behind a lease died or was stopped.
+
+    Attributes:
+        out_of_memory: because its node ran out of memory.
+        is_hopeless: what ran would do so again.
+    """
 
     lease_id: int
     reason: str
+    out_of_memory: bool = False
+    is_hopeless: bool = False
 
 
 class Blocked(msgspec.Struct, tag=9, array_like=True, frozen=True):
