@@ -14,8 +14,7 @@ import tempfile
 from typing import NamedTuple
 
 from air.errors import BackendError
-from air_cluster.private_files import write_private
-from air_cluster.transport.encryption import DIRECTORY
+from air_cluster.session_files import CERTIFICATES, TOKEN, write_private
 
 VARIABLE = "AIR_TOKEN_FILE"
 """The environment variable that holds the path of the file."""
@@ -91,10 +90,11 @@ class Credentials(NamedTuple):
             ) from error
 
     def install(self, session: str) -> None:
-        """Put the certificates where the processes of a session look for them."""
+        """Put them where the processes of a session, and those who join it, look for them."""
+        self.write(os.path.join(session, TOKEN))
         if self.certificates is None:
             return
-        directory = os.path.join(session, DIRECTORY)
+        directory = os.path.join(session, CERTIFICATES)
         os.mkdir(directory, mode=0o700)
         for path, content in zip(_paths(directory), self.certificates, strict=True):
             write_private(path, content)

@@ -6,23 +6,16 @@ import contextlib
 import json
 import os
 import shutil
-import socket
 import tempfile
 import time
 from typing import NamedTuple
 
 from air.errors import BackendError
 from air_cluster.credentials import Credentials
-from air_cluster.private_files import write_private
+from air_cluster.session_files import ABOUT, TOKEN, is_held
 
 _MAX_ROOT_LENGTH = 50
 _STALE_S = 5.0
-_ABOUT = "node.json"
-SOCKET = "daemon.sock"
-"""The name of the socket on which a daemon serves the processes of its machine."""
-
-TOKEN = "token"
-"""The name of the token file in a session's directory."""
 
 
 class RunningNode(NamedTuple):
@@ -54,22 +47,14 @@ def make_directory() -> str:
 
 
 def remove_dead() -> None:
-    """Remove what is left of daemons that were killed, and the programs they were started by."""
+    """Remove what is left of daemons that were killed, with the programs that started them."""
     for path, pid in _all():
-        if os.path.exists(os.path.join(path, _ABOUT)):
-            is_dead = not _serves(path)
-        else:
-            is_dead = not _alive(pid) and _age(path) > _STALE_S
-        if is_dead:
+        if is_held(path):
+            continue
+        # A program makes the directory before its daemon is there to hold it.
+        was_held = os.path.exists(os.path.join(path, ABOUT))
+        if was_held or (not _alive(pid) and _age(path) > _STALE_S):
             shutil.rmtree(path, ignore_errors=True)
-
-
-def announce(node: RunningNode) -> None:
-    """Let other programs of this user find a node, until its directory is removed."""
-    about = node._asdict()
-    del about["directory"], about["credentials"]
-    node.credentials.write(os.path.join(node.directory, TOKEN))
-    write_private(os.path.join(node.directory, _ABOUT), json.dumps(about).encode())
 
 
 def running_nodes() -> list[RunningNode]:
@@ -77,11 +62,11 @@ def running_nodes() -> list[RunningNode]:
     found = []
     for path, _pid in sorted(_all(), key=lambda item: _age(item[0])):
         with contextlib.suppress(OSError, ValueError, TypeError, BackendError):
-            with open(os.path.join(path, _ABOUT), "rb") as file:
+            with open(os.path.join(path, ABOUT), "rb") as file:
                 about = json.load(file)
             credentials = Credentials.read(os.path.join(path, TOKEN))
             node = RunningNode(directory=path, credentials=credentials, **about)
-            if _serves(path):
+            if is_held(path):
                 found.append(node)
     return found
 
@@ -114,16 +99,6 @@ def _is_mine(path: str) -> bool:
     except FileNotFoundError:
         return False
     return about.st_uid == os.getuid() and about.st_mode & 0o077 == 0
-
-
-def _serves(path: str) -> bool:
-    """Whether a daemon listens in a session's directory; its number may be another's by now."""
-    with socket.socket(socket.AF_UNIX) as probe:
-        try:
-            probe.connect(os.path.join(path, SOCKET))
-        except OSError:
-            return False
-    return True
 
 
 def _alive(pid: int) -> bool:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from air.errors import BackendError
 from air.executor.machine import count_cpus, count_gpus, memory_bytes
 from air_cluster.credentials import Credentials
+from air_cluster.session_files import LOG
 
 _START_TIMEOUT_S = 30.0
 _STORE_SHARE = 0.3
@@ -87,18 +88,22 @@ class Ready(NamedTuple):
     Attributes:
         number: of the node.
         name: what people see of it.
-        host: its address for others.
-        port: where it listens for other machines; 0 if it does not.
+        host: its address for others; empty if there are none.
+        address: where it listens for other machines, as ``HOST:PORT``; empty likewise.
+        head: where the head of its cluster listens.
     """
 
     number: int
     name: str
     host: str
-    port: int
+    address: str
+    head: str
 
 
 class DaemonProcess:
     """A daemon that is starting, or has started.
+
+    One that stays is found by other programs of this user until it ends.
 
     Args:
         directory: of its session.
@@ -125,7 +130,7 @@ class DaemonProcess:
             "session": directory,
             "argv": sys.argv,
             "token": credentials.token.hex(),
-            "log": "" if attached else os.path.join(directory, "daemon.log"),
+            "log": "" if attached else os.path.join(directory, LOG),
             "node_id": secrets.token_hex(8),
             "resources": options.total(),
             "labels": dict(options.labels),
@@ -134,6 +139,7 @@ class DaemonProcess:
             "is_guest": options.is_guest,
             "network": None if network is None else network._asdict(),
             "stays": stays,
+            "rejoins": False,
         }
         self._attached = attached
         self._process = subprocess.Popen(

@@ -41,6 +41,7 @@ from air_cluster.protocol.messages import (
     TrimStore,
     Welcome,
 )
+from air_cluster.session_files import SOCKET
 from air_cluster.store.reader import Reader
 from air_cluster.store.writer import Writer
 from air_cluster.transport.addresses import TcpAddress
@@ -156,7 +157,7 @@ class Client:
                 self.peers.listen(str(TcpAddress(self._host, 0)))
             self.address = self.peers.address
             try:
-                self.daemon = self.peers.open(f"unix:{self.session}/daemon.sock", takes_fds=True)
+                self.daemon = self.peers.open(f"unix:{self.session}/{SOCKET}", takes_fds=True)
             except OSError as error:
                 raise BackendError(f"the node's daemon cannot be reached: {error}") from error
             on_ready()

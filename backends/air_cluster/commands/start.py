@@ -16,9 +16,10 @@ from air.errors import BackendError, InvalidOption
 from air.executor.resources import check_custom
 from air.executor.validation import check_labels, check_number
 from air_cluster.credentials import VARIABLE, Credentials
-from air_cluster.directories import TOKEN, RunningNode, announce, make_directory, running_nodes
+from air_cluster.directories import make_directory, running_nodes
 from air_cluster.launch import DaemonProcess, Network, NodeOptions, Ready
 from air_cluster.session import find_head
+from air_cluster.session_files import TOKEN
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 6380
@@ -126,17 +127,7 @@ def run(options: argparse.Namespace) -> int:
     except BaseException:
         shutil.rmtree(directory, ignore_errors=True)
         raise
-    node = RunningNode(
-        directory=directory,
-        pid=daemon.pid,
-        number=ready.number,
-        head=network.head or f"{_in_address(ready.host)}:{ready.port}",
-        host=ready.host,
-        is_head=not network.head,
-        credentials=credentials,
-    )
-    announce(node)
-    _say(node, ready, options)
+    _say(directory, ready, options)
     return _stay(daemon) if options.block else 0
 
 
@@ -190,7 +181,7 @@ def _own_address(host: str) -> str:
     from air_cluster.transport.tcp import resolve
 
     try:
-        [address] = parse(resolve(f"tcp:{_in_address(host)}:0"))
+        [address] = parse(resolve(str(TcpAddress(host.strip("[]"), 0))))
     except AddressError as error:
         raise BackendError(f"--host {host}: {error}") from error
     assert isinstance(address, TcpAddress)
@@ -202,20 +193,16 @@ def _own_address(host: str) -> str:
     return address.host
 
 
-def _in_address(host: str) -> str:
-    return f"[{host}]" if ":" in host and not host.startswith("[") else host
-
-
-def _say(node: RunningNode, ready: Ready, options: argparse.Namespace) -> None:
-    kind = "head" if node.is_head else "node"
+def _say(directory: str, ready: Ready, options: argparse.Namespace) -> None:
+    kind = "head" if options.head else "node"
     store = NodeOptions(object_store_memory=options.object_store_memory).store_bytes / _GIB
-    print(f"{kind} {ready.name} runs at {_in_address(ready.host)}:{ready.port}, head {node.head}")
+    print(f"{kind} {ready.name} runs at {ready.address}, head {ready.head}")
     print(f"  object store: up to {store:.1f} GiB of shared memory")
-    if node.is_head:
+    if options.head:
         path = options.token_file or os.environ.get(VARIABLE)
-        token = path or os.path.join(node.directory, TOKEN)
+        token = path or os.path.join(directory, TOKEN)
         print(f"  token: {os.path.abspath(token)}" + (" (with certificates)" * options.tls))
-        print(f"To add a machine:  air start --address {node.head} --token-file FILE")
+        print(f"To add a machine:  air start --address {ready.head} --token-file FILE")
     print('To use it here:    air.init(address="auto"), or AIR_ADDRESS=auto in the environment')
     print("To end it:         air stop")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +18,19 @@ if TYPE_CHECKING:
 
 
 class Member:
-    """What ties a node to its head."""
+    """What ties a node to its head.
 
-    def __init__(self, node: NodeDaemon, host: str, port: int) -> None:
+    Args:
+        host: the node's address for others; empty if there are none.
+        address: where it listens for other machines, as ``HOST:PORT``; empty likewise.
+        head: where the head does.
+    """
+
+    def __init__(self, node: NodeDaemon, host: str, address: str, head: str) -> None:
         self._node = node
         self._host = host
-        self._port = port
+        self._address = address
+        self._head = head
 
     def ready(self) -> dict[str, Any]:
         """What whoever started the daemon wants to know of it."""
@@ -30,7 +38,18 @@ class Member:
             "number": self._node.number,
             "name": self._node.name,
             "host": self._host,
-            "port": self._port,
+            "address": self._address,
+            "head": self._head,
+        }
+
+    def about(self) -> dict[str, Any]:
+        """What other programs on this machine have to know; see ``directories.RunningNode``."""
+        return {
+            "pid": os.getpid(),
+            "number": self._node.number,
+            "head": self._head,
+            "host": self._host,
+            "is_head": self._head == self._address,
         }
 
     def leave(self) -> None:
@@ -38,11 +57,12 @@ class Member:
 
 
 class _Remote(Member):
-    def __init__(self, node: NodeDaemon, host: str, port: int, head: str) -> None:
-        super().__init__(node, host, port)
+    def __init__(self, node: NodeDaemon, host: str, address: str, head: str) -> None:
+        super().__init__(node, host, address, head)
         from air_cluster.daemon.uplink import Uplink
 
-        self._uplink = Uplink(node.reactor, node.peers, head, node.from_head, node.stop)
+        where = f"tcp:{head}"
+        self._uplink = Uplink(node.reactor, node.peers, where, node.from_head, node.head_lost)
         node.uplink = self._uplink
         node.on_changed = partial(self._uplink.report_load, node.scheduler.available)
         node.on_connection_lost.append(self._uplink.connection_lost)
@@ -64,15 +84,14 @@ def make_member(
         token: what members of the cluster know.
         session: the directory of this daemon.
     """
-    host, port, transfer = "", 0, ""
+    host, address, transfer = "", "", ""
     node.make_values = partial(_make_values, node, local_host(network), token, session)
     if network is not None:
-        from air_cluster.transport.addresses import TcpAddress, parse
+        from air_cluster.transport.addresses import TcpAddress
 
         host = local_host(network)
-        listening = parse(node.peers.listen(str(TcpAddress(host, network["port"]))))[0]
-        assert isinstance(listening, TcpAddress)
-        port = listening.port
+        listening = node.peers.listen(str(TcpAddress(host, network["port"])))
+        address = listening.removeprefix("tcp:")
         node.values = node.make_values()
         transfer = node.values.address
     entry = NodeEntry(
@@ -80,18 +99,18 @@ def make_member(
         name=node.name,
         host=host or LOOPBACK,
         daemon=node.peers.process_id,
-        address=f"tcp:{host}:{port}" if host else "",
+        address=f"tcp:{address}" if address else "",
         transfer=transfer,
         resources=node.total.to_dict(),
         labels=dict(node.labels),
         is_guest=node.is_guest,
     )
     if network is not None and network["head"]:
-        remote = _Remote(node, host, port, f"tcp:{network['head']}")
+        remote = _Remote(node, host, address, network["head"])
         remote.join(entry)
         return remote
     _join_own_head(node, entry, network is not None)
-    return Member(node, host, port)
+    return Member(node, host, address, address)
 
 
 def _make_values(node: NodeDaemon, host: str, token: bytes, session: str) -> RemoteValues:

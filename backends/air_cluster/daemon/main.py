@@ -16,7 +16,9 @@ import time
 from typing import Any
 
 from air_cluster.daemon.hosts import local_host
+from air_cluster.daemon.rejoining import await_head, start_again
 from air_cluster.daemon.template import WorkerSetup, name_process, run_template
+from air_cluster.session_files import ABOUT, SOCKET, hold, write_private
 
 _TEMPLATE_ENDS_S = 3.0
 _POLL_S = 0.002
@@ -26,6 +28,22 @@ def main() -> None:
     """Run a node until the program that started it is gone, or says so."""
     config = json.load(sys.stdin)
     sys.argv = config["argv"]
+    if "lock" not in config:
+        config["lock"] = hold(config["session"])
+    try:
+        if config["rejoins"]:
+            await_head(config)
+        is_lost = _serve(config)
+    except BaseException:
+        _remove(config["session"])
+        raise
+    if is_lost:
+        start_again(config)
+    _remove(config["session"])
+
+
+def _serve(config: dict[str, Any]) -> bool:
+    """Run a node; whether it has to join again when this returns."""
     token = bytes.fromhex(config["token"])
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     # What both need is imported once, before the fork; the rest in parallel after it. The
@@ -37,19 +55,20 @@ def main() -> None:
     template = os.fork()
     if template == 0:
         ours.close()
+        os.close(config["lock"])
         _leave_standard_streams(config["log"])
         host = local_host(config["network"])
         run_template(theirs, WorkerSetup(config["session"], token, host), [])
     theirs.close()
     name_process("air-daemon")
     try:
-        _run(config, token, ours)
+        return _run(config, token, ours)
     finally:
         ours.close()
         _wait_for(template)
 
 
-def _run(config: dict[str, Any], token: bytes, control: socket.socket) -> None:
+def _run(config: dict[str, Any], token: bytes, control: socket.socket) -> bool:
     from air.executor.resources import Resources
     from air_cluster.daemon.joining import make_member
     from air_cluster.daemon.memory import NodeMemory
@@ -89,7 +108,7 @@ def _run(config: dict[str, Any], token: bytes, control: socket.socket) -> None:
             printed=node.worker_printed,
             broken=node.stop,
         )
-        node.address = node.peers.listen(f"unix:{config['session']}/daemon.sock")
+        node.address = node.peers.listen(f"unix:{config['session']}/{SOCKET}")
         guard = MemoryGuard(node, config["memory"])
         node.workers.on_ended = guard.ended
         try:
@@ -98,11 +117,21 @@ def _run(config: dict[str, Any], token: bytes, control: socket.socket) -> None:
             sys.exit(f"air: {error.strerror or error}")
     signal.signal(signal.SIGTERM, lambda _number, _frame: node.stop())
     reactor.run(lambda: node.number or node.stopping)
+    rejoins: bool = config["rejoins"]
     if not node.number:
+        with reactor.lock:
+            member.leave()
+            node.close()
+        if rejoins:
+            return node.is_lost
         sys.exit(f"air: {node.why_stopping}")
-    sys.stdout.write(json.dumps(member.ready()) + "\n")
-    sys.stdout.flush()
-    _leave_standard_streams(config["log"])
+    if config["stays"]:
+        about = json.dumps(member.about()).encode()
+        write_private(os.path.join(config["session"], ABOUT), about)
+    if not rejoins:
+        sys.stdout.write(json.dumps(member.ready()) + "\n")
+        sys.stdout.flush()
+        _leave_standard_streams(config["log"])
     try:
         reactor.run(lambda: node.stopping)
     finally:
@@ -111,9 +140,9 @@ def _run(config: dict[str, Any], token: bytes, control: socket.socket) -> None:
             node.close()
         if node.values is not None:
             node.values.join()
-        _remove_session(config["session"])
     if node.why_stopping:
-        sys.exit(f"air: the node has ended: {node.why_stopping}")
+        print(f"air: node {node.name} has ended: {node.why_stopping}", file=sys.stderr)
+    return node.is_lost and bool(config["stays"])
 
 
 def _wait_for(template: int) -> None:
@@ -141,7 +170,7 @@ def _leave_standard_streams(log: str) -> None:
     os.close(out)
 
 
-def _remove_session(session: str) -> None:
+def _remove(session: str) -> None:
     import shutil
 
     shutil.rmtree(session, ignore_errors=True)

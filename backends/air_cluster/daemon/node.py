@@ -71,6 +71,7 @@ class NodeDaemon:
         address: where it listens for processes of this machine.
         uplink: the way to the head.
         alone: whether there will never be another node.
+        is_lost: whether it stops because the head is out of reach, or wants it no more.
         is_guest: whether it takes no tasks, and is there for its own programs only.
         nodes: the members of the cluster, by number.
     """
@@ -111,6 +112,7 @@ class NodeDaemon:
         self.alone = alone
         self._stays = stays
         self.why_stopping = ""
+        self.is_lost = False
         self.on_connection_lost: list[Callable[[Connection, str], None]] = [self._on_lost]
         self.nodes: dict[int, NodeEntry] = {}
         self.uplink: Link
@@ -155,6 +157,11 @@ class NodeDaemon:
         """The processes that may own values in this node's memory, and how to reach them."""
         here = {record.process: record.connection for record in self.clients.all()}
         return {**self._leasing.connections(), **here}
+
+    def head_lost(self, reason: str) -> None:
+        """This node is no member of the cluster any more, or does not become one."""
+        self.is_lost = True
+        self.stop(reason)
 
     def stop(self, reason: str = "") -> None:
         """End everything on this node."""

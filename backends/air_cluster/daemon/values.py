@@ -12,6 +12,7 @@ from air_cluster.daemon.copies import CopyService
 from air_cluster.daemon.spill import SpillService
 from air_cluster.daemon.transfer import Peer, Transfers, TransferServer
 from air_cluster.protocol import messages
+from air_cluster.session_files import SPILLED
 from air_cluster.store.files import SpillFiles
 from air_cluster.store.layout import Location
 from air_cluster.transport.addresses import TcpAddress
@@ -20,8 +21,6 @@ from air_cluster.transport.encryption import contexts_in
 
 if TYPE_CHECKING:
     from air_cluster.daemon.node import NodeDaemon
-
-_SPILLED = "spilled"
 
 
 class RemoteValues:
@@ -53,7 +52,7 @@ class RemoteValues:
             self.address = str(self._server.address)
         call_soon = node.reactor.call_soon
         self._spill = SpillService(
-            SpillFiles(os.path.join(session, _SPILLED)),
+            SpillFiles(os.path.join(session, SPILLED)),
             lend=node.memory.lend,
             owners=_Owners(node),
             call_soon=call_soon,

@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from air_cluster.session_files import CERTIFICATES
+
 if TYPE_CHECKING:
     from air_cluster.transport.tls import TlsContexts
-
-DIRECTORY = "tls"
-"""Where a session's directory holds the cluster's certificates, if the cluster uses TLS."""
 
 
 def contexts_in(session: str) -> TlsContexts | None:
@@ -21,7 +20,7 @@ def contexts_in(session: str) -> TlsContexts | None:
     Raises:
         ValueError: a file of the certificates is missing or damaged; names it.
     """
-    directory = os.path.join(session, DIRECTORY)
+    directory = os.path.join(session, CERTIFICATES)
     if not os.path.isdir(directory):
         return None
     # Takes long to import, and few clusters need it.

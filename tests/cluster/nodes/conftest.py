@@ -16,7 +16,7 @@ import pytest
 import air
 from air.testing.executor_suite.harness import eventually
 from air_cluster.credentials import Credentials
-from air_cluster.directories import RunningNode, announce, make_directory
+from air_cluster.directories import make_directory
 from air_cluster.launch import DaemonProcess, Network, NodeOptions
 
 MB = 1_000_000
@@ -32,19 +32,8 @@ class Node:
         )
         ready = self.process.wait_until_ready()
         self.number = ready.number
-        self.address = f"127.0.0.1:{ready.port}"
+        self.address = ready.address
         self.is_head = not head
-        announce(
-            RunningNode(
-                self.directory,
-                self.process.pid,
-                ready.number,
-                head or self.address,
-                ready.host,
-                self.is_head,
-                credentials,
-            )
-        )
 
     @property
     def processes(self) -> list[psutil.Process]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import os
 import shutil
 import subprocess
@@ -12,6 +13,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 _numbers = itertools.count(1)
 AIR = str(Path(sys.executable).with_name("air"))
@@ -34,7 +37,7 @@ class Host:
         self.address = address
         # Paths of sockets are short, and the directories of pytest are not.
         self.directory = tempfile.mkdtemp(prefix="airh-", dir="/tmp")
-        self.environment = {**os.environ, "TMPDIR": self.directory}
+        self.environment = {**os.environ, "TMPDIR": self.directory, "HERE": address}
         for name in ("AIR_TOKEN_FILE", "AIR_ADDRESS", "AIR_BACKEND"):
             self.environment.pop(name, None)
 
@@ -56,6 +59,20 @@ class Host:
         done = run(words, env=self.environment)
         assert done.returncode == 0, done.stderr
         return done.stdout
+
+    @property
+    def daemons(self) -> list[psutil.Process]:
+        """The processes of the nodes on it."""
+        found = []
+        for path in Path(self.directory).glob("air-*/node.json"):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                found.append(psutil.Process(json.loads(path.read_text())["pid"]))
+        return found
+
+    def kill_daemons(self) -> None:
+        """Have them end without a chance to clean up."""
+        for daemon in self.daemons:
+            daemon.kill()
 
     def close(self) -> None:
         """End the nodes on it."""

@@ -12,7 +12,6 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
 from air.cli.main import main
@@ -146,19 +145,10 @@ def test_a_node_in_the_foreground(here: Host) -> None:
 
 def test_a_node_that_was_killed_is_not_found(here: Host) -> None:
     start(here, "--head", "--port", "0")
-    [directory] = Path(here.directory).iterdir()
-    [daemon] = [
-        p for p in psutil.process_iter() if p.name() == "air-daemon" and opened(p, directory)
-    ]
-    daemon.kill()
+    here.kill_daemons()
     assert eventually(lambda: here.air("stop").stdout == "no node runs here\n")
     assert "none runs" in here.air("status").stderr
     assert not os.listdir(here.directory)
-
-
-def opened(process: psutil.Process, directory: Path) -> bool:
-    sockets = (connection.laddr for connection in process.net_connections("unix"))
-    return any(str(name).startswith(str(directory)) for name in sockets)
 
 
 def test_killing(here: Host) -> None:

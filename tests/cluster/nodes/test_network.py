@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from air.testing.executor_suite.harness import eventually
 
 from .hosts import Host, Network, why_not_here
 
@@ -27,7 +31,8 @@ while len(air.nodes()) < 4:
 
 @air.remote(num_cpus=0.1)
 def visit(path):
-    return path + [air.util.get_node_ip_address()]
+    import os
+    return path + [os.environ["HERE"]]
 
 def on(node):
     return visit.options(
@@ -74,3 +79,74 @@ def test_results_pass_between_four_machines(network: Network, tmp_path: Path, wh
     addresses, paths = json.loads(driver.program(PASS_AROUND, f"{hosts[0].address}:6380"))
     assert addresses == [host.address for host in hosts]
     assert paths == [[one, other] for _ in range(10) for one in addresses for other in addresses]
+
+
+WATCH = """
+import sys
+import air
+
+air.init(address="auto")
+
+def names():
+    print(",".join(sorted(node["NodeManagerAddress"] for node in air.nodes())), flush=True)
+
+for _line in sys.stdin:
+    names()
+"""
+
+
+class Watcher:
+    """A program on the head's machine that says which nodes there are when it is asked."""
+
+    def __init__(self, host: Host) -> None:
+        self._process = subprocess.Popen(
+            host.command(sys.executable, "-c", WATCH),
+            env=host.environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def addresses(self) -> list[str]:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+        return self._process.stdout.readline().strip().split(",")
+
+    def close(self) -> None:
+        self._process.communicate()
+        assert self._process.returncode == 0
+
+
+def test_a_machine_that_was_cut_off_joins_again(network: Network, tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    head, other = network.host(), network.host()
+    start(head, token, None)
+    start(other, token, head)
+    watcher = Watcher(head)
+    try:
+        assert watcher.addresses() == [head.address, other.address]
+        network.cut(other)
+        assert eventually(lambda: watcher.addresses() == [head.address])
+        network.heal(other)
+        assert eventually(lambda: watcher.addresses() == [head.address, other.address])
+    finally:
+        watcher.close()
+    # Programs on it use the node that it is now.
+    where = "import air; air.init(address='auto'); print(air.get(air.remote(len).remote('abc')))"
+    assert other.program(where) == "3\n"
+
+
+def test_nodes_wait_for_a_head_that_was_killed(network: Network, tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    head, other = network.host(), network.host()
+    start(head, token, None)
+    start(other, token, head)
+    head.kill_daemons()
+    start(head, token, None)
+    watcher = Watcher(head)
+    try:
+        assert eventually(lambda: watcher.addresses() == [head.address, other.address])
+    finally:
+        watcher.close()

@@ -1,0 +1,81 @@
+"""What lies in the directory of a session, and how its files are written.
+
+A session is a daemon with the processes that it serves. Only its user can enter the directory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+
+SOCKET = "daemon.sock"
+"""Where the daemon serves the processes of its machine."""
+
+ABOUT = "node.json"
+"""What programs have to know of a node that they did not start."""
+
+TOKEN = "token"
+"""The cluster's token file; see :mod:`air_cluster.credentials`."""
+
+CERTIFICATES = "tls"
+"""A directory with the cluster's certificates, if the cluster uses TLS."""
+
+SPILLED = "spilled"
+"""A directory for values that memory has no room for."""
+
+LOG = "daemon.log"
+"""What the daemon complains about."""
+
+_LOCK = "lock"
+
+
+def write_private(path: str, content: bytes) -> None:
+    """Write a file that only this user can read; it appears whole or not at all."""
+    draft = f"{path}.{os.getpid()}"
+    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with open(fd, "wb") as file:
+            file.write(content)
+        os.replace(draft, path)
+    except BaseException:
+        os.unlink(draft)
+        raise
+
+
+def hold(directory: str) -> int:
+    """Show others that this process lives, as long as it does.
+
+    A lock of this kind belongs to the process: its children do not have it, and it survives
+    ``exec`` as long as the descriptor does.
+
+    Returns:
+        The descriptor, which stays open.
+    """
+    fd = os.open(os.path.join(directory, _LOCK), os.O_RDWR | os.O_CREAT, 0o600)
+    fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    os.set_inheritable(fd, True)
+    return fd
+
+
+def is_held(directory: str) -> bool:
+    """Whether the daemon of a session lives; not to be asked by itself."""
+    try:
+        fd = os.open(os.path.join(directory, _LOCK), os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
+def clear(directory: str) -> None:
+    """Remove what a daemon leaves that starts anew in the same directory."""
+    with contextlib.suppress(OSError):
+        for name in os.listdir(directory):
+            if name.endswith(".sock"):
+                os.unlink(os.path.join(directory, name))
