@@ -244,7 +244,7 @@ class Client:
         return self._fds.pop(reply.request), reply.size
 
     def _drop_segment(self, segment: int) -> None:
-        self.reactor.call_soon(lambda: self.daemon.send(DropSegment(segment)))
+        self.reactor.call_soon(lambda: self.daemon.send(DropSegment(self.node_number, segment)))
 
     def _shrink_segment(self, segment: int, nbytes: int) -> None:
         self.reactor.call_soon(lambda: self.daemon.send(ShrinkSegment(segment, nbytes)))

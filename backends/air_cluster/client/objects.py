@@ -79,7 +79,8 @@ class Objects:
         self._dropped: deque[bytes] = deque()
         self._unpinned: deque[bytes] = deque()
         self._drain_planned = False
-        self._orphaned: dict[int, int] = {}  # segment of a dead process -> our values in it
+        # Node and segment of a dead process -> how many values of ours are in it.
+        self._orphaned: dict[tuple[int, int], int] = {}
         self._on_token: dict[int, Callable[[], None]] = {}
         peers = client.peers
         peers.handle(FetchObject, self._on_fetch)
@@ -336,11 +337,12 @@ class Objects:
         if holder == self._client.process_id:
             self._client.writer.free(location)
             return
-        if location.segment in self._orphaned:
-            self._orphaned[location.segment] -= 1
-            if self._orphaned[location.segment] == 0:
-                del self._orphaned[location.segment]
-                self._client.daemon.send(DropSegment(location.segment))
+        place = node_of(holder), location.segment
+        if place in self._orphaned:
+            self._orphaned[place] -= 1
+            if self._orphaned[place] == 0:
+                del self._orphaned[place]
+                self._client.daemon.send(DropSegment(*place))
             return
         connection = self._client.peers.known(holder)
         if connection is not None:
@@ -594,7 +596,8 @@ class Objects:
             if entry.owned and content is not None and content.holder == process_id:
                 assert content.location is not None
                 found[content.location.segment] += 1
-        self._orphaned.update(found)
+        node = node_of(process_id)
+        self._orphaned.update({(node, segment): count for segment, count in found.items()})
         for entry in lost:
             self.owner_died(entry)
         for token in tokens:
@@ -610,6 +613,7 @@ class Objects:
         """
         for process_id in self.references.processes_of(number):
             self.process_gone(process_id)
+        self._orphaned = {p: count for p, count in self._orphaned.items() if p[0] != number}
         lost: list[Entry] = []
         for entry in list(self.references.entries.values()):
             content = entry.content

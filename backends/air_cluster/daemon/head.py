@@ -89,6 +89,8 @@ class HeadService:
         self.on_node(wire.DriverHere, self._on_driver)
         self.on_node(wire.ProcessEnded, self._on_process_ended)
         self.on_node(wire.Printed, self._on_printed)
+        self.on_node(wire.OrphansKept, lambda _n, m, _p: self._pass_on(node_of(m.writer), m))
+        self.on_node(wire.OrphanDropped, lambda _n, m, _p: self._pass_on(m.node, m))
         self.on_client(messages.Ask, self._on_ask)
         reactor.call_later(_TICK_S, self._tick)
 
@@ -157,6 +159,11 @@ class HeadService:
         self.actors.tick()
         self.demand.tick()
         self.reactor.call_later(_TICK_S, self._tick)
+
+    def _pass_on(self, number: int, message: Message) -> None:
+        node = self.nodes.get(number)
+        if node is not None:
+            node.link.send(message)
 
     # Clients ------------------------------------------------------------------------------
 

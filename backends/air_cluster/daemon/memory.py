@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from air_cluster.protocol.ids import node_of
 from air_cluster.store.segment import PAGE, create
 
 _GONE = "the value's memory is gone, because the process that wrote it ended"
@@ -151,6 +152,15 @@ class NodeMemory:
                 if segment in segments:
                     found.keepers.add(process)
                 self._drop_if_unkept(segment, found)
+
+    def asks(self, writer: bytes) -> bool:
+        """Whether somebody has to say yet what it keeps of the orphans of a writer."""
+        return any(s.writer == writer and s.unheard for s in self._segments.values())
+
+    def keepers_of(self, node: int) -> set[bytes]:
+        """The processes of a node that keep orphans, or have mapped a segment."""
+        found = (s.keepers | s.readers for s in self._segments.values())
+        return {process for each in found for process in each if node_of(process) == node}
 
     def _drop_if_unkept(self, segment: int, found: _Segment) -> None:
         if found.orphan and not found.keepers and not found.unheard:

@@ -28,6 +28,7 @@ from air_cluster.daemon.head import Link
 from air_cluster.daemon.hosting import ActorHosting
 from air_cluster.daemon.leasing import Leasing
 from air_cluster.daemon.memory import NodeMemory
+from air_cluster.daemon.orphans import Orphans
 from air_cluster.daemon.segments import SegmentService
 from air_cluster.daemon.workers import Workers
 from air_cluster.protocol import head_messages as wire
@@ -125,6 +126,7 @@ class NodeDaemon:
         self._bundles = Bundles(self)
         self._hosting = ActorHosting(self)
         self.segments = SegmentService(self)
+        self.orphans = Orphans(self)
         self.values: RemoteValues | None = None
         self.make_values: Callable[[], RemoteValues]
         self.segments.spill = lambda nbytes, done: self._need_values().spill(nbytes, done)
@@ -204,6 +206,9 @@ class NodeDaemon:
         gone = messages.ProcessGone(message.process, message.reason)
         for record in self.clients.all():
             record.connection.send(gone)
+        self.orphans.process_of_another_node_gone(message.process)
+        if message.asks:
+            self.orphans.ask(message.process)
         self._leasing.forget_owner(message.process)
 
     def _on_node_up(self, message: wire.NodeUp, _payload: bytes) -> None:
@@ -213,8 +218,10 @@ class NodeDaemon:
         """Another node is gone, and with it its processes."""
         if self.values is not None:
             self.values.node_gone(message.number)
-        self.nodes.pop(message.number, None)
+        entry = self.nodes.pop(message.number, None)
         self.peers.end_node(message.number)
+        if entry is not None:
+            self.orphans.node_gone(entry.number, entry.daemon)
         gone = messages.NodeGone(message.number, message.reason)
         for record in self.clients.all():
             record.connection.send(gone)
@@ -272,6 +279,7 @@ class NodeDaemon:
         others = self.clients.others(process)
         if self.values is not None:
             self.values.process_gone(process)
+        self.orphans.writer_gone(process)
         self.segments.process_gone(process)
         for record in others:
             record.connection.send(gone)
@@ -279,7 +287,8 @@ class NodeDaemon:
     def forget_process(self, process: bytes, how: str) -> None:
         """A client of this node is gone."""
         self._leasing.forget_owner(process)
-        self.uplink.send(wire.ProcessEnded(process, how))
+        # Where nobody else has values of it, the question is answered already.
+        self.uplink.send(wire.ProcessEnded(process, how, self.memory.asks(process)))
 
     def worker_printed(self, source: str, is_error: bool, text: bytes) -> None:
         """Pass on what a worker printed."""

@@ -88,18 +88,14 @@ class SegmentService:
         handle = node.peers.handle
         handle(messages.NeedSegment, self._on_need)
         handle(messages.OpenSegment, self._on_open)
-        handle(messages.DropSegment, self._on_drop)
         handle(messages.ShrinkSegment, lambda c, m, _p: self.shrunk(c.peer, m.segment, m.nbytes))
         handle(messages.StoreTrimmed, lambda c, m, _p: self._answered(m.number, c.peer))
-        handle(messages.Orphans, self._on_orphans)
 
     def process_gone(self, process: bytes) -> None:
         """A process died."""
-        others = {record.process for record in self._node.clients.others(process)}
-        self._memory.process_gone(process, others)
         self._answered(self._round, process)
         self._silent.discard(process)
-        self._room_came()
+        self.room_came()
 
     def want(self, wanted: Wanted) -> None:
         """Meet a request for memory, now or later, or refuse it."""
@@ -112,10 +108,15 @@ class SegmentService:
         if not self._squeeze:
             self._start_squeeze()
 
+    def dropped(self, process: bytes, segment: int) -> None:
+        """A process holds nothing in a segment any more."""
+        self._memory.drop(process, segment)
+        self.room_came()
+
     def shrunk(self, process: bytes, segment: int, nbytes: int) -> None:
         """A process has given back a part of a segment."""
         self._memory.shrink(process, segment, nbytes)
-        self._room_came()
+        self.room_came()
 
     def _on_need(self, connection: Connection, message: messages.NeedSegment, _p: object) -> None:
         attempt = partial(self._grant, connection, message)
@@ -130,14 +131,6 @@ class SegmentService:
             fd, size = opened
             c.send_with_fd(messages.SegmentReply(message.request, message.segment, size, ""), fd)
 
-    def _on_drop(self, c: Connection, message: messages.DropSegment, _p: object) -> None:
-        self._memory.drop(c.peer, message.segment)
-        self._room_came()
-
-    def _on_orphans(self, c: Connection, message: messages.Orphans, _p: object) -> None:
-        self._memory.keeps(c.peer, message.process, message.segments)
-        self._room_came()
-
     def _grant(self, connection: Connection, message: messages.NeedSegment) -> bool:
         if connection.closed:
             return True
@@ -150,7 +143,8 @@ class SegmentService:
 
     # Making room --------------------------------------------------------------------------
 
-    def _room_came(self) -> None:
+    def room_came(self) -> None:
+        """Memory may have been given back."""
         if not self._line:
             self.on_freed()
         self._serve()

@@ -105,10 +105,40 @@ class DriverHere(msgspec.Struct, tag=79, array_like=True, frozen=True):
 
 
 class ProcessEnded(msgspec.Struct, tag=80, array_like=True, frozen=True):
-    """A client is gone; the head passes it on to the other nodes."""
+    """A client is gone; the head passes it on to the other nodes.
+
+    With *asks*, it has left memory behind: each of them answers with ``OrphansKept``.
+    """
 
     process: bytes
     reason: str
+    asks: bool = False
+
+
+class Keeper(msgspec.Struct, array_like=True, frozen=True):
+    """A process, and the segments of a node in which it owns values."""
+
+    process: bytes
+    segments: list[int]
+
+
+class OrphansKept(msgspec.Struct, tag=101, array_like=True, frozen=True):
+    """To the node of a dead writer: who on another node owns values in which of its segments.
+
+    *daemon* is the one that has asked around.
+    """
+
+    daemon: bytes
+    writer: bytes
+    keepers: list[Keeper]
+
+
+class OrphanDropped(msgspec.Struct, tag=102, array_like=True, frozen=True):
+    """To the node of a dead writer: a process owns nothing in this segment any more."""
+
+    node: int
+    process: bytes
+    segment: int
 
 
 class Printed(msgspec.Struct, tag=81, array_like=True, frozen=True):
@@ -294,6 +324,8 @@ HeadMessage = (
     | ToClient
     | DriverHere
     | ProcessEnded
+    | OrphansKept
+    | OrphanDropped
     | Printed
     | Unmet
     | NoRoom
@@ -324,6 +356,8 @@ TO_NODES = (
     Beat,
     ToClient,
     ProcessEnded,
+    OrphansKept,
+    OrphanDropped,
     Redirect,
     RefuseDemand,
     PlaceActor,

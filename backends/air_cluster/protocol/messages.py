@@ -324,8 +324,9 @@ class SegmentReply(msgspec.Struct, tag=27, array_like=True, frozen=True):
 
 
 class DropSegment(msgspec.Struct, tag=28, array_like=True, frozen=True):
-    """I hold nothing in this segment any more."""
+    """I hold nothing in this segment of a node any more."""
 
+    node: int
     segment: int
 
 

@@ -67,7 +67,7 @@ class Process:
         """Answer the question for memory, after giving back what there is."""
         (trim,) = self.take(TrimStore)
         for segment in dropped:
-            self.says(DropSegment(segment))
+            self.says(DropSegment(0, segment))
         self.says(StoreTrimmed(trim.number))
 
 
@@ -102,7 +102,9 @@ def node() -> Iterator[Node]:
 
 @pytest.fixture
 def service(node: Node) -> SegmentService:
-    return SegmentService(node)  # type: ignore[arg-type]
+    made = SegmentService(node)  # type: ignore[arg-type]
+    node.handle(DropSegment, lambda c, message, _p: made.dropped(c.peer, message.segment))
+    return made
 
 
 @pytest.fixture
@@ -140,7 +142,7 @@ def test_who_opens_a_segment_hears_when_it_is_gone(a: Process, b: Process) -> No
     assert b.replies() == [(3, 100 * KIB, "")]
     b.says(OpenSegment(4, 99))
     assert "memory is gone" in b.replies()[0][2]
-    a.says(DropSegment(segment))
+    a.says(DropSegment(0, segment))
     assert [m.segment for m in b.take(SegmentGone)] == [segment]
 
 
@@ -194,6 +196,7 @@ def test_a_process_that_dies_is_not_waited_for(
     a.needs(500 * KIB)
     a.trims()
     service._node.clients.remove(b)  # type: ignore[arg-type]
+    service._memory.process_gone(b"B", {b"A"})
     service.process_gone(b"B")
     assert a.replies() == []  # what B wrote may have values of A in it
     service._memory.keeps(b"A", b"B", [])
@@ -217,7 +220,7 @@ def test_who_waits_is_served_in_line(a: Process, b: Process) -> None:
     a.needs(500 * KIB, request=1)
     b.needs(50 * KIB, request=2)  # would fit, but is not the first
     assert a.replies() == b.replies() == []
-    b.says(DropSegment(held))
+    b.says(DropSegment(0, held))
     assert a.replies() == [(1, 500 * KIB, "")]
     assert b.replies() == [(2, 50 * KIB, "")]
 
@@ -247,7 +250,7 @@ def test_who_is_gone_is_not_served(a: Process, b: Process) -> None:
     held = b.granted(900 * KIB)
     a.needs(500 * KIB)
     a.closed = True
-    b.says(DropSegment(held))
+    b.says(DropSegment(0, held))
     assert a.replies() == []
     assert b.granted(1000 * KIB)
 
@@ -342,7 +345,7 @@ def test_news_from_an_older_squeeze_changes_nothing(
     held = b.granted(900 * KIB)
     a.needs(500 * KIB)
     squeeze(a, b)
-    b.says(DropSegment(held))
+    b.says(DropSegment(0, held))
     assert a.replies() == [(1, 500 * KIB, "")]
     a.needs(600 * KIB, request=2)
     disk.done(0, "the disk is full")
@@ -365,7 +368,7 @@ def test_the_daemon_waits_in_line_like_all_others(
         return service._memory.grant(b"daemon", 200 * KIB, 200 * KIB) is not None
 
     service.want(Wanted(200 * KIB, 200 * KIB, attempt, said.append))
-    b.says(DropSegment(held))
+    b.says(DropSegment(0, held))
     assert a.replies() == [(1, 500 * KIB, "")]
     assert service._memory.granted == 700 * KIB
     for process in (a, b):
@@ -387,8 +390,8 @@ def test_memory_that_nobody_waits_for_here_is_announced(
     a.needs(500 * KIB)
     service.shrunk(b"A", segment, 100 * KIB)
     assert freed == [800 * KIB]
-    a.says(DropSegment(segment))
-    a.says(DropSegment(a.take(SegmentReply)[0].segment))
+    a.says(DropSegment(0, segment))
+    a.says(DropSegment(0, a.take(SegmentReply)[0].segment))
     assert freed == [800 * KIB, 0]
 
 

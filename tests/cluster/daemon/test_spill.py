@@ -86,7 +86,7 @@ class Program:
 
     def _release(self, segment: int) -> None:
         with self._node.reactor.lock:
-            self.says(DropSegment(segment))
+            self.says(DropSegment(0, segment))
 
     def _shrink(self, segment: int, nbytes: int) -> None:
         with self._node.reactor.lock:
@@ -162,6 +162,7 @@ class Node:
         self.handlers: dict[type, Callable[..., None]] = {}
         self.programs: dict[bytes, Program] = {}
         self.segments = SegmentService(self)  # type: ignore[arg-type]
+        self.handle(DropSegment, lambda c, m, _p: self.segments.dropped(c.peer, m.segment))
         self.files = SpillFiles(str(directory))
         self.spills = SpillService(
             self.files,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import air
-from air.errors import ObjectLost, Unschedulable
+from air.errors import ActorDied, ObjectLost, Unschedulable
 from air.testing.executor_suite.harness import eventually, value
 
 MB = 1_000_000
@@ -210,3 +210,26 @@ def test_what_was_put_on_a_dead_node_is_lost(two: Any) -> None:
     two.nodes.pop().kill()
     with pytest.raises(ObjectLost):
         value(made)
+
+
+def test_what_a_dead_actor_has_made_stays_for_owners_on_other_nodes(two: Any) -> None:
+    maker = widget(Keeper).remote()
+    made = [maker.make.remote(number, 30) for number in (1.0, 2.0)]
+    air.wait(made, num_returns=2)
+    air.kill(maker)
+    with pytest.raises(ActorDied):
+        air.get(maker.where.remote())
+    assert [float(found[-1]) for found in value(made)] == [1.0, 2.0]
+    # On the node where they lie, by somebody who came later.
+    assert value(widget(total).remote(made[1])) == 2.0 * 30 * MB / 8
+
+
+def test_memory_of_a_dead_actor_is_given_back_when_owners_want_it_no_more(two: Any) -> None:
+    for _ in range(4):  # 90 MB each, on a node that has 200
+        maker = widget(Keeper).remote()
+        made = maker.make.remote(1.0, 90)
+        air.wait([made])
+        del maker
+        assert value(made)[0] == 1.0
+        del made
+        gc.collect()
