@@ -7,7 +7,7 @@ Clients never connect to it: their nodes pass on what is for it, and what comes 
 
 from __future__ import annotations
 
-import time
+import os
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -16,6 +16,7 @@ import msgspec
 from air.executor.resources import Resources
 from air_cluster.core.workers import SERIAL_DIGITS
 from air_cluster.daemon.agenda import Agenda
+from air_cluster.daemon.node_link import NodeLink
 from air_cluster.protocol import head_messages as wire
 from air_cluster.protocol import messages
 from air_cluster.protocol.codec import Message, decode, encode
@@ -25,13 +26,22 @@ from air_cluster.protocol.ids import FIRST_NODE, node_of
 from air_cluster.transport.reactor import Reactor
 
 _TICK_S = 0.5
+_CLUSTER_BYTES = 16
 
 
 class Link(Protocol):
-    """How messages reach a node."""
+    """How messages reach a node, or the head."""
 
     def send(self, message: Message, payload: Sequence[Buffer] = ()) -> None:
         """Pass a message on, in order."""
+        ...
+
+
+class Downlink(Link, Protocol):
+    """How they reach a node."""
+
+    def greet(self, hello: wire.Joined) -> None:
+        """Pass the first message of all on."""
         ...
 
 
@@ -40,14 +50,12 @@ class NodeRecord(msgspec.Struct, eq=False):
 
     Attributes:
         free: what is free there, as far as it is known.
-        heard: when it last sent something, in seconds of the monotonic clock.
     """
 
     entry: NodeEntry
-    link: Link
+    link: Downlink
     total: Resources
     free: Callable[[], Resources]
-    heard: float
 
 
 class ClientRoute:
@@ -67,7 +75,12 @@ ClientHandler = Callable[[ClientRoute, Any, bytes], None]
 
 
 class HeadService:
-    """Knows the nodes; passes messages to the services of actors and of placement groups."""
+    """Knows the nodes; passes messages to the services of actors and of placement groups.
+
+    Attributes:
+        cluster: its identity.
+        incarnation: how many times the head was started.
+    """
 
     def __init__(self, reactor: Reactor) -> None:
         from air_cluster.daemon.actors import ActorService
@@ -76,6 +89,8 @@ class HeadService:
 
         self.reactor = reactor
         self.agenda = Agenda()
+        self.cluster = os.urandom(_CLUSTER_BYTES)
+        self.incarnation = 1
         self.nodes: dict[int, NodeRecord] = {}
         self._by_name: dict[str, NodeRecord] = {}
         self._drivers: dict[bytes, bool] = {}  # and whether they want to see what is printed
@@ -104,16 +119,17 @@ class HeadService:
 
     # Nodes --------------------------------------------------------------------------------
 
-    def admit(self, entry: NodeEntry, link: Link, free: Callable[[], Resources]) -> NodeRecord:
+    def admit(self, entry: NodeEntry, link: Downlink, free: Callable[[], Resources]) -> NodeRecord:
         """A new member; gives it its number."""
         number = self._next_number
         self._next_number += 1
         entry = msgspec.structs.replace(entry, number=number)
-        record = NodeRecord(entry, link, Resources(entry.resources), free, time.monotonic())
+        record = NodeRecord(entry, link, Resources(entry.resources), free)
         for other in self.nodes.values():
             other.link.send(wire.NodeUp(entry))
         self.nodes[number] = self._by_name[entry.name] = record
-        link.send(wire.Joined(number, [other.entry for other in self.nodes.values()]))
+        members = [node.entry for node in self.nodes.values()]
+        link.greet(wire.Joined(number, members, self.cluster, self.incarnation))
         self.groups.node_joined(record)
         self.demand.node_joined(record)
         return record
@@ -133,6 +149,10 @@ class HeadService:
         self.groups.node_lost(node)
         self.actors.node_lost(node, why)
 
+    def commit(self, link: NodeLink) -> None:
+        """There is something to send to a node: let it go."""
+        link.flush()
+
     def load_changed(self, node: NodeRecord) -> None:
         """Something else is free on a node of another machine."""
         self.demand.load_changed(node)
@@ -148,7 +168,6 @@ class HeadService:
 
     def receive(self, node: NodeRecord, message: Message, payload: bytes) -> None:
         """A message of a node."""
-        node.heard = time.monotonic()
         self._from_nodes[type(message)](node, message, payload)
 
     def resources_changed(self) -> None:

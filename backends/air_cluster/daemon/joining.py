@@ -62,7 +62,7 @@ class _Remote(Member):
         from air_cluster.daemon.uplink import Uplink
 
         where = f"tcp:{head}"
-        self._uplink = Uplink(node.reactor, node.peers, where, node.from_head, node.head_lost)
+        self._uplink = Uplink(node.reactor, node.peers, where, node)
         node.uplink = self._uplink
         node.on_changed = partial(self._uplink.report_load, node.scheduler.available)
         node.on_connection_lost.append(self._uplink.connection_lost)

@@ -132,6 +132,12 @@ class Leasing:
             if owner.is_home:
                 self._report(owner, {**waiting.get(owner.key, {}), **owner.left})
 
+    def report_again(self) -> None:
+        """The head has forgotten what it was told."""
+        for owner in self._owners.values():
+            owner.reported = {}
+        self.report()
+
     def _report(self, owner: _Owner, wanting: dict[int, int]) -> None:
         for shape_id in {**owner.reported, **wanting}:
             count = wanting.get(shape_id, 0)

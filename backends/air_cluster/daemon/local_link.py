@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from air_cluster.protocol.codec import Message
 from air_cluster.protocol.frames import Buffer
+from air_cluster.protocol.head_messages import Joined
 from air_cluster.transport.reactor import Reactor
 
 
@@ -26,6 +27,10 @@ class LocalLink:
         """Deliver a message soon."""
         self._queue.append((message, b"".join(payload)))
         self._reactor.call_soon(self._next)
+
+    def greet(self, hello: Joined) -> None:
+        """Deliver the first message of all."""
+        self.send(hello)
 
     def _next(self) -> None:
         self._deliver(*self._queue.popleft())

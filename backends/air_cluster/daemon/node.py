@@ -165,6 +165,23 @@ class NodeDaemon:
         self.is_lost = True
         self.stop(reason)
 
+    def head_away(self, reason: str) -> None:
+        """The head is out of reach, at least for now: programs may have to wait for it."""
+        self._say(f"{reason}; waiting for it")
+
+    def head_back(self, is_new: bool) -> None:
+        """The head can be reached again; a new one does not know what is wanted here."""
+        self._say("the head is back")
+        if is_new:
+            self._leasing.report_again()
+
+    def _say(self, text: str) -> None:
+        """Have the programs on this node show something to people."""
+        lines = messages.LogLines(f"node {self.name}", True)
+        for record in self.clients.drivers():
+            if record.wants_logs:
+                record.connection.send(lines, [f"{text}\n".encode()])
+
     def stop(self, reason: str = "") -> None:
         """End everything on this node."""
         self.stopping = True

@@ -45,10 +45,35 @@ class Join(msgspec.Struct, tag=70, array_like=True, frozen=True):
 
 
 class Joined(msgspec.Struct, tag=71, array_like=True, frozen=True):
-    """Answer to ``Join``: its number, and all nodes, itself included."""
+    """Answer to ``Join``: its number, and all nodes, itself included.
+
+    *cluster* is the identity of the cluster, *incarnation* counts the starts of its head.
+    """
 
     number: int
     nodes: list[NodeEntry]
+    cluster: bytes
+    incarnation: int
+
+
+class Return(msgspec.Struct, tag=103, array_like=True, frozen=True):
+    """A node has lost its connection and goes on with another one.
+
+    *received* is how many messages it has of the head. Not counted are those of
+    :data:`UNCOUNTED`.
+    """
+
+    cluster: bytes
+    number: int
+    received: int
+    version: str
+
+
+class Resumed(msgspec.Struct, tag=104, array_like=True, frozen=True):
+    """Answer to ``Return``: go on after the first *received* of your messages."""
+
+    received: int
+    incarnation: int
 
 
 class TurnedAway(msgspec.Struct, tag=72, array_like=True, frozen=True):
@@ -71,7 +96,9 @@ class NodeDown(msgspec.Struct, tag=74, array_like=True, frozen=True):
 
 
 class Beat(msgspec.Struct, tag=75, array_like=True, frozen=True):
-    """Both ways, at regular intervals: still here."""
+    """Both ways, at regular intervals: still here, with so many messages of yours."""
+
+    received: int
 
 
 class Load(msgspec.Struct, tag=76, array_like=True, frozen=True):
@@ -315,6 +342,8 @@ class DropGroup(msgspec.Struct, tag=99, array_like=True, frozen=True):
 HeadMessage = (
     Join
     | Joined
+    | Return
+    | Resumed
     | TurnedAway
     | NodeUp
     | NodeDown
@@ -350,6 +379,7 @@ HeadMessage = (
 
 TO_NODES = (
     Joined,
+    Resumed,
     TurnedAway,
     NodeUp,
     NodeDown,
@@ -371,3 +401,6 @@ TO_NODES = (
     DropGroup,
 )
 """What the head sends."""
+
+UNCOUNTED = (Join, Joined, Return, Resumed, TurnedAway, Beat, Load, Printed)
+"""What is of no use later: it is not sent again when a link is resumed."""
