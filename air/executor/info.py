@@ -49,6 +49,7 @@ class ContextInfo:
     """Where the calling code runs; the identities are hexadecimal text.
 
     ``task_id``, ``actor_id`` and ``placement_group_id`` are ``None`` where there is none.
+    ``host`` is the address by which other nodes reach this one, empty if there are none.
     """
 
     job_id: str
@@ -63,6 +64,7 @@ class ContextInfo:
     resources: Mapping[str, float] = field(default_factory=dict)
     gpu_ids: tuple[int, ...] = ()
     was_restarted: bool = False
+    host: str = ""
 
 
 @dataclass(frozen=True, slots=True)

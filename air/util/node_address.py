@@ -5,16 +5,20 @@ from __future__ import annotations
 import socket
 
 from air.errors import InvalidOption
+from air.executor import current
 from air.executor.keywords import suggests_keywords
 
 _LOOPBACK = "127.0.0.1"
+_DEFAULT = "8.8.8.8:53"
 
 
 @suggests_keywords
-def get_node_ip_address(address: str = "8.8.8.8:53") -> str:
-    """The address of this machine on the network that leads to *address*.
+def get_node_ip_address(address: str = _DEFAULT) -> str:
+    """The address by which other machines reach this one.
 
-    Nothing is sent. ``"127.0.0.1"`` where no network leads there.
+    In a cluster of several nodes, it is the one that they use (see ``air.nodes()``), unless an
+    *address* is given. Else it is that on the network which leads to *address*, to which nothing is
+    sent; ``"127.0.0.1"`` where none does.
 
     Args:
         address: ``"HOST:PORT"`` of any other machine, such as one that is to reach this one.
@@ -22,6 +26,10 @@ def get_node_ip_address(address: str = "8.8.8.8:53") -> str:
     Raises:
         InvalidOption: *address* has another form.
     """
+    if address == _DEFAULT and current.is_initialized():
+        known = current.get_executor().context().host
+        if known and known != _LOOPBACK:
+            return known
     host, _, port = address.rpartition(":") if isinstance(address, str) else ("", "", "")
     if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
         raise InvalidOption(f"address must be 'HOST:PORT', got {address!r:.80}")

@@ -264,6 +264,7 @@ class ClusterExecutor(Executor):
             node_id=client.node_id,
             worker_id=client.process_id.hex(),
             namespace=client.namespace,
+            host=client.host,
         )
         if running is None:
             return known
@@ -280,6 +281,7 @@ class ClusterExecutor(Executor):
             resources=running.resources,
             gpu_ids=running.gpu_ids,
             was_restarted=running.was_restarted,
+            host=known.host,
         )
 
     def preload(self, modules: Sequence[str]) -> None:

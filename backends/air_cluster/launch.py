@@ -75,11 +75,14 @@ class Network(NamedTuple):
         host: the address to listen on, and to tell others.
         port: 0 for any.
         head: ``HOST:PORT`` of the head to join; empty to be the head.
+        state: the file in which a head keeps what it has to know when it is started again; empty
+            for none.
     """
 
     host: str
     port: int = 0
     head: str = ""
+    state: str = ""
 
 
 class Ready(NamedTuple):

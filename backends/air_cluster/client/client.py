@@ -123,7 +123,7 @@ class Client:
         self._helper: ThreadPoolExecutor | None = None
         self._fds: dict[int, int] = {}
         self._welcome: Welcome | None = None
-        self._host = host
+        self.host = host
         self._log_to_driver = log_to_driver
         self._pid = os.getpid()
         self.daemon: Connection
@@ -153,8 +153,8 @@ class Client:
         give_up, self.on_daemon_lost = self.on_daemon_lost, lost.append
         with self.reactor.lock:
             self.peers.listen(f"unix:{self.session}/{self.process_id.hex()}.sock")
-            if self._host:
-                self.peers.listen(str(TcpAddress(self._host, 0)))
+            if self.host:
+                self.peers.listen(str(TcpAddress(self.host, 0)))
             self.address = self.peers.address
             try:
                 self.daemon = self.peers.open(f"unix:{self.session}/{SOCKET}", takes_fds=True)

@@ -63,6 +63,12 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     parser.add_argument(
         "--tls", action="store_true", help="encrypt; certificates are made, and kept with the token"
     )
+    parser.add_argument(
+        "--state-file",
+        metavar="FILE",
+        help="for a head: where it keeps actors, placement groups and nodes, to know them when it"
+        " is started again with the same file, host and port",
+    )
     parser.add_argument("--num-cpus", type=_number("--num-cpus"), metavar="N")
     parser.add_argument("--num-gpus", type=_integer("--num-gpus", 0, _MAX_GPUS), metavar="N")
     parser.add_argument(
@@ -172,7 +178,11 @@ def _network(options: argparse.Namespace) -> Network:
     port = options.port
     if port is None:
         port = DEFAULT_PORT if options.head else 0
-    return Network(_own_address(host) if host else "", port, head)
+    state = options.state_file
+    if state and not options.head:
+        raise BackendError("--state-file is for the head: other nodes have nothing to remember")
+    state = os.path.abspath(state) if state else ""
+    return Network(_own_address(host) if host else "", port, head, state)
 
 
 def _own_address(host: str) -> str:

@@ -157,6 +157,19 @@ class ActorInfo(msgspec.Struct, frozen=True):
     since: float
 
 
+class ActorSnapshot(msgspec.Struct, frozen=True):
+    """What has to be kept of an actor that is not dead; see :meth:`ActorRegistry.restore`."""
+
+    state: ActorState
+    worker_id: str | None
+    address: str | None
+    restarts: int
+    ending: DeathCause | None
+    reason: DeathCause | None
+    message: str
+    subscribers: list[bytes]
+
+
 class _Actor(msgspec.Struct, eq=False):
     spec: ActorSpec
     since: float
@@ -226,6 +239,7 @@ class ActorRegistry:
         self._workers: dict[str, bytes] = {}
         self._owned: dict[bytes, dict[bytes, None]] = {}
         self._subscriptions: dict[bytes, set[bytes]] = {}
+        self._changed: dict[bytes, None] = {}
 
     # Life -------------------------------------------------------------------------------
 
@@ -251,11 +265,7 @@ class ActorRegistry:
             )
         if spec.actor_id in self._actors:  # the request was sent again
             return spec.actor_id, []
-        self._actors[spec.actor_id] = _Actor(spec, now)
-        if spec.name:
-            self._names[key] = spec.actor_id
-        if not spec.detached:
-            self._owned.setdefault(spec.owner, {})[spec.actor_id] = None
+        self._add(_Actor(spec, now))
         out: list[ActorInstruction] = [_request(spec)]
         early = self._early.pop(spec.actor_id, None)
         for who in early.subscribers if early is not None else ():
@@ -391,6 +401,7 @@ class ActorRegistry:
             self._early.setdefault(actor_id, _Early()).subscribers[who] = None
             return []
         if actor.state is not ActorState.DEAD:
+            self._changed[actor_id] = None
             actor.subscribers[who] = None
             self._subscriptions.setdefault(who, set()).add(actor_id)
         return [_publication(actor, (who,))]
@@ -403,6 +414,7 @@ class ActorRegistry:
             if not early.subscribers:
                 del self._early[actor_id]
         if actor is not None and who in actor.subscribers:
+            self._changed[actor_id] = None
             del actor.subscribers[who]
             self._subscriptions[who].discard(actor_id)
             if not self._subscriptions[who]:
@@ -425,6 +437,53 @@ class ActorRegistry:
                 who = tuple(early.subscribers)
                 out.append(Publish(actor_id, who, ActorState.DEAD, message=message))
         return out
+
+    # Keeping it -------------------------------------------------------------------------
+
+    def take_changed(self) -> list[bytes]:
+        """The actors of which :meth:`snapshot` may have changed since this was last asked."""
+        changed, self._changed = self._changed, {}
+        return list(changed)
+
+    def snapshot(self, actor_id: bytes) -> ActorSnapshot | None:
+        """What has to be kept of an actor; ``None`` if it is dead."""
+        actor = self._actors.get(actor_id)
+        if actor is None or actor.state is ActorState.DEAD:
+            return None
+        return ActorSnapshot(
+            actor.state,
+            actor.worker_id,
+            actor.address,
+            actor.restarts,
+            actor.ending,
+            actor.reason,
+            actor.message,
+            list(actor.subscribers),
+        )
+
+    def restore(self, spec: ActorSpec, kept: ActorSnapshot, now: float) -> list[ActorInstruction]:
+        """Take up an actor that another registry has known, as it was then.
+
+        One that waits for a worker is waited for anew.
+        """
+        actor = _Actor(
+            spec,
+            now,
+            kept.state,
+            kept.worker_id,
+            kept.address,
+            kept.restarts,
+            kept.ending,
+            kept.reason,
+            kept.message,
+        )
+        self._add(actor)
+        if actor.worker_id is not None:
+            self._workers[actor.worker_id] = spec.actor_id
+        for who in kept.subscribers:
+            actor.subscribers[who] = None
+            self._subscriptions.setdefault(who, set()).add(spec.actor_id)
+        return [] if actor.worker_id is not None else [_request(spec)]
 
     # Queries ----------------------------------------------------------------------------
 
@@ -497,6 +556,15 @@ class ActorRegistry:
 
     # Changes ----------------------------------------------------------------------------
 
+    def _add(self, actor: _Actor) -> None:
+        spec = actor.spec
+        self._actors[spec.actor_id] = actor
+        self._changed[spec.actor_id] = None
+        if spec.name and actor.ending is None:
+            self._names[spec.namespace, spec.name] = spec.actor_id
+        if not spec.detached:
+            self._owned.setdefault(spec.owner, {})[spec.actor_id] = None
+
     def _named(self) -> list[_Actor]:
         return [
             actor
@@ -508,6 +576,7 @@ class ActorRegistry:
         assert state in TRANSITIONS[actor.state], f"{actor.label}: {actor.state} to {state}"
         actor.state = state
         actor.since = now
+        self._changed[actor.spec.actor_id] = None
         if state in (ActorState.PLACED, ActorState.ALIVE):
             actor.reason, actor.message = None, ""
         if not actor.subscribers and state is not ActorState.DEAD:
@@ -563,6 +632,7 @@ class ActorRegistry:
 
     def _end(self, actor: _Actor, reason: DeathCause) -> None:
         actor.ending = reason
+        self._changed[actor.spec.actor_id] = None
         self._give_up_name(actor)
 
     def _give_up_name(self, actor: _Actor) -> None:

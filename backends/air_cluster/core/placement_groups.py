@@ -96,6 +96,24 @@ class UnmetGroup(msgspec.Struct, frozen=True):
     since: float
 
 
+class GroupSnapshot(msgspec.Struct, frozen=True):
+    """What has to be kept of a group; see :meth:`PlacementGroups.restore`.
+
+    Attributes:
+        nodes: where bundles are reserved for good, bundle by bundle.
+        asked: where they were asked for, or are set aside, bundle by bundle.
+    """
+
+    group_id: bytes
+    bundles: list[dict[str, float]]
+    strategy: str
+    name: str
+    detached: bool
+    owner: bytes
+    nodes: list[str | None]
+    asked: list[str | None]
+
+
 class _Phase(enum.Enum):
     UNPLACED = "unplaced"
     ASKED = "asked"
@@ -154,7 +172,7 @@ class PlacementGroups:
     groups are remembered.
     """
 
-    def __init__(self, *, max_removed: int = 1000) -> None:
+    def __init__(self, *, max_removed: int = 1000, attempts: int = 0) -> None:
         self._max_removed = max_removed
         self._groups: dict[bytes, _Group] = {}
         self._removed: dict[bytes, None] = {}
@@ -164,7 +182,8 @@ class PlacementGroups:
         self._totals: dict[str, Resources] = {}
         self._free: dict[str, Resources] = {}
         self._reserved: dict[str, Resources] = {}  # by groups, or asked for
-        self._attempts = 0
+        self._attempts = attempts  # so many have been made before
+        self._changed: dict[bytes, None] = {}
 
     # Nodes ------------------------------------------------------------------------------
 
@@ -186,6 +205,7 @@ class PlacementGroups:
                 continue
             if group.state is GroupState.PENDING:
                 out += self._abort(group, gone=node_id)
+            self._changed[group.group_id] = None
             for bundle in lost:
                 bundle.phase, bundle.node_id = _Phase.UNPLACED, None
             group.missing = _missing(group)
@@ -231,12 +251,7 @@ class PlacementGroups:
         if (message := self.feasibility(spec)) is not None:
             raise Unschedulable(message)
         group = _Group(group_id, spec, owner, [_Bundle(r) for r in spec.bundles], now)
-        group.missing = _missing(group)
-        self._groups[group_id] = self._pending[group_id] = group
-        if spec.name:
-            self._names[spec.name] = group_id
-        if not spec.detached:
-            self._owned.setdefault(owner, {})[group_id] = None
+        self._add(group)
         return [ExpectGroup(group_id), *self._advance(now)]
 
     def reserved(
@@ -256,6 +271,7 @@ class PlacementGroups:
             nodes[bundle.node_id] = None
         group.missing, group.waiting = {}, False
         group.state, group.since = GroupState.CREATED, now
+        self._changed[group_id] = None
         del self._pending[group_id]
         commits = [Commit(group_id, node_id) for node_id in nodes]
         return [*commits, _changed(group), *self._advance(now)]
@@ -282,6 +298,7 @@ class PlacementGroups:
                 self._forget_request(bundle)
         group.missing, group.waiting = {}, False
         group.state, group.since = GroupState.REMOVED, now
+        self._changed[group_id] = None
         self._pending.pop(group_id, None)
         if group.spec.name:
             del self._names[group.spec.name]
@@ -317,6 +334,71 @@ class PlacementGroups:
         for group_id in list(self._owned.get(owner, ())):
             out += self.remove(group_id, now)
         return out
+
+    def _add(self, group: _Group) -> None:
+        group_id, spec = group.group_id, group.spec
+        group.missing = _missing(group)
+        self._groups[group_id] = group
+        self._changed[group_id] = None
+        if group.missing:
+            self._pending[group_id] = group
+        if spec.name:
+            self._names[spec.name] = group_id
+        if not spec.detached:
+            self._owned.setdefault(group.owner, {})[group_id] = None
+
+    # Keeping them -----------------------------------------------------------------------
+
+    def take_changed(self) -> list[bytes]:
+        """The groups of which :meth:`snapshot` may have changed since this was last asked."""
+        changed, self._changed = self._changed, {}
+        return list(changed)
+
+    def snapshot(self, group_id: bytes) -> GroupSnapshot | None:
+        """What has to be kept of a group; ``None`` if it was removed."""
+        group = self._groups.get(group_id)
+        if group is None or group.state is GroupState.REMOVED:
+            return None
+        spec = group.spec
+        committed = [bundle.phase is _Phase.COMMITTED for bundle in group.bundles]
+        places = [bundle.node_id for bundle in group.bundles]
+        return GroupSnapshot(
+            group_id,
+            [bundle.to_dict() for bundle in spec.bundles],
+            spec.strategy,
+            spec.name,
+            spec.detached,
+            group.owner,
+            [node if done else None for node, done in zip(places, committed, strict=True)],
+            [None if done else node for node, done in zip(places, committed, strict=True)],
+        )
+
+    def restore(self, kept: GroupSnapshot, now: float) -> list[GroupInstruction]:
+        """Take up a group that another one of these has known, as it was then.
+
+        To be called when the nodes have joined. What was being tried is given up, and tried
+        anew by the next event. The order of calls is the order in which groups are served.
+        """
+        spec = PlacementGroupSpec(
+            bundles=tuple(Resources(bundle) for bundle in kept.bundles),
+            strategy=kept.strategy,
+            name=kept.name,
+            detached=kept.detached,
+        )
+        group = _Group(kept.group_id, spec, kept.owner, [_Bundle(r) for r in spec.bundles], now)
+        for bundle, node_id in zip(group.bundles, kept.nodes, strict=True):
+            if node_id is not None and node_id in self._totals:
+                bundle.phase, bundle.node_id = _Phase.COMMITTED, node_id
+                self._reserved[node_id] += bundle.resources
+                self._clamp(node_id)
+        self._add(group)
+        if not group.missing:
+            group.state = GroupState.CREATED
+        return [
+            Unreserve(kept.group_id, index, node_id)
+            for index, node_id in enumerate(kept.asked)
+            if node_id is not None and node_id in self._totals
+        ]
 
     # Queries ----------------------------------------------------------------------------
 
@@ -455,6 +537,7 @@ class PlacementGroups:
     def _ask(self, group: _Group, nodes: list[str], *, wait: bool) -> list[GroupInstruction]:
         self._attempts += 1
         group.attempt, group.waiting = self._attempts, wait
+        self._changed[group.group_id] = None
         out: list[GroupInstruction] = []
         for (index, bundle), node_id in zip(group.missing.items(), nodes, strict=True):
             bundle.phase, bundle.node_id = _Phase.ASKED, node_id
@@ -476,6 +559,7 @@ class PlacementGroups:
                     out.append(Unreserve(group.group_id, index, bundle.node_id))
                 self._forget_request(bundle)
         group.attempt, group.waiting = 0, False
+        self._changed[group.group_id] = None
         return out
 
     def _clamp(self, node_id: str) -> None:

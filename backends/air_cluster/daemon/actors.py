@@ -20,6 +20,7 @@ from air_cluster.core.actors import (
     StartActor,
     StopActor,
 )
+from air_cluster.daemon.kept import KeptActor
 from air_cluster.daemon.shapes import shape_key
 from air_cluster.protocol import head_messages as wire
 from air_cluster.protocol import messages
@@ -88,6 +89,37 @@ class ActorService:
         """Time passes: actors that somebody asked for and that never came are reported."""
         self._follow(self._registry.tick(time.monotonic()))
 
+    # Keeping them -------------------------------------------------------------------------
+
+    def take_changed(self) -> list[bytes]:
+        """The actors that may have to be kept anew."""
+        return self._registry.take_changed()
+
+    def kept(self, actor_id: bytes) -> KeptActor | None:
+        """What is kept of an actor; ``None`` if it is dead."""
+        snapshot, made = self._registry.snapshot(actor_id), self._made.get(actor_id)
+        info = self._registry.info(actor_id)
+        if snapshot is None or made is None or info is None:
+            return None
+        return KeptActor(
+            made.message,
+            made.payload,
+            info.spec.owner,
+            made.process,
+            made.gpu_ids,
+            made.refusal,
+            snapshot,
+        )
+
+    def restore(self, kept: KeptActor) -> None:
+        """Take up an actor; the nodes and the groups are there already."""
+        actor_id = kept.message.actor_id
+        self._made[actor_id] = _Made(
+            kept.message, kept.payload, kept.process, kept.gpu_ids, kept.refusal
+        )
+        spec = _spec(kept.message, kept.owner)
+        self._follow(self._registry.restore(spec, kept.snapshot, time.monotonic()))
+
     # Messages of nodes --------------------------------------------------------------------
 
     def _on_placed(self, node: NodeRecord, message: wire.ActorPlaced, _payload: bytes) -> None:
@@ -128,19 +160,9 @@ class ActorService:
     def _on_create(
         self, client: ClientRoute, message: messages.CreateActor, payload: bytes
     ) -> None:
-        spec = ActorSpec(
-            actor_id=message.actor_id,
-            # One that has a name is for the whole program, whoever in it has made it.
-            owner=message.job_id if message.name and message.job_id else client.peer,
-            shape=shape_key(message.shape),
-            name=message.name,
-            namespace=message.namespace,
-            max_restarts=message.max_restarts,
-            detached=message.detached,
-            depth=message.depth,
-            class_name=message.class_name,
-            job=message.job_id,
-        )
+        # One that has a name is for the whole program, whoever in it has made it.
+        owner = message.job_id if message.name and message.job_id else client.peer
+        spec = _spec(message, owner)
         now = time.monotonic()
         try:
             actor_id, out = self._registry.create(
@@ -234,3 +256,19 @@ class ActorService:
             self._head.send_to_client(process, event, payload)
         if instruction.state is ActorState.DEAD:
             self._made.pop(actor_id, None)
+
+
+def _spec(message: messages.CreateActor, owner: bytes) -> ActorSpec:
+    """What the registry has to know."""
+    return ActorSpec(
+        actor_id=message.actor_id,
+        owner=owner,
+        shape=shape_key(message.shape),
+        name=message.name,
+        namespace=message.namespace,
+        max_restarts=message.max_restarts,
+        detached=message.detached,
+        depth=message.depth,
+        class_name=message.class_name,
+        job=message.job_id,
+    )

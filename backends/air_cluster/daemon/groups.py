@@ -20,6 +20,7 @@ from air_cluster.core.placement_groups import (
     Reserve,
     Unreserve,
 )
+from air_cluster.daemon.kept import KeptGroup
 from air_cluster.protocol import head_messages as wire
 from air_cluster.protocol import messages
 from air_cluster.protocol.ids import node_of
@@ -35,6 +36,7 @@ class GroupService:
         self._head = head
         self._groups = PlacementGroups()
         self._watchers: dict[bytes, set[bytes]] = {}  # group -> processes that want to know
+        self._watched: dict[bytes, None] = {}  # somebody began to, since it was last kept
         head.on_client(messages.CreateGroup, self._on_create)
         head.on_client(messages.RemoveGroup, self._on_remove)
         head.on_client(messages.WatchGroup, self._on_watch)
@@ -67,6 +69,37 @@ class GroupService:
         for watchers in self._watchers.values():
             watchers.discard(process)
         self._follow(self._groups.owner_gone(process, time.monotonic()))
+
+    # Keeping them -------------------------------------------------------------------------
+
+    def take_up(self, incarnation: int) -> None:
+        """Be those of a head that was started again: no attempt of the earlier ones counts."""
+        self._groups = PlacementGroups(attempts=incarnation << 32)
+
+    def take_changed(self) -> list[bytes]:
+        """The groups that may have to be kept anew."""
+        changed = {**dict.fromkeys(self._groups.take_changed()), **self._watched}
+        self._watched = {}
+        return list(changed)
+
+    def kept(self, group_id: bytes) -> KeptGroup | None:
+        """What is kept of a group; ``None`` if it was removed."""
+        snapshot = self._groups.snapshot(group_id)
+        if snapshot is None:
+            return None
+        return KeptGroup(snapshot, sorted(self._watchers.get(group_id, ())))
+
+    def restore(self, kept: KeptGroup) -> None:
+        """Take up a group; the nodes have joined already."""
+        group_id = kept.snapshot.group_id
+        out = self._groups.restore(kept.snapshot, time.monotonic())
+        self._head.demand.group_created(group_id, self._groups.bundles(group_id))
+        self._head.demand.bundles_at(group_id, self._groups.places(group_id))
+        if kept.watchers:
+            self._watchers[group_id] = set(kept.watchers)
+        self._follow(out)
+
+    # Listing ------------------------------------------------------------------------------
 
     def infos(self) -> list[dict[str, Any]]:
         """All groups, for a listing."""
@@ -115,6 +148,7 @@ class GroupService:
         state = self._groups.state(message.group_id)
         if state is GroupState.PENDING:
             self._watchers.setdefault(message.group_id, set()).add(client.peer)
+            self._watched[message.group_id] = None
             return
         known = GroupState.REMOVED if state is None else state
         client.send(messages.GroupEvent(message.group_id, known.value))

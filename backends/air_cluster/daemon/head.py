@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -24,6 +24,9 @@ from air_cluster.protocol.frames import Buffer
 from air_cluster.protocol.head_messages import NodeEntry
 from air_cluster.protocol.ids import FIRST_NODE, node_of
 from air_cluster.transport.reactor import Reactor
+
+if TYPE_CHECKING:
+    from air_cluster.daemon.head_memory import HeadMemory
 
 _TICK_S = 0.5
 _CLUSTER_BYTES = 16
@@ -80,6 +83,10 @@ class HeadService:
     Attributes:
         cluster: its identity.
         incarnation: how many times the head was started.
+        next_number: of the next node.
+        own: the node that shares the head's process, once it has joined.
+        memory: what is kept on disk, if anything is.
+        drivers: programs, and whether they want to see what is printed.
     """
 
     def __init__(self, reactor: Reactor) -> None:
@@ -93,8 +100,11 @@ class HeadService:
         self.incarnation = 1
         self.nodes: dict[int, NodeRecord] = {}
         self._by_name: dict[str, NodeRecord] = {}
-        self._drivers: dict[bytes, bool] = {}  # and whether they want to see what is printed
-        self._next_number = FIRST_NODE
+        self.next_number = FIRST_NODE
+        self.own: NodeEntry | None = None
+        self.memory: HeadMemory | None = None
+        self.drivers: dict[bytes, bool] = {}
+        self._gone: list[int] = []
         self._from_nodes: dict[type, NodeHandler] = {}
         self._from_clients: dict[type, ClientHandler] = {}
         self.actors = ActorService(self)
@@ -121,17 +131,32 @@ class HeadService:
 
     def admit(self, entry: NodeEntry, link: Downlink, free: Callable[[], Resources]) -> NodeRecord:
         """A new member; gives it its number."""
-        number = self._next_number
-        self._next_number += 1
+        number = self.next_number
+        self.next_number += 1
         entry = msgspec.structs.replace(entry, number=number)
         record = NodeRecord(entry, link, Resources(entry.resources), free)
         for other in self.nodes.values():
             other.link.send(wire.NodeUp(entry))
-        self.nodes[number] = self._by_name[entry.name] = record
+        self._add(record)
         members = [node.entry for node in self.nodes.values()]
         link.greet(wire.Joined(number, members, self.cluster, self.incarnation))
+        return self._has_joined(record)
+
+    def restore_node(
+        self, entry: NodeEntry, link: Downlink, free: Callable[[], Resources]
+    ) -> NodeRecord:
+        """A member that the head has known before it was started again."""
+        record = NodeRecord(entry, link, Resources(entry.resources), free)
+        self._add(record)
+        return self._has_joined(record)
+
+    def _add(self, record: NodeRecord) -> None:
+        self.nodes[record.entry.number] = self._by_name[record.entry.name] = record
+
+    def _has_joined(self, record: NodeRecord) -> NodeRecord:
         self.groups.node_joined(record)
         self.demand.node_joined(record)
+        self._changed()
         return record
 
     def node_lost(self, number: int, reason: str) -> None:
@@ -143,15 +168,47 @@ class HeadService:
         down = wire.NodeDown(number, reason)
         for other in self.nodes.values():
             other.link.send(down)
-        self._drivers = {p: wants for p, wants in self._drivers.items() if node_of(p) != number}
+        programs = [process for process in self.drivers if node_of(process) == number]
+        for program in programs:
+            del self.drivers[program]
+        self._gone.append(number)
         why = f"its node {node.entry.name} is gone ({reason})"
         self.demand.node_lost(node)
         self.groups.node_lost(node)
         self.actors.node_lost(node, why)
+        for program in programs:
+            self.actors.job_gone(program)
+        self._changed()
+
+    # Keeping it ---------------------------------------------------------------------------
 
     def commit(self, link: NodeLink) -> None:
-        """There is something to send to a node: let it go."""
-        link.flush()
+        """Something was sent to a node, or came from it: go on once that is on disk, if need be."""
+        if self.memory is None:
+            link.flush()
+        else:
+            self.memory.changed(link)
+
+    def settle(self) -> None:
+        """Have everything on disk now that has happened, if need be."""
+        if self.memory is not None:
+            self.memory.save()
+
+    def take_up(self, cluster: bytes, incarnation: int, next_number: int) -> None:
+        """Be the head of a cluster that there was before."""
+        self.cluster, self.incarnation, self.next_number = cluster, incarnation, next_number
+        self.groups.take_up(incarnation)
+
+    def take_gone(self) -> list[int]:
+        """The nodes that were lost since this was last asked."""
+        gone, self._gone = self._gone, []
+        return gone
+
+    def _changed(self) -> None:
+        if self.memory is not None:
+            self.memory.changed()
+
+    # Messages -----------------------------------------------------------------------------
 
     def load_changed(self, node: NodeRecord) -> None:
         """Something else is free on a node of another machine."""
@@ -169,6 +226,7 @@ class HeadService:
     def receive(self, node: NodeRecord, message: Message, payload: bytes) -> None:
         """A message of a node."""
         self._from_nodes[type(message)](node, message, payload)
+        self._changed()
 
     def resources_changed(self) -> None:
         """Something may have become free somewhere."""
@@ -177,6 +235,7 @@ class HeadService:
     def _tick(self) -> None:
         self.actors.tick()
         self.demand.tick()
+        self._changed()
         self.reactor.call_later(_TICK_S, self._tick)
 
     def _pass_on(self, number: int, message: Message) -> None:
@@ -202,12 +261,12 @@ class HeadService:
         handler(ClientRoute(self, message.process), inner, payload)
 
     def _on_driver(self, _node: NodeRecord, message: wire.DriverHere, _payload: bytes) -> None:
-        self._drivers[message.process] = message.wants_logs
+        self.drivers[message.process] = message.wants_logs
 
     def _on_process_ended(
         self, node: NodeRecord, message: wire.ProcessEnded, _payload: bytes
     ) -> None:
-        if self._drivers.pop(message.process, None) is not None:
+        if self.drivers.pop(message.process, None) is not None:
             self.actors.job_gone(message.process)
         self.actors.owner_gone(message.process)
         self.groups.owner_gone(message.process)
@@ -217,7 +276,7 @@ class HeadService:
 
     def _on_printed(self, _node: NodeRecord, message: wire.Printed, payload: bytes) -> None:
         lines = messages.LogLines(message.source, message.is_error)
-        for process, wants_logs in self._drivers.items():
+        for process, wants_logs in self.drivers.items():
             if wants_logs:
                 self.send_to_client(process, lines, [payload])
 

@@ -13,6 +13,7 @@ from air_cluster.protocol.head_messages import NodeEntry
 from air_cluster.protocol.ids import NO_NODE
 
 if TYPE_CHECKING:
+    from air_cluster.daemon.membership import Membership
     from air_cluster.daemon.node import NodeDaemon
     from air_cluster.daemon.values import RemoteValues
 
@@ -109,8 +110,16 @@ def make_member(
         remote = _Remote(node, host, address, network["head"])
         remote.join(entry)
         return remote
-    _join_own_head(node, entry, network is not None)
+    _join_own_head(node, entry, network)
     return Member(node, host, address, address)
+
+
+def _remember(head: HeadService, members: Membership, path: str) -> None:
+    from air_cluster.daemon.head_memory import HeadMemory
+    from air_cluster.daemon.head_store import HeadStore
+
+    head.memory = HeadMemory(head, HeadStore(path))
+    head.memory.restore(members)
 
 
 def _make_values(node: NodeDaemon, host: str, token: bytes, session: str) -> RemoteValues:
@@ -119,15 +128,18 @@ def _make_values(node: NodeDaemon, host: str, token: bytes, session: str) -> Rem
     return RemoteValues(node, host, token, session)
 
 
-def _join_own_head(node: NodeDaemon, entry: NodeEntry, has_guests: bool) -> None:
+def _join_own_head(node: NodeDaemon, entry: NodeEntry, network: dict[str, Any] | None) -> None:
     head = HeadService(node.reactor)
-    if has_guests:
+    if network is not None:
         from air_cluster.daemon.membership import Membership
 
         members = Membership(head, node.peers)
         node.on_connection_lost.append(members.lost)
+        if network["state"]:
+            _remember(head, members, network["state"])
     link = LocalLink(node.reactor, node.from_head)
     record = head.admit(entry, link, node.scheduler.available)
+    head.own = record.entry
     node.uplink = LocalLink(node.reactor, partial(head.receive, record))
     node.on_changed = partial(head.load_changed, record)
     node.reactor.run_soon()

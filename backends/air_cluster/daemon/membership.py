@@ -27,6 +27,9 @@ BEAT_S = 1.0
 SILENCE_S = 5.0
 """Who was not heard of for so long counts as dead."""
 
+RETURN_S = 15.0
+"""So long do nodes have to come back to a head that was started again."""
+
 
 class _Guest(msgspec.Struct, eq=False):
     """A node, with the way to it."""
@@ -77,9 +80,18 @@ class Membership:
             connection.send(wire.TurnedAway("the head has taken this node for dead"))
         else:
             self._end_probe(guest)
+            # What the node is told to have arrived must never be asked for again.
+            self._head.settle()
             guest.link.heard = time.monotonic()
             connection.data = guest
             guest.link.resume(connection, message.received, self._head.incarnation)
+
+    def expect(self, entry: NodeEntry, link: NodeLink) -> None:
+        """A node that the head has known before it was started again will come back."""
+        link.heard = time.monotonic() + RETURN_S - SILENCE_S
+        total = Resources(entry.resources)
+        record = self._head.restore_node(entry, link, lambda: guest.free)
+        guest = self._guests[entry.number] = _Guest(record, link, total)
 
     def _is_other_release(self, connection: Connection, release: str) -> bool:
         if release == RELEASE:
@@ -106,13 +118,16 @@ class Membership:
             guest.free = Resources(message.free)
             self._head.load_changed(guest.record)
         elif isinstance(message, wire.Beat):
-            guest.link.outbox.acknowledge(message.received)
+            if message.received > guest.link.outbox.acknowledged:
+                guest.link.outbox.acknowledge(message.received)
+                self._head.commit(guest.link)
         elif isinstance(message, wire.NodeDown):
             self._remove(guest, message.reason)
         else:
             if not isinstance(message, wire.UNCOUNTED):
                 guest.link.received += 1
             self._head.receive(guest.record, message, payload)
+            self._head.commit(guest.link)
 
     def _is_member(self, guest: _Guest) -> bool:
         return self._guests.get(guest.record.entry.number) is guest
@@ -157,7 +172,7 @@ class Membership:
                     connection.send(wire.TurnedAway("the head has not heard of this node for long"))
                 self._remove(guest, f"it was not heard of for {SILENCE_S:.0f} s")
             elif connection is not None:
-                connection.send(wire.Beat(guest.link.received))
+                connection.send(wire.Beat(guest.link.committed))
         self._head.reactor.call_later(BEAT_S, self._beat)
 
     def _remove(self, guest: _Guest, reason: str) -> None:

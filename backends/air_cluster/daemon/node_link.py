@@ -22,6 +22,7 @@ class NodeLink:
 
     Attributes:
         connection: the one in use, if there is one.
+        committed: so many of the received messages will never be asked for again.
         heard: when the node last sent something, in seconds of the monotonic clock.
     """
 
@@ -35,7 +36,7 @@ class NodeLink:
         self._on_sent = on_sent
         self.outbox = Outbox[tuple[Message, Sequence[Buffer]]]() if outbox is None else outbox
         self._flushed = self.outbox.sent
-        self.received = received
+        self.received = self.committed = received
         self.connection: Connection | None = None
         self.heard = now
 
@@ -45,7 +46,8 @@ class NodeLink:
         self._on_sent(self)
 
     def flush(self) -> None:
-        """Send what was not sent yet."""
+        """Send what was not sent yet; what was received is committed."""
+        self.committed = self.received
         if self.connection is not None:
             for message, payload in self.outbox.after(self._flushed):
                 self.connection.send(message, payload)

@@ -102,7 +102,7 @@ class Workers:
         if worker is not None:
             node = self._node
             node.follow(node.scheduler.retired(worker.name, time.monotonic()))
-            node.uplink.send(wire.WorkerGone(worker.name, worker.how_it_ended))
+            node.uplink.send(wire.WorkerGone(worker.name, worker.end.how))
 
     def exited(self, process: bytes, how: str) -> None:
         """A worker's process is gone."""

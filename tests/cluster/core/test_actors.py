@@ -18,6 +18,7 @@ from air.executor.resources import Resources
 from air_cluster.core.actors import (
     ActorInstruction,
     ActorRegistry,
+    ActorSnapshot,
     ActorSpec,
     ActorState,
     CancelPlacement,
@@ -377,6 +378,7 @@ class Registry(RuleBasedStateMachine):
         self.workers: dict[str, bytes] = {}
         self.placements: set[bytes] = set()
         self.seen: dict[tuple[bytes, bytes], ActorState] = {}
+        self.kept: dict[bytes, tuple[ActorSpec, ActorSnapshot]] = {}
 
     def obey(self, instructions: list[ActorInstruction]) -> None:
         for instruction in instructions:
@@ -464,6 +466,27 @@ class Registry(RuleBasedStateMachine):
         event = self.registry.job_gone if job else self.registry.owner_gone
         self.obey(event(who, now=0.0))
 
+    @rule()
+    def start_again(self) -> None:
+        """The head is killed, and another one takes up what it has kept."""
+        self.registry, self.placements = ActorRegistry(max_dead=2), set()
+        for spec, kept in self.kept.values():
+            self.obey(self.registry.restore(spec, kept, now=0.0))
+
+    @invariant()
+    def kept_is_what_is(self) -> None:
+        registry = self.registry
+        for actor_id in registry.take_changed():
+            info, snapshot = registry.info(actor_id), registry.snapshot(actor_id)
+            if info is None or snapshot is None:
+                self.kept.pop(actor_id, None)
+            else:
+                self.kept[actor_id] = info.spec, snapshot
+        living = {i.spec.actor_id for i in registry.actors() if i.state is not ActorState.DEAD}
+        assert self.kept.keys() == living
+        for actor_id, (_, kept) in self.kept.items():
+            assert kept == registry.snapshot(actor_id)
+
     @invariant()
     def consistent(self) -> None:
         self.registry.check()
@@ -477,5 +500,5 @@ class Registry(RuleBasedStateMachine):
 
 TestRegistry = Registry.TestCase
 TestRegistry.settings = settings(
-    max_examples=60, stateful_step_count=40, deadline=None, derandomize=True
+    max_examples=200, stateful_step_count=50, deadline=None, derandomize=True
 )

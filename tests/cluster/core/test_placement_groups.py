@@ -21,6 +21,7 @@ from air_cluster.core.placement_groups import (
     ExpectGroup,
     GroupChanged,
     GroupInstruction,
+    GroupSnapshot,
     GroupState,
     PlacementGroups,
     RemoveGroup,
@@ -303,6 +304,7 @@ class Cluster(RuleBasedStateMachine):
         self.bundles: dict[tuple[str, bytes, int], float] = {}
         self.asked: list[Reserve] = []
         self.states: dict[bytes, GroupState] = {}
+        self.kept: dict[bytes, GroupSnapshot] = {}
         self.serial = 0
 
     def obey(self, instructions: list[GroupInstruction]) -> None:
@@ -393,6 +395,31 @@ class Cluster(RuleBasedStateMachine):
         serial = data.draw(st.integers(0, self.serial))
         self.obey(self.groups.remove(b"%d" % serial, now=0.0))
 
+    @rule()
+    def start_again(self) -> None:
+        """The head is killed, and another one takes up what it has kept."""
+        self._keep()
+        self.groups = PlacementGroups(attempts=self.serial << 32)
+        for node, free in self.nodes.items():
+            in_bundles = sum(n for key, n in self.bundles.items() if key[0] == node)
+            total = free + self.busy[node] + in_bundles
+            self.obey(self.groups.node_joined(node, cpus(total), now=0.0))
+        for kept in self.kept.values():
+            self.obey(self.groups.restore(kept, now=0.0))
+        alive = {info.group_id for info in self.groups.infos()}
+        self.states = {group: state for group, state in self.states.items() if group in alive}
+        assert len(self.bundles) == sum(
+            node is not None for info in self.groups.infos() for node in info.bundle_nodes
+        )
+
+    def _keep(self) -> None:
+        for group_id in self.groups.take_changed():
+            snapshot = self.groups.snapshot(group_id)
+            if snapshot is None:
+                self.kept.pop(group_id, None)
+            else:
+                self.kept[group_id] = snapshot
+
     @rule(owner=st.sampled_from([b"O", b"P"]))
     def gone(self, owner: bytes) -> None:
         self.obey(self.groups.owner_gone(owner, now=0.0))
@@ -400,6 +427,9 @@ class Cluster(RuleBasedStateMachine):
     @invariant()
     def consistent(self) -> None:
         self.groups.check()
+        self._keep()
+        living = [i.group_id for i in self.groups.infos() if i.state != GroupState.REMOVED.value]
+        assert self.kept == {group_id: self.groups.snapshot(group_id) for group_id in living}
         for info in self.groups.infos():
             assert self.states[info.group_id].value == info.state
 
@@ -423,5 +453,5 @@ class Cluster(RuleBasedStateMachine):
 
 TestCluster = Cluster.TestCase
 TestCluster.settings = settings(
-    max_examples=60, stateful_step_count=40, deadline=None, derandomize=True
+    max_examples=300, stateful_step_count=50, deadline=None, derandomize=True
 )

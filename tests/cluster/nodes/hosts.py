@@ -37,7 +37,7 @@ class Host:
         self.address = address
         # Paths of sockets are short, and the directories of pytest are not.
         self.directory = tempfile.mkdtemp(prefix="airh-", dir="/tmp")
-        self.environment = {**os.environ, "TMPDIR": self.directory, "HERE": address}
+        self.environment = {**os.environ, "TMPDIR": self.directory}
         for name in ("AIR_TOKEN_FILE", "AIR_ADDRESS", "AIR_BACKEND"):
             self.environment.pop(name, None)
 

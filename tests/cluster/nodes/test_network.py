@@ -31,8 +31,7 @@ while len(air.nodes()) < 4:
 
 @air.remote(num_cpus=0.1)
 def visit(path):
-    import os
-    return path + [os.environ["HERE"]]
+    return path + [air.util.get_node_ip_address()]
 
 def on(node):
     return visit.options(
