@@ -253,7 +253,7 @@ def test_certificates_are_asked_for_where_there_are_none(refusal: Refusal, tmp_p
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["--address", "somewhere"], "there is no port"),
+        (["--address", "somewhere"], "address must be 'HOST:PORT'"),
         (["--address", "no.such.host.invalid:1"], "cannot be found"),
         (["--address", "127.0.0.1:1"], "joining a cluster takes its token"),
         (["--head", "--host", "0.0.0.0"], "stands for all addresses"),
