@@ -5,7 +5,7 @@ They are thin: everything is done by the executor that made them.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Generator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from air.errors import InvalidOption
@@ -262,6 +262,8 @@ def check_refs(refs: object, what: str) -> list[ObjectRef[Any]]:
     if not isinstance(refs, (list, tuple)):
         got = "a single one" if isinstance(refs, ObjectRef) else type(refs).__name__
         raise TypeError(f"{what} takes a list of ObjectRef, got {got}")
+    if set(map(type, refs)) <= {ObjectRef}:  # the usual case, without a step for each
+        return list(refs)
     for index, ref in enumerate(refs):
         if not isinstance(ref, ObjectRef):
             raise TypeError(
@@ -273,17 +275,27 @@ def check_refs(refs: object, what: str) -> list[ObjectRef[Any]]:
 
 def check_distinct(refs: list[ObjectRef[Any]], what: str) -> None:
     """Raise :class:`InvalidOption` if a reference occurs twice."""
-    if len(set(refs)) != len(refs):
+    if len({ref.id for ref in refs}) != len(refs):
         raise InvalidOption(f"{what} got the same reference more than once")
 
 
-def _import_ref(state: Any) -> ObjectRef[Any]:
-    from air.executor.current import get_executor
+_find_executor: Callable[[], Executor] | None = None
 
-    return get_executor().import_ref(state)
+
+def _here() -> Executor:
+    """The executor of this process."""
+    global _find_executor
+    if _find_executor is None:
+        # Imported once: values may hold thousands of references.
+        from air.executor.current import get_executor
+
+        _find_executor = get_executor
+    return _find_executor()
+
+
+def _import_ref(state: Any) -> ObjectRef[Any]:
+    return _here().import_ref(state)
 
 
 def _import_actor(state: Any) -> ActorHandle:
-    from air.executor.current import get_executor
-
-    return get_executor().import_actor(state)
+    return _here().import_actor(state)

@@ -234,12 +234,13 @@ class Objects:
     def imported(self, object_id: bytes, address: str) -> None:
         """A reference was unpickled; counts one local reference."""
         with self._lock:
-            if owner_of(object_id) == self._client.process_id:
-                entry = self.references.get(object_id)
-                if entry is None:
-                    entry = self.references.own(object_id)
-                    entry.content = self._lost(object_id)
+            entry = self.references.entries.get(object_id)
+            if entry is not None:
                 entry.local += 1
+            elif owner_of(object_id) == self._client.process_id:
+                entry = self.references.own(object_id)
+                entry.content = self._lost(object_id)
+                entry.local = 1
             else:
                 self.references.borrow(object_id, address)
         if self._pickling.imported is not None:
@@ -510,6 +511,10 @@ class Objects:
         """Split by readiness; see :meth:`Executor.wait`."""
         with self._lock:
             self.drain()
+            found = self._split(refs, count)
+            if found is not None:
+                self._client.flush()
+                return found
             entries = [self.entry(ref) for ref in refs]
             pending = [entry for entry in entries if entry.content is None]
             arrived = len(entries) - len(pending)
@@ -518,26 +523,42 @@ class Objects:
                 nonlocal arrived
                 arrived += 1
 
-            if arrived < count:
-                for entry in pending:
-                    self.watch(entry, note)
+            for entry in pending:
+                self.watch(entry, note)
             self._client.flush()
-        if arrived < count:
-            try:
-                if timeout == 0:
-                    self._reactor.poll()
-                else:
-                    self.wait_until(lambda: arrived >= count, timeout)
-            finally:
-                with self._lock:
-                    for entry in pending:
-                        self._unwatch(entry, note)
+        try:
+            if timeout == 0:
+                self._reactor.poll()
+            else:
+                self.wait_until(lambda: arrived >= count, timeout)
+        finally:
+            with self._lock:
+                for entry in pending:
+                    self._unwatch(entry, note)
         ready: list[ObjectRef[Any]] = []
         rest: list[ObjectRef[Any]] = []
         for ref, entry in zip(refs, entries, strict=True):
             is_ready = entry.content is not None and len(ready) < count
             (ready if is_ready else rest).append(ref)
         return ready, rest
+
+    def _split(
+        self, refs: Sequence[ObjectRef[Any]], count: int
+    ) -> tuple[list[ObjectRef[Any]], list[ObjectRef[Any]]] | None:
+        """The first *count* that are ready, and all others; ``None`` if there are fewer.
+
+        Looks at no more than it has to: the references that are waited for one by one are many.
+        """
+        ready: list[ObjectRef[Any]] = []
+        rest: list[ObjectRef[Any]] = []
+        for position, ref in enumerate(refs, start=1):
+            if self.entry(ref).content is None:
+                rest.append(ref)
+                continue
+            ready.append(ref)
+            if len(ready) == count:
+                return ready, [*rest, *refs[position:]]
+        return None
 
     def future(self, ref: ObjectRef[Any]) -> Future[Any]:
         """A future of the value; the reference lives until the value is in it."""
