@@ -112,6 +112,10 @@ class Objects:
             serialized = dumps(value, what, parts)
             if serialized.size <= inline_max:
                 return inline(serialized, refs)
+            if self._dropped:
+                # The memory of what was dropped just now is warm, and may be the room for this.
+                with self._lock:
+                    self.drain()
             location = self._client.writer.write(serialized)
         except BaseException:
             self._unhold(refs)
