@@ -9,7 +9,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from functools import partial
 from typing import Any
@@ -40,6 +39,7 @@ from air_cluster.worker.cancellation import Interruptible
 from air_cluster.worker.devices import show_gpus
 from air_cluster.worker.iteration import as_iterator
 from air_cluster.worker.reporter import Job, Reporter
+from air_cluster.worker.thread_host import ThreadHost
 
 
 class ExitActor(BaseException):
@@ -240,7 +240,7 @@ class ActorHost:
         unread = isinstance(error, CopyFailed)
         self.finish(job, self.reporter.failed(job, error), unread=unread)
 
-    def _run_job(self, job: Job, run: Callable[[Callable[[], Any]], Any]) -> None:
+    def run_job(self, job: Job, run: Callable[[Callable[[], Any]], Any]) -> None:
         """Run one call in this thread; the user's code by means of *run*."""
         try:
             method, args, kwargs = self.begin(job)
@@ -285,49 +285,22 @@ class ActorHost:
                 self._main_call = job.message.task_id
                 self._interruptible.begin()
             try:
-                copy_context().run(self._run_job, job, self._interruptible.run)
+                copy_context().run(self.run_job, job, self._interruptible.run)
             finally:
                 self._main_call = None
 
     # Several threads ----------------------------------------------------------------------
 
     def _serve_threads(self) -> None:
-        pool = ThreadPoolExecutor(self.spec.max_concurrency, thread_name_prefix="air-actor")
-        pending: dict[bytes, tuple[Job, Future[None]]] = {}
-
-        def run(job: Job) -> None:
-            try:
-                copy_context().run(self._run_job, job, _call)
-            finally:
-                with self.lock:
-                    del pending[job.message.task_id]
-                    self._reactor.call_soon(lambda: None)  # the main thread looks again
-
-        def arrived(job: Job) -> None:
-            pending[job.message.task_id] = job, pool.submit(run, job)
-
-        def cancel(task_id: bytes, recursive: bool) -> None:
-            if task_id not in pending:
-                return
-            job, future = pending[task_id]
-            # What waits for a thread can be taken out; what runs in one cannot be interrupted.
-            if future.cancel():
-                del pending[task_id]
-                job.connection.send(TaskDone(task_id, 0.0, [], True))
-            elif recursive:
-                self.cancel_children(task_id)
-
+        threads = ThreadHost(self, self.spec.max_concurrency)
         with self.lock:
-            self.arrived = arrived
-            self.cancel = cancel
+            self.arrived = threads.arrived
+            self.cancel = threads.cancel
+            self.wake = self._reactor.nudge
             while self.queue:
-                arrived(self.queue.popleft())
-        self._reactor.wait_for(lambda: (self.ending and not pending) or self._client.closed)
-        pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _call(function: Callable[[], Any]) -> Any:
-    return function()
+                threads.arrived(self.queue.popleft())
+        self._reactor.wait_for(lambda: (self.ending and threads.is_idle) or self._client.closed)
+        threads.close()
 
 
 def _is_async(member: object) -> bool:

@@ -1,0 +1,77 @@
+"""An actor whose methods run in several threads."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextvars import copy_context
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any
+
+from air_cluster.protocol.messages import TaskDone
+from air_cluster.worker.reporter import Job
+
+if TYPE_CHECKING:
+    from air_cluster.worker.actor_host import ActorHost
+
+
+class ThreadHost:
+    """Hands calls to threads, in the order in which they arrived.
+
+    A call that waits is taken out by whoever removes it from :attr:`_waiting` first: the thread
+    that runs it, or its cancellation. So neither needs a lock.
+    """
+
+    def __init__(self, host: ActorHost, size: int) -> None:
+        self._host = host
+        self._size = size
+        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self._waiting: dict[bytes, Job] = {}
+        self._active: set[bytes] = set()
+        self._started = 0
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no call waits or runs."""
+        return not self._waiting and not self._active
+
+    def arrived(self, job: Job) -> None:
+        """One more call; called under the lock."""
+        self._waiting[job.message.task_id] = job
+        self._jobs.put(job)
+        if self._started < min(self._size, len(self._waiting) + len(self._active)):
+            self._started += 1
+            name = f"air-actor_{self._started}"
+            threading.Thread(target=self._work, name=name, daemon=True).start()
+
+    def cancel(self, task_id: bytes, recursive: bool) -> None:
+        """Take a call out that waits; one that runs in a thread cannot be interrupted."""
+        job = self._waiting.pop(task_id, None)
+        if job is not None:
+            job.connection.send(TaskDone(task_id, 0.0, [], True))
+        elif recursive and task_id in self._active:
+            self._host.cancel_children(task_id)
+
+    def close(self) -> None:
+        """Let the threads end that have nothing to do."""
+        for _ in range(self._started):
+            self._jobs.put(None)
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            task_id = job.message.task_id
+            self._active.add(task_id)
+            if self._waiting.pop(task_id, None) is None:  # it was cancelled
+                self._active.discard(task_id)
+                continue
+            try:
+                copy_context().run(self._host.run_job, job, _call)
+            finally:
+                self._active.discard(task_id)
+                del job
+                if self._host.ending:
+                    self._host.wake()  # the main thread looks again
+
+
+def _call(function: Callable[[], Any]) -> Any:
+    return function()
