@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -55,6 +56,9 @@ _REFUSALS: dict[str, type[Exception]] = {
     "unschedulable": Unschedulable,
     "removed": ActorPlacementError,
 }
+
+_KILLED_S = 1.0
+"""So long is waited for the end of a process that was killed."""
 
 
 def handle_id(actor_id: bytes) -> bytes:
@@ -269,17 +273,26 @@ class Actors:
             del self._actors[actor_id]
 
     def kill(self, handle: ActorHandle, no_restart: bool) -> None:
-        """See :meth:`Executor.kill_actor`."""
+        """See :meth:`Executor.kill_actor`.
+
+        Waits for a moment until the process has ended, which closes its connection: what it was
+        doing would be in the way of what comes next, such as of tidying up after it.
+        """
         with self._lock:
             self._client.daemon.send(KillActor(handle._actor_id, no_restart))
             actor = self._actors.get(handle._actor_id)
             if actor is None:
                 return
+            connection = actor.connection
             if no_restart:
                 self._die(actor, f"actor {actor.class_name} was killed by air.kill")
             elif actor.state == ALIVE:  # what is called from now on is for the next one
                 self._restarting(actor)
             self._client.reactor.nudge()
+            in_handler = self._client.reactor.in_handler()
+        if connection is not None and not in_handler:
+            deadline = time.monotonic() + _KILLED_S
+            self._client.reactor.wait_for(lambda: connection.closed, deadline)
 
     # Calling ------------------------------------------------------------------------------
 
