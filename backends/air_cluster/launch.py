@@ -142,6 +142,7 @@ class DaemonProcess:
             "is_guest": options.is_guest,
             "network": None if network is None else network._asdict(),
             "stays": stays,
+            "program": 0 if stays else os.getpid(),
             "rejoins": False,
         }
         self._attached = attached

@@ -79,6 +79,27 @@ def test_nothing_is_left(how: str, program: Any, survivors: Any) -> None:
     assert set(os.listdir("/dev/shm")) <= shared_memory
 
 
+def test_a_program_that_is_killed_before_its_daemon_knows_it(program: Any, survivors: Any) -> None:
+    running = program(
+        """
+        import psutil
+        from air_cluster.client.client import Client
+
+        def die(client):
+            tell([child.pid for child in psutil.Process().children(recursive=True)])
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        Client.connect = die
+        start()
+        """
+    )
+    processes = [psutil.Process(pid) for pid in running.hear() if psutil.pid_exists(pid)]
+    assert processes
+    assert running.end() == -signal.SIGKILL
+    assert survivors(processes) == []
+    assert running.sessions() == []
+
+
 def test_a_template_ends_what_it_has_to_also_behind_an_answer_that_nobody_read() -> None:
     """The end of the daemon's socket is an error then, which must not end the template alone."""
     text = """

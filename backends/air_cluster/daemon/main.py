@@ -13,15 +13,20 @@ import signal
 import socket
 import sys
 import time
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from air_cluster.daemon.hosts import local_host
 from air_cluster.daemon.rejoining import await_head, start_again
 from air_cluster.daemon.template import WorkerSetup, name_process, run_template
 from air_cluster.session_files import ABOUT, SOCKET, hold, write_private
 
+if TYPE_CHECKING:
+    from air_cluster.daemon.node import NodeDaemon
+
 _TEMPLATE_ENDS_S = 3.0
 _POLL_S = 0.002
+_PROGRAM_S = 0.5
 
 
 def main() -> None:
@@ -115,6 +120,8 @@ def _run(config: dict[str, Any], token: bytes, control: socket.socket) -> bool:
             member = make_member(node, config["network"], token, config["session"])
         except OSError as error:  # such as a port that is taken
             sys.exit(f"air: {error.strerror or error}")
+        if config["program"]:
+            _watch_program(node, config["program"])
     signal.signal(signal.SIGTERM, lambda _number, _frame: node.stop())
     reactor.run(lambda: node.number or node.stopping)
     rejoins: bool = config["rejoins"]
@@ -143,6 +150,16 @@ def _run(config: dict[str, Any], token: bytes, control: socket.socket) -> bool:
     if node.why_stopping:
         print(f"air: node {node.name} has ended: {node.why_stopping}", file=sys.stderr)
     return node.is_lost and bool(config["stays"])
+
+
+def _watch_program(node: NodeDaemon, program: int) -> None:
+    """End the node when the program is gone that it was started for.
+
+    Once that has registered, the end of its connection says so at once. It may be killed before.
+    """
+    if os.getppid() != program:
+        node.stop("the program that started it has ended")
+    node.reactor.call_later(_PROGRAM_S, partial(_watch_program, node, program))
 
 
 def _wait_for(template: int) -> None:

@@ -235,6 +235,7 @@ class Reactor:
         me = threading.get_ident()
         leads = self._leader != _NOBODY and self._leading_thread == me
         return leads or me in self._waiting or self.owns_lock()
+
     def in_handler(self) -> bool:
         """Whether the calling thread serves events, and so must not wait; under the lock."""
         return self._leader != _NOBODY and self._leading_thread == threading.get_ident()
