@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import threading
 from dataclasses import replace
@@ -71,7 +72,7 @@ def start(backend: str | None, config: InitConfig, *, reuse: bool = True) -> Exe
             raise
         _executor = executor
         if not _exit_hook_installed:
-            atexit.register(shutdown)
+            atexit.register(_shut_down_at_exit)
             _exit_hook_installed = True
         return executor
 
@@ -99,6 +100,11 @@ def shutdown() -> None:
     except KeyboardInterrupt:
         _end(executor)  # what is left of it; it is not to be half ended
         raise
+
+
+def _shut_down_at_exit() -> None:
+    with contextlib.suppress(KeyboardInterrupt):  # the program is over already
+        shutdown()
 
 
 def _end(executor: Executor) -> None:

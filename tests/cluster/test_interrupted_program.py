@@ -161,6 +161,26 @@ def test_while_a_cluster_ends_it_is_raised_afterwards(
     assert running.sessions() == []
 
 
+def test_at_the_end_of_a_program_there_is_nothing_to_say(program: Any) -> None:
+    running = program(
+        """
+        from air_cluster.launch import DaemonProcess
+
+        wait = DaemonProcess.wait
+
+        def interrupted(*args):
+            signal.raise_signal(signal.SIGINT)
+            wait(*args)
+
+        start()
+        DaemonProcess.wait = interrupted
+        """
+    )
+    assert running.end() == 0
+    assert running.complaints() == ""
+    assert running.sessions() == []
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_at_any_moment_it_leaves_everything_in_order(seed: int, program: Any) -> None:
