@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,8 +13,11 @@ import air
 from air.errors import InvalidOption, Unschedulable
 from air.testing.executor_suite.harness import eventually, value
 from air.testing.executor_suite.tools import Counter, identity
-from air.util import placement_group
-from air.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+from air.util import placement_group, remove_placement_group
+from air.util.scheduling_strategies import (
+    NodeAffinitySchedulingStrategy,
+    PlacementGroupSchedulingStrategy,
+)
 
 PROMPT = 2.0  # seconds in which an impossible request must be refused
 
@@ -167,6 +171,22 @@ class TestResources:
         assert value(identity.options(scheduling_strategy=there).remote(1)) == 1
         actor = Counter.options(scheduling_strategy=there).remote()
         assert value(actor.get.remote()) == 0
+
+    def test_the_same_resources_by_several_strategies_at_once(self) -> None:
+        there = NodeAffinitySchedulingStrategy(air.nodes()[0]["NodeID"], soft=False)
+        group = placement_group([{"CPU": 1}])
+        inside = PlacementGroupSchedulingStrategy
+        strategies = [
+            *("DEFAULT", "SPREAD", there, replace(there, soft=True)),
+            *(inside(group), inside(group, 0), inside(group, -1, True), inside(group, 0, True)),
+        ]
+        refs = [
+            identity.options(scheduling_strategy=strategy).remote(number)
+            for number in range(3)
+            for strategy in strategies
+        ]
+        assert value(refs) == [number for number in range(3) for _ in strategies]
+        remove_placement_group(group)
 
     def test_node_affinity_to_an_unknown_node(self) -> None:
         hard = NodeAffinitySchedulingStrategy("ab" * 16, soft=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -145,9 +146,13 @@ class Submitter:
         name = options.name or code.name
         arguments = pack_arguments(client, task_id, args, kwargs, name)
         parent = context.current.get()
-        placement = options.placement
-        if placement is None and parent is not None and parent.capture:
-            placement = GroupPlacement(parent.group, -1, True)
+        placement, capture = options.placement, False
+        if placement is None:
+            if parent is not None and parent.capture:
+                placement, capture = GroupPlacement(parent.group), True
+        elif isinstance(placement, GroupPlacement) and placement.capture_child_tasks:
+            # To the node that is one and the same shape, with or without it.
+            placement, capture = replace(placement, capture_child_tasks=False), True
         depth = 1 if parent is None else parent.depth + 1
         returns = STREAMING if options.num_returns == "streaming" else options.num_returns
         assert isinstance(returns, int)
@@ -162,7 +167,7 @@ class Submitter:
                 shape_id=self._shapes.use(options.resources, placement, depth).shape_id,
                 placement=placement,
                 depth=depth,
-                capture=isinstance(placement, GroupPlacement) and placement.capture_child_tasks,
+                capture=capture,
                 options=options,
                 arguments=arguments,
                 parent=b"" if parent is None else parent.task_id,

@@ -15,20 +15,23 @@ from air_cluster.daemon.workers import End
 from air_cluster.protocol import head_messages as wire
 from air_cluster.protocol import messages
 from air_cluster.protocol.codec import Message
-from air_cluster.protocol.ids import PROCESS_BYTES, lease_of_node, lease_on_wire, node_of
+from air_cluster.protocol.ids import lease_of_node, lease_on_wire, node_of
 from air_cluster.protocol.messages import HOME, ONCE, Shape
 from air_cluster.transport.connection import Connection
 
 if TYPE_CHECKING:
     from air_cluster.daemon.node import NodeDaemon
 
-_HOME_KEY_BYTES = PROCESS_BYTES + 4
-
 
 class _Owner(msgspec.Struct):
     """One depth of tasks of one client, as the scheduler sees demand.
 
+    What has conditions on where it runs has an owner of its own, as the scheduler knows shapes by
+    their resources: the same ones may be wanted with several conditions at a time.
+
     Attributes:
+        key: what the scheduler calls it.
+        home_key: what the client's own node calls it, which speaks for it with the head.
         shape_ids: what the client calls the shapes that the scheduler knows of.
         shapes: and how it describes all of them.
         left: shape -> how many workers only the head can find, since it matters where.
@@ -36,6 +39,7 @@ class _Owner(msgspec.Struct):
     """
 
     key: bytes
+    home_key: bytes
     process: bytes
     depth: int
     connection: Connection
@@ -46,8 +50,8 @@ class _Owner(msgspec.Struct):
 
     @property
     def is_home(self) -> bool:
-        """Whether this is the client's own node, which speaks for it with the head."""
-        return len(self.key) == _HOME_KEY_BYTES
+        """Whether this is the client's own node."""
+        return self.key == self.home_key
 
 
 class Leasing:
@@ -89,15 +93,15 @@ class Leasing:
         )
 
     def _owner_of(self, connection: Connection, message: messages.SetDemand) -> _Owner:
-        # The scheduler knows owners by name: one for each depth, since depth is priority; and
-        # one for each shape that came from elsewhere, where the same resources may be asked
-        # for with several placements.
-        key = connection.peer + message.depth.to_bytes(4, "big")
-        if message.mode != HOME:
-            key += message.shape_id.to_bytes(4, "big")
+        # One for each depth, since depth is priority.
+        home_key = connection.peer + message.depth.to_bytes(4, "big")
+        number = message.shape_id.to_bytes(4, "big")
+        if _has_conditions(message.shape):
+            home_key += number
+        key = home_key if message.mode == HOME else home_key + number
         owner = self._owners.get(key)
         if owner is None:
-            owner = _Owner(key, connection.peer, message.depth, connection)
+            owner = _Owner(key, home_key, connection.peer, message.depth, connection)
             self._owners[key] = owner
         return owner
 
@@ -231,7 +235,7 @@ class Leasing:
         if instruction.reason is RefusalKind.BUSY:
             # Its own node still knows what it wants; the head finds another one.
             shape = owner.shapes[owner.shape_ids[instruction.shape]]
-            busy = wire.NoRoom(owner.key[:_HOME_KEY_BYTES], shape, instruction.count)
+            busy = wire.NoRoom(owner.home_key, shape, instruction.count)
             self._node.uplink.send(busy)
             return
         # It states its demand anew if it wants to try again.
@@ -271,3 +275,8 @@ class Leasing:
                 shape = owner.shapes[shape_id]
                 self._node.uplink.send(wire.Unmet(key, shape_id, shape, 0, owner.depth))
             self._node.follow(self._node.scheduler.owner_gone(key, time.monotonic()))
+
+
+def _has_conditions(shape: Shape) -> bool:
+    """Whether a request says more of where it is met than its resources do."""
+    return bool(shape.node or shape.spread or shape.preferred)

@@ -35,10 +35,7 @@ from air_cluster.protocol import head_messages as wire
 from air_cluster.protocol import messages
 from air_cluster.protocol.codec import Message, decode, encode
 from air_cluster.protocol.head_messages import NodeEntry
-from air_cluster.protocol.ids import (
-    NO_NODE,
-    PROCESS_BYTES,
-)
+from air_cluster.protocol.ids import NO_NODE
 from air_cluster.transport.connection import Connection
 from air_cluster.transport.peers import Peers
 from air_cluster.transport.reactor import Reactor
@@ -47,7 +44,6 @@ if TYPE_CHECKING:
     from air_cluster.daemon.values import RemoteValues
 
 _TICK_S = 0.5
-_HOME_KEY_BYTES = PROCESS_BYTES + 4
 
 FOR_THE_HEAD = (
     messages.CreateActor,
