@@ -68,7 +68,8 @@ def init(
             them is ended with ``OutOfMemory``; the same happens, whatever is said here, when the
             machine or its container runs out.
         resources: custom resources of this machine, such as ``{"license": 2}``.
-        labels: labels of this machine.
+        labels: labels of this machine, which ``label_selector`` and
+            ``NodeLabelSchedulingStrategy`` look at.
         object_store_memory: bytes of shared memory for values.
         namespace: where actors' names are registered; ``"default"`` when ``None``.
         log_to_driver: show what tasks and actors print.
@@ -132,11 +133,12 @@ def remote(*args: Any, **options: Any) -> Any:
 
     ``@air.remote`` alone, or with options: ``@air.remote(num_cpus=2, max_retries=0)``.
     Functions take ``num_cpus`` (1), ``num_gpus``, ``memory`` (bytes), ``resources``,
-    ``num_returns``, ``max_retries`` (3), ``retry_exceptions``, ``scheduling_strategy`` and
-    ``name``; classes take ``num_cpus`` (0), ``num_gpus``, ``memory``, ``resources``,
-    ``name``, ``namespace``, ``lifetime``, ``get_if_exists``, ``max_restarts``,
-    ``max_task_retries``, ``max_concurrency``, ``max_pending_calls`` and
-    ``scheduling_strategy``. :mod:`air.executor.options` says what each means.
+    ``accelerator_type``, ``num_returns``, ``max_retries`` (3), ``retry_exceptions``,
+    ``scheduling_strategy``, ``label_selector`` and ``name``; classes take ``num_cpus`` (0),
+    ``num_gpus``, ``memory``, ``resources``, ``accelerator_type``, ``name``, ``namespace``,
+    ``lifetime``, ``get_if_exists``, ``max_restarts``, ``max_task_retries``,
+    ``max_concurrency``, ``max_pending_calls``, ``scheduling_strategy`` and ``label_selector``.
+    :mod:`air.executor.options` says what each means.
 
     Raises:
         InvalidOption: an unknown option (names the nearest) or a value it cannot take.

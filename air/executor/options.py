@@ -1,6 +1,13 @@
 """The options of tasks, actors and methods, checked once when they are given.
 
 ``@air.remote(...)`` and ``.options(...)`` build these; backends only ever see valid ones.
+
+Where something runs is said by ``scheduling_strategy`` (see
+:mod:`air.util.scheduling_strategies`) and by ``label_selector``, which maps labels of nodes to
+``"a"``, ``"!a"``, ``"in(a, b)"`` or ``"!in(a, b)"``; all of it must hold. It also goes with
+``scheduling_strategy="SPREAD"``. ``accelerator_type="A100"`` asks for a node with such GPUs, which
+is one with the resource ``accelerator_type:A100``; nodes find out by themselves, and a node for
+which GPUs are declared may declare that as well.
 """
 
 from __future__ import annotations
@@ -11,9 +18,11 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, Protocol, TypeVar
 
 from air.errors import InvalidOption
+from air.executor.labels import LabelRule, check_selector
 from air.executor.resources import Resources, make_request
 from air.executor.scheduling import (
     GroupPlacement,
+    LabelPlacement,
     NodePlacement,
     Placement,
     SpreadPlacement,
@@ -105,11 +114,12 @@ class MethodOptions:
     name: str | None = None
 
 
-_REQUEST_KEYS = ("num_cpus", "num_gpus", "memory", "resources")
+_REQUEST_KEYS = ("num_cpus", "num_gpus", "memory", "resources", "accelerator_type")
+_WHERE_KEYS = ("scheduling_strategy", "label_selector")
 TASK_KEYS = frozenset(
-    (*_REQUEST_KEYS, "num_returns", "max_retries", "retry_exceptions", "scheduling_strategy")
-) | {"name"}
-ACTOR_KEYS = frozenset((*_REQUEST_KEYS, "scheduling_strategy", "lifetime")) | {
+    (*_REQUEST_KEYS, *_WHERE_KEYS, "num_returns", "max_retries", "retry_exceptions", "name")
+)
+ACTOR_KEYS = frozenset((*_REQUEST_KEYS, *_WHERE_KEYS, "lifetime")) | {
     option.name for option in fields(ActorOptions)
 } - {"detached", "placement"}
 METHOD_KEYS = frozenset(option.name for option in fields(MethodOptions))
@@ -124,7 +134,7 @@ def task_options(given: Mapping[str, Any], base: Mapping[str, Any] | None = None
         num_returns=_check_num_returns(merged.get("num_returns")),
         max_retries=_whole(merged, "max_retries", DEFAULT_MAX_RETRIES, minimum=-1),
         retry_exceptions=_check_retry_exceptions(merged.get("retry_exceptions")),
-        placement=_check_placement(merged.get("scheduling_strategy")),
+        placement=_placement(merged),
         name=_text(merged, "name"),
     )
 
@@ -143,7 +153,7 @@ def actor_options(given: Mapping[str, Any], base: Mapping[str, Any] | None = Non
         max_task_retries=_whole(merged, "max_task_retries", 0, minimum=-1),
         max_concurrency=_whole(merged, "max_concurrency", None, minimum=1),
         max_pending_calls=_whole(merged, "max_pending_calls", -1, minimum=-1),
-        placement=_check_placement(merged.get("scheduling_strategy")),
+        placement=_placement(merged),
     )
     if options.max_pending_calls == 0:
         raise InvalidOption(
@@ -172,6 +182,7 @@ def _request(merged: Mapping[str, Any], default_cpus: float) -> Resources:
         num_gpus=merged.get("num_gpus"),
         memory=merged.get("memory"),
         resources=merged.get("resources"),
+        accelerator_type=_text(merged, "accelerator_type"),
         default_cpus=default_cpus,
     )
 
@@ -214,12 +225,31 @@ def _check_retry_exceptions(value: object) -> bool | tuple[type[BaseException], 
     )
 
 
+def _placement(merged: Mapping[str, Any]) -> Placement:
+    """Where to run: what ``scheduling_strategy`` and ``label_selector`` say together."""
+    placement = _check_placement(merged.get("scheduling_strategy"))
+    selector = merged.get("label_selector")
+    if selector is None:
+        return placement
+    rules: tuple[LabelRule, ...] = check_selector(selector)
+    if not rules:
+        return placement
+    if placement is None or isinstance(placement, SpreadPlacement):
+        return LabelPlacement(rules, spread=placement is not None)
+    if isinstance(placement, LabelPlacement):
+        return replace(placement, hard=(*placement.hard, *rules))
+    raise InvalidOption(
+        f"label_selector={selector!r} cannot be combined with a scheduling_strategy that names a"
+        f" node or a placement group, which is where it is; got {merged['scheduling_strategy']!r}"
+    )
+
+
 def _check_placement(value: object) -> Placement:
     if value is None or value == "DEFAULT":
         return None
     if value == "SPREAD":
         return SpreadPlacement()
-    if isinstance(value, (GroupPlacement, NodePlacement, SpreadPlacement)):
+    if isinstance(value, (GroupPlacement, NodePlacement, SpreadPlacement, LabelPlacement)):
         return value
     to_placement = getattr(value, "to_placement", None)
     if to_placement is None or isinstance(value, type):

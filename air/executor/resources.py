@@ -15,6 +15,10 @@ from air.executor.validation import check_number, check_text, nearest
 UNIT = 10_000
 CPU, GPU, MEMORY, OBJECT_STORE_MEMORY = "CPU", "GPU", "memory", "object_store_memory"
 _OPTION_OF = {CPU: "num_cpus", GPU: "num_gpus", MEMORY: "memory"}
+ACCELERATOR = "accelerator_type:"
+"""Begins the custom resource, 1 of it, of a node with GPUs of a kind: ``accelerator_type:A100``."""
+
+_TOKEN = 0.001
 _COMPARED = 1000
 """With how many names a misspelt one is compared."""
 
@@ -115,8 +119,12 @@ def make_request(
     memory: float | None,
     resources: Mapping[str, float] | None,
     default_cpus: float,
+    accelerator_type: str | None = None,
 ) -> Resources:
     """Check the resource options of a task or an actor and put them together.
+
+    ``accelerator_type`` asks for a node with such GPUs, of which it takes none: see
+    :data:`ACCELERATOR`.
 
     Raises:
         InvalidOption: a quantity is negative or no number, GPUs above one are not whole, or
@@ -132,6 +140,8 @@ def make_request(
     if memory is not None:
         quantities[MEMORY] = _check_quantity(memory, "memory (in bytes)")
     quantities.update(check_custom(resources or {}))
+    if accelerator_type is not None:
+        quantities.setdefault(ACCELERATOR + accelerator_type, _TOKEN)
     return Resources(quantities)
 
 

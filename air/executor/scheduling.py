@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from air.errors import InvalidOption
+from air.executor.labels import LabelRule
 from air.executor.resources import Resources, check_bundle
 from air.executor.validation import check_text, listing, nearest
 
@@ -40,7 +41,22 @@ class SpreadPlacement:
     """Spread over the nodes instead of filling one first."""
 
 
-Placement = GroupPlacement | NodePlacement | SpreadPlacement | None
+@dataclass(frozen=True, slots=True)
+class LabelPlacement:
+    """Run on a node with certain labels.
+
+    Attributes:
+        hard: rules that the node must match.
+        soft: rules that it should match, all of them, if one that does has room.
+        spread: whether to spread over those that match.
+    """
+
+    hard: tuple[LabelRule, ...] = ()
+    soft: tuple[LabelRule, ...] = ()
+    spread: bool = False
+
+
+Placement = GroupPlacement | NodePlacement | SpreadPlacement | LabelPlacement | None
 """How a backend sees ``scheduling_strategy``; ``None`` is the default strategy."""
 
 

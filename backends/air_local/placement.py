@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from air.errors import ActorPlacementError, InvalidOption, Unschedulable
 from air.executor.handles import ObjectRef
 from air.executor.interface import InitConfig, NodeInfo, PlacementGroupInfo
+from air.executor.labels import all_match, describe_rules
 from air.executor.machine import count_cpus, count_gpus, memory_bytes
 from air.executor.resources import (
     CPU,
@@ -24,6 +25,7 @@ from air.executor.resources import (
 )
 from air.executor.scheduling import (
     GroupPlacement,
+    LabelPlacement,
     NodePlacement,
     Placement,
     PlacementGroupSpec,
@@ -134,6 +136,11 @@ class Node:
             raise Unschedulable(
                 f"{what} must run on node {placement.node_id!r}, which is not there."
                 f" Nodes: {self._describe()}"
+            )
+        if isinstance(placement, LabelPlacement) and not all_match(placement.hard, self._labels):
+            raise Unschedulable(
+                f"{what} must run on a node with {describe_rules(placement.hard)}, which no node"
+                f" has. Nodes: {self._describe()} and has the labels {self._labels!r}"
             )
         if not request.fits_in(self.totals):
             raise Unschedulable(

@@ -99,6 +99,11 @@ WAIT = {"num_returns": 1, "timeout": None, "fetch_local": True}
             {"node_id": NEEDED, "soft": NEEDED},
             {},
         ),
+        (
+            "air.util.scheduling_strategies.NodeLabelSchedulingStrategy",
+            {"hard": NEEDED, "soft": None},
+            {},
+        ),
     ],
 )
 def test_arguments(path, positional, by_name):

@@ -35,13 +35,14 @@ class Backend:
     gaps: Mapping[str, str] = field(default_factory=dict)
 
     def start(self, **options: Any) -> None:
-        """Start it with what the tests count on: 2 CPUs, 2 GPUs (numbers only), 2 widgets."""
+        """Start it with what the tests count on: 2 CPUs, 2 GPUs (numbers), 2 widgets, 2 labels."""
         air.init(
             backend=self.name,
             **{
                 "num_cpus": 2,
                 "num_gpus": 2,
                 "resources": {"widget": 2},
+                "labels": {"zone": "a", "disk": "ssd"},
                 **self.options,
                 **options,
             },

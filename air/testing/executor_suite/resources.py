@@ -15,7 +15,12 @@ from air.testing.executor_suite.harness import eventually, value
 from air.testing.executor_suite.tools import Counter, identity
 from air.util import placement_group, remove_placement_group
 from air.util.scheduling_strategies import (
+    DoesNotExist,
+    Exists,
+    In,
     NodeAffinitySchedulingStrategy,
+    NodeLabelSchedulingStrategy,
+    NotIn,
     PlacementGroupSchedulingStrategy,
 )
 
@@ -123,6 +128,8 @@ class TestResources:
             {"resources": {"CPU": 1}},
             {"resources": [1]},
             {"scheduling_strategy": "EVERYWHERE"},
+            {"label_selector": {"zone": 1}},
+            {"accelerator_type": 1},
         ],
         ids=str,
     )
@@ -172,12 +179,59 @@ class TestResources:
         actor = Counter.options(scheduling_strategy=there).remote()
         assert value(actor.get.remote()) == 0
 
+    def test_labels(self) -> None:
+        assert air.nodes()[0]["Labels"] == {"zone": "a", "disk": "ssd"}
+        labelled = NodeLabelSchedulingStrategy
+        for options in (
+            {"label_selector": {"zone": "a"}},
+            {"label_selector": {"zone": "in(a, b)", "disk": "!hdd", "rack": "!in(7, 8)"}},
+            {"label_selector": {"zone": "a"}, "scheduling_strategy": "SPREAD"},
+            {"scheduling_strategy": labelled({"zone": In("a", "b"), "rack": DoesNotExist()})},
+            {"scheduling_strategy": labelled({"disk": Exists()}, soft={"zone": "c"})},
+            {"scheduling_strategy": labelled({}, soft={"zone": NotIn("a")})},
+        ):
+            assert value(identity.options(**options).remote(1)) == 1
+            assert value(Counter.options(**options).remote().get.remote()) == 0
+
+    @pytest.mark.parametrize(
+        ("options", "wanted"),
+        [
+            ({"label_selector": {"zone": "b"}}, "'zone' = 'b'"),
+            ({"label_selector": {"disk": "ssd", "zone": "!a"}}, "'zone' not in ('a')"),
+            ({"label_selector": {"rack": "in(7, 8)"}}, "'rack' in ('7', '8')"),
+            (
+                {"scheduling_strategy": NodeLabelSchedulingStrategy({"rack": Exists()})},
+                "'rack' exists",
+            ),
+            (
+                {"scheduling_strategy": NodeLabelSchedulingStrategy({"disk": DoesNotExist()})},
+                "'disk' does not exist",
+            ),
+        ],
+        ids=["value", "not", "key", "exists", "does-not-exist"],
+    )
+    def test_labels_that_no_node_has(self, options: dict[str, Any], wanted: str) -> None:
+        named = identity.options(name="the picky one")
+        for who, message in (
+            ("task the picky one", refusal(lambda: named.options(**options).remote(1))),
+            ("Counter", refusal(lambda: Counter.options(**options).remote().get.remote())),
+        ):
+            assert who in message
+            assert wanted in message
+            assert "{'zone': 'a', 'disk': 'ssd'}" in message, "names the labels of the nodes"
+            assert air.nodes()[0]["NodeID"] in message
+
+    def test_a_kind_of_accelerator_that_no_node_has(self) -> None:
+        options = {"num_gpus": 1, "accelerator_type": "A100"}
+        assert "'accelerator_type:A100'" in refusal(lambda: identity.options(**options).remote(1))
+
     def test_the_same_resources_by_several_strategies_at_once(self) -> None:
         there = NodeAffinitySchedulingStrategy(air.nodes()[0]["NodeID"], soft=False)
         group = placement_group([{"CPU": 1}])
         inside = PlacementGroupSchedulingStrategy
         strategies = [
             *("DEFAULT", "SPREAD", there, replace(there, soft=True)),
+            *(NodeLabelSchedulingStrategy({"zone": "a"}, soft) for soft in ({}, {"zone": "b"})),
             *(inside(group), inside(group, 0), inside(group, -1, True), inside(group, 0, True)),
         ]
         refs = [

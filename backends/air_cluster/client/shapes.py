@@ -7,9 +7,16 @@ from collections.abc import Callable
 
 import msgspec
 
+from air.executor.labels import LabelRule
 from air.executor.resources import Resources
-from air.executor.scheduling import GroupPlacement, NodePlacement, Placement, SpreadPlacement
-from air_cluster.protocol.messages import Shape
+from air.executor.scheduling import (
+    GroupPlacement,
+    LabelPlacement,
+    NodePlacement,
+    Placement,
+    SpreadPlacement,
+)
+from air_cluster.protocol.messages import Condition, Shape
 
 _FORGET_ABOVE = 256
 
@@ -78,11 +85,28 @@ class Shapes:
         self._forget_above = max(_FORGET_ABOVE, 2 * len(self._by_key))
 
 
-def shape_on_wire(resources: Resources, placement: Placement) -> Shape:
-    """How a request for a worker is described to the node."""
+def shape_on_wire(resources: Resources, placement: Placement, preferred: int = 0) -> Shape:
+    """How a request for a worker is described to the node.
+
+    Args:
+        preferred: the number of the node that holds most of the arguments, 0 for none.
+    """
     quantities = resources.to_dict()
     if isinstance(placement, GroupPlacement):
-        return Shape(quantities, group=placement.group_id, bundle=placement.bundle_index)
+        group, index = placement.group_id, placement.bundle_index
+        return Shape(quantities, group=group, bundle=index, preferred=preferred)
     if isinstance(placement, NodePlacement):
         return Shape(quantities, node=placement.node_id, soft=placement.soft)
-    return Shape(quantities, spread=isinstance(placement, SpreadPlacement))
+    if isinstance(placement, LabelPlacement):
+        return Shape(
+            quantities,
+            spread=placement.spread,
+            preferred=preferred,
+            labels=[_condition(rule) for rule in placement.hard],
+            preferred_labels=[_condition(rule) for rule in placement.soft],
+        )
+    return Shape(quantities, spread=isinstance(placement, SpreadPlacement), preferred=preferred)
+
+
+def _condition(rule: LabelRule) -> Condition:
+    return Condition(rule.key, rule.operator.value, list(rule.values))

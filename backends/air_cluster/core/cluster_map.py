@@ -6,10 +6,11 @@ from collections.abc import Collection, Iterator
 
 import msgspec
 
+from air.executor.labels import Operator
 from air.executor.resources import Resources
 from air_cluster.core.accounts import Account
 from air_cluster.core.cluster_selection import Selection
-from air_cluster.core.cluster_shapes import NodeView, Operator, Where
+from air_cluster.core.cluster_shapes import NodeView, Where
 from air_cluster.core.cluster_supply import Supply
 from air_cluster.core.shapes import ANY_BUNDLE
 

@@ -7,10 +7,11 @@ from itertools import islice
 
 import msgspec
 
+from air.executor.labels import LabelRule, Operator, all_match, describe_rules
 from air.executor.resources import describe, missing_hint
 from air.executor.validation import listing, nearest
 from air_cluster.core.cluster_map import ClusterMap
-from air_cluster.core.cluster_shapes import LabelRule, Need, Operator
+from air_cluster.core.cluster_shapes import Need
 from air_cluster.core.shapes import ANY_BUNDLE, RefusalKind
 
 _NAMED = 5
@@ -56,7 +57,7 @@ def _why_not_there(need: Need, name: str, cluster: ClusterMap) -> Reason:
     node = cluster.node_named(name)
     if node is not None and not node.node.is_guest:
         has = describe(node.total)
-        if not all(rule.matches(node.node.labels) for rule in need.where.labels):
+        if not all_match(need.where.labels, node.node.labels):
             has += f" and the labels {dict(node.node.labels)!r}"
         message = f"node {name!r}, to which the request is tied, could never provide"
         return Reason(
@@ -103,7 +104,7 @@ def _why_no_bundle(need: Need, group_id: bytes, cluster: ClusterMap) -> Reason:
 
 def _wanted(need: Need) -> str:
     text = describe(need.resources)
-    rules = " and ".join(map(str, need.where.labels))
+    rules = describe_rules(need.where.labels)
     return f"{text} with {rules}" if rules else text
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
+from air.executor.labels import all_match
 from air.executor.resources import CPU, GPU, Resources
 from air_cluster.core.cluster_index import LEVELS, FitIndex, MaxTree, level_of
 from air_cluster.core.cluster_shapes import Need, Where
@@ -53,7 +54,7 @@ class Selection:
             and not node.is_guest
             and where.node in (None, node.name)
             and all(name in supply.total for name in where.customs)
-            and all(rule.matches(node.labels) for rule in where.labels)
+            and all_match(where.labels, node.labels)
         )
 
     def add(self, supply: Supply) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Mapping
 
 import msgspec
 
+from air.executor.labels import LabelRule, all_match
 from air.executor.resources import CPU, GPU, MEMORY, Resources
 from air_cluster.core.shapes import ANY_BUNDLE, ShapeKey
 
@@ -30,42 +30,6 @@ class NodeView(msgspec.Struct, frozen=True):
     total: Resources
     labels: Mapping[str, str] = {}
     is_guest: bool = False
-
-
-class Operator(enum.Enum):
-    """What a label rule demands."""
-
-    IN = "in"
-    """The node has the label, with one of these values; one value means equality."""
-
-    NOT_IN = "not in"
-    """The node has the label with none of these values, or does not have it."""
-
-    EXISTS = "exists"
-    DOES_NOT_EXIST = "does not exist"
-
-
-class LabelRule(msgspec.Struct, frozen=True):
-    """A condition on one label of a node; *values* only for IN and NOT_IN."""
-
-    key: str
-    operator: Operator
-    values: tuple[str, ...] = ()
-
-    def matches(self, labels: Mapping[str, str]) -> bool:
-        """Whether a node with these labels will do."""
-        if self.operator is Operator.IN:
-            return labels.get(self.key) in self.values
-        if self.operator is Operator.NOT_IN:
-            return labels.get(self.key) not in self.values
-        return (self.key in labels) == (self.operator is Operator.EXISTS)
-
-    def __str__(self) -> str:
-        if not self.values:
-            return f"{self.key!r} {self.operator.value}"
-        if self.operator is Operator.IN and len(self.values) == 1:
-            return f"{self.key!r} = {self.values[0]!r}"
-        return f"{self.key!r} {self.operator.value} ({', '.join(map(repr, self.values))})"
 
 
 class Where(msgspec.Struct, frozen=True):
@@ -159,4 +123,4 @@ class ClusterShape(msgspec.Struct, frozen=True):
             return True
         if self.spread or self.preferred not in (None, number) or self.node not in (None, name):
             return False
-        return all(rule.matches(labels) for rule in (*self.labels, *self.preferred_labels))
+        return all_match((*self.labels, *self.preferred_labels), labels)

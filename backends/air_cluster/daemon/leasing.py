@@ -7,6 +7,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from air.executor.labels import all_match
+from air_cluster.core.cluster_map import ClusterMap
+from air_cluster.core.cluster_reasons import why_never
+from air_cluster.core.cluster_shapes import NodeView
 from air_cluster.core.instructions import Grant, LeaseLost, Reclaim, Refuse
 from air_cluster.core.shapes import LossKind, RefusalKind, ShapeKey
 from air_cluster.core.waiting import Kind
@@ -72,7 +76,7 @@ class Leasing:
 
     def _on_demand(self, connection: Connection, message: messages.SetDemand, _p: object) -> None:
         node = self._node
-        refusal = self._unknown_node(message.shape)
+        refusal = self._why_never_here(message.shape) if node.alone else None
         if refusal is not None:
             if message.count:
                 connection.send(messages.LeaseRefused(message.shape_id, "unschedulable", refusal))
@@ -110,15 +114,17 @@ class Leasing:
         node = self._node
         return cluster_shape(shape).starts_at(node.number, node.name, node.labels)
 
-    def _unknown_node(self, shape: Shape) -> str | None:
-        """Why a request that is tied to a node can never be met, if this is the only one."""
-        node = self._node
-        if node.alone and shape.node and not shape.soft and shape.node != node.name:
-            return (
-                f"no node has the identity {shape.node!r}, to which the request is tied;"
-                f" the nodes are: {node.name!r}"
-            )
-        return None
+    def _why_never_here(self, shape: Shape) -> str | None:
+        """Why a request may not be met on this node, if it is the only one; however full it is."""
+        if not shape.labels and (not shape.node or shape.soft):
+            return None
+        node, need = self._node, cluster_shape(shape).need
+        where = need.where
+        if where.node in (None, node.name) and all_match(where.labels, node.labels):
+            return None
+        only = ClusterMap()
+        only.add_node(NodeView(node.number, node.name, node.total, node.labels))
+        return why_never(need, only).message
 
     # The head -----------------------------------------------------------------------------
 
@@ -279,4 +285,5 @@ class Leasing:
 
 def _has_conditions(shape: Shape) -> bool:
     """Whether a request says more of where it is met than its resources do."""
-    return bool(shape.node or shape.spread or shape.preferred)
+    labels = shape.labels or shape.preferred_labels
+    return bool(shape.node or shape.spread or shape.preferred or labels)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from air.executor.labels import LabelRule, Operator
 from air.executor.resources import Resources
 from air_cluster.core.cluster_shapes import ClusterShape
 from air_cluster.core.shapes import RefusalKind, ShapeKey
-from air_cluster.protocol.messages import Shape
+from air_cluster.protocol.messages import Condition, Shape
 
 REFUSALS = {
     RefusalKind.INFEASIBLE: "unschedulable",
@@ -34,4 +37,12 @@ def cluster_shape(shape: Shape) -> ClusterShape:
         soft=shape.soft,
         spread=shape.spread,
         preferred=shape.preferred or None,
+        labels=_rules(shape.labels),
+        preferred_labels=_rules(shape.preferred_labels),
+    )
+
+
+def _rules(conditions: Sequence[Condition]) -> tuple[LabelRule, ...]:
+    return tuple(
+        LabelRule(each.key, Operator(each.operator), tuple(each.values)) for each in conditions
     )

@@ -46,6 +46,14 @@ class Value(msgspec.Struct, array_like=True, frozen=True):
         return 0 if self.kind == SHARED else sum(self.lengths)
 
 
+class Condition(msgspec.Struct, array_like=True, frozen=True):
+    """On a label of a node; *operator* as in ``air.executor.labels``."""
+
+    key: str
+    operator: str
+    values: list[str]
+
+
 class Shape(msgspec.Struct, array_like=True, frozen=True):
     """What a worker must offer: resources, or room in a bundle of a placement group."""
 
@@ -56,6 +64,8 @@ class Shape(msgspec.Struct, array_like=True, frozen=True):
     soft: bool = False
     spread: bool = False
     preferred: int = 0
+    labels: list[Condition] = []
+    preferred_labels: list[Condition] = []
 
 
 # Client and node daemon ---------------------------------------------------------------------

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from air.executor.labels import LabelRule, Operator
 from air.executor.resources import Resources
 from air_cluster.core.cluster import ClusterScheduler
 from air_cluster.core.cluster_instructions import (
@@ -26,7 +27,7 @@ from air_cluster.core.cluster_instructions import (
     RefuseActor,
     SendActor,
 )
-from air_cluster.core.cluster_shapes import ClusterShape, LabelRule, NodeView, Operator
+from air_cluster.core.cluster_shapes import ClusterShape, NodeView
 from air_cluster.core.shapes import ANY_BUNDLE
 
 

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from air.executor.labels import LabelRule, Operator
 from air.executor.resources import Resources
 from air_cluster.core.cluster import ClusterScheduler
 from air_cluster.core.cluster_index import FitIndex, MaxTree, level_of
@@ -18,7 +19,7 @@ from air_cluster.core.cluster_instructions import (
     RefuseActor,
     SendActor,
 )
-from air_cluster.core.cluster_shapes import ClusterShape, LabelRule, NodeView, Operator
+from air_cluster.core.cluster_shapes import ClusterShape, NodeView
 
 NUMBERS = st.integers(1, 5)
 CLIENTS = st.sampled_from([b"A", b"B", b"C", b"D"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Any
 
@@ -12,7 +13,9 @@ from air.errors import ActorDied, Unschedulable
 from air.testing.executor_suite.harness import eventually, value
 from air.util import placement_group, remove_placement_group
 from air.util.scheduling_strategies import (
+    Exists,
     NodeAffinitySchedulingStrategy,
+    NodeLabelSchedulingStrategy,
     PlacementGroupSchedulingStrategy,
 )
 
@@ -59,6 +62,56 @@ def test_tied_to_a_node_that_is_not_there(two: Any) -> None:
         value(where.options(scheduling_strategy=at("0123456789abcdef")).remote())
     soft = where.options(scheduling_strategy=at("0123456789abcdef", soft=True))
     assert value(soft.remote()) in names()
+
+
+@pytest.fixture
+def zones(machines: Any) -> Any:
+    """Three nodes of one CPU each in two zones; the third has a fast disk."""
+    machines.start(labels={"zone": "a"})
+    machines.start(labels={"zone": "b"})
+    machines.start(labels={"zone": "b", "disk": "fast"})
+    machines.join()
+    return machines
+
+
+def test_labels(zones: Any) -> None:
+    first, second, third = names()
+    for selector, allowed in (
+        ({"zone": "a"}, {first}),
+        ({"zone": "!a"}, {second, third}),
+        ({"zone": "b", "disk": "!fast"}, {second}),
+        ({"zone": "in(a, b)", "disk": "fast"}, {third}),
+    ):
+        options = {"label_selector": selector}
+        assert set(value([where.options(**options).remote() for _ in range(6)])) <= allowed
+        assert value(Actor.options(**options).remote().where.remote()) in allowed
+    refused = where.options(label_selector={"disk": "fats"}).remote()
+    with pytest.raises(Unschedulable, match=r"'disk' = 'fats'.*Did you mean 'fast'") as caught:
+        value(refused)
+    for name, labels in zip(names(), ["'a'}", "'b'}", "'b', 'disk': 'fast'}"], strict=True):
+        assert re.search(rf"{name}' has [^;]* and the labels {{'zone': {labels}", str(caught.value))
+
+
+def test_labels_that_are_better_than_others(zones: Any) -> None:
+    _, second, third = names()
+    fast = NodeLabelSchedulingStrategy({"zone": "b"}, soft={"disk": Exists()})
+    assert value(where.options(scheduling_strategy=fast).remote()) == third
+    assert eventually(lambda: air.available_resources()["CPU"] == 3)
+    holder = Actor.options(num_cpus=1, scheduling_strategy=fast).remote()
+    assert value(holder.where.remote()) == third
+    # That is full now: another one will do that matches the rules which must hold.
+    assert value(where.options(scheduling_strategy=fast).remote()) == second
+    anywhere = NodeLabelSchedulingStrategy({}, soft={"zone": "c"})
+    assert value(where.options(scheduling_strategy=anywhere).remote()) in names()
+
+
+def test_labels_of_a_node_that_comes_late(zones: Any) -> None:
+    holder = Actor.options(num_cpus=1, label_selector={"disk": "fast"}).remote()
+    value(holder.where.remote())
+    waiting = where.options(label_selector={"disk": "fast"}).remote()
+    assert air.wait([waiting], timeout=0)[0] == []
+    zones.start(labels={"disk": "fast"})
+    assert value(waiting) == names()[3]
 
 
 def test_waiting_for_room_on_the_node_that_it_is_tied_to(two: Any) -> None:
