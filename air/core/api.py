@@ -71,7 +71,8 @@ def init(
         labels: labels of this machine, which ``label_selector`` and
             ``NodeLabelSchedulingStrategy`` look at.
         object_store_memory: bytes of shared memory for values.
-        namespace: where actors' names are registered; ``"default"`` when ``None``.
+        namespace: where the names of actors and placement groups are registered; programs of
+            one cluster that give the same one see each other's. One of its own when ``None``.
         log_to_driver: show what tasks and actors print.
         ignore_reinit_error: do nothing if a backend is running already.
 
@@ -103,7 +104,7 @@ def init(
         labels=check_labels(labels or {}),
         memory=_check_bytes(memory, "memory"),
         object_store_memory=_check_bytes(object_store_memory, "object_store_memory"),
-        namespace=namespace or "default",
+        namespace=namespace or "",
         log_to_driver=bool(log_to_driver),
     )
     current.start(backend, config, reuse=ignore_reinit_error)
@@ -264,6 +265,10 @@ def kill(actor: ActorHandle, *, no_restart: bool = True) -> None:
 @suggests_keywords
 def get_actor(name: str, namespace: str | None = None) -> ActorHandle:
     """The live actor of that name.
+
+    Args:
+        namespace: where the name is registered; the program's own (see ``air.init``) when
+            ``None``.
 
     Raises:
         ValueError: there is none; names those that there are.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from air.errors import GetTimeout
@@ -77,8 +78,9 @@ def placement_group(
         bundles: such as ``[{"CPU": 1}, {"CPU": 1, "GPU": 1}]``.
         strategy: ``PACK`` on few nodes, ``SPREAD`` over many; ``STRICT_PACK`` on one node
             and ``STRICT_SPREAD`` on as many as there are bundles, or not at all.
-        name: for :func:`get_placement_group`.
-        lifetime: ``"detached"`` to outlive this program.
+        name: for :func:`get_placement_group`; unique in this program's namespace.
+        lifetime: ``"detached"`` to last until it is removed or the cluster ends; else it ends with
+            this program, or with the actor whose method has made it.
 
     Raises:
         InvalidOption: a bundle or the strategy is not valid, or the name is taken.
@@ -88,6 +90,8 @@ def placement_group(
     executor = get_executor()
     if spec.detached:
         executor.require(Capability.DETACHED_ACTORS)
+    if spec.name:
+        spec = replace(spec, namespace=executor.context().namespace)
     return PlacementGroup(executor.create_placement_group(spec), spec.bundles)
 
 
@@ -98,16 +102,17 @@ def remove_placement_group(placement_group: PlacementGroup) -> None:
 
 
 def get_placement_group(placement_group_name: str) -> PlacementGroup:
-    """The placement group of that name.
+    """The placement group of that name in this program's namespace.
 
     Raises:
         ValueError: there is none; names those that there are.
     """
     check_text(placement_group_name, "the name of a placement group")
-    named = {info.name: info for info in _alive() if info.name}
+    here = get_executor().context().namespace
+    named = {info.name: info for info in _alive() if info.name and info.namespace == here}
     if placement_group_name not in named:
         raise ValueError(
-            f"no placement group is named {placement_group_name!r}."
+            f"no placement group is named {placement_group_name!r} in namespace {here!r}."
             f"{nearest(placement_group_name, named)} Named ones: {listing(named) or 'none'}"
         )
     info = named[placement_group_name]

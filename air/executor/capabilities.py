@@ -12,6 +12,8 @@ class Capability(enum.Enum):
     THREADED_ACTORS = "several methods of a synchronous actor at the same time"
     FORCED_CANCEL = "cancel(force=True), which ends the process of a running task"
     ACTOR_RESTARTS = "actors that are restarted after their process died (max_restarts)"
-    DETACHED_ACTORS = "actors that outlive the program that made them (lifetime='detached')"
+    DETACHED_ACTORS = (
+        "actors and placement groups that outlive the program that made them (lifetime='detached')"
+    )
     REMOTE_ADDRESS = "connecting to a cluster that runs already (address=...)"
     MULTIPLE_NODES = "more than one node"

@@ -65,7 +65,9 @@ def start(backend: str | None, config: InitConfig, *, reuse: bool = True) -> Exe
                 f"backend 'local' runs in this process and takes no address, got {address!r}"
             )
         try:
-            executor = load(backend)(replace(config, address=address))
+            # Other programs of a cluster see what is registered in a namespace that has a name.
+            namespace = config.namespace or f"anonymous-{os.urandom(8).hex()}"
+            executor = load(backend)(replace(config, address=address, namespace=namespace))
         except (InvalidOption, BackendError) as error:
             if sources:
                 error.args = (f"{error} (the environment says {' and '.join(sources)})",)

@@ -18,7 +18,8 @@ class InitConfig:
         labels: labels of this node.
         memory: bytes that tasks and actors of this node may use together, besides those.
         object_store_memory: bytes of shared memory for objects on this node.
-        namespace: where actors' names are registered.
+        namespace: where the names of actors and placement groups are registered; backends get the
+            one that was given, or one that no other program has.
         log_to_driver: whether what workers print appears in this program's output.
     """
 
@@ -29,7 +30,7 @@ class InitConfig:
     labels: Mapping[str, str] = field(default_factory=dict)
     memory: int | None = None
     object_store_memory: int | None = None
-    namespace: str = "default"
+    namespace: str = ""
     log_to_driver: bool = True
 
 
@@ -77,3 +78,4 @@ class PlacementGroupInfo:
     bundles: tuple[Mapping[str, float], ...]
     state: str
     bundle_nodes: tuple[str | None, ...] = ()
+    namespace: str = ""

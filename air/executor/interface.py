@@ -115,13 +115,22 @@ class Executor(abc.ABC):
         ``ActorDied`` with that exception as its ``__cause__``.
 
         An actor ends when its last handle is dropped and its calls are finished, unless it
-        has a name. What it has made, values and actors, outlives that for as long as there are
-        references to it. A class with an async method is an async actor: all its methods run on
+        has a name: then it ends with the program at the latest. What it has made, values and
+        actors, outlives that for as long as there are references to it.
+
+        A *detached* actor lives until it is killed, exits or dies, whoever has made it, and does
+        not need its maker for a restart: arguments that are references are waited for at the
+        call, and their values are kept with the cluster. What references stand for that lie deeper
+        in the arguments is lost with its owner (``OwnerDied``). What is started from a detached
+        actor ends with the actor's process at the latest, as it would with a program.
+
+        A class with an async method is an async actor: all its methods run on
         one event loop, up to ``max_concurrency`` at a time.
 
         Raises:
             InvalidOption: the name is taken (and ``get_if_exists`` is not set).
-            SerializationError, Unschedulable: as for :meth:`submit_task`.
+            SerializationError, Unschedulable: as for :meth:`submit_task`; or the arguments of a
+                detached actor are more than the backend keeps (on ``cluster`` 128 MiB).
         """
 
     @abc.abstractmethod
@@ -290,12 +299,12 @@ class Executor(abc.ABC):
         """Ask for bundles to be reserved, all or none; returns the group's identity.
 
         While others hold what it needs the group is PENDING, and so is all that is started
-        inside it. It lasts until it is removed, or the actor has ended whose method has made
-        it, or the program.
+        inside it. It lasts until it is removed, or, unless it is detached, the actor has ended
+        whose method has made it, or the program.
 
         Raises:
             Unschedulable: the bundles could never be placed on the nodes that there are.
-            InvalidOption: another group that has not been removed has the name.
+            InvalidOption: another group that has not been removed has the name in its namespace.
         """
 
     @abc.abstractmethod

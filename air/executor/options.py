@@ -84,7 +84,9 @@ class ActorOptions:
         resources: what the actor holds as long as it lives; nothing unless told otherwise.
         name: registers the actor for ``air.get_actor``; unique in its namespace.
         namespace: where the name is registered; the program's own when ``None``.
-        detached: whether the actor outlives the program that made it.
+        detached: (``lifetime="detached"``) whether the actor lives until it is killed, exits or
+            dies, without regard to handles, to its creator and to the program, at most as long as
+            the cluster. One that ``air.init`` has started ends with its program.
         get_if_exists: return the actor of that name if there is one already.
         max_restarts: how often the actor is made anew after its process died (-1: for ever).
         max_task_retries: how often a call is sent again after the actor died under it.

@@ -67,14 +67,16 @@ class PlacementGroupSpec:
     Attributes:
         bundles: at least one non-empty set of resources.
         strategy: one of :data:`PLACEMENT_STRATEGIES`.
-        name: for :meth:`Executor.find_placement_group`; empty for none.
+        name: unique in its namespace while the group is there; empty for none.
         detached: whether the group outlives the program that made it.
+        namespace: of the name.
     """
 
     bundles: tuple[Resources, ...]
     strategy: str = "PACK"
     name: str = ""
     detached: bool = False
+    namespace: str = ""
 
     @classmethod
     def checked(

@@ -36,6 +36,7 @@ class ClusterExecutor(Executor):
             Capability.THREADED_ACTORS,
             Capability.FORCED_CANCEL,
             Capability.ACTOR_RESTARTS,
+            Capability.DETACHED_ACTORS,
         }
     )
 

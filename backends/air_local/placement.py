@@ -227,7 +227,8 @@ class Node:
             )
         group_id = self._ids.new()
         if spec.name and any(
-            group.spec.name == spec.name and group.state != "REMOVED"
+            (group.spec.namespace, group.spec.name) == (spec.namespace, spec.name)
+            and group.state != "REMOVED"
             for group in self._groups.values()
         ):
             raise InvalidOption(f"the name {spec.name!r} is taken by another placement group")
@@ -268,6 +269,7 @@ class Node:
                 PlacementGroupInfo(
                     group_id=group.id,
                     name=group.spec.name,
+                    namespace=group.spec.namespace,
                     strategy=group.spec.strategy,
                     bundles=group.spec.bundles,
                     state=group.state,

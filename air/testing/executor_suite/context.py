@@ -57,7 +57,8 @@ class TestContext:
         assert here["node"] in [node["NodeID"] for node in air.nodes()]
         assert here["job"]
         assert here["worker"]
-        assert here["namespace"] == "default"
+        assert here["namespace"]
+        assert value(air.remote(describe).remote())["namespace"] == here["namespace"]
         assert here["task"] is here["name"] is here["actor"] is here["group"] is None
         with pytest.raises(RuntimeError, match="inside a method"):
             _ = air.get_runtime_context().current_actor

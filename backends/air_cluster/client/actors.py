@@ -26,7 +26,7 @@ from air.executor.options import DEFAULT_ASYNC_CONCURRENCY, ActorOptions, Method
 from air.executor.scheduling import GroupPlacement
 from air.executor.validation import show_repr
 from air_cluster.client import context
-from air_cluster.client.arguments import Arguments, pack_arguments
+from air_cluster.client.arguments import Arguments, pack_arguments, pack_durable
 from air_cluster.client.contents import Content, from_wire
 from air_cluster.client.shapes import shape_on_wire
 from air_cluster.core.references import Entry
@@ -87,6 +87,7 @@ class _Actor(msgspec.Struct, eq=False):
     max_pending_calls: int = -1
     restartable: bool = False
     named: bool = False
+    detached: bool = False  # it lives until it is killed, and nobody counts its handles
     state: str = PENDING
     connection: Connection | None = None
     worker: bytes = b""
@@ -126,7 +127,10 @@ class Actors:
         client = self._client
         pickled = client.objects.pack_code(code)
         actor_id = client.ids.task()
-        arguments = pack_arguments(client, actor_id, args, kwargs, code.name, later=True)
+        if options.detached:
+            arguments = pack_durable(client, args, kwargs, code.name)
+        else:
+            arguments = pack_arguments(client, actor_id, args, kwargs, code.name, later=True)
         parent = context.current.get()
         placement = options.placement
         if placement is None and parent is not None and parent.capture:
@@ -155,7 +159,7 @@ class Actors:
                     code=code.key,
                     code_bytes=len(pickled),
                     depth=1 if parent is None else parent.depth + 1,
-                    address=client.address,
+                    address="" if options.detached else client.address,
                     args=wire_args,
                     slots=slots,
                     slot_refs=slot_refs,
@@ -178,6 +182,7 @@ class Actors:
                 options.max_pending_calls,
                 restartable=options.max_restarts != 0,
                 named=options.name is not None,
+                detached=options.detached,
                 creation=arguments,
             )
             handle = ActorHandle(actor_id, code.name, methods, client.executor)
@@ -226,10 +231,15 @@ class Actors:
         return self.import_handle(self.me)
 
     def export_handle(self, handle: ActorHandle) -> tuple[Any, ...]:
-        """What stands for a handle inside a pickled value."""
+        """What stands for a handle inside a pickled value; no address: nobody counts it."""
         actor_id = handle._actor_id
-        _, address = self._client.objects.export(handle_id(actor_id))
-        actor = self._actors[actor_id]
+        actor = self._actors.get(actor_id)
+        if actor is not None and actor.detached:
+            self._client.objects.check_pickling(handle_id(actor_id))
+            address = ""
+        else:
+            _, address = self._client.objects.export(handle_id(actor_id))
+            actor = self._actors[actor_id]
         return (
             actor_id,
             actor.class_name,
@@ -244,9 +254,13 @@ class Actors:
         actor_id, class_name, methods, retries, pending, address = state
         with self._lock:
             if actor_id not in self._actors:
-                self._actors[actor_id] = _Actor(actor_id, class_name, methods, retries, pending)
+                self._actors[actor_id] = _Actor(
+                    actor_id, class_name, methods, retries, pending, detached=not address
+                )
                 self._client.daemon.send(WatchActor(actor_id))
             self._client.objects.imported(handle_id(actor_id), address)
+            if not address:
+                self._client.references.uncounted(handle_id(actor_id))
         return ActorHandle(actor_id, class_name, methods, self._client.executor)
 
     def is_actor(self, identity: bytes) -> bool:
@@ -264,7 +278,7 @@ class Actors:
         actor = self._actors.get(actor_id)
         if actor is None:
             return
-        if entry.owned and actor.state != DEAD and not actor.named:
+        if entry.owned and actor.state != DEAD and not (actor.named or actor.detached):
             self._client.daemon.send(ReleaseActor(actor_id))
         if not entry.owned:
             # Calls that are under way hold the handle, so none are left here.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from air.errors import SerializationError
 from air.executor.handles import ObjectRef
 from air_cluster.client.contents import NOTHING, NOTHING_ON_WIRE, Content, from_wire
 from air_cluster.core.references import Entry, References
@@ -143,6 +145,53 @@ def pack_arguments(
             references.hold([entry.id])
             made.held.append(entry.id)
     return made
+
+
+DURABLE_MAX_BYTES = 128 << 20
+"""So much the head keeps of what a detached actor is made of."""
+
+
+def pack_durable(
+    client: Client, args: Sequence[Any], kwargs: Mapping[str, Any], name: str
+) -> Arguments:
+    """Pickle arguments so that they are there without this process: values, no places in memory.
+
+    Waits for arguments that are references, and takes their values. One that holds an error
+    stays a reference, for the constructor to fail with it.
+
+    Raises:
+        SerializationError: an argument cannot be pickled, or they are too large together.
+        ObjectLost: a reference is one of a cluster that was shut down.
+    """
+
+    def settled(value: Any) -> Any:
+        if not isinstance(value, ObjectRef):
+            return value
+        try:
+            return client.executor.get([value], None)[0]
+        except Exception:
+            return Later(value)
+
+    objects = client.objects
+    with client.reactor.lock:
+        for value in (*args, *kwargs.values()):
+            if isinstance(value, ObjectRef):
+                objects.entry(value)
+    content = objects.pack(
+        (tuple(map(settled, args)), {key: settled(value) for key, value in kwargs.items()}),
+        lambda: f"an argument of {name}",
+        parts=("args", "kwargs"),
+        inline_max=sys.maxsize,
+    )
+    if content.size_bytes > DURABLE_MAX_BYTES:
+        objects.give_up(content)
+        raise SerializationError(
+            f"the arguments of the detached actor {name} are {content.size_bytes >> 20} MiB when"
+            f" pickled, and the cluster keeps no more than {DURABLE_MAX_BYTES >> 20} MiB to make it"
+            " anew without this program. Let the constructor read them from a file, or give them"
+            " to a method"
+        )
+    return Arguments(content, held=[ref.id for ref in content.refs])
 
 
 def unpack_arguments(

@@ -282,9 +282,13 @@ class Client:
         return failure(dump_failure(error, ""))
 
     def _on_lost(self, connection: Connection, reason: str) -> None:
-        if connection is getattr(self, "daemon", None) and not (self.closed or self.leaving):
+        if self.closed or self.leaving:
+            return
+        if connection is getattr(self, "daemon", None):
             self.requests.fail(reason)
             self.on_daemon_lost(reason)
+        elif not connection.established:
+            self.objects.owner_unreachable(connection.peer)
 
     def check_alive(self) -> None:
         """Refuse what only a daemon could ever do; called under the lock.

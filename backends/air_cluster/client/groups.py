@@ -40,7 +40,14 @@ class Groups:
             client.daemon,
             lambda number: (
                 CreateGroup(
-                    number, group_id, bundles, spec.strategy, spec.name, spec.detached, owner
+                    number,
+                    group_id,
+                    bundles,
+                    spec.strategy,
+                    spec.name,
+                    spec.detached,
+                    owner,
+                    spec.namespace,
                 ),
                 [],
             ),
@@ -77,6 +84,7 @@ class Groups:
                 bundles=tuple(found["bundles"]),
                 state=found["state"],
                 bundle_nodes=tuple(found["nodes"]),
+                namespace=found["namespace"],
             )
             for found in self._client.ask("groups")
         ]

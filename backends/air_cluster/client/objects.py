@@ -219,6 +219,23 @@ class Objects:
 
         The reference itself may be gone in a moment: ``__reduce__`` may have made it.
         """
+        exported = self.check_pickling(object_id)
+        with self._lock:
+            entry = self.references.get(object_id)
+            if entry is None:
+                raise _of_another_cluster(object_id)
+            entry.holds += 1
+            address = self._client.address if entry.owned else entry.address
+        exported.append(Ref(object_id, address))
+        return object_id, address
+
+    def check_pickling(self, object_id: bytes) -> list[Ref]:
+        """Where to note what the value holds that this thread is pickling.
+
+        Raises:
+            SerializationError: it pickles none that somebody receives.
+            ObjectLost: the reference or handle is one of a cluster that was shut down.
+        """
         if self._client.closed:
             raise _of_another_cluster(object_id)
         if self._pickling.exported is None:
@@ -226,14 +243,7 @@ class Objects:
                 "a reference or an actor's handle can only be pickled as part of an argument,"
                 " a result or a value for air.put: pass it to a task or an actor"
             )
-        with self._lock:
-            entry = self.references.get(object_id)
-            if entry is None:
-                raise _of_another_cluster(object_id)
-            entry.holds += 1
-            address = self._client.address if entry.owned else entry.address
-        self._pickling.exported.append(Ref(object_id, address))
-        return object_id, address
+        return self._pickling.exported
 
     def imported(self, object_id: bytes, address: str) -> None:
         """A reference was unpickled; counts one local reference."""
@@ -629,6 +639,18 @@ class Objects:
             self._token_done(token)
         self.returned.caller_gone(process_id)
         return sorted(found)
+
+    def owner_unreachable(self, process_id: bytes) -> None:
+        """A process never heard what was sent to it; called under the lock.
+
+        It may have ended before this one began, so that nobody tells us of its end.
+        """
+        for token in self.references.awaited_from(process_id):
+            self._token_done(token)
+        for identity in [i for i in self._client.fetching if owner_of(i) == process_id]:
+            entry = self.references.get(identity)
+            if entry is not None:
+                self.owner_died(entry)
 
     def node_gone(self, number: int) -> None:
         """A node is dead; called under the lock, after what it had sent is handled.

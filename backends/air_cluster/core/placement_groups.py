@@ -112,6 +112,7 @@ class GroupSnapshot(msgspec.Struct, frozen=True):
     owner: bytes
     nodes: list[str | None]
     asked: list[str | None]
+    namespace: str = ""
 
 
 class _Phase(enum.Enum):
@@ -176,7 +177,7 @@ class PlacementGroups:
         self._max_removed = max_removed
         self._groups: dict[bytes, _Group] = {}
         self._removed: dict[bytes, None] = {}
-        self._names: dict[str, bytes] = {}
+        self._names: dict[tuple[str, str], bytes] = {}  # namespace and name
         self._owned: dict[bytes, dict[bytes, None]] = {}
         self._pending: dict[bytes, _Group] = {}
         self._totals: dict[str, Resources] = {}
@@ -246,7 +247,7 @@ class PlacementGroups:
         """
         if group_id in self._groups:  # the request was sent again
             return []
-        if spec.name and spec.name in self._names:
+        if spec.name and (spec.namespace, spec.name) in self._names:
             raise InvalidOption(f"the name {spec.name!r} is taken by another placement group")
         if (message := self.feasibility(spec)) is not None:
             raise Unschedulable(message)
@@ -301,7 +302,7 @@ class PlacementGroups:
         self._changed[group_id] = None
         self._pending.pop(group_id, None)
         if group.spec.name:
-            del self._names[group.spec.name]
+            del self._names[group.spec.namespace, group.spec.name]
         if not group.spec.detached:
             owned = self._owned[group.owner]
             del owned[group_id]
@@ -343,7 +344,7 @@ class PlacementGroups:
         if group.missing:
             self._pending[group_id] = group
         if spec.name:
-            self._names[spec.name] = group_id
+            self._names[spec.namespace, spec.name] = group_id
         if not spec.detached:
             self._owned.setdefault(group.owner, {})[group_id] = None
 
@@ -371,6 +372,7 @@ class PlacementGroups:
             group.owner,
             [node if done else None for node, done in zip(places, committed, strict=True)],
             [None if done else node for node, done in zip(places, committed, strict=True)],
+            spec.namespace,
         )
 
     def restore(self, kept: GroupSnapshot, now: float) -> list[GroupInstruction]:
@@ -384,6 +386,7 @@ class PlacementGroups:
             strategy=kept.strategy,
             name=kept.name,
             detached=kept.detached,
+            namespace=kept.namespace,
         )
         group = _Group(kept.group_id, spec, kept.owner, [_Bundle(r) for r in spec.bundles], now)
         for bundle, node_id in zip(group.bundles, kept.nodes, strict=True):
@@ -414,10 +417,6 @@ class PlacementGroups:
         group = self._groups.get(group_id)
         return group.state if group is not None else None
 
-    def find(self, name: str) -> bytes | None:
-        """The group of that name that is not removed."""
-        return self._names.get(name)
-
     def infos(self) -> list[PlacementGroupInfo]:
         """All groups that are remembered, in the order of their creation."""
         return [
@@ -428,6 +427,7 @@ class PlacementGroups:
                 bundles=tuple(bundle.to_dict() for bundle in group.spec.bundles),
                 state=group.state.value,
                 bundle_nodes=group.bundle_nodes,
+                namespace=group.spec.namespace,
             )
             for group in self._groups.values()
         ]
@@ -468,7 +468,7 @@ class PlacementGroups:
             assert not pending or group.waiting <= any(tried)
             self._check_strategy(group)
             if group.spec.name:
-                assert self._names[group.spec.name] == group_id
+                assert self._names[group.spec.namespace, group.spec.name] == group_id
             assert (group_id in self._owned.get(group.owner, {})) != group.spec.detached
         assert sums == self._reserved, (sums, self._reserved)
         assert all(sums[node_id].fits_in(total) for node_id, total in self._totals.items())

@@ -18,7 +18,8 @@ owner knows, something else protects the value:
 
 States of a borrowed entry: *fresh* (protected by a caller) -> *asked* (registration sent) ->
 *registered* (acknowledged); it vanishes when nothing local is left, and the owner is told
-unless it never knew.
+unless it never knew. Of *uncounted* entries (handles of detached actors, which live until they
+are killed) no owner is ever told.
 
 A process may run several tasks at a time, and does not note which task a reference came in
 with: each settles what all of them have left so far.
@@ -38,6 +39,7 @@ import msgspec
 from air_cluster.protocol.ids import node_of, owner_of
 
 FRESH, ASKED, REGISTERED = "fresh", "asked", "registered"
+UNCOUNTED = "uncounted"
 
 
 class Entry:
@@ -124,6 +126,12 @@ class References:
             self._fresh[object_id] = None
         entry.local += 1
         return entry
+
+    def uncounted(self, object_id: bytes) -> None:
+        """What came in just now lasts whether it is borrowed or not: its owner may be gone."""
+        if object_id in self._fresh:
+            del self._fresh[object_id]
+            self.entries[object_id].state = UNCOUNTED
 
     @property
     def lends(self) -> bool:
@@ -285,16 +293,20 @@ class References:
         lost = [
             entry
             for entry in self.entries.values()
-            if not entry.owned and owner_of(entry.id) == process_id
+            if not entry.owned and owner_of(entry.id) == process_id and entry.state != UNCOUNTED
         ]
-        tokens = [
-            token
-            for token, (borrowed, _) in self._waiting.items()
-            if any(owner_of(object_id) == process_id for object_id in borrowed)
-        ]
+        tokens = self.awaited_from(process_id)
         self._dead.add(process_id)
         out = self.give_back(process_id, sorted(self._lent.get(process_id, ())))
         return lost, tokens, out
+
+    def awaited_from(self, owner: bytes) -> list[int]:
+        """The tokens that *owner* has yet to acknowledge."""
+        return [
+            token
+            for token, (borrowed, _) in self._waiting.items()
+            if any(owner_of(object_id) == owner for object_id in borrowed)
+        ]
 
     def processes_of(self, node: int) -> list[bytes]:
         """Processes on a node that own what we borrow, or borrow what we own."""
@@ -320,7 +332,7 @@ class References:
                 self._unconfirmed.pop(entry.id, None)
                 if entry.state == FRESH:
                     del self._fresh[entry.id]
-                else:
+                elif entry.state != UNCOUNTED:
                     out.append(Unregister(owner_of(entry.id), entry.address, entry.id))
             doubtful += self._unhold(entry.contains)
         return out

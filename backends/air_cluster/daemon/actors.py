@@ -47,6 +47,7 @@ class ActorService:
         self._head = head
         self._registry = ActorRegistry()
         self._made: dict[bytes, _Made] = {}
+        self._roots: set[bytes] = set()  # processes of detached actors
         head.on_client(messages.CreateActor, self._on_create)
         head.on_client(messages.FindActor, self._on_find)
         head.on_client(messages.WatchActor, self._on_watch)
@@ -64,9 +65,18 @@ class ActorService:
         """A process is gone, and its actors with it."""
         self._follow(self._registry.owner_gone(process, time.monotonic()))
 
-    def job_gone(self, driver: bytes) -> None:
-        """A program has ended."""
-        self._follow(self._registry.job_gone(driver, time.monotonic()))
+    def job_gone(self, root: bytes) -> None:
+        """A program has ended, or the process of a detached actor."""
+        self._roots.discard(root)
+        self._follow(self._registry.job_gone(root, time.monotonic()))
+
+    def is_root(self, process: bytes) -> bool:
+        """Whether it is one of :meth:`roots`."""
+        return process in self._roots
+
+    def roots(self) -> list[bytes]:
+        """The processes of detached actors: to what they start they are what a program is."""
+        return list(self._roots)
 
     def node_lost(self, node: NodeRecord, why: str) -> None:
         """A node is gone, with the workers on it and the owners of actors."""
@@ -117,6 +127,8 @@ class ActorService:
         self._made[actor_id] = _Made(
             kept.message, kept.payload, kept.process, kept.gpu_ids, kept.refusal
         )
+        if kept.message.detached and kept.snapshot.worker_id is not None:
+            self._roots.add(kept.process)
         spec = _spec(kept.message, kept.owner)
         self._follow(self._registry.restore(spec, kept.snapshot, time.monotonic()))
 
@@ -128,6 +140,8 @@ class ActorService:
             node.link.send(wire.EndActor(message.actor_id, message.worker, False))
             return
         made.process, made.gpu_ids = message.process, message.gpu_ids
+        if made.message.detached:
+            self._roots.add(message.process)
         self._head.demand.placed(message.actor_id, node)
         now = time.monotonic()
         self._follow(self._registry.placed(message.actor_id, message.worker, now))
@@ -177,6 +191,8 @@ class ActorService:
         if message.request:
             client.send(self._found(message.request, actor_id))
         self._follow(out)
+        if self._head.is_over(message.job_id):  # its last words, by way of another node
+            self.job_gone(message.job_id)
 
     def _on_find(self, client: ClientRoute, message: messages.FindActor, _p: bytes) -> None:
         try:

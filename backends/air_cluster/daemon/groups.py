@@ -111,6 +111,7 @@ class GroupService:
                 "bundles": [dict(bundle) for bundle in info.bundles],
                 "state": info.state,
                 "nodes": list(info.bundle_nodes),
+                "namespace": info.namespace,
             }
             for info in self._groups.infos()
         ]
@@ -127,6 +128,7 @@ class GroupService:
             strategy=message.strategy,
             name=message.name,
             detached=message.detached,
+            namespace=message.namespace,
         )
         # What is free decides whether it goes to the nodes at once.
         self._follow(self._groups.resources_changed(self._free(), now))
@@ -140,6 +142,8 @@ class GroupService:
         # Before the answer: what the client asks for next must find the group known.
         self._follow(out)
         client.send(messages.Reply(message.request, ""))
+        if self._head.is_over(owner):
+            self.owner_gone(owner)
 
     def _on_remove(self, _c: ClientRoute, message: messages.RemoveGroup, _p: bytes) -> None:
         self._follow(self._groups.remove(message.group_id, time.monotonic()))

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _TICK_S = 0.5
 _CLUSTER_BYTES = 16
+_MAX_ENDED = 10_000
 
 
 class Link(Protocol):
@@ -104,6 +105,7 @@ class HeadService:
         self.own: NodeEntry | None = None
         self.memory: HeadMemory | None = None
         self.drivers: dict[bytes, bool] = {}
+        self._ended: dict[bytes, None] = {}
         self._gone: list[int] = []
         self._from_nodes: dict[type, NodeHandler] = {}
         self._from_clients: dict[type, ClientHandler] = {}
@@ -168,9 +170,10 @@ class HeadService:
         down = wire.NodeDown(number, reason)
         for other in self.nodes.values():
             other.link.send(down)
-        programs = [process for process in self.drivers if node_of(process) == number]
+        roots = [*self.drivers, *self.actors.roots()]
+        programs = [process for process in roots if node_of(process) == number]
         for program in programs:
-            del self.drivers[program]
+            self._over(program)
         self._gone.append(number)
         why = f"its node {node.entry.name} is gone ({reason})"
         self.demand.node_lost(node)
@@ -266,13 +269,25 @@ class HeadService:
     def _on_process_ended(
         self, node: NodeRecord, message: wire.ProcessEnded, _payload: bytes
     ) -> None:
-        if self.drivers.pop(message.process, None) is not None:
+        if message.process in self.drivers or self.actors.is_root(message.process):
+            self._over(message.process)
             self.actors.job_gone(message.process)
         self.actors.owner_gone(message.process)
         self.groups.owner_gone(message.process)
         for other in self.nodes.values():
             if other is not node:
                 other.link.send(message)
+
+    def _over(self, program: bytes) -> None:
+        """A program has ended; what somebody still wants to start for it ends at once."""
+        self.drivers.pop(program, None)
+        self._ended[program] = None
+        if len(self._ended) > _MAX_ENDED:
+            del self._ended[next(iter(self._ended))]
+
+    def is_over(self, program: bytes) -> bool:
+        """Whether a program, or the process of a detached actor, ended a while ago at most."""
+        return program in self._ended
 
     def _on_printed(self, _node: NodeRecord, message: wire.Printed, payload: bytes) -> None:
         lines = messages.LogLines(message.source, message.is_error)

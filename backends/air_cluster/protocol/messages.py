@@ -270,7 +270,7 @@ class ActorOver(msgspec.Struct, tag=118, array_like=True, frozen=True):
 
 
 class CreateGroup(msgspec.Struct, tag=20, array_like=True, frozen=True):
-    """Reserve bundles. The group ends with *owner* (its sender, if empty)."""
+    """Reserve bundles. The group ends with *owner* (its sender, if empty), unless *detached*."""
 
     request: int
     group_id: bytes
@@ -279,6 +279,7 @@ class CreateGroup(msgspec.Struct, tag=20, array_like=True, frozen=True):
     name: str
     detached: bool
     owner: bytes = b""
+    namespace: str = ""
 
 
 class GroupEvent(msgspec.Struct, tag=21, array_like=True, frozen=True):

@@ -74,7 +74,8 @@ class ActorHost:
         client.on_block = lambda blocked: client.daemon.send(Blocked(blocked))
         client.executor.leave_actor = self._leave
         client.namespace = self.spec.job_namespace
-        client.job_id = self.spec.job_id
+        # One that outlives its program is what ends with it that it makes, as a program is.
+        client.job_id = client.process_id if self.spec.detached else self.spec.job_id
         client.actors.me = (
             self.spec.actor_id,
             self.spec.class_name,
@@ -143,7 +144,8 @@ class ActorHost:
         failed = objects.pack_failure(error, f"{self.spec.class_name}.__init__")
         forget_frames(error)
         with self.lock:
-            objects.returned.hold_for_creator(self.spec.actor_id, failed.refs)
+            if not self.spec.detached:  # else the creator may be gone, and not come for them
+                objects.returned.hold_for_creator(self.spec.actor_id, failed.refs)
             self._client.daemon.send(ActorStarted(self.spec.actor_id, True), failed.pieces)
 
     def _settled(self, then: Callable[[], None]) -> None:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from hypothesis import settings
@@ -269,15 +270,17 @@ def test_what_can_never_be_placed_is_refused_at_once(script: Script) -> None:
 
 
 def test_names(script: Script) -> None:
-    script.play("join a 2 ->")
-    spec = PlacementGroupSpec((cpus(1),), name="mine")
+    script.play("join a 4 ->")
+    spec = PlacementGroupSpec((cpus(1),), name="mine", namespace="here")
     script.groups.create(b"g", spec, b"O", now=0.0)
     assert script.groups.create(b"g", spec, b"O", now=0.0) == []
-    assert script.groups.find("mine") == b"g"
     with pytest.raises(InvalidOption, match="'mine' is taken"):
         script.groups.create(b"h", spec, b"O", now=0.0)
+    script.groups.create(b"i", replace(spec, namespace="there"), b"O", now=0.0)
     script.groups.remove(b"g", now=0.0)
-    assert script.groups.find("mine") is None
+    script.groups.create(b"h", spec, b"O", now=0.0)
+    found = [(info.group_id, info.namespace) for info in script.groups.infos()]
+    assert found == [(b"g", "here"), (b"i", "there"), (b"h", "here")]
 
 
 def test_old_removed_groups_are_forgotten() -> None:

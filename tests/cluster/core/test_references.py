@@ -394,3 +394,14 @@ def test_a_dead_owner_will_not_acknowledge(process: Process) -> None:
     assert process.acknowledged(token) == "free A1"
     assert process.drop("B1") == "free B1; unregister B1 with B"
     assert process.is_empty
+
+
+def test_what_nobody_counts_is_only_counted_here(process: Process) -> None:
+    process.borrow("B1", "B2")
+    process.references.uncounted(value("B1"))
+    assert process.settle(C) == ("register B2 with B (1)", {1})
+    assert process.register("B1", None) == ""
+    assert gone(process, B) == ("B2", [1], "")
+    process.borrow("B1")
+    assert process.drop("B1") == ""
+    assert process.drop("B1") == "free B1"

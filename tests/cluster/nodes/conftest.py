@@ -84,9 +84,9 @@ class Machines:
         self.nodes.append(node)
         return node
 
-    def join(self) -> None:
+    def join(self, **options: Any) -> None:
         """Have this program use the cluster, by its head's node."""
-        air.init(address=self.nodes[0].address, log_to_driver=False)
+        air.init(address=self.nodes[0].address, log_to_driver=False, **options)
 
     def stop(self) -> None:
         """End all nodes, the head last."""

@@ -24,7 +24,7 @@ from air.errors import ActorDied
 from air.util.placement_group import placement_group
 from air.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-air.init(address="auto", log_to_driver=False)
+air.init(address="auto", log_to_driver=False, namespace="tests")
 
 def tell(value):
     print("TOLD", json.dumps(value), flush=True)
@@ -41,6 +41,8 @@ class Counter:
         return self.n
     def pid(self):
         return os.getpid()
+    def die(self):
+        os._exit(1)
 
 @air.remote(num_cpus=0)
 def where():
@@ -295,6 +297,55 @@ def test_what_ended_while_the_head_was_away(cluster: Cluster, programs: list[Pro
     )
     programs.append(again)
     assert again.hear() == 1  # restarted, from nothing
+
+
+def test_what_is_detached_goes_on(cluster: Cluster, programs: list[Program]) -> None:
+    maker = Program(
+        cluster.node,
+        """
+        from air.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+        [head] = [n for n in air.nodes() if "here" not in n["Resources"]]
+        there = NodeAffinitySchedulingStrategy(head["NodeID"], soft=True)
+        made = Counter.options(lifetime="detached", max_restarts=-1)
+        first = made.options(name="first").remote()
+        second = made.options(name="second", resources={}, scheduling_strategy=there).remote()
+        air.get([first.add.remote(5), second.add.remote(5)])
+        group = placement_group([{"here": 0.2}], name="group", lifetime="detached")
+        air.get(group.ready())
+        tell(air.get(first.pid.remote()))
+        wait()
+        """,
+    )
+    programs.append(maker)
+    pid = maker.hear()
+    maker.close()
+    cluster.kill_head()
+    cluster.start_head()
+    user = Program(
+        cluster.node,
+        """
+        from air.util.placement_group import get_placement_group
+        group = PlacementGroupSchedulingStrategy(get_placement_group("group"))
+        first, second = air.get_actor("first"), air.get_actor("second")
+        inside = Counter.options(resources={"here": 0.1}, scheduling_strategy=group).remote()
+        tell(air.get([
+            first.pid.remote(), first.add.remote(1), second.add.remote(1), inside.add.remote(1)
+        ]))
+        try:
+            air.get(first.die.remote())
+        except ActorDied:
+            pass
+        tell(air.get(first.add.remote(1)))
+        air.kill(first)
+        air.kill(second)
+        tell(air.util.list_named_actors())
+        """,
+    )
+    programs.append(user)
+    # The second lived with the head, and was made anew without its maker.
+    assert user.hear() == [pid, 6, 1, 1]
+    assert user.hear() == 1
+    assert user.hear() == []
 
 
 def test_a_file_that_is_in_use_or_something_else(cluster: Cluster, tmp_path: Path) -> None:

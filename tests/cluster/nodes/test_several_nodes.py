@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import air
-from air.errors import ActorDied, ObjectLost, Unschedulable
+from air.errors import ActorDied, ObjectLost, OwnerDied, Unschedulable
 from air.testing.executor_suite.harness import eventually, value
 
 MB = 1_000_000
@@ -233,3 +233,27 @@ def test_memory_of_a_dead_actor_is_given_back_when_owners_want_it_no_more(two: A
         assert value(made)[0] == 1.0
         del made
         gc.collect()
+
+
+def test_an_owner_on_another_node_that_ended_before_the_reader_began(two: Any) -> None:
+    """Nobody tells a fresh process of those that ended before it; it finds out by itself."""
+
+    @air.remote
+    class Maker:
+        def make(self) -> Any:
+            return [air.put(1), air.put(2)]
+
+    maker = widget(Maker).remote()
+    refs = value(maker.make.remote())
+    air.kill(maker)
+    with pytest.raises(OwnerDied):
+        value(refs[0])
+    reader = Keeper.remote()
+    value(reader.keep.remote(refs))
+
+    @air.remote
+    def read(found: list[Any]) -> int:
+        return int(air.get(found[1]))
+
+    with pytest.raises(OwnerDied):
+        value(read.remote(refs))

@@ -1,0 +1,299 @@
+"""Actors and placement groups that outlive the program which made them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import air
+from air.errors import ActorDied, OwnerDied, SerializationError
+from air.testing.executor_suite.harness import eventually
+from air.util.placement_group import (
+    get_placement_group,
+    placement_group,
+    placement_group_table,
+    remove_placement_group,
+)
+from air.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+from .conftest import Machines
+
+SPACE = "tests"
+
+
+@air.remote
+class Child:
+    def get(self) -> int:
+        return 7
+
+
+@air.remote(num_cpus=0)
+def make_child(name: str) -> int:
+    return air.get(Child.options(name=name).remote().get.remote())
+
+
+@air.remote(max_restarts=-1)
+class Keeper:
+    def __init__(self, data: Any, nested: list[Any]) -> None:
+        self.data = data
+        self.nested = nested
+        self.kept: list[Any] = []
+
+    def total(self) -> float:
+        return float(self.data.sum())
+
+    def read(self) -> Any:
+        return air.get(self.nested[0])
+
+    def where(self) -> tuple[str, int]:
+        return air.get_runtime_context().get_node_id(), os.getpid()
+
+    def me(self) -> Any:
+        return air.get_runtime_context().current_actor
+
+    def children(self) -> None:
+        self.kept = [Child.remote(), Child.options(name="child").remote()]
+        air.get([child.get.remote() for child in self.kept])
+        air.get(make_child.remote("grandchild"))
+        placement_group([{"CPU": 0.1}], name="childs")
+
+    def restarted(self) -> bool:
+        return air.get_runtime_context().was_current_actor_reconstructed
+
+    def die(self) -> None:
+        os._exit(1)
+
+
+@pytest.fixture
+def one(machines: Machines) -> Machines:
+    machines.start(num_cpus=2)
+    machines.join(namespace=SPACE)
+    return machines
+
+
+def again(machines: Machines, **options: Any) -> None:
+    """Be another program from now on."""
+    air.shutdown()
+    machines.join(**{"namespace": SPACE, **options})
+
+
+def value(ref: Any) -> Any:
+    return air.get(ref, timeout=30)
+
+
+def test_an_actor_and_what_it_was_given_outlive_their_program(one: Machines) -> None:
+    given = air.put(np.ones(100_000))
+    keeper = Keeper.options(name="keeper", lifetime="detached").remote(given, [air.put("here")])
+    plain = Child.options(name="plain").remote()
+    assert value([keeper.total.remote(), plain.get.remote()]) == [100_000, 7]
+    again(one)
+    assert eventually(lambda: air.util.list_named_actors() == ["keeper"])
+    keeper = air.get_actor("keeper")
+    assert value(keeper.total.remote()) == 100_000
+    assert value(keeper.me.remote()) == keeper
+    assert value(air.remote(lambda actor: value(actor.total.remote())).remote(keeper)) == 100_000
+    with pytest.raises(ActorDied):
+        value(keeper.die.remote())
+    # What it was given by value or by a reference is kept for it; what references stand for that
+    # lay deeper is not.
+    assert value([keeper.total.remote(), keeper.restarted.remote()]) == [100_000, True]
+    with pytest.raises(OwnerDied):
+        value(keeper.read.remote())
+    air.kill(keeper)
+    with pytest.raises(ActorDied):
+        value(keeper.total.remote())
+    with pytest.raises(ValueError, match="no living actor is named 'keeper'"):
+        air.get_actor("keeper")
+
+
+def test_it_owns_what_it_makes(one: Machines) -> None:
+    keeper = Keeper.options(name="keeper", lifetime="detached").remote(None, [])
+    value(keeper.children.remote())
+    again(one)
+    names = ["child", "grandchild", "keeper"]
+    assert air.util.list_named_actors() == names
+    assert value(air.get_actor("child").get.remote()) == 7
+    assert get_placement_group("childs").wait(30)
+    with pytest.raises(ActorDied):
+        value(air.get_actor("keeper").die.remote())
+    assert eventually(lambda: air.util.list_named_actors() == ["keeper"])
+    assert eventually(lambda: not _groups())
+    value(air.get_actor("keeper").children.remote())
+    assert air.util.list_named_actors() == names
+    air.kill(air.get_actor("keeper"))
+    assert eventually(lambda: air.util.list_named_actors() == [])
+    assert eventually(lambda: not _groups())
+    assert eventually(lambda: air.available_resources() == air.cluster_resources())
+
+
+def test_without_a_name_it_lives_where_a_handle_is_kept(one: Machines) -> None:
+    keeper = Keeper.options(lifetime="detached").remote(np.ones(2), [])
+    other = Keeper.options(name="other", lifetime="detached").remote(keeper, [])
+    pid = value(keeper.where.remote())[1]
+    assert value(other.where.remote())
+    again(one)
+
+    @air.remote
+    def ask(actor: Any) -> Any:
+        return value(value(actor.me.remote()).where.remote())
+
+    other = air.get_actor("other")
+    assert value(ask.remote(other)) != pid
+    with pytest.raises(ActorDied):
+        value(other.die.remote())
+    assert value(other.restarted.remote())
+    os.kill(pid, 0)  # it lives
+
+
+def test_its_arguments_are_refused_if_they_are_too_large(one: Machines) -> None:
+    large = np.zeros(130 << 20, np.uint8)
+    with pytest.raises(SerializationError, match="no more than 128 MiB"):
+        Keeper.options(lifetime="detached").remote(large, [])
+
+
+def test_an_argument_with_an_error_fails_the_constructor(one: Machines) -> None:
+    @air.remote
+    def fail() -> None:
+        raise KeyError("no")
+
+    keeper = Keeper.options(name="failed", lifetime="detached").remote(fail.remote(), [])
+    with pytest.raises(ActorDied) as caught:
+        value(keeper.total.remote())
+    assert isinstance(caught.value.__cause__, KeyError)
+    assert air.util.list_named_actors() == []
+
+
+def test_names_of_other_namespaces(one: Machines) -> None:
+    Keeper.options(name="keeper", lifetime="detached").remote(None, [])
+    Keeper.options(name="keeper", namespace="else", lifetime="detached").remote(None, [])
+    group = placement_group([{"CPU": 1}], name="group", lifetime="detached")
+    again(one, namespace=None)
+    mine = air.get_runtime_context().namespace
+    assert mine not in (SPACE, "else")
+    assert air.util.list_named_actors() == []
+    assert air.util.list_named_actors(all_namespaces=True) == [
+        {"name": "keeper", "namespace": "else"},
+        {"name": "keeper", "namespace": SPACE},
+    ]
+    with pytest.raises(ValueError, match="'keeper' in namespace 'anonymous-"):
+        air.get_actor("keeper")
+    with pytest.raises(ValueError, match="'group' in namespace 'anonymous-"):
+        get_placement_group("group")
+    placement_group([{"CPU": 1}], name="group")
+    for namespace in ("else", SPACE):
+        air.kill(air.get_actor("keeper", namespace))
+    again(one)
+    assert get_placement_group("group") == group
+    remove_placement_group(group)
+
+
+def test_a_group_outlives_its_program(one: Machines) -> None:
+    placement_group([{"CPU": 1}], name="stays", lifetime="detached")
+    placement_group([{"CPU": 1}], name="goes")
+    again(one)
+    assert eventually(lambda: _groups() == ["stays"])
+    group = get_placement_group("stays")
+    assert group.wait(30)
+    inside = PlacementGroupSchedulingStrategy(group, placement_group_capture_child_tasks=True)
+    keeper = Keeper.options(
+        name="keeper", lifetime="detached", num_cpus=1, scheduling_strategy=inside
+    ).remote(np.ones(3), [])
+    assert value(keeper.total.remote()) == 3
+    again(one)
+    keeper = air.get_actor("keeper")
+    assert value(keeper.total.remote()) == 3
+    remove_placement_group(get_placement_group("stays"))
+    with pytest.raises(ActorDied):
+        value(keeper.total.remote())
+    assert eventually(lambda: air.available_resources() == air.cluster_resources())
+
+
+def _groups() -> list[str]:
+    table = placement_group_table().values()
+    return [group["name"] for group in table if group["state"] != "REMOVED"]
+
+
+def test_the_node_of_an_actor_and_of_its_maker_die(machines: Machines) -> None:
+    machines.start(num_cpus=1)
+    other = machines.start(num_cpus=1, resources={"widget": 1})
+    machines.join(namespace=SPACE)
+
+    @air.remote(num_cpus=0, resources={"widget": 1})
+    class Maker:
+        def make(self) -> Any:
+            here = air.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
+                air.get_runtime_context().get_node_id(), soft=True
+            )
+            return Keeper.options(
+                name="keeper", lifetime="detached", scheduling_strategy=here
+            ).remote(air.put(np.ones(200_000)), [air.put(np.ones(200_000))])
+
+    maker = Maker.remote()
+    keeper = value(maker.make.remote())
+    first, _ = value(keeper.where.remote())
+    assert value(keeper.total.remote()) == 200_000
+    other.kill()
+    again(machines)
+    keeper = air.get_actor("keeper")
+    second, _ = value(keeper.where.options(name="after").remote())
+    assert second != first
+    assert value([keeper.total.remote(), keeper.restarted.remote()]) == [200_000, True]
+    with pytest.raises(OwnerDied):
+        value(keeper.read.remote())
+    # Its next process has never heard of the one that made it.
+    with pytest.raises(ActorDied):
+        value(keeper.die.remote())
+    assert value(keeper.total.remote()) == 200_000
+    air.kill(keeper)
+
+
+def test_its_program_is_killed_while_it_waits_for_room(one: Machines, tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(
+        textwrap.dedent(
+            f"""
+            import os, sys
+            import air
+            sys.path.insert(0, {str(Path(__file__).parents[3])!r})
+            air.init(address={one.nodes[0].address!r}, namespace={SPACE!r})
+            from tests.cluster.nodes.test_detached import Keeper
+            import numpy as np
+            Keeper.options(name="keeper", lifetime="detached", num_cpus=2).remote(
+                air.put(np.ones(5)), [])
+            os.kill(os.getpid(), 9)
+            """
+        )
+    )
+    holder = Child.options(num_cpus=1).remote()
+    value(holder.get.remote())
+    done = subprocess.run([sys.executable, str(program)], env=os.environ, timeout=60)
+    assert done.returncode == -signal.SIGKILL
+    keeper = air.get_actor("keeper")
+    air.kill(holder)
+    assert value(keeper.total.remote()) == 5
+    air.kill(keeper)
+
+
+@pytest.fixture
+def private() -> Iterator[None]:
+    air.init(backend="cluster", num_cpus=1, namespace=SPACE, log_to_driver=False)
+    yield
+    air.shutdown()
+
+
+@pytest.mark.usefixtures("private")
+def test_on_a_cluster_of_the_programs_own_it_ends_with_that() -> None:
+    keeper = Keeper.options(name="keeper", lifetime="detached").remote(None, [])
+    pid = value(keeper.where.remote())[1]
+    air.shutdown()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
