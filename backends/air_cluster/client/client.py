@@ -179,8 +179,6 @@ class Client:
     def _on_welcome(self, _connection: Connection, message: Welcome, _payload: object) -> None:
         self._welcome = message
         self.node_id = message.node_id
-        if self.kind == "worker":
-            self.job_id = message.job_id
 
     # Waiting ------------------------------------------------------------------------------
 

@@ -23,13 +23,10 @@ class Clients:
 
     def __init__(self) -> None:
         self._by_process: dict[bytes, ClientRecord] = {}
-        self.job_id = b""
 
     def add(self, record: ClientRecord) -> None:
-        """A client has registered; the first driver gives the job its identity."""
+        """A client has registered."""
         self._by_process[record.process] = record
-        if record.kind == "driver" and not self.job_id:
-            self.job_id = record.process
 
     def remove(self, connection: Connection) -> ClientRecord | None:
         """A connection is gone; returns the client behind it, if it had registered."""

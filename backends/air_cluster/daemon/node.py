@@ -254,7 +254,7 @@ class NodeDaemon:
         self.clients.add(record)
         if record.kind == "driver":
             self.uplink.send(wire.DriverHere(record.process, record.wants_logs))
-        connection.send(messages.Welcome(self.name, self.clients.job_id, record.address))
+        connection.send(messages.Welcome(self.name, record.address))
         self.workers.registered(connection.peer)
 
     def _on_exit(self, connection: Connection, _message: messages.Exit, _p: object) -> None:

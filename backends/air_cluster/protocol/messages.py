@@ -86,7 +86,6 @@ class Welcome(msgspec.Struct, tag=2, array_like=True, frozen=True):
     """Answer to ``Register``."""
 
     node_id: str
-    job_id: bytes
     address: str
 
 
