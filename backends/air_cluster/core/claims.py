@@ -42,6 +42,10 @@ class ClaimBook:
         """Leases of an owner, also those for which a worker is being started."""
         return list(self._leases_of.get(owner, {}).values())
 
+    def owners(self) -> set[bytes]:
+        """Who has leases, also such for which a worker is being started."""
+        return set(self._leases_of)
+
     def actor(self, actor_id: bytes) -> Claim | None:
         """The claim of an actor."""
         return self._actors.get(actor_id)

@@ -409,6 +409,16 @@ class NodeScheduler:
             if w.wanting > 0
         ]
 
+    def owners(self) -> set[bytes]:
+        """Who waits for workers or has some."""
+        waiting = {w.owner for w in self._waiting if w.kind is Kind.LEASE}
+        return waiting | self._claims.owners()
+
+    def wanted_by(self, owner: bytes) -> set[ShapeKey]:
+        """The shapes of the workers that *owner* waits for or has."""
+        waiting = {w.shape for w in self._waiting if w.kind is Kind.LEASE and w.owner == owner}
+        return waiting.union(claim.shape for claim in self._claims.leases_of(owner))
+
     def workers(self) -> list[WorkerInfo]:
         """All workers, in the order of their start."""
         return [worker_info(worker) for worker in self._workers]

@@ -41,6 +41,10 @@ from air_cluster.protocol.ids import node_of, owner_of
 FRESH, ASKED, REGISTERED = "fresh", "asked", "registered"
 UNCOUNTED = "uncounted"
 
+_DEAD_KEPT = 1024
+"""So many of the last processes that died are known to be dead: what they had said before may
+arrive a moment later. Forgetting the others keeps a program small that makes actors for days."""
+
 
 class Entry:
     """One value, as this process sees it; ``content``, ``pins`` and ``lent`` are the client's."""
@@ -102,7 +106,7 @@ class References:
         self._fresh: dict[bytes, None] = {}
         self._unconfirmed: dict[bytes, None] = {}  # settled, and not acknowledged
         self._lent: dict[bytes, set[bytes]] = {}  # borrower -> our objects
-        self._dead: set[bytes] = set()
+        self._dead: dict[bytes, None] = {}  # in the order of their deaths
 
     def own(self, object_id: bytes) -> Entry:
         """A new value of this process, without any reference yet."""
@@ -296,7 +300,9 @@ class References:
             if not entry.owned and owner_of(entry.id) == process_id and entry.state != UNCOUNTED
         ]
         tokens = self.awaited_from(process_id)
-        self._dead.add(process_id)
+        self._dead[process_id] = None
+        if len(self._dead) > _DEAD_KEPT:
+            del self._dead[next(iter(self._dead))]
         out = self.give_back(process_id, sorted(self._lent.get(process_id, ())))
         return lost, tokens, out
 
@@ -352,7 +358,7 @@ class References:
         assert self._fresh.keys() <= self.entries.keys()
         assert self._unconfirmed.keys() <= self.entries.keys()
         assert all(self._lent.values())
-        assert self._dead.isdisjoint(self._lent)
+        assert self._dead.keys().isdisjoint(self._lent)
         contained: dict[bytes, int] = {}
         for entry in self.entries.values():
             for object_id in entry.contains:

@@ -26,6 +26,9 @@ from air_cluster.transport.connection import Connection
 if TYPE_CHECKING:
     from air_cluster.daemon.node import NodeDaemon
 
+_FORGET_ABOVE = 256
+"""So many owners, and shapes of one, are kept before those are looked for that nobody needs."""
+
 
 class _Owner(msgspec.Struct):
     """One depth of tasks of one client, as the scheduler sees demand.
@@ -51,6 +54,7 @@ class _Owner(msgspec.Struct):
     shapes: dict[int, Shape] = msgspec.field(default_factory=dict)
     left: dict[int, int] = msgspec.field(default_factory=dict)
     reported: dict[int, int] = msgspec.field(default_factory=dict)
+    forget_above: int = _FORGET_ABOVE
 
     @property
     def is_home(self) -> bool:
@@ -64,6 +68,7 @@ class Leasing:
     def __init__(self, node: NodeDaemon) -> None:
         self._node = node
         self._owners: dict[bytes, _Owner] = {}
+        self._forget_above = _FORGET_ABOVE
         self._workers: dict[int, str] = {}  # of granted leases
         handle = node.peers.handle
         handle(messages.SetDemand, self._on_demand)
@@ -105,9 +110,33 @@ class Leasing:
         key = home_key if message.mode == HOME else home_key + number
         owner = self._owners.get(key)
         if owner is None:
+            if len(self._owners) >= self._forget_above:
+                self._forget_idle()
             owner = _Owner(key, home_key, connection.peer, message.depth, connection)
             self._owners[key] = owner
+        elif len(owner.shapes) >= owner.forget_above:
+            self._forget_shapes(owner)
         return owner
+
+    def _forget_idle(self) -> None:
+        """Every placement group, for one, makes an owner that wants nothing in the end."""
+        busy = self._node.scheduler.owners()
+        self._forget(
+            [
+                key
+                for key, owner in self._owners.items()
+                if key not in busy and not owner.left and not owner.reported
+            ]
+        )
+        self._forget_above = max(_FORGET_ABOVE, 2 * len(self._owners))
+
+    def _forget_shapes(self, owner: _Owner) -> None:
+        """Every trial of a sweep, for one, may want something else."""
+        wanted = self._node.scheduler.wanted_by(owner.key)
+        owner.shape_ids = {s: number for s, number in owner.shape_ids.items() if s in wanted}
+        kept = {*owner.shape_ids.values(), *owner.left, *owner.reported}
+        owner.shapes = {number: s for number, s in owner.shapes.items() if number in kept}
+        owner.forget_above = max(_FORGET_ABOVE, 2 * len(owner.shapes))
 
     def _starts_here(self, shape: Shape) -> bool:
         """Whether a request of a client of this node is met here if there is room."""

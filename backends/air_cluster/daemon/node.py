@@ -54,7 +54,6 @@ FOR_THE_HEAD = (
     messages.CreateGroup,
     messages.RemoveGroup,
     messages.WatchGroup,
-    messages.Ask,
 )
 """What clients send that the node passes on."""
 
@@ -136,6 +135,7 @@ class NodeDaemon:
         handle(messages.SpillFreed, lambda c, m, _p: self._need_values().on_freed(c, m))
         for kind in FOR_THE_HEAD:
             handle(kind, self._to_head)
+        handle(messages.Ask, self._on_ask)
         self.on_head(wire.Joined, self._on_joined)
         self.on_head(wire.ToClient, self._on_to_client)
         self.on_head(wire.ProcessEnded, self._on_process_ended)
@@ -202,6 +202,14 @@ class NodeDaemon:
 
     def _to_head(self, connection: Connection, message: Message, payload: bytes) -> None:
         self.uplink.send(wire.FromClient(connection.peer, encode(message)), [payload])
+
+    def _on_ask(self, connection: Connection, message: messages.Ask, payload: bytes) -> None:
+        if message.topic != "entries":
+            self._to_head(connection, message, payload)
+            return
+        from air_cluster.core.inventory import count_entries
+
+        connection.send(messages.Reply(message.request, "", count_entries(self)))
 
     def _on_joined(self, message: wire.Joined, _payload: bytes) -> None:
         self.number = message.number
