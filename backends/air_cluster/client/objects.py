@@ -187,6 +187,10 @@ class Objects:
             else:
                 location = self._client.copies.fetch(pin, content)
             assert location is not None
+        except CopyFailed:
+            self._client.recovery.unreadable(pin, content)
+            self._unpin(pin)
+            raise
         except BaseException:
             self._unpin(pin)
             raise
@@ -402,7 +406,7 @@ class Objects:
         """Call *watcher* when a pending value is there; called under the lock."""
         self._watchers.setdefault(entry.id, []).append(watcher)
         if not entry.owned:
-            self._fetch(entry)
+            self.fetch(entry)
 
     def _unwatch(self, entry: Entry, watcher: Callable[[Entry], None]) -> None:
         watchers = self._watchers.get(entry.id)
@@ -411,7 +415,8 @@ class Objects:
             if not watchers:
                 del self._watchers[entry.id]
 
-    def _fetch(self, entry: Entry) -> None:
+    def fetch(self, entry: Entry) -> None:
+        """Ask the owner of a borrowed value for it, if need be; called under the lock."""
         if entry.content is None and entry.id not in self._client.fetching:
             self._client.fetching.add(entry.id)
             if not self._client.peers.send_to(
@@ -445,7 +450,7 @@ class Objects:
             entries = [self.entry(ref) for ref in refs]
             for entry in entries:
                 if entry.content is None and not entry.owned:
-                    self._fetch(entry)
+                    self.fetch(entry)
             self._client.flush()
             if timeout is None:
                 self._client.actors.check_no_deadlock(e for e in entries if e.content is None)
@@ -671,7 +676,7 @@ class Objects:
             elif node_of(entry.id) != number:
                 entry.content = None
                 if entry.id in self._watchers:
-                    self._fetch(entry)
+                    self.fetch(entry)
         self._client.recovery.lost(lost)
 
     # Messages -----------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import Counter
 from collections.abc import Callable
 
 import msgspec
@@ -19,6 +20,7 @@ from air_cluster.protocol.ids import node_of
 from air_cluster.store.segment import PAGE, create
 
 _GONE = "the value's memory is gone, because the process that wrote it ended"
+_NAMED = 3  # of those whose values fill the store
 
 
 class _Segment(msgspec.Struct):
@@ -87,10 +89,25 @@ class NodeMemory:
         spilling = f", and values could not be spilled to disk: {problem}" if problem else ""
         return (
             f"a value needs {size} bytes of shared memory, but {self.granted} of the"
-            f" {self.cap} bytes of this node's object store are in use{spilling}."
-            " Drop references to values that are not needed, or start with a larger"
-            " object_store_memory"
+            f" {self.cap} bytes of this node's object store are in use ({self._holders()})"
+            f"{spilling}. Drop references to values that are not needed, and arrays and tables"
+            " that were read from them (what is being read stays in memory), or start with a"
+            " larger object_store_memory"
         )
+
+    def _holders(self) -> str:
+        """Who has written what takes the memory, the largest first."""
+        written: Counter[bytes] = Counter()
+        read: dict[bytes, set[bytes]] = {}
+        for segment in self._segments.values():
+            written[segment.writer] += segment.charged
+            read.setdefault(segment.writer, set()).update(segment.readers)
+        shown = [
+            f"{nbytes} written by process {writer.hex()} and mapped by {len(read[writer])}"
+            for writer, nbytes in written.most_common(_NAMED)
+        ]
+        others = len(written) - len(shown)
+        return "; ".join(shown) + (f"; the rest by {others} more" if others > 0 else "")
 
     def open(self, segment: int, reader: bytes) -> tuple[int, int] | str:
         """The descriptor and size of a segment, or why there is none."""

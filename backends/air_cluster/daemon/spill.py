@@ -202,5 +202,15 @@ class SpillService:
             done(failure)
 
     def _problem(self, error: OSError) -> str:
-        what = "the disk is full" if error.errno in _FULL else error.strerror or str(error)
-        return f"{what} ({self._files.directory})"
+        where = self._files.directory
+        if error.errno not in _FULL:
+            return f"{error.strerror or error} ({where})"
+        try:
+            disk = os.statvfs(where)
+        except OSError:
+            return f"the disk is full ({where})"
+        free, size = disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize
+        return (
+            f"the disk is full ({where}: {free} of {size} bytes are free; make room there, or"
+            " start with TMPDIR set to a directory on a larger one)"
+        )

@@ -654,6 +654,14 @@ class FreeShared(msgspec.Struct, tag=54, array_like=True, frozen=True):
     lengths: list[int]
 
 
+class ValueLost(msgspec.Struct, tag=119, array_like=True, frozen=True):
+    """To the owner: a value cannot be read from the place on this node's disk where it was."""
+
+    object_id: bytes
+    file: int
+    offset: int
+
+
 class ReleaseReturned(msgspec.Struct, tag=55, array_like=True, frozen=True):
     """To whoever returned a value: the references in it are on record with their owners."""
 
@@ -741,6 +749,7 @@ ClientMessage = (
     | BorrowAck
     | BorrowRemove
     | FreeShared
+    | ValueLost
     | ReleaseReturned
     | ActorOver
     | CancelOwned

@@ -125,7 +125,8 @@ def test_a_refusal_says_why_nothing_was_spilled(memory: NodeMemory) -> None:
     grant(memory, 60 * KIB)
     assert "spilled" not in memory.why_not(41 * KIB)
     reason = memory.why_not(41 * KIB, "the disk is full (/there)")
-    assert "in use, and values could not be spilled to disk: the disk is full (/there)." in reason
+    assert f"in use ({60 * KIB} written by process {WRITER.hex()} and mapped by 0)" in reason
+    assert "), and values could not be spilled to disk: the disk is full (/there)." in reason
     assert f"needs {41 * KIB} bytes" in reason
 
 

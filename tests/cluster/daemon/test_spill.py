@@ -329,6 +329,7 @@ def test_without_anything_to_spill_the_store_is_full(node: Node) -> None:
 def test_a_full_disk_is_why_the_store_is_full(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     class Full:
         f_bavail = 0
+        f_blocks = 100
         f_frsize = 4096
 
     program = node.start(b"A")
@@ -339,7 +340,7 @@ def test_a_full_disk_is_why_the_store_is_full(node: Node, monkeypatch: pytest.Mo
 
     with monkeypatch.context() as patch:
         patch.setattr(files_module.os, "statvfs", lambda _path: Full)
-        with pytest.raises(ObjectStoreFull) as caught:
+        with pytest.raises(ObjectStoreFull, match="0 of 409600 bytes are free") as caught:
             fill()
     assert "could not be spilled to disk: the disk is full" in str(caught.value)
     assert node.files.directory in str(caught.value)
