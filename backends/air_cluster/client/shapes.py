@@ -22,13 +22,17 @@ _FORGET_ABOVE = 256
 
 
 class ShapeInfo(msgspec.Struct):
-    """A combination of resources, placement and depth; *users* are unfinished tasks."""
+    """A combination of resources, placement and depth; *users* are unfinished tasks.
+
+    *preferred* is the number of the node that holds most of their arguments, 0 for none.
+    """
 
     shape_id: int
     wire: Shape
     resources: Resources
     placement: Placement
     depth: int
+    preferred: int = 0
     users: int = 0
 
 
@@ -46,19 +50,21 @@ class Shapes:
         self._added = added
         self._forget = forget
         self._ids = itertools.count()
-        self._by_key: dict[tuple[Resources, Placement, int], ShapeInfo] = {}
+        self._by_key: dict[tuple[Resources, Placement, int, int], ShapeInfo] = {}
         self._by_id: dict[int, ShapeInfo] = {}
         self._forget_above = _FORGET_ABOVE
 
-    def use(self, resources: Resources, placement: Placement, depth: int) -> ShapeInfo:
+    def use(
+        self, resources: Resources, placement: Placement, depth: int, preferred: int = 0
+    ) -> ShapeInfo:
         """The shape for one more task."""
-        key = (resources, placement, depth)
+        key = (resources, placement, depth, preferred)
         info = self._by_key.get(key)
         if info is None:
             if len(self._by_key) >= self._forget_above:
                 self._forget_unused()
-            wire = shape_on_wire(resources, placement)
-            info = ShapeInfo(next(self._ids), wire, resources, placement, depth)
+            wire = shape_on_wire(resources, placement, preferred)
+            info = ShapeInfo(next(self._ids), wire, resources, placement, depth, preferred)
             self._by_key[key] = self._by_id[info.shape_id] = info
             self._added(info)
         info.users += 1
@@ -106,6 +112,15 @@ def shape_on_wire(resources: Resources, placement: Placement, preferred: int = 0
             preferred_labels=[_condition(rule) for rule in placement.soft],
         )
     return Shape(quantities, spread=isinstance(placement, SpreadPlacement), preferred=preferred)
+
+
+def may_be_drawn(placement: Placement) -> bool:
+    """Whether a task may be drawn to its arguments: it does not say which nodes are better."""
+    if isinstance(placement, LabelPlacement):
+        return not placement.spread and not placement.soft
+    if isinstance(placement, GroupPlacement):
+        return placement.bundle_index < 0
+    return placement is None
 
 
 def _condition(rule: LabelRule) -> Condition:

@@ -31,8 +31,9 @@ from air_cluster.client import context
 from air_cluster.client.arguments import Arguments, pack_arguments
 from air_cluster.client.contents import Content, from_wire
 from air_cluster.client.returned import failure_id
-from air_cluster.client.shapes import Shapes
+from air_cluster.client.shapes import Shapes, may_be_drawn
 from air_cluster.client.streams import Stream
+from air_cluster.core.locality import node_with_most
 from air_cluster.core.tasks import LINGER_S, Demand, Dispatch, Instruction, TaskScheduler
 from air_cluster.protocol.frames import FrameError
 from air_cluster.protocol.ids import node_of_lease, object_id
@@ -96,7 +97,6 @@ class TaskRecord(msgspec.Struct):
 
 class _Lease(msgspec.Struct):
     lease_id: int
-    shape_id: int
     worker: bytes
     daemon: Connection  # of the node that has granted it
     connection: Connection | None
@@ -117,7 +117,10 @@ class Submitter:
         self.streams: dict[bytes, Stream] = {}
         self._shapes = Shapes(
             added=lambda info: self.scheduler.add_shape(
-                info.shape_id, takes_resources=bool(info.resources)
+                info.shape_id,
+                takes_resources=bool(info.resources),
+                alike=(info.resources, info.wire.group, info.wire.bundle, info.depth),
+                near=info.preferred,
             ),
             forget=lambda info: self.scheduler.forget_shape(info.shape_id),
         )
@@ -225,6 +228,8 @@ class Submitter:
         if failed is not None:
             self._finish(record, failed)
             return
+        if record.arguments.slots:
+            self._prefer(record)
         now = time.monotonic()
         record.since = now
         # What is not tried again shares its worker with nothing, or would die with that. The
@@ -232,6 +237,22 @@ class Submitter:
         code = record.code.key if record.retries_left else _ALONE
         self._follow(self.scheduler.submit(record.task_id, code, record.shape_id, now))
         self._start_ticking()
+
+    def _prefer(self, record: TaskRecord) -> None:
+        """Have a task run where most of its arguments are, if it may run there."""
+        large = [
+            (entry.content.node, entry.content.size_bytes)
+            for entry in record.arguments.slots
+            if entry.content is not None and entry.content.location is not None
+        ]
+        placement, info = record.placement, self._shapes[record.shape_id]
+        if (not large and not info.preferred) or not may_be_drawn(placement):
+            return
+        preferred = node_with_most(large, self._client.node_number) or 0
+        if preferred != info.preferred:
+            self._shapes.release(record.shape_id)
+            resources, depth = record.options.resources, record.depth
+            record.shape_id = self._shapes.use(resources, placement, depth, preferred).shape_id
 
     # Following the scheduler --------------------------------------------------------------
 
@@ -336,10 +357,13 @@ class Submitter:
                 )
             )
         self._leases[message.lease_id] = _Lease(
-            message.lease_id, message.shape_id, message.worker, daemon, connection
+            message.lease_id, message.worker, daemon, connection
         )
         now = time.monotonic()
-        self._follow(self.scheduler.granted(message.shape_id, message.lease_id, now))
+        elsewhere = daemon is not self._client.daemon
+        self._follow(
+            self.scheduler.granted(message.shape_id, message.lease_id, now, elsewhere=elsewhere)
+        )
         self.flush()
         self._start_ticking()
 

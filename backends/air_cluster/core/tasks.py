@@ -14,9 +14,11 @@ its lease). States of a lease: *open*, or *closing* once others wait for its res
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 
 import msgspec
+
+from air_cluster.protocol.ids import node_of_lease
 
 PIPELINE_S = 0.002
 MAX_IN_FLIGHT = 128
@@ -53,6 +55,8 @@ Instruction = Dispatch | Demand | GiveBack
 
 class _Shape(msgspec.Struct):
     takes_resources: bool
+    alike: Hashable
+    near: int
     queue: OrderedDict[bytes, bytes] = msgspec.field(
         default_factory=OrderedDict
     )  # task -> code key
@@ -84,9 +88,20 @@ class TaskScheduler:
 
     # Events -------------------------------------------------------------------------------
 
-    def add_shape(self, shape_id: int, *, takes_resources: bool) -> None:
-        """A new shape: a combination of resources and placement."""
-        self._shapes[shape_id] = _Shape(takes_resources)
+    def add_shape(
+        self, shape_id: int, *, takes_resources: bool, alike: Hashable = None, near: int = 0
+    ) -> None:
+        """A new shape: a combination of resources and placement.
+
+        Args:
+            shape_id: what it is called here.
+            takes_resources: whether it takes any, and so few workers can be had.
+            alike: equal for shapes that differ only in where their tasks may be.
+            near: the number of the node where its tasks had best run, as their arguments are
+                there: an idle lease there of a shape that is *alike* is used for it, since the
+                node has no room for another one while it is ours. 0 for none.
+        """
+        self._shapes[shape_id] = _Shape(takes_resources, alike, near)
 
     def forget_shape(self, shape_id: int) -> bool:
         """Nothing will be submitted with this shape; false if something still refers to it."""
@@ -102,7 +117,8 @@ class TaskScheduler:
         self._where[task_id] = shape_id
         out: list[Instruction] = []
         if not shape.queue:
-            lease = self._lease_for(shape, code)
+            lease = self._lease_near(shape_id, shape) if shape.near else None
+            lease = lease or self._lease_for(shape, code)
             if lease is not None:
                 self._send(task_id, code, lease, out)
                 return out
@@ -110,8 +126,10 @@ class TaskScheduler:
         self._update_demand(shape_id, shape, out)
         return out
 
-    def granted(self, shape_id: int, lease_id: int, now: float) -> list[Instruction]:
-        """The node has leased a worker to us."""
+    def granted(
+        self, shape_id: int, lease_id: int, now: float, *, elsewhere: bool = False
+    ) -> list[Instruction]:
+        """A node has leased a worker to us; ours does not know of it if that was *elsewhere*."""
         shape = self._shapes[shape_id]
         shape.outstanding = max(0, shape.outstanding - 1)
         lease = _Lease(lease_id, shape_id, idle_since=now)
@@ -119,7 +137,11 @@ class TaskScheduler:
         self._leases[lease_id] = lease
         out: list[Instruction] = []
         self._fill(shape, lease, out)
-        self._update_demand(shape_id, shape, out)
+        if elsewhere:
+            shape.outstanding = self._wanted(shape)
+            out.append(Demand(shape_id, shape.outstanding))
+        else:
+            self._update_demand(shape_id, shape, out)
         return out
 
     def finished(self, task_id: bytes, seconds: float | None, now: float) -> list[Instruction]:
@@ -274,6 +296,22 @@ class TaskScheduler:
             return best
         return None
 
+    def _lease_near(self, shape_id: int, shape: _Shape) -> _Lease | None:
+        """An idle lease on the node where the tasks of a shape had best run."""
+        found = None
+        for lease in self._leases.values():
+            if lease.in_flight or lease.closing or node_of_lease(lease.lease_id) != shape.near:
+                continue
+            if lease.shape_id == shape_id:
+                return lease
+            if self._shapes[lease.shape_id].alike == shape.alike:
+                found = lease
+        if found is not None:
+            del self._shapes[found.shape_id].leases[found.lease_id]
+            shape.leases[found.lease_id] = found
+            found.shape_id = shape_id
+        return found
+
     def _takes(self, lease: _Lease, code: bytes) -> bool:
         if not lease.in_flight:
             return True
@@ -334,10 +372,13 @@ class TaskScheduler:
 
         Exact at zero, else within a factor of two: a thousand submissions cost ten messages.
         """
-        limit = MAX_DEMAND if shape.takes_resources else MAX_DEMAND_WITHOUT_RESOURCES
-        wanted = min(len(shape.queue), limit)
+        wanted = self._wanted(shape)
         known = shape.outstanding
         if wanted == known or (wanted and known and known <= 2 * wanted and wanted <= 2 * known):
             return
         shape.outstanding = wanted
         out.append(Demand(shape_id, wanted))
+
+    def _wanted(self, shape: _Shape) -> int:
+        limit = MAX_DEMAND if shape.takes_resources else MAX_DEMAND_WITHOUT_RESOURCES
+        return min(len(shape.queue), limit)

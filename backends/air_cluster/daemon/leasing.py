@@ -88,6 +88,9 @@ class Leasing:
             return
         owner = self._owner_of(connection, message)
         owner.shapes[message.shape_id] = message.shape
+        if message.count < owner.reported.get(message.shape_id, 0):
+            # At once, as it may want more again in a moment: workers have come from elsewhere.
+            self._report_one(owner, message.shape_id, message.count)
         if message.mode == HOME and not node.alone and not self._starts_here(message.shape):
             owner.left[message.shape_id] = message.count
             node.look_soon()
@@ -181,10 +184,15 @@ class Leasing:
         for shape_id in {**owner.reported, **wanting}:
             count = wanting.get(shape_id, 0)
             if owner.reported.get(shape_id, 0) != count:
-                shape = owner.shapes[shape_id]
-                self._node.uplink.send(wire.Unmet(owner.key, shape_id, shape, count, owner.depth))
-        owner.reported = {shape_id: count for shape_id, count in wanting.items() if count}
+                self._report_one(owner, shape_id, count)
         owner.left = {shape_id: count for shape_id, count in owner.left.items() if count}
+
+    def _report_one(self, owner: _Owner, shape_id: int, count: int) -> None:
+        shape = owner.shapes[shape_id]
+        self._node.uplink.send(wire.Unmet(owner.key, shape_id, shape, count, owner.depth))
+        owner.reported[shape_id] = count
+        if not count:
+            del owner.reported[shape_id]
 
     def _on_redirect(self, message: wire.Redirect, _payload: bytes) -> None:
         owner, other = self._owners.get(message.owner), self._node.nodes.get(message.node)
@@ -235,6 +243,9 @@ class Leasing:
         workers, name = self._node.workers, instruction.worker_id
         workers.set_busy(name, True)
         self._workers[instruction.lease_id] = name
+        home = None if owner.is_home else self._owners.get(owner.home_key)
+        if home is not None:  # the head has sent a client of ours back to us
+            self._granted_after_all(home, owner.shape_ids[instruction.shape])
         record = workers.client(name)
         owner.connection.send(
             messages.LeaseGranted(
@@ -245,6 +256,13 @@ class Leasing:
                 list(instruction.gpu_ids),
             )
         )
+
+    def _granted_after_all(self, owner: _Owner, shape_id: int) -> None:
+        """One of the workers is here for which the head was to find a node."""
+        count = owner.left.get(shape_id, 0)
+        if count:
+            owner.left[shape_id] = count - 1
+            self._report_one(owner, shape_id, count - 1)
 
     def reclaim(self, instruction: Reclaim) -> None:
         """Ask for a worker back."""

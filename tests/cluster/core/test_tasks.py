@@ -20,6 +20,7 @@ from air_cluster.core.tasks import (
     Instruction,
     TaskScheduler,
 )
+from air_cluster.protocol.ids import lease_of_node, lease_on_wire
 
 SHORT = PIPELINE_S / 8
 
@@ -27,11 +28,11 @@ SHORT = PIPELINE_S / 8
 def render(instruction: Instruction) -> str:
     match instruction:
         case Dispatch(task, lease):
-            return f"send {task.decode()} L{lease}"
+            return f"send {task.decode()} L{lease_of_node(lease)}"
         case Demand(shape, count):
             return f"demand s{shape} x{count}"
         case GiveBack(lease):
-            return f"give back L{lease}"
+            return f"give back L{lease_of_node(lease)}"
 
 
 class Script:
@@ -43,6 +44,7 @@ class Script:
         for shape in (0, 1):
             self.tasks.add_shape(shape, takes_resources=True)
         self.tasks.add_shape(2, takes_resources=False)
+        self.tasks.add_shape(3, takes_resources=True, near=7)
 
     def play(self, transcript: str) -> None:
         for line in transcript.strip().splitlines():
@@ -63,7 +65,10 @@ class Script:
             shape = int(args[1][1:]) if len(args) > 1 else 0
             return tasks.submit(task.encode(), function.encode(), shape, self.now)
         if word == "grant":
-            return tasks.granted(int(args[0][1:]), int(args[1][1:]), self.now)
+            lease, _, node = args[1][1:].partition("@")
+            lease_id = lease_on_wire(int(node or 0), int(lease))
+            elsewhere = args[2:] == ["elsewhere"]
+            return tasks.granted(int(args[0][1:]), lease_id, self.now, elsewhere=elsewhere)
         if word == "done":
             seconds = {"short": SHORT, "long": 1.0, "cancelled": None}[args[1]]
             return tasks.finished(args[0].encode(), seconds, self.now)
@@ -474,3 +479,38 @@ def test_what_can_be_asked(script: Script) -> None:
     states = [tasks.state_of(task) for task in (b"a", b"b", b"c")]
     assert states == ["sent", "queued", "unknown"]
     assert LINGER_S == 0.05
+
+
+def test_what_is_drawn_to_a_node_takes_over_an_idle_worker_there(script: Script) -> None:
+    script.play("""
+        submit a:f      -> demand s0 x1
+        grant s0 L1@6   -> send a L1
+        submit b:f      -> demand s0 x1
+        grant s0 L2@7   -> send b L2
+        submit c:f s3   -> demand s3 x1
+        done a long     ->
+        done b long     ->
+        submit d:f s3   ->
+        grant s3 L3@6   -> send c L3; demand s3 x1
+        done c long     -> send d L3; demand s3 x0
+        done d long     ->
+        submit e:f s3   -> send e L2
+        submit g:f s3   -> send g L3
+        submit h:f      -> send h L1
+        done e long     ->
+        done g long     ->
+        submit i:f s3   -> send i L2
+        submit k:f s3   -> send k L3
+    """)
+
+
+def test_the_node_is_told_of_workers_that_another_one_has_lent(script: Script) -> None:
+    script.play("""
+        submit a:f              -> demand s0 x1
+        grant s0 L1@7 elsewhere -> send a L1; demand s0 x0
+        submit b:f              -> demand s0 x1
+        submit c:f              ->
+        submit d:f              -> demand s0 x3
+        grant s0 L2@8 elsewhere -> send b L2; demand s0 x2
+        grant s0 L3@6           -> send c L3
+    """)

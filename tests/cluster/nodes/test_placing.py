@@ -125,6 +125,23 @@ def test_waiting_for_room_on_the_node_that_it_is_tied_to(two: Any) -> None:
     assert value(waiting) == second
 
 
+def test_one_after_the_other_on_the_other_node(two: Any) -> None:
+    second = names()[1]
+    for options in ({"scheduling_strategy": at(second)}, {"resources": {"widget": 1}}):
+        for _ in range(8):
+            assert value(where.options(**options).remote()) == second
+            assert eventually(lambda: air.available_resources().get("widget") == 1)
+            assert eventually(lambda: air.available_resources()["CPU"] == 2)
+
+
+def test_spread_one_after_the_other(two: Any) -> None:
+    found = []
+    for _ in range(6):
+        found.append(value(where.options(scheduling_strategy="SPREAD").remote()))
+        assert eventually(lambda: air.available_resources()["CPU"] == 2)
+    assert set(found) == set(names())
+
+
 def test_spread(two: Any) -> None:
     actors = [Actor.options(num_cpus=0.5, scheduling_strategy="SPREAD").remote() for _ in range(4)]
     found = value([actor.where.remote() for actor in actors])
