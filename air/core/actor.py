@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from air.errors import InvalidOption
 from air.executor.capabilities import Capability
 from air.executor.code import Code, MethodInfo, methods_of, signature_of
+from air.executor.concurrency import check_member
 from air.executor.current import get_executor
 from air.executor.handles import ActorHandle
 from air.executor.options import METHOD_KEYS, ActorOptions, MethodOptions, actor_options
@@ -44,6 +45,15 @@ class ActorClass:
         return methods_of(self._cls)
 
     @cached_property
+    def _grouped(self) -> dict[str, str]:
+        """The methods that are in a concurrency group, and in which."""
+        return {
+            name: info.concurrency_group
+            for name, info in self._methods.items()
+            if info.concurrency_group is not None
+        }
+
+    @cached_property
     def _signature(self) -> inspect.Signature | None:
         return signature_of(self._cls)
 
@@ -52,7 +62,8 @@ class ActorClass:
 
         Raises:
             TypeError: the arguments do not fit the constructor's signature.
-            InvalidOption: the actor's name is taken.
+            InvalidOption: the actor's name is taken, or a method is in a concurrency group that
+                the class does not have.
             SerializationError, Unschedulable, UnsupportedByBackend: see
                 :meth:`Executor.create_actor`.
         """
@@ -61,6 +72,8 @@ class ActorClass:
                 self._signature.bind(*args, **kwargs)
             except TypeError as error:
                 raise TypeError(f"{self._code.name}: {error}") from None
+        if self._grouped:
+            self.check_groups()
         executor = get_executor()
         options = self._options
         if options.detached:
@@ -76,7 +89,18 @@ class ActorClass:
         changed.__dict__.update(self.__dict__)
         changed._given = {**self._given, **options}
         changed._options = actor_options(options, self._given)
+        if "concurrency_groups" in options:
+            changed.check_groups()
         return changed
+
+    def check_groups(self) -> None:
+        """Complain about a method in a concurrency group that the class does not have.
+
+        Raises:
+            InvalidOption: names the method, and the nearest group.
+        """
+        for name, group in self._grouped.items():
+            check_member(group, self._options.concurrency_groups, f"{self.__name__}.{name}")
 
     @property
     def actor_options(self) -> ActorOptions:
@@ -101,6 +125,12 @@ class ActorClass:
 
 def method(*args: Any, **options: Any) -> Callable[[F], F]:
     """Set options of an actor's method where it is defined: ``@air.method(num_returns=2)``.
+
+    Args:
+        num_returns: number of references that a call gives, or ``"streaming"``.
+        name: shown instead of the method's name in messages and listings.
+        concurrency_group: in which calls run: one of those that the class declares, as in
+            ``@air.remote(concurrency_groups={"io": 2})``.
 
     Raises:
         InvalidOption: an unknown option or a value that it cannot take.

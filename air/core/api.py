@@ -138,7 +138,8 @@ def remote(*args: Any, **options: Any) -> Any:
     ``scheduling_strategy``, ``label_selector`` and ``name``; classes take ``num_cpus`` (0),
     ``num_gpus``, ``memory``, ``resources``, ``accelerator_type``, ``name``, ``namespace``,
     ``lifetime``, ``get_if_exists``, ``max_restarts``, ``max_task_retries``,
-    ``max_concurrency``, ``max_pending_calls``, ``scheduling_strategy`` and ``label_selector``.
+    ``max_concurrency``, ``concurrency_groups``, ``max_pending_calls``, ``scheduling_strategy``
+    and ``label_selector``.
     :mod:`air.executor.options` says what each means.
 
     Raises:
@@ -160,7 +161,10 @@ def _make_remote(target: Any, options: Mapping[str, Any]) -> RemoteFunction | Ac
     if isinstance(target, (RemoteFunction, ActorClass)):
         raise TypeError(f"{target!r} is remote already")
     if inspect.isclass(target):
-        return ActorClass(target, options)
+        made = ActorClass(target, options)
+        if made.actor_options.concurrency_groups:
+            made.check_groups()
+        return made
     if callable(target):
         return RemoteFunction(target, options)
     raise TypeError(f"air.remote takes a function or a class, got {type(target).__name__}")

@@ -25,12 +25,14 @@ class MethodInfo:
         is_async: whether it is a coroutine function or an async generator.
         signature: for checking a call's arguments before it is sent; ``None`` if unknown.
         name: as given by ``@air.method(name=...)``.
+        concurrency_group: as given by ``@air.method(concurrency_group=...)``.
     """
 
     num_returns: NumReturns
     is_async: bool
     signature: inspect.Signature | None = None
     name: str | None = None
+    concurrency_group: str | None = None
 
 
 class Code:
@@ -131,6 +133,7 @@ def methods_of(cls: type) -> Mapping[str, MethodInfo]:
             is_async=inspect.iscoroutinefunction(member) or inspect.isasyncgenfunction(member),
             signature=None if signature is None else _bare(signature),
             name=options.get("name"),
+            concurrency_group=options.get("concurrency_group"),
         )
     return found
 

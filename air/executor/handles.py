@@ -5,10 +5,11 @@ They are thin: everything is done by the executor that made them.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Generator, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from air.errors import InvalidOption
+from air.executor.concurrency import check_member
 from air.executor.options import MethodOptions, method_options
 from air.executor.validation import check_timeout, listing, nearest
 
@@ -149,7 +150,7 @@ class ActorHandle:
     tasks and other actors. An actor that has no name ends when its last handle is dropped.
     """
 
-    __slots__ = ("__weakref__", "_actor_id", "_class_name", "_executor", "_methods")
+    __slots__ = ("__weakref__", "_actor_id", "_class_name", "_executor", "_groups", "_methods")
 
     def __init__(
         self,
@@ -157,11 +158,13 @@ class ActorHandle:
         class_name: str,
         methods: Mapping[str, MethodInfo],
         executor: Executor,
+        groups: Collection[str] = (),
     ) -> None:
         self._actor_id = actor_id
         self._class_name = class_name
         self._methods = methods
         self._executor = executor
+        self._groups = groups  # names of the concurrency groups of its class
 
     def __getattr__(self, name: str) -> ActorMethod:
         # Only reached for names that are not attributes of the handle itself. Half-made
@@ -175,7 +178,8 @@ class ActorHandle:
                 f"actor {self._class_name} has no method {name!r}."
                 f"{nearest(name, self._methods)} Methods are: {methods}"
             )
-        return ActorMethod(self, name, info, MethodOptions(info.num_returns, info.name))
+        options = MethodOptions(info.num_returns, info.name, info.concurrency_group)
+        return ActorMethod(self, name, info, options)
 
     def __dir__(self) -> list[str]:
         return sorted(self._methods)
@@ -229,8 +233,16 @@ class ActorMethod:
         return unpack_returns(made)
 
     def options(self, **options: Any) -> ActorMethod:
-        """The same method with other options: ``num_returns``, ``name``."""
+        """The same method with other options: ``num_returns``, ``name``, ``concurrency_group``.
+
+        Raises:
+            InvalidOption: an unknown option, a value that it cannot take, or a concurrency group
+                that the actor's class does not have.
+        """
         changed = method_options(options, self._options)
+        if changed.concurrency_group is not None:
+            what = f"{self._handle._class_name}.{self._name}"
+            check_member(changed.concurrency_group, self._handle._groups, what)
         return ActorMethod(self._handle, self._name, self._info, changed)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

@@ -127,6 +127,12 @@ class Executor(abc.ABC):
         A class with an async method is an async actor: all its methods run on
         one event loop, up to ``max_concurrency`` at a time.
 
+        Methods, and calls, may be put into one of ``options.concurrency_groups``: each runs as many
+        at a time as its size says, and its calls, in the order of each caller, wait for none that
+        is not in it. Those that are in none are bounded by ``max_concurrency``. Of an async actor
+        all share the one loop. Sizes are upper bounds: without ``THREADED_ACTORS`` methods of a
+        plain class run one at a time.
+
         Raises:
             InvalidOption: the name is taken (and ``get_if_exists`` is not set).
             SerializationError, Unschedulable: as for :meth:`submit_task`; or the arguments of a
@@ -144,12 +150,12 @@ class Executor(abc.ABC):
     ) -> list[ObjectRef[Any]] | ObjectRefGenerator:
         """Call a method; arguments and results as for :meth:`submit_task`.
 
-        Calls from one thread of one process start in the order in which they were made: one
-        whose arguments are not there yet holds up the next. On an actor with one thread each
-        also ends before the next one starts, so an actor that calls itself gets the result
-        after its method has ended; between two steps of a streaming method others may run.
-        Calls on a dead actor give references that raise ``ActorDied``. Errors of a method
-        leave the actor alive.
+        Calls from one thread of one process start in the order in which they were made (those of
+        each concurrency group, if there are any): one whose arguments are not there yet holds up
+        the next. On an actor with one thread each also ends before the next one starts, so an
+        actor that calls itself gets the result after its method has ended; between two steps of a
+        streaming method others may run. Calls on a dead actor give references that raise
+        ``ActorDied``. Errors of a method leave the actor alive.
 
         Raises:
             SerializationError: an argument cannot be sent.

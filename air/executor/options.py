@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, Protocol, TypeVar
 
 from air.errors import InvalidOption
+from air.executor.concurrency import check_groups
 from air.executor.labels import LabelRule, check_selector
 from air.executor.resources import Resources, make_request
 from air.executor.scheduling import (
@@ -92,6 +93,9 @@ class ActorOptions:
         max_task_retries: how often a call is sent again after the actor died under it.
         max_concurrency: upper bound on methods that run at the same time; 1 for classes
             with plain methods, 1000 for classes with async ones.
+        concurrency_groups: names of groups of methods, and how many methods of each may run at
+            the same time. They do not wait for those of another group; methods that are in none
+            (see ``air.method``) are bounded by ``max_concurrency`` together.
         max_pending_calls: bound on calls from one process that are not finished; -1 for none.
         placement: where to run.
     """
@@ -106,14 +110,20 @@ class ActorOptions:
     max_concurrency: int | None = None
     max_pending_calls: int = -1
     placement: Placement = None
+    concurrency_groups: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class MethodOptions:
-    """Options of one call of an actor's method; see :class:`TaskOptions`."""
+    """Options of one call of an actor's method; see :class:`TaskOptions`.
+
+    Attributes:
+        concurrency_group: of the actor's class, in which the call runs; ``None`` for no group.
+    """
 
     num_returns: NumReturns | None = None
     name: str | None = None
+    concurrency_group: str | None = None
 
 
 _REQUEST_KEYS = ("num_cpus", "num_gpus", "memory", "resources", "accelerator_type")
@@ -156,6 +166,7 @@ def actor_options(given: Mapping[str, Any], base: Mapping[str, Any] | None = Non
         max_concurrency=_whole(merged, "max_concurrency", None, minimum=1),
         max_pending_calls=_whole(merged, "max_pending_calls", -1, minimum=-1),
         placement=_placement(merged),
+        concurrency_groups=check_groups(merged.get("concurrency_groups")),
     )
     if options.max_pending_calls == 0:
         raise InvalidOption(
@@ -175,6 +186,8 @@ def method_options(given: Mapping[str, Any], base: MethodOptions) -> MethodOptio
         changes["num_returns"] = _check_num_returns(given["num_returns"])
     if "name" in given:
         changes["name"] = _text(given, "name")
+    if "concurrency_group" in given:
+        changes["concurrency_group"] = _text(given, "concurrency_group")
     return replace(base, **changes)
 
 

@@ -1,10 +1,10 @@
 """Actors: an instance, a queue of calls, and the handles that keep it alive.
 
 Calls start in the order in which they were made, each at once if it can. A synchronous actor
-runs one method at a time, whatever its ``max_concurrency``: that is an upper bound. A call that
-arrives while a method runs (from inside that method, or from another thread) waits in the
-queue. An actor with an async method runs all its methods on the event loop, up to
-``max_concurrency`` at the same time.
+runs one method at a time, whatever its ``max_concurrency`` and its concurrency groups: these are
+upper bounds. A call that arrives while a method runs (from inside that method, or from another
+thread) waits in the queue of its group. An actor with an async method runs all its methods on the
+event loop, in each group as many at the same time as the group allows.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import asyncio
 import functools
 import threading
 import weakref
-from collections import deque
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +25,7 @@ from air_local.calls import Arguments, Call, Frame, ValueCall
 from air_local.engine import Engine
 from air_local.placement import Group, Node
 from air_local.store import Failure, Ids, Store
+from air_local.turns import NO_GROUP, Turns
 
 if TYPE_CHECKING:
     from air.executor.interface import Executor
@@ -58,12 +58,12 @@ class Actor:
         self.capture = capture
         self.gpu_ids: tuple[int, ...] = ()
         self.is_async = any(info.is_async for info in methods.values())
-        self.limit = (options.max_concurrency or DEFAULT_ASYNC_CONCURRENCY) if self.is_async else 1
+        limits = {NO_GROUP: options.max_concurrency or DEFAULT_ASYNC_CONCURRENCY}
+        limits.update(options.concurrency_groups)
+        self.turns = Turns(sum(limits.values()) if self.is_async else 1, limits)
         self.instance: Any = None
         self.state = "STARTING"
         self.handles = 0
-        self.queue: deque[Call] = deque()
-        self.running = 0
         self.unfinished: dict[Call, None] = {}
         self.streams: set[Stream] = set()
         self.background: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
@@ -80,7 +80,9 @@ class Actor:
         error.__cause__ = self.cause
         return Failure(error, call_name)
 
-    def frame(self, task_id: bytes, name: str, parent_id: bytes | None) -> Frame:
+    def frame(
+        self, task_id: bytes, name: str, parent_id: bytes | None, lane: str = NO_GROUP
+    ) -> Frame:
         """The surroundings of one of its methods."""
         return Frame(
             task_id,
@@ -92,6 +94,7 @@ class Actor:
             capture=self.capture,
             gpu_ids=self.gpu_ids,
             parent_id=parent_id,
+            lane=lane,
         )
 
 
@@ -101,7 +104,8 @@ class LocalHandle(ActorHandle):
     __slots__ = ("_air_actor", "_air_release")
 
     def __init__(self, actor: Actor, executor: Executor, release: Callable[[Actor], None]) -> None:
-        super().__init__(actor.id, actor.class_name, actor.methods, executor)
+        groups = actor.options.concurrency_groups
+        super().__init__(actor.id, actor.class_name, actor.methods, executor, groups)
         # The user's methods are looked up on the handle too, and may have the plain names.
         self._air_actor = actor
         self._air_release = release
@@ -217,7 +221,7 @@ class Actors:
                 return
             actor.state, actor.death, actor.cause = "DEAD", why, cause
             calls = list(actor.unfinished)
-            actor.queue.clear()
+            actor.turns.clear()
             name = actor.options.name
             if name is not None:
                 self._named.pop((actor.namespace, name), None)
@@ -321,7 +325,7 @@ class Actors:
             dead = actor.state == "DEAD"
             if not dead:
                 actor.unfinished[call] = None
-                actor.queue.append(call)
+                actor.turns.add(call)
         if dead:
             call.fail(actor.died(call.name))
             return
@@ -332,19 +336,9 @@ class Actors:
         """Start what can start now."""
         while True:
             with self._lock:
-                queue = actor.queue
-                while queue and queue[0].finished:
-                    queue.popleft()
-                constructing = actor.state == "STARTING" and actor.running > 0
-                if (
-                    not queue
-                    or queue[0].waiting_for > 0
-                    or actor.running >= actor.limit
-                    or constructing
-                ):
-                    break
-                call = queue.popleft()
-                actor.running += 1
+                call = actor.turns.take(constructing=actor.state == "STARTING")
+            if call is None:
+                break
             self._engine.run(call, functools.partial(self._ended, actor, call))
         self.end_if_forgotten(actor)
 
@@ -357,7 +351,7 @@ class Actors:
 
     def _ended(self, actor: Actor, call: Call) -> None:
         with self._lock:
-            actor.running -= 1
+            actor.turns.ended(call)
         if call.is_async:  # else _pump is what runs it, and goes on
             self._pump(actor)
 
@@ -369,7 +363,7 @@ class Actors:
                 and actor.options.name is None
                 and actor.state != "DEAD"
                 and not actor.unfinished
-                and not actor.running
+                and not actor.turns.running
                 and not actor.streams
             )
         if forgotten:

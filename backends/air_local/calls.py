@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, eq=False)
 class Frame:
-    """The surroundings of one run of user code: what ``context()`` says there."""
+    """The surroundings of one run of user code: what ``context()`` says there.
+
+    ``lane`` is the concurrency group of its actor in which it waits for its turn.
+    """
 
     task_id: bytes
     name: str
@@ -35,6 +38,7 @@ class Frame:
     capture: bool = False
     gpu_ids: tuple[int, ...] = ()
     parent_id: bytes | None = None
+    lane: str = ""
 
 
 current_frame: ContextVar[Frame | None] = ContextVar("air_local_frame", default=None)
@@ -149,7 +153,7 @@ class Call:
         if self.waiting_for:
             return "its arguments or its placement group"
         actor = self.frame.actor
-        if not self.started and actor is not None and actor.running:
+        if not self.started and actor is not None and actor.turns.running:
             return "its turn: its actor runs another method"
         return ""
 

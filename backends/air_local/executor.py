@@ -33,6 +33,7 @@ from air_local.engine import Engine
 from air_local.placement import Node
 from air_local.store import Entry, Ids, Store, collect, collecting, pack
 from air_local.streams import Step, Stream
+from air_local.turns import NO_GROUP
 
 _CODE_CACHE = 512
 
@@ -170,7 +171,8 @@ class LocalExecutor(Executor):
         actor = self._actors.of(handle)
         self._actors.check_pending_calls(actor)
         name = options.name or f"{actor.class_name}.{method}"
-        frame = actor.frame(self._ids.new(), name, _id_of(current_frame.get()))
+        lane = options.concurrency_group or NO_GROUP
+        frame = actor.frame(self._ids.new(), name, _id_of(current_frame.get()), lane)
         arguments = Arguments(args, kwargs, name)
         num_returns: NumReturns = 1 if options.num_returns is None else options.num_returns
         if num_returns == "streaming":

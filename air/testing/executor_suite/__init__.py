@@ -23,8 +23,8 @@ from __future__ import annotations
 import pytest
 
 _AREAS = (
-    "actors async_actors cancellation context errors generators nesting objects ordering"
-    " placement_groups references resources serialization shutdown tasks threads"
+    "actors async_actors cancellation concurrency_groups context errors generators nesting objects"
+    " ordering placement_groups references resources serialization shutdown tasks threads"
 )
 for _area in _AREAS.split():
     pytest.register_assert_rewrite(f"{__name__}.{_area}")
@@ -32,6 +32,7 @@ for _area in _AREAS.split():
 from air.testing.executor_suite.actors import TestActors  # noqa: E402
 from air.testing.executor_suite.async_actors import TestAsyncActors  # noqa: E402
 from air.testing.executor_suite.cancellation import TestCancellation  # noqa: E402
+from air.testing.executor_suite.concurrency_groups import TestConcurrencyGroups  # noqa: E402
 from air.testing.executor_suite.context import TestContext  # noqa: E402
 from air.testing.executor_suite.errors import TestErrors  # noqa: E402
 from air.testing.executor_suite.generators import TestGenerators  # noqa: E402
@@ -52,6 +53,7 @@ __all__ = [
     "TestActors",
     "TestAsyncActors",
     "TestCancellation",
+    "TestConcurrencyGroups",
     "TestContext",
     "TestErrors",
     "TestGenerators",

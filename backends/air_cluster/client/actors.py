@@ -75,10 +75,18 @@ class _Call(msgspec.Struct, eq=False):
     parent: bytes
     arguments: Arguments
     retries_left: int
+    group: str
+
+
+_Calls = OrderedDict[bytes, _Call]
 
 
 class _Actor(msgspec.Struct, eq=False):
-    """What this process knows of an actor that it has called."""
+    """What this process knows of an actor that it has called.
+
+    Calls that have not been sent wait in the order in which they were made: in *waiting*, or, those
+    of a concurrency group, which no others hold up, in one of *lanes*.
+    """
 
     actor_id: bytes
     class_name: str
@@ -93,9 +101,24 @@ class _Actor(msgspec.Struct, eq=False):
     worker: bytes = b""
     reason: str = ""
     cause: BaseException | None = None
-    waiting: OrderedDict[bytes, _Call] = msgspec.field(default_factory=OrderedDict)
-    sent: OrderedDict[bytes, _Call] = msgspec.field(default_factory=OrderedDict)
+    groups: tuple[str, ...] = ()
+    waiting: _Calls = msgspec.field(default_factory=OrderedDict)
+    lanes: dict[str, _Calls] = msgspec.field(default_factory=dict)
+    sent: _Calls = msgspec.field(default_factory=OrderedDict)
     creation: Arguments | None = None
+
+    def lane(self, group: str) -> _Calls:
+        """Where the calls of a group wait."""
+        return self.lanes.setdefault(group, OrderedDict()) if group else self.waiting
+
+    def queues(self) -> list[_Calls]:
+        """All that wait, lane by lane."""
+        return [self.waiting, *self.lanes.values()]
+
+    def waits(self, task_id: bytes) -> _Call | None:
+        """The call of that identity, if it has not been sent."""
+        found = (queue[task_id] for queue in self.queues() if task_id in queue)
+        return next(found, None)
 
 
 class Actors:
@@ -139,6 +162,7 @@ class Actors:
         if concurrency is None:
             is_async = any(info.is_async for info in methods.values())
             concurrency = DEFAULT_ASYNC_CONCURRENCY if is_async else 1
+        groups = tuple(options.concurrency_groups)
         wire_args, slots, slot_refs, payload = arguments.to_wire(client.address)
 
         def make(request: int) -> tuple[CreateActor, list[Any]]:
@@ -165,6 +189,7 @@ class Actors:
                     slot_refs=slot_refs,
                     job_id=client.job_id,
                     job_namespace=client.namespace,
+                    groups=dict(options.concurrency_groups),
                 ),
                 [pickled, *payload],
             )
@@ -183,9 +208,10 @@ class Actors:
                 restartable=options.max_restarts != 0,
                 named=options.name is not None,
                 detached=options.detached,
+                groups=groups,
                 creation=arguments,
             )
-            handle = ActorHandle(actor_id, code.name, methods, client.executor)
+            handle = ActorHandle(actor_id, code.name, methods, client.executor, groups)
             if options.name is None:
                 message, parts = make(0)
                 client.daemon.send(message, parts)
@@ -216,8 +242,12 @@ class Actors:
         return self._found(reply)
 
     def _found(self, reply: ActorReply) -> ActorHandle:
-        methods, retries, pending = pickle.loads(reply.methods)
-        state = (reply.actor_id, reply.class_name, methods, retries, pending, reply.owner_address)
+        state = (
+            reply.actor_id,
+            reply.class_name,
+            *pickle.loads(reply.methods),
+            reply.owner_address,
+        )
         handle = self.import_handle(state)
         with self._lock:
             references = self._client.references
@@ -246,22 +276,29 @@ class Actors:
             handle._methods,
             actor.max_task_retries,
             actor.max_pending_calls,
+            actor.groups,
             address,
         )
 
     def import_handle(self, state: tuple[Any, ...]) -> ActorHandle:
         """The handle that :meth:`export_handle` described."""
-        actor_id, class_name, methods, retries, pending, address = state
+        actor_id, class_name, methods, retries, pending, groups, address = state
         with self._lock:
             if actor_id not in self._actors:
                 self._actors[actor_id] = _Actor(
-                    actor_id, class_name, methods, retries, pending, detached=not address
+                    actor_id,
+                    class_name,
+                    methods,
+                    retries,
+                    pending,
+                    detached=not address,
+                    groups=groups,
                 )
                 self._client.daemon.send(WatchActor(actor_id))
             self._client.objects.imported(handle_id(actor_id), address)
             if not address:
                 self._client.references.uncounted(handle_id(actor_id))
-        return ActorHandle(actor_id, class_name, methods, self._client.executor)
+        return ActorHandle(actor_id, class_name, methods, self._client.executor, groups)
 
     def is_actor(self, identity: bytes) -> bool:
         """Whether an object stands for an actor's handles."""
@@ -325,12 +362,15 @@ class Actors:
         arguments = pack_arguments(client, task_id, args, kwargs, name)
         parent = context.current.get()
         returns = STREAMING if options.num_returns == "streaming" else options.num_returns
+        group = options.concurrency_group or ""
         assert isinstance(returns, int)
         with self._lock:
             client.check_alive()
             client.objects.drain()
             actor = self._actors[handle._actor_id]
             pending = len(actor.waiting) + len(actor.sent)
+            if actor.lanes:
+                pending += sum(map(len, actor.lanes.values()))
             if 0 <= actor.max_pending_calls <= pending:
                 self._give_up(arguments)
                 raise PendingCallsLimitExceeded(
@@ -350,31 +390,33 @@ class Actors:
                 b"" if parent is None else parent.task_id,
                 arguments,
                 actor.max_task_retries,
+                group,
             )
             self._calls[task_id] = actor
             if actor.state == DEAD:
                 self._finish_dead(actor, call)
                 return made
-            actor.waiting[task_id] = call
+            lane = actor.lane(group) if group else actor.waiting
+            lane[task_id] = call
             for entry in arguments.missing:
-                client.objects.watch(entry, lambda _entry: self._send_ready(actor))
-            self._send_ready(actor)
+                client.objects.watch(entry, lambda _entry: self._send_ready(actor, lane))
+            self._send_ready(actor, lane)
         return made
 
     def _give_up(self, arguments: Arguments) -> None:
         arguments.take_back(self._client.references)
         self._client.objects.follow(self._client.references.unhold(arguments.held))
 
-    def _send_ready(self, actor: _Actor) -> None:
-        """Send calls in order, up to the first whose arguments are not there yet."""
+    def _send_ready(self, actor: _Actor, lane: _Calls) -> None:
+        """Send calls of a lane in order, up to the first whose arguments are not there yet."""
         connection = actor.connection
         if actor.state != ALIVE or connection is None:
             return
-        while actor.waiting and not connection.is_lost:
-            task_id, call = next(iter(actor.waiting.items()))
+        while lane and not connection.is_lost:
+            task_id, call = next(iter(lane.items()))
             if call.arguments.missing:
                 return
-            del actor.waiting[task_id]
+            del lane[task_id]
             failed = call.arguments.failed
             if failed is not None:
                 self._finish(actor, call, failed)
@@ -394,13 +436,14 @@ class Actors:
                     args,
                     slots,
                     slot_refs,
+                    call.group,
                 ),
                 payload,
             )
             if connection.is_lost:
                 del actor.sent[task_id]
-                actor.waiting[task_id] = call
-                actor.waiting.move_to_end(task_id, last=False)
+                lane[task_id] = call
+                lane.move_to_end(task_id, last=False)
 
     def on_done(self, connection: Connection, message: TaskDone, payload: bytes) -> None:
         """A call has ended; called under the lock."""
@@ -434,8 +477,9 @@ class Actors:
             raise TypeError(
                 "air.cancel(force=True) is not for methods of actors; air.kill ends the actor"
             )
-        call = actor.waiting.pop(task_id, None)
+        call = actor.waits(task_id)
         if call is not None:
+            del actor.lane(call.group)[task_id]
             self._finish(actor, call, self._cancelled(call))
         elif actor.connection is not None:
             actor.connection.send(CancelTask(task_id, recursive))
@@ -444,7 +488,8 @@ class Actors:
     def cancel_children(self, parent: bytes) -> None:
         """Cancel the calls that a task has made; called under the lock."""
         for actor in set(self._calls.values()):
-            for call in [*actor.waiting.values(), *actor.sent.values()]:
+            unfinished = [*actor.queues(), actor.sent]
+            for call in [call for queue in unfinished for call in queue.values()]:
                 if call.parent == parent:
                     self.cancel(call.task_id, force=False, recursive=True)
 
@@ -480,7 +525,8 @@ class Actors:
         actor.worker = message.worker
         if not actor.restartable:
             self._release_creation(actor)
-        self._send_ready(actor)
+        for lane in actor.queues():
+            self._send_ready(actor, lane)
 
     def _restarting(self, actor: _Actor) -> None:
         """The actor's process died: send calls again that may be, in their old order."""
@@ -489,8 +535,9 @@ class Actors:
         for call in reversed(actor.sent.values()):
             if call.retries_left != 0 and call.returns != STREAMING:
                 call.retries_left -= 1
-                actor.waiting[call.task_id] = call
-                actor.waiting.move_to_end(call.task_id, last=False)
+                lane = actor.lane(call.group)
+                lane[call.task_id] = call
+                lane.move_to_end(call.task_id, last=False)
             else:
                 self._finish(actor, call, self._died_under(actor, call.name))
         actor.sent.clear()
@@ -506,9 +553,11 @@ class Actors:
         actor.state = DEAD
         actor.reason = reason
         actor.connection = None
-        sent, waiting = list(actor.sent.values()), list(actor.waiting.values())
+        sent = list(actor.sent.values())
+        waiting = [call for queue in actor.queues() for call in queue.values()]
         actor.sent.clear()
         actor.waiting.clear()
+        actor.lanes.clear()
         for call in sent:
             self._finish_dead(actor, call, sent=True)
         for call in waiting:
@@ -554,7 +603,7 @@ class Actors:
                 )
 
     def _name_of(self, actor: _Actor, task_id: bytes) -> str:
-        call = actor.sent.get(task_id) or actor.waiting.get(task_id)
+        call = actor.sent.get(task_id) or actor.waits(task_id)
         return actor.class_name if call is None else call.name
 
     def describe(self, task_id: bytes) -> str | None:
@@ -562,7 +611,7 @@ class Actors:
         actor = self._calls.get(task_id)
         if actor is None:
             return None
-        call = actor.sent.get(task_id) or actor.waiting.get(task_id)
+        call = actor.sent.get(task_id) or actor.waits(task_id)
         if call is None:
             return None
         if task_id in actor.sent:
@@ -575,4 +624,7 @@ class Actors:
 
 
 def _pack_methods(methods: Mapping[str, MethodInfo], options: ActorOptions) -> bytes:
-    return pickle.dumps((dict(methods), options.max_task_retries, options.max_pending_calls))
+    groups = tuple(options.concurrency_groups)
+    return pickle.dumps(
+        (dict(methods), options.max_task_retries, options.max_pending_calls, groups)
+    )

@@ -160,7 +160,8 @@ class Blocked(msgspec.Struct, tag=9, array_like=True, frozen=True):
 class CreateActor(msgspec.Struct, tag=10, array_like=True, frozen=True):
     """Make an actor. Payload: pickled class, then the arguments.
 
-    *namespace* is that of its name, *job_namespace* that of the program which makes it.
+    *namespace* is that of its name, *job_namespace* that of the program which makes it. *groups*
+    are its concurrency groups with their sizes.
     """
 
     request: int
@@ -184,6 +185,7 @@ class CreateActor(msgspec.Struct, tag=10, array_like=True, frozen=True):
     slot_refs: list[Ref]
     job_id: bytes = b""
     job_namespace: str = "default"
+    groups: dict[str, int] = {}
 
 
 class ActorReply(msgspec.Struct, tag=11, array_like=True, frozen=True):
@@ -553,7 +555,7 @@ class Task(msgspec.Struct, tag=41, array_like=True, frozen=True):
 
 
 class ActorCall(msgspec.Struct, tag=42, array_like=True, frozen=True):
-    """Call a method. Payload: arguments, slots."""
+    """Call a method, in a concurrency group if one is named. Payload: arguments, slots."""
 
     task_id: bytes
     actor_id: bytes
@@ -565,6 +567,7 @@ class ActorCall(msgspec.Struct, tag=42, array_like=True, frozen=True):
     args: Value
     slots: list[Value] = []
     slot_refs: list[Ref] = []
+    group: str = ""
 
 
 class TaskDone(msgspec.Struct, tag=43, array_like=True, frozen=True):

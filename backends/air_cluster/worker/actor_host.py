@@ -39,7 +39,7 @@ from air_cluster.worker.cancellation import Interruptible
 from air_cluster.worker.devices import show_gpus
 from air_cluster.worker.iteration import as_iterator
 from air_cluster.worker.reporter import Job, Reporter
-from air_cluster.worker.thread_host import ThreadHost
+from air_cluster.worker.thread_host import ThreadGroups, ThreadHost
 
 
 class ExitActor(BaseException):
@@ -101,7 +101,7 @@ class ActorHost:
 
             loop_host.serve(self, cls)
         elif self.construct(cls):
-            if self.spec.max_concurrency > 1:
+            if self.spec.max_concurrency > 1 or self.spec.groups:
                 self._serve_threads()
             else:
                 self._serve_one()
@@ -295,14 +295,24 @@ class ActorHost:
 
     def _serve_threads(self) -> None:
         threads = ThreadHost(self, self.spec.max_concurrency)
+        hosts = [threads]
         with self.lock:
             self.arrived = threads.arrived
             self.cancel = threads.cancel
+            if self.spec.groups:
+                groups = ThreadGroups(self, threads, self.spec.groups)
+                hosts = groups.hosts
+                self.arrived, self.cancel = groups.arrived, groups.cancel
             self.wake = self._reactor.nudge
             while self.queue:
-                threads.arrived(self.queue.popleft())
-        self._reactor.wait_for(lambda: (self.ending and threads.is_idle) or self._client.closed)
-        threads.close()
+                self.arrived(self.queue.popleft())
+
+        def is_over() -> bool:
+            return self.ending and all(host.is_idle for host in hosts)
+
+        self._reactor.wait_for(lambda: is_over() or self._client.closed)
+        for host in hosts:
+            host.close()
 
 
 def _is_async(member: object) -> bool:

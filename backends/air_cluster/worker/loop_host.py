@@ -7,7 +7,7 @@ import inspect
 from functools import partial
 from typing import Any
 
-from air_cluster.protocol.messages import STREAMING
+from air_cluster.protocol.messages import STREAMING, ActorCall
 from air_cluster.worker import coroutines
 from air_cluster.worker.actor_host import ActorHost
 from air_cluster.worker.iteration import as_iterator
@@ -28,7 +28,10 @@ class _LoopHost:
     def __init__(self, host: ActorHost, loop: asyncio.AbstractEventLoop) -> None:
         self._host = host
         self._loop = loop
-        self._room = asyncio.Semaphore(host.spec.max_concurrency)
+        self._rooms = {
+            group: asyncio.Semaphore(size)
+            for group, size in {"": host.spec.max_concurrency, **host.spec.groups}.items()
+        }
         self._tasks: dict[bytes, asyncio.Task[None]] = {}
         self._cancelled: set[bytes] = set()
         self._ended = asyncio.Event()
@@ -77,7 +80,8 @@ class _LoopHost:
     async def _run(self, job: Job) -> None:
         host = self._host
         try:
-            async with self._room:
+            assert isinstance(job.message, ActorCall)
+            async with self._rooms[job.message.group]:
                 contents = await self._call(job)
         except asyncio.CancelledError as error:
             if job.message.task_id in self._cancelled:

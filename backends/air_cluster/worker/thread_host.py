@@ -1,14 +1,14 @@
-"""An actor whose methods run in several threads."""
+"""An actor whose methods run in several threads, or in several groups of threads."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import copy_context
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from air_cluster.protocol.messages import TaskDone
+from air_cluster.protocol.messages import ActorCall, TaskDone
 from air_cluster.worker.reporter import Job
 
 if TYPE_CHECKING:
@@ -22,9 +22,10 @@ class ThreadHost:
     that runs it, or its cancellation. So neither needs a lock.
     """
 
-    def __init__(self, host: ActorHost, size: int) -> None:
+    def __init__(self, host: ActorHost, size: int, group: str = "") -> None:
         self._host = host
         self._size = size
+        self._name = f"air-actor_{group}_" if group else "air-actor_"
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._waiting: dict[bytes, Job] = {}
         self._active: set[bytes] = set()
@@ -41,7 +42,7 @@ class ThreadHost:
         self._jobs.put(job)
         if self._started < min(self._size, len(self._waiting) + len(self._active)):
             self._started += 1
-            name = f"air-actor_{self._started}"
+            name = f"{self._name}{self._started}"
             threading.Thread(target=self._work, name=name, daemon=True).start()
 
     def cancel(self, task_id: bytes, recursive: bool) -> None:
@@ -71,6 +72,25 @@ class ThreadHost:
                 del job
                 if self._host.ending:
                     self._host.wake()  # the main thread looks again
+
+
+class ThreadGroups:
+    """Concurrency groups: each has threads of its own, and so have the calls that are in none."""
+
+    def __init__(self, host: ActorHost, others: ThreadHost, sizes: Mapping[str, int]) -> None:
+        self._by_name = {"": others}
+        self._by_name.update({name: ThreadHost(host, size, name) for name, size in sizes.items()})
+        self.hosts = list(self._by_name.values())
+
+    def arrived(self, job: Job) -> None:
+        """One more call; called under the lock."""
+        assert isinstance(job.message, ActorCall)
+        self._by_name[job.message.group].arrived(job)
+
+    def cancel(self, task_id: bytes, recursive: bool) -> None:
+        """See :meth:`ThreadHost.cancel`; only one of them knows the call."""
+        for host in self.hosts:
+            host.cancel(task_id, recursive)
 
 
 def _call(function: Callable[[], Any]) -> Any:
