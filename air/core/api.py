@@ -63,7 +63,9 @@ def init(
         backend: ``"cluster"`` (default), ``"local"`` (this process, in order, for tests and
             debugging) or the name of any installed backend; ``AIR_BACKEND`` when ``None``.
         num_cpus: CPUs that tasks may use together, instead of those that the machine has.
-        num_gpus: GPUs that tasks may use together.
+        num_gpus: GPUs that tasks may use together, instead of those that NVIDIA's driver tells of
+            and ``CUDA_VISIBLE_DEVICES`` lets this program see. On ``cluster`` a task or an actor
+            sees those in ``CUDA_VISIBLE_DEVICES`` that it has asked for, and no others.
         memory: bytes that tasks and actors may use together. Where more is used, the largest of
             them is ended with ``OutOfMemory``; the same happens, whatever is said here, when the
             machine or its container runs out.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import re
 
 from air.executor.cgroups import cpu_limit, memory_groups
 
@@ -17,16 +16,6 @@ def count_cpus() -> int:
         found = os.cpu_count() or 1
     limit = cpu_limit()
     return found if limit == math.inf else max(1, min(found, math.ceil(limit)))
-
-
-def count_gpus() -> int:
-    """The NVIDIA GPUs that this process may use: ``CUDA_VISIBLE_DEVICES``, or all there are."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        # CUDA ignores everything from the first invalid number, such as -1, on.
-        names = [name.strip() for name in visible.split(",")]
-        return next((i for i, name in enumerate(names) if name in ("", "-1")), len(names))
-    return sum(1 for name in os.listdir("/dev") if re.fullmatch(r"nvidia\d+", name))
 
 
 def memory_bytes() -> int:

@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from air.errors import BackendError
-from air.executor.machine import count_cpus, count_gpus, memory_bytes
+from air.executor.gpus import gpu_resources
+from air.executor.machine import count_cpus, memory_bytes
 from air_cluster.credentials import Credentials
 from air_cluster.session_files import LOG
 
@@ -60,7 +61,7 @@ class NodeOptions(NamedTuple):
             return {}
         resources: dict[str, Any] = {
             "CPU": count_cpus() if self.num_cpus is None else self.num_cpus,
-            "GPU": count_gpus() if self.num_gpus is None else self.num_gpus,
+            **(gpu_resources() if self.num_gpus is None else {"GPU": self.num_gpus}),
             "memory": memory_bytes() - self.store_bytes if self.memory is None else self.memory,
             "object_store_memory": self.store_bytes,
             **self.resources,

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from air.errors import ActorPlacementError, InvalidOption, Unschedulable
+from air.executor.gpus import gpu_resources
 from air.executor.handles import ObjectRef
 from air.executor.interface import InitConfig, NodeInfo, PlacementGroupInfo
 from air.executor.labels import all_match, describe_rules
-from air.executor.machine import count_cpus, count_gpus, memory_bytes
+from air.executor.machine import count_cpus, memory_bytes
 from air.executor.resources import (
     CPU,
     GPU,
@@ -85,10 +86,10 @@ class Node:
         self._store = store
         self._labels = dict(config.labels)
         self.node_id = ids.new().hex()
-        gpus = count_gpus() if config.num_gpus is None else config.num_gpus
+        gpus = gpu_resources() if config.num_gpus is None else {GPU: config.num_gpus}
         offered = {
             CPU: count_cpus() if config.num_cpus is None else config.num_cpus,
-            GPU: gpus,
+            **gpus,
             MEMORY: memory_bytes() if config.memory is None else config.memory,
             **config.resources,
         }
@@ -96,7 +97,7 @@ class Node:
             offered[OBJECT_STORE_MEMORY] = config.object_store_memory
         self.totals = Resources(offered)
         self._held = Resources()
-        self._gpus = _Gpus([0.0] * math.ceil(gpus))
+        self._gpus = _Gpus([0.0] * math.ceil(gpus[GPU]))
         self._groups: dict[bytes, Group] = {}
 
     def info(self) -> NodeInfo:

@@ -87,8 +87,29 @@ def test_no_worker_is_used_again_that_may_have_initialized_others() -> None:
     assert not set(pids) & set(plain)
 
 
-def test_without_gpus_the_environment_stays_as_it_is() -> None:
-    assert value(air.remote(seen).remote()) == ([], os.environ.get("CUDA_VISIBLE_DEVICES"))
+def test_who_holds_none_sees_none() -> None:
+    assert value(air.remote(seen).remote()) == ([], "")
+    assert value(Holder.options(num_gpus=0).remote().seen.remote()) == ([], "", "")
+    assert os.environ.get("CUDA_VISIBLE_DEVICES") != "", "the program itself sees what it did"
+
+
+def test_a_node_without_gpus_leaves_the_environment_alone(program: Any) -> None:
+    running = program(
+        """
+        os.environ["CUDA_VISIBLE_DEVICES"] = "3"
+        start(num_gpus=0)
+        tell(air.get(air.remote(lambda: os.environ["CUDA_VISIBLE_DEVICES"]).remote()))
+        """
+    )
+    assert running.hear() == "3"
+
+
+def test_slots_are_counted_by_place() -> None:
+    @air.remote(num_gpus=1)
+    def order() -> str | None:
+        return os.environ.get("CUDA_DEVICE_ORDER")
+
+    assert value(order.remote()) == "PCI_BUS_ID"
 
 
 def test_a_program_that_was_given_some_hands_these_on(program: Any) -> None:

@@ -63,7 +63,8 @@ def _serve(config: dict[str, Any]) -> bool:
         os.close(config["lock"])
         _leave_standard_streams(config["log"])
         host = local_host(config["network"])
-        run_template(theirs, WorkerSetup(config["session"], token, host), [])
+        has_gpus = "GPU" in config["resources"]
+        run_template(theirs, WorkerSetup(config["session"], token, host, has_gpus), [])
     theirs.close()
     name_process("air-daemon")
     try:

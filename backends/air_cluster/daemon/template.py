@@ -42,11 +42,13 @@ class WorkerSetup(NamedTuple):
         session: the directory with the sockets.
         token: what members of the cluster know.
         host: the address of this machine for others; empty if there are none.
+        has_gpus: whether the node offers some, which only those see who hold them.
     """
 
     session: str
     token: bytes
     host: str
+    has_gpus: bool = False
 
 
 def die_with_parent(number: int = signal.SIGKILL) -> None:

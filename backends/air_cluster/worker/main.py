@@ -16,17 +16,20 @@ from air_cluster.executor import ClusterExecutor
 from air_cluster.protocol.messages import ActorOver, Exit, StartActor
 from air_cluster.transport.connection import Connection
 from air_cluster.worker.actor_host import ActorHost
+from air_cluster.worker.devices import hide_gpus
 from air_cluster.worker.reporter import Reporter
 from air_cluster.worker.runner import TaskRunner
 
 _LOOK_AGAIN_S = 0.5
 
 
-def run_worker(session: str, token: bytes, host: str, worker_id: bytes) -> None:
+def run_worker(session: str, token: bytes, host: str, has_gpus: bool, worker_id: bytes) -> None:
     """Join the cluster, run what comes, and leave. Never returns."""
     code = 1
     try:
         _fresh_process()
+        if has_gpus:
+            hide_gpus()
         _serve(session, token, host, worker_id)
         code = 0
     except BaseException:
