@@ -300,6 +300,11 @@ class ClusterExecutor(Executor):
 
 
 def _wake(loop: asyncio.AbstractEventLoop, arrived: asyncio.Future[None]) -> None:
+    import asyncio
+
+    if asyncio._get_running_loop() is loop:  # in the thread that serves events, as in an actor
+        _set_once(arrived)
+        return
     with contextlib.suppress(RuntimeError):  # nobody runs this loop any more
         loop.call_soon_threadsafe(_set_once, arrived)
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import selectors
 from collections.abc import Callable
 
+from air_cluster.transport.poller import READ
 from air_cluster.transport.reactor import Reactor
 
 _READ_BYTES = 64 << 10
@@ -23,7 +23,7 @@ class LogPipe:
         self._rest = b""
         self._read_bytes = 0
         self._finished = False
-        reactor.register(self, selectors.EVENT_READ)
+        reactor.register(self, READ)
 
     def fileno(self) -> int:
         """The pipe's descriptor."""

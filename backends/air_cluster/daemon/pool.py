@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import selectors
 import signal
 import socket
 from collections import deque
@@ -15,6 +14,7 @@ from functools import partial
 import msgspec
 
 from air_cluster.daemon.logs import LogPipe
+from air_cluster.transport.poller import READ
 from air_cluster.transport.reactor import Reactor
 
 _PACKET_BYTES = 1 << 16
@@ -42,7 +42,7 @@ class TemplateLink:
         self._waiting: deque[tuple[bytes, list[int]]] = deque()
         self._unanswered = 0
         control.setblocking(False)
-        pool.reactor.register(self, selectors.EVENT_READ)
+        pool.reactor.register(self, READ)
 
     def fileno(self) -> int:
         """The socket's descriptor."""

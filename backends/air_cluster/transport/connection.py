@@ -6,7 +6,6 @@ import array
 import contextlib
 import logging
 import os
-import selectors
 import socket
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -18,6 +17,7 @@ import msgspec
 from air_cluster.protocol.codec import Message
 from air_cluster.protocol.frames import Buffer, FrameDecoder, FrameError, pack
 from air_cluster.protocol.handshake import Handshake, HandshakeError
+from air_cluster.transport.poller import READ, WRITE
 from air_cluster.transport.reactor import Reactor
 
 if TYPE_CHECKING:
@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_READ = selectors.EVENT_READ
-_BOTH = selectors.EVENT_READ | selectors.EVENT_WRITE
+_BOTH = READ | WRITE
 _RECEIVE_BYTES = 256 << 10
 _MAX_PARTS = 256  # of one gathering write; Linux takes up to 1024
 _MAX_FDS = 8
@@ -115,7 +114,7 @@ class Connection:
         stream.setblocking(False)
         self._stream = stream
         self._attached = True
-        self._reactor.register(self, _READ)
+        self._reactor.register(self, READ)
         self._write([self._handshake.opening()])
         if not isinstance(stream, socket.socket):
             self._tls = stream
@@ -246,7 +245,7 @@ class Connection:
         self._clear_out()
         if self._writing:
             self._writing = False
-            self._reactor.modify(self, _READ)
+            self._reactor.modify(self, READ)
 
     def _clear_out(self) -> None:
         for part in self._out:
@@ -284,7 +283,7 @@ class Connection:
                     sent -= len(data)
         if self._writing and self._backlog_sent():
             self._writing = False
-            self._reactor.modify(self, _READ)
+            self._reactor.modify(self, READ)
 
     def _backlog_sent(self) -> bool:
         """Whether nothing encrypted waits any more."""
@@ -309,9 +308,9 @@ class Connection:
         """Called by the reactor."""
         if self.closed:
             return  # by the handler of another event of the same round
-        if mask & selectors.EVENT_WRITE:
+        if mask & WRITE:
             self._flush()
-        if mask & selectors.EVENT_READ:
+        if mask & READ:
             self._receive()
 
     def read_out(self) -> None:

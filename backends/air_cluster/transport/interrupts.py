@@ -13,6 +13,9 @@ from __future__ import annotations
 
 import signal
 import threading
+from _signal import (  # type: ignore[import-not-found]
+    getsignal as _getsignal,  # without the search for an enum: 40 times as fast
+)
 from collections.abc import Callable
 from types import FrameType
 
@@ -63,7 +66,7 @@ class InterruptGuard:
 
     def renew(self) -> None:
         """Install the handler again, should somebody have put another one in its place."""
-        if signal.getsignal(signal.SIGINT) != self._handle:
+        if _getsignal(signal.SIGINT) != self._handle:
             signal.signal(signal.SIGINT, self._handle)
 
     def send(self) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-import selectors
 import socket
 from collections.abc import Callable
 
+from air_cluster.transport.poller import READ
 from air_cluster.transport.reactor import Reactor
 
 logger = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ class Listener:
         self._closed = False
         self._socket = sock
         self._socket.setblocking(False)
-        reactor.register(self, selectors.EVENT_READ)
+        reactor.register(self, READ)
 
     def fileno(self) -> int:
         """The socket's descriptor."""
@@ -61,7 +61,7 @@ class Listener:
 
     def _resume(self) -> None:
         if not self._closed:
-            self._reactor.register(self, selectors.EVENT_READ)
+            self._reactor.register(self, READ)
 
     def abandon(self) -> None:
         """In a forked child: close this process's descriptor."""

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import os
-import selectors
 import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from air_cluster.transport import tcp
+from air_cluster.transport.poller import READ, WRITE
 from air_cluster.transport.reactor import Reactor
 
 if TYPE_CHECKING:
     import ssl
 
     from air_cluster.transport.tls import TlsStream
-
-_READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 
 
 class Opening:
@@ -45,7 +43,7 @@ class Opening:
         self._on_failed = on_failed
         self._connected = connected
         self._stream: TlsStream | None = None
-        self._watched = _READ if connected else _WRITE
+        self._watched = READ if connected else WRITE
         self._closed = False
         if tls is not None:
             from air_cluster.transport.tls import TlsStream
@@ -79,7 +77,7 @@ class Opening:
         if done:
             self._up(self._stream)
             return
-        watched = _READ | _WRITE if self._stream.backlog else _READ
+        watched = READ | WRITE if self._stream.backlog else READ
         if watched != self._watched:
             self._watched = watched
             self._reactor.modify(self, watched)

@@ -20,12 +20,15 @@ import heapq
 import itertools
 import logging
 import os
-import selectors
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
+
+import msgspec
+
+from air_cluster.transport.poller import READ, Pollable, Poller, to_mask
 
 logger = logging.getLogger(__name__)
 
@@ -36,35 +39,24 @@ _LONGEST_S = 86400.0  # of one wait for events; the system takes no infinity
 _NOBODY, _FOREGROUND, _BACKGROUND = 0, 1, 2
 
 
-class Pollable(Protocol):
-    """What can be registered: sockets and pipes that have a file descriptor."""
-
-    def fileno(self) -> int:
-        """The descriptor to watch."""
-        ...
-
-    def on_events(self, mask: int) -> None:
-        """Called under the lock when the descriptor is ready for ``mask``."""
-        ...
-
-
 class Reactor:
     """Dispatches socket events and timers; see the module's docstring."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self._background_wakes = threading.Condition(self.lock)
-        self._selector = selectors.DefaultSelector()
+        self._poller = Poller()
         self._wake_reader, self._wake_writer = os.pipe()
         self._wake_writer_lent = False
         os.set_blocking(self._wake_reader, False)
         os.set_blocking(self._wake_writer, False)
-        self._selector.register(self._wake_reader, selectors.EVENT_READ, None)
+        self._poller.register(_WakePipe(self._wake_reader), READ)
         self._leader = _NOBODY
         self._leading_thread = 0
         self._waiting: set[int] = set()  # threads
         self._sleeping: list[threading.Lock] = []  # of those who wait, to wake them up by
         self._background: threading.Thread | None = None
+        self._own_threads = 1  # the one that leads, and the background
         self._background_parked = False
         self._foreground_left = 0.0
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
@@ -79,18 +71,17 @@ class Reactor:
 
     def register(self, pollable: Pollable, mask: int) -> None:
         """Watch a descriptor."""
-        self._selector.register(pollable.fileno(), mask, pollable)
+        self._poller.register(pollable, mask)
         self._wake_leader()
 
     def modify(self, pollable: Pollable, mask: int) -> None:
         """Watch for other events on it."""
-        self._selector.modify(pollable.fileno(), mask, pollable)
+        self._poller.modify(pollable, mask)
         self._wake_leader()
 
     def unregister(self, pollable: Pollable) -> None:
         """Stop watching it."""
-        with contextlib.suppress(KeyError, ValueError):
-            self._selector.unregister(pollable.fileno())
+        self._poller.unregister(pollable)
 
     def call_later(self, delay: float, function: Callable[[], None]) -> None:
         """Run *function* under the lock after *delay* seconds."""
@@ -157,6 +148,24 @@ class Reactor:
             if self._leader == _NOBODY and not self._closed:
                 self._lead_once(_FOREGROUND, 0)
 
+    def take_part(self, timeout: float | None) -> bool:
+        """Serve one round of events, or wait until another thread has; *timeout* in seconds.
+
+        For a loop that has events of its own to serve between the rounds: it registers what
+        becomes ready with them. False, at once, when the reactor is closed.
+        """
+        with self.lock:
+            while self._leader == _BACKGROUND and not self._closed:
+                self._wake()
+                self._sleep(None)
+            if self._closed:
+                return False
+            if self._leader == _NOBODY:
+                self._lead_once(_FOREGROUND, timeout)
+            elif timeout is None or timeout > 0:
+                self._sleep(timeout)
+            return True
+
     def run(self, until: Callable[[], Any]) -> None:
         """Lead until ``until()`` is true: the main loop of a daemon."""
         self.wait_for(until)
@@ -175,7 +184,8 @@ class Reactor:
         try:
             try:
                 self.lock.release()
-                events = self._selector.select(timeout)
+                alone = role == _FOREGROUND and threading.active_count() <= self._own_threads
+                events = self._poller.wait(timeout, alone=alone)
             finally:
                 self._take_lock_back()
             self._dispatch(events)
@@ -244,15 +254,15 @@ class Reactor:
         """Whether the calling thread holds the lock."""
         return self.lock._is_owned()  # type: ignore[attr-defined,no-any-return]
 
-    def _dispatch(self, events: list[tuple[selectors.SelectorKey, int]]) -> None:
-        for key, mask in events:
-            if key.data is None:
-                self._drain_wake_pipe()
-                continue
+    def _dispatch(self, events: list[tuple[int, int]]) -> None:
+        for fd, happened in events:
+            pollable = self._poller.find(fd)
+            if pollable is None:
+                continue  # the handler of another event of this round has closed it
             try:
-                key.data.on_events(mask)
+                pollable.on_events(to_mask(happened))
             except Exception:
-                logger.exception("handling an event on %r failed", key.data)
+                logger.exception("handling an event on %r failed", pollable)
         self.run_soon()
         if self._timers:
             now = time.monotonic()
@@ -270,6 +280,7 @@ class Reactor:
     def start_background(self, name: str) -> None:
         """Have a thread lead while no other does."""
         self._background = threading.Thread(target=self._run_background, name=name, daemon=True)
+        self._own_threads = 2
         self._background.start()
 
     def _run_background(self) -> None:
@@ -298,10 +309,6 @@ class Reactor:
     def _wake(self) -> None:
         with contextlib.suppress(BlockingIOError, OSError):
             os.write(self._wake_writer, b"\0")
-
-    def _drain_wake_pipe(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            os.read(self._wake_reader, 4096)
 
     def lend_wake_fd(self) -> int:
         """A descriptor; whatever is written to it has the leader end its round."""
@@ -339,7 +346,7 @@ class Reactor:
         if self._released:
             return
         self._released = True
-        self._selector.close()
+        self._poller.close()
         if not self._wake_writer_lent:  # else a signal could write into somebody else's file
             self._close_pipe()
 
@@ -358,6 +365,19 @@ class Reactor:
         self._leader = _NOBODY
         self._background = None
         self._release()
+
+
+class _WakePipe(msgspec.Struct, frozen=True):
+    """What is written to it only ends the wait for events."""
+
+    fd: int
+
+    def fileno(self) -> int:
+        return self.fd
+
+    def on_events(self, _mask: int) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.read(self.fd, 4096)
 
 
 def _nothing() -> None:

@@ -53,7 +53,7 @@ class ActorHost:
         self, client: Client, reporter: Reporter, start: StartActor, payload: bytes
     ) -> None:
         self._client = client
-        self._reactor = client.reactor
+        self.reactor = client.reactor
         self.lock = client.reactor.lock
         self.reporter = reporter
         self.spec: CreateActor = start.spec
@@ -279,7 +279,7 @@ class ActorHost:
         self.alone_in_this_thread()
         queue = self.queue
         while True:
-            self._reactor.wait_for(lambda: queue or self.ending or self._client.closed)
+            self.reactor.wait_for(lambda: queue or self.ending or self._client.closed)
             with self.lock:
                 if not queue:
                     return
@@ -303,14 +303,14 @@ class ActorHost:
                 groups = ThreadGroups(self, threads, self.spec.groups)
                 hosts = groups.hosts
                 self.arrived, self.cancel = groups.arrived, groups.cancel
-            self.wake = self._reactor.nudge
+            self.wake = self.reactor.nudge
             while self.queue:
                 self.arrived(self.queue.popleft())
 
         def is_over() -> bool:
             return self.ending and all(host.is_idle for host in hosts)
 
-        self._reactor.wait_for(lambda: is_over() or self._client.closed)
+        self.reactor.wait_for(lambda: is_over() or self._client.closed)
         for host in hosts:
             host.close()
 

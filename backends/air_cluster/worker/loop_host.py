@@ -11,21 +11,24 @@ from air_cluster.protocol.messages import STREAMING, ActorCall
 from air_cluster.worker import coroutines
 from air_cluster.worker.actor_host import ActorHost
 from air_cluster.worker.iteration import as_iterator
+from air_cluster.worker.leading_loop import LeadingLoop
 from air_cluster.worker.reporter import Job
 
 
 def serve(host: ActorHost, cls: type) -> None:
     """Make the instance and run calls, as many at a time as the actor allows, until it ends."""
 
+    loop = LeadingLoop(host.reactor)
+
     async def run() -> None:
         if host.construct(cls):
-            await _LoopHost(host, asyncio.get_running_loop()).serve()
+            await _LoopHost(host, loop).serve()
 
-    asyncio.run(run())
+    loop.run(run())
 
 
 class _LoopHost:
-    def __init__(self, host: ActorHost, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, host: ActorHost, loop: LeadingLoop) -> None:
         self._host = host
         self._loop = loop
         self._rooms = {
@@ -40,11 +43,9 @@ class _LoopHost:
         host, loop = self._host, self._loop
         host.alone_in_this_thread()
         with host.lock:
-            host.arrived = lambda job: loop.call_soon_threadsafe(self._start, job)
-            host.cancel = lambda task_id, recursive: loop.call_soon_threadsafe(
-                self._cancel, task_id, recursive
-            )
-            host.wake = lambda: loop.call_soon_threadsafe(self._look)
+            host.arrived = partial(loop.call_soon, self._start)
+            host.cancel = partial(loop.call_soon, self._cancel)
+            host.wake = partial(loop.call_soon, self._look)
             while host.queue:
                 self._start(host.queue.popleft())
             self._look()
@@ -52,7 +53,7 @@ class _LoopHost:
 
     def _start(self, job: Job) -> None:
         task_id = job.message.task_id
-        task = self._tasks[task_id] = self._loop.create_task(self._run(job))
+        task = self._tasks[task_id] = asyncio.create_task(self._run(job))
         task.add_done_callback(partial(self._done, job))
 
     def _done(self, job: Job, task: asyncio.Task[None]) -> None:

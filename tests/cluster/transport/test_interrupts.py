@@ -319,13 +319,13 @@ def test_a_signal_just_before_a_wait_ends_it(
     reactor: Reactor, monkeypatch: pytest.MonkeyPatch, usable: Callable[[], None]
 ) -> None:
     """One that Python has noted, but not handled, when the thread enters the system call."""
-    select = reactor._selector.select
+    wait = reactor._poller.wait
 
-    def late_select(timeout: float | None) -> Any:
+    def late_wait(timeout: float | None, *, alone: bool) -> Any:
         # As if the signal had come in between: nothing interrupts the call any more.
         os.write(signal_fd, bytes([signal.SIGINT]))
         reactor.interrupt = interrupt
-        return select(timeout)
+        return wait(timeout, alone=alone)
 
     def interrupt() -> None:
         raise Interrupted
@@ -333,7 +333,7 @@ def test_a_signal_just_before_a_wait_ends_it(
     signal_fd = signal.set_wakeup_fd(-1)
     signal.set_wakeup_fd(signal_fd)
     with monkeypatch.context() as patch:
-        patch.setattr(reactor._selector, "select", late_select)
+        patch.setattr(reactor._poller, "wait", late_wait)
         with pytest.raises(Interrupted):
             reactor.wait_for(lambda: False)
     usable()
