@@ -39,6 +39,7 @@ _HOME = {
     "put": "air.core.api",
     "remote": "air.core.api",
     "shutdown": "air.core.api",
+    "timeline": "air.util.timeline",
     "wait": "air.core.api",
 }
 _SUBMODULES = {"data", "errors", "session", "testing", "train", "tune", "util"}
@@ -77,6 +78,7 @@ if TYPE_CHECKING:
     from air.core.runtime_context import get_runtime_context
     from air.executor.handles import ActorHandle, ObjectRef, ObjectRefGenerator
     from air.result import Result
+    from air.util.timeline import timeline
 
 
 def __getattr__(name: str) -> Any:

@@ -75,6 +75,18 @@ class GetTimeout(AirError, TimeoutError):
     """``air.get`` did not see its values within ``timeout``; names the tasks it waited for."""
 
 
+class IncompleteListing(AirError):
+    """Not all processes have answered a listing in time; names those that have not.
+
+    Attributes:
+        records: what the others have said.
+    """
+
+    def __init__(self, message: str, records: list[object] | None = None) -> None:
+        super().__init__(message)
+        self.records = records or []
+
+
 class DeadlockError(AirError):
     """Waiting would never end: nothing that runs could make the value appear."""
 

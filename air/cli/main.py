@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from importlib.metadata import entry_points
 
 import air
+from air.cli import state
 from air.errors import AirError
 from air.executor import registry
 
@@ -34,6 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         description="List the installed backends; the exit status is 1 if one cannot be imported.",
     )
     backends.set_defaults(run=_backends)
+    state.add_commands(commands)
     _add_others(commands)
     options = parser.parse_args(argv)
     try:

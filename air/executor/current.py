@@ -79,6 +79,23 @@ def start(backend: str | None, config: InitConfig, *, reuse: bool = True) -> Exe
         return executor
 
 
+def connect(address: str) -> Executor:
+    """One more executor, of a cluster that runs already, for the caller alone to shut down.
+
+    Raises:
+        InvalidOption: the backend in use, or that of ``AIR_BACKEND``, is in one process.
+        BackendError: there is no such cluster.
+    """
+    running = _executor
+    name = running.name if running is not None else os.environ.get(BACKEND_VARIABLE)
+    if name == "local":
+        raise InvalidOption(
+            "backend 'local' runs in this process and takes no address: what it does can only be"
+            f" asked by the program itself, got address {address!r}"
+        )
+    return load(name or DEFAULT_BACKEND)(InitConfig(address=address, log_to_driver=False))
+
+
 def install(executor: Executor | None) -> None:
     """Use *executor* from now on: for backends, in the workers they start, and for tests."""
     global _executor

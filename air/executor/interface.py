@@ -43,6 +43,8 @@ from air.executor.scheduling import PlacementGroupSpec
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
+    from air.executor.records import Answer, Query
+
 __all__ = ["ContextInfo", "Executor", "InitConfig", "NodeInfo", "PlacementGroupInfo"]
 
 
@@ -345,6 +347,25 @@ class Executor(abc.ABC):
     @abc.abstractmethod
     def available_resources(self) -> Mapping[str, float]:
         """What of it is free now."""
+
+    @abc.abstractmethod
+    def look(self, query: Query) -> Answer:
+        """What there is, and in which state: see :mod:`air.executor.records`.
+
+        Tasks and calls are listed until they have ended, and then for as long as they are
+        remembered: those that have failed by who has submitted them, those that went well by who
+        has run them, the last few hundred or thousand of each, and none of processes that are
+        gone. Nothing is written down for this while tasks run, besides that.
+
+        Who has not answered within ``query.timeout`` is named in the answer.
+
+        Raises:
+            BackendError: nobody has answered.
+        """
+
+    @abc.abstractmethod
+    def slices(self, timeout: float) -> Answer:
+        """What the processes that live have run, the last few thousand each, by start."""
 
     @abc.abstractmethod
     def context(self) -> ContextInfo:

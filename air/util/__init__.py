@@ -35,14 +35,15 @@ __all__ = [
     "register_serializer",
     "remove_placement_group",
     "scheduling_strategies",
+    "state",
 ]
 
 
 def __getattr__(name: str) -> object:
-    if name == "queue":  # later than the rest: it loads asyncio
+    if name in ("queue", "state"):  # later than the rest: the one loads asyncio, both are long
         import importlib
 
-        return importlib.import_module("air.util.queue")
+        return importlib.import_module(f"air.util.{name}")
     from air.executor.validation import nearest
 
     raise AttributeError(f"module 'air.util' has no attribute {name!r}.{nearest(name, __all__)}")

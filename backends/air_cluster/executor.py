@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     import asyncio
     from concurrent.futures import Future
 
+    from air.executor.records import Answer, Query
+
 
 class ClusterExecutor(Executor):
     """One process's access to the cluster, in a driver or in a worker."""
@@ -255,6 +257,18 @@ class ClusterExecutor(Executor):
         self._check()
         found: Mapping[str, float] = self._client.ask("available")
         return found
+
+    def look(self, query: Query) -> Answer:
+        self._check()
+        from air_cluster.client.look import Looking
+
+        return Looking(self._client, query.timeout).look(query)
+
+    def slices(self, timeout: float) -> Answer:
+        self._check()
+        from air_cluster.client.look import Looking
+
+        return Looking(self._client, timeout).slices()
 
     def context(self) -> ContextInfo:
         self._check()

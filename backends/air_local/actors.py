@@ -81,9 +81,14 @@ class Actor:
         return Failure(error, call_name)
 
     def frame(
-        self, task_id: bytes, name: str, parent_id: bytes | None, lane: str = NO_GROUP
+        self,
+        task_id: bytes,
+        name: str,
+        parent_id: bytes | None,
+        method: str = "",
+        lane: str = NO_GROUP,
     ) -> Frame:
-        """The surroundings of one of its methods."""
+        """The surroundings of one of its methods, or of its constructor."""
         return Frame(
             task_id,
             name,
@@ -95,6 +100,7 @@ class Actor:
             gpu_ids=self.gpu_ids,
             parent_id=parent_id,
             lane=lane,
+            function=f"{self.class_name}.{method}" if method else "",
         )
 
 
@@ -307,6 +313,11 @@ class Actors:
         """The actor of that name, if there is one."""
         actor = self._named.get((namespace, name))
         return None if actor is None else self.handle(actor)
+
+    def all(self) -> list[Actor]:
+        """All actors that something refers to, in the order of their creation."""
+        with self._lock:
+            return sorted(self._actors.values(), key=lambda actor: actor.id)
 
     # Calls ------------------------------------------------------------------------------
 

@@ -39,6 +39,7 @@ class Frame:
     gpu_ids: tuple[int, ...] = ()
     parent_id: bytes | None = None
     lane: str = ""
+    function: str = ""
 
 
 current_frame: ContextVar[Frame | None] = ContextVar("air_local_frame", default=None)
@@ -99,7 +100,9 @@ class Call:
             have been counted.
         is_async: whether it runs on the event loop.
         started: whether its code runs or has run; a call that was cancelled never starts.
+        began: when that was, in seconds of the Unix clock.
         finished: whether it has an outcome.
+        error: what that is, if it has failed.
         running: the task on the event loop that runs it, if any.
         context: a new one, so that what the caller set in its own stays there, as it would
             if the code ran in another process.
@@ -115,11 +118,22 @@ class Call:
         self.is_async = is_async
         self.waiting_for = 1
         self.started = False
+        self.began: float | None = None
         self.finished = False
+        self.error: BaseException | None = None
         self.running: asyncio.Task[None] | None = None
         self.on_finish: list[Callable[[], object]] = []
         self.context = Context()
         self.context.run(current_frame.set, frame)
+
+    @property
+    def function(self) -> str:
+        """What is called, for listings; empty for what no listing shows."""
+        return self.frame.function
+
+    def is_last(self) -> bool:
+        """Whether nothing follows this call that belongs to the same task."""
+        return True
 
     def invoke(self) -> Any:
         """Run the code; what it gives may be awaited if the call is async."""
@@ -172,6 +186,7 @@ class Call:
         callbacks, self.on_finish = self.on_finish, []
         for callback in callbacks:
             callback()
+        self.error = None  # it has live frames
 
 
 class ValueCall(Call):
@@ -210,6 +225,8 @@ class ValueCall(Call):
         self._deliver(parcels)
 
     def fail(self, failure: Failure) -> None:
+        if not self.finished:
+            self.error = failure.original
         if not self._entries and not self.store.closing:
             log_unseen(failure.to_raise(), self.name)
         for entry in self._entries:

@@ -45,6 +45,7 @@ class Engine:
         self._driver: int | None = None
         self._closing = False
         self._interruption: BaseException | None = None  # to raise when the loop has stopped
+        self.ended: Callable[[Call], None] = lambda call: None
         self.task_made: Callable[[Frame, asyncio.Task[Any]], None] | None = None
 
     # Starting calls ---------------------------------------------------------------------
@@ -56,7 +57,7 @@ class Engine:
         """
         assert call.arguments is not None
         self._unfinished[call] = None
-        call.on_finish.append(lambda: self._unfinished.pop(call, None))
+        call.on_finish.append(lambda: self._has_ended(call))
         needed = [store.entry(ref) for ref in call.arguments.references()]
         if call.frame.group is not None:
             needed.append(call.frame.group.ready)
@@ -79,6 +80,11 @@ class Engine:
         if is_last():
             start()
 
+    def _has_ended(self, call: Call) -> None:
+        self._unfinished.pop(call, None)
+        if call.function:
+            self.ended(call)
+
     def soon(self, start: Callable[[], None]) -> None:
         """Run *start* in whatever thread next makes a call or waits for something."""
         self._startable.append(start)
@@ -96,6 +102,7 @@ class Engine:
         with self._changed:
             skip = call.finished
             call.started = not skip
+            call.began = None if skip else time.time()
         obstacle = None if skip else call.obstacle()
         if obstacle is not None:
             call.fail(obstacle)

@@ -7,8 +7,10 @@ import inspect
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
+from functools import partial
+from itertools import chain
 from typing import Any, cast
 
 from air.errors import GetTimeout, NotInitialized, SerializationError
@@ -23,13 +25,16 @@ from air.executor.interface import (
     PlacementGroupInfo,
 )
 from air.executor.options import ActorOptions, MethodOptions, NumReturns, TaskOptions
+from air.executor.records import Answer, Query, select
 from air.executor.scheduling import PlacementGroupSpec
 from air.executor.serialization import loads_code
 from air.executor.validation import listing
 from air_local import interrupts
+from air_local import listing as listing_of
 from air_local.actors import Actor, Actors, MethodCall
 from air_local.calls import ActorExit, Arguments, Call, Frame, ValueCall, cancelled, current_frame
 from air_local.engine import Engine
+from air_local.listing import History
 from air_local.placement import Node
 from air_local.store import Entry, Ids, Store, collect, collecting, pack
 from air_local.streams import Step, Stream
@@ -62,6 +67,8 @@ class LocalExecutor(Executor):
         self._store = Store(self, self._ids, self._lock, lambda: self._engine.notify())
         self._node = Node(config, self._ids, self._store, self._lock)
         self._engine = Engine(self._node, self._lock)
+        self._history = History()
+        self._engine.ended = self._history.add
         self._actors = Actors(self, self._engine, self._node, self._store, self._ids, self._lock)
         self._open = True
         self._ended = False
@@ -92,6 +99,7 @@ class LocalExecutor(Executor):
             bundle=bundle,
             capture=capture,
             parent_id=_id_of(parent),
+            function=code.name,
         )
         arguments = Arguments(args, kwargs, what)
         assert options.num_returns is not None
@@ -172,7 +180,7 @@ class LocalExecutor(Executor):
         self._actors.check_pending_calls(actor)
         name = options.name or f"{actor.class_name}.{method}"
         lane = options.concurrency_group or NO_GROUP
-        frame = actor.frame(self._ids.new(), name, _id_of(current_frame.get()), lane)
+        frame = actor.frame(self._ids.new(), name, _id_of(current_frame.get()), method, lane)
         arguments = Arguments(args, kwargs, name)
         num_returns: NumReturns = 1 if options.num_returns is None else options.num_returns
         if num_returns == "streaming":
@@ -413,14 +421,41 @@ class LocalExecutor(Executor):
         self._check_open()
         return self._node.available()
 
-    def context(self) -> ContextInfo:
+    def look(self, query: Query) -> Answer:
         self._check_open()
-        here = ContextInfo(
+        return select((partial(dict, one) for one in self._records(query.kind)), query)
+
+    def slices(self, timeout: float) -> Answer:
+        self._check_open()
+        found = self._history.slices(self._here())
+        return Answer(slices=sorted(found, key=lambda one: one.start))
+
+    def _records(self, kind: str) -> Iterable[dict[str, Any]]:
+        here, host = self._here(), self._node.info().address
+        if kind == "tasks":
+            calls = self._engine.unfinished()
+            return chain(listing_of.unfinished(calls, here), self._history.tasks(here))
+        if kind == "actors":
+            return listing_of.actors(self._actors.all(), here)
+        if kind == "objects":
+            return listing_of.objects(self._store.entries(), here, host)
+        if kind == "nodes":
+            return [listing_of.node(self._node.info(), self._node.available())]
+        if kind == "workers":
+            return [listing_of.worker(here, host)]
+        return listing_of.groups(self._node.group_infos())
+
+    def _here(self) -> ContextInfo:
+        return ContextInfo(
             job_id=self._job_id,
             node_id=self._node.node_id,
             worker_id=self._worker_id,
             namespace=self._namespace,
         )
+
+    def context(self) -> ContextInfo:
+        self._check_open()
+        here = self._here()
         frame = current_frame.get()
         if frame is None:
             return here

@@ -235,6 +235,10 @@ class Store:
             callback()
         self._on_change()
 
+    def entries(self) -> list[Entry]:
+        """All that something refers to, in the order in which they were made."""
+        return sorted(self._entries.values(), key=lambda entry: entry.id)
+
     def when_done(self, entry: Entry, callback: Callable[[], None]) -> None:
         """Run *callback* when the entry is done: at once if it is done already."""
         with self._lock:

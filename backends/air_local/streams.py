@@ -234,6 +234,9 @@ class Step(Call):
         self.done = stream.store.create(stream.name, self)
         self._stream = stream
 
+    def is_last(self) -> bool:
+        return self._stream.ended
+
     def invoke(self) -> Any:
         if self.is_async:
             return self._stream.proceed_async(self)
@@ -253,6 +256,7 @@ class Step(Call):
     def fail(self, failure: Failure) -> None:
         if self.finished:
             return
+        self.error = failure.original
         self.ref = self.store.reference(self.store.put(self.name, failure=failure))
         self._stream.end()
         self._finish_step()

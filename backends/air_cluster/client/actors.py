@@ -6,7 +6,7 @@ import pickle
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -51,6 +51,8 @@ if TYPE_CHECKING:
     from air_cluster.client.client import Client
 
 PENDING, ALIVE, RESTARTING, DEAD = "PENDING", "ALIVE", "RESTARTING", "DEAD"
+
+_STATES = {PENDING: "being created", RESTARTING: "being restarted", DEAD: "dead"}
 
 _REFUSALS: dict[str, type[Exception]] = {
     "unschedulable": Unschedulable,
@@ -465,6 +467,10 @@ class Actors:
 
     def _finish(self, actor: _Actor, call: _Call, failed: Content | None) -> None:
         self._calls.pop(call.task_id, None)
+        if failed is not None:
+            function = f"{actor.class_name}.{call.method}"
+            endings = self._client.endings
+            endings.failed(call.task_id, call.name, function, failed, actor.actor_id)
         self._client.submitter.settle_returns(call.task_id, call.returns, call.name, failed)
         self._give_up(call.arguments)
 
@@ -606,21 +612,48 @@ class Actors:
         call = actor.sent.get(task_id) or actor.waits(task_id)
         return actor.class_name if call is None else call.name
 
-    def describe(self, task_id: bytes) -> str | None:
-        """A call and its state, for messages."""
+    # For listings and messages ------------------------------------------------------------
+
+    def unfinished(self) -> Iterator[tuple[_Actor, _Call]]:
+        """All calls of this process that have not ended; under the lock."""
+        for actor in self._actors.values():
+            for calls in (actor.sent, *actor.queues()):
+                for call in calls.values():
+                    yield actor, call
+
+    def call_of(self, task_id: bytes) -> tuple[_Actor, _Call] | None:
+        """A call that has not ended, and its actor."""
         actor = self._calls.get(task_id)
         if actor is None:
             return None
         call = actor.sent.get(task_id) or actor.waits(task_id)
-        if call is None:
+        return None if call is None else (actor, call)
+
+    def situation(self, actor: _Actor, call: _Call) -> str:
+        """The state of a call as listings name it."""
+        if call.task_id in actor.sent:
+            return "SUBMITTED_TO_WORKER"
+        return "PENDING_ARGS_AVAIL" if call.arguments.missing else "PENDING_NODE_ASSIGNMENT"
+
+    def waits_for(self, actor: _Actor, call: _Call) -> str | None:
+        """What keeps a call from being sent, in words."""
+        if call.task_id in actor.sent:
             return None
-        if task_id in actor.sent:
-            state = "was sent to the actor"
-        elif call.arguments.missing:
-            state = f"waits for {len(call.arguments.missing)} of its arguments"
-        else:
-            state = f"waits: the actor is {actor.state}"
-        return f"call {call.name} ({state})"
+        missing = call.arguments.missing
+        if missing:
+            return self._client.describe_missing(missing)
+        if actor.state != ALIVE:
+            return f"its actor, which is {_STATES[actor.state]}"
+        return "the arguments of an earlier call"
+
+    def describe(self, task_id: bytes) -> str | None:
+        """A call and its state, for messages."""
+        found = self.call_of(task_id)
+        if found is None:
+            return None
+        awaited = self.waits_for(*found)
+        state = "was sent to the actor" if awaited is None else f"waits for {awaited}"
+        return f"call {found[1].name} ({state})"
 
 
 def _pack_methods(methods: Mapping[str, MethodInfo], options: ActorOptions) -> bytes:

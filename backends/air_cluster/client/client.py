@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from air.errors import AirError, BackendError, NodeDied, NotInitialized, ObjectLost, ObjectStoreFull
@@ -15,12 +15,14 @@ from air_cluster.client.actors import Actors
 from air_cluster.client.cancelling import Cancelling
 from air_cluster.client.contents import Content, failure
 from air_cluster.client.copies import Copies
+from air_cluster.client.endings import Endings
 from air_cluster.client.groups import Groups
 from air_cluster.client.objects import Objects
 from air_cluster.client.recovery import Recovery
 from air_cluster.client.requests import Requests
 from air_cluster.client.spilling import OwnedSpilling
 from air_cluster.client.submitter import Submitter
+from air_cluster.client.surveys import Surveys
 from air_cluster.core.references import Entry, References
 from air_cluster.protocol.ids import IdMaker, node_of, task_of
 from air_cluster.protocol.messages import (
@@ -54,6 +56,9 @@ if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
     from air_cluster.executor import ClusterExecutor
+
+
+_LISTED_ARGUMENTS = 3
 
 
 class Client:
@@ -117,6 +122,8 @@ class Client:
         self.actors = Actors(self)
         self.groups = Groups(self)
         self.cancelling = Cancelling(self)
+        self.surveys = Surveys(self)
+        self.endings = Endings()
         self.on_block: Callable[[bool], None] | None = None
         self.on_daemon_lost: Callable[[str], None] = self._fail_everything
         self._blocked = 0
@@ -222,10 +229,15 @@ class Client:
 
     # The daemon ---------------------------------------------------------------------------
 
-    def ask(self, topic: str) -> Any:
-        """What the daemon knows about *topic*."""
-        reply: Reply = self.requests.ask(self.daemon, lambda number: (Ask(number, topic), []))
-        return reply.content
+    def ask(self, topic: str, deadline: float | None = None) -> Any:
+        """What the head knows about *topic*; ``None`` if it has not answered until *deadline*."""
+        if deadline is None:
+            reply = self.requests.ask(self.daemon, lambda number: (Ask(number, topic), []))
+        else:
+            reply = self.requests.ask_peer(
+                self.daemon, lambda number: (Ask(number, topic), []), deadline
+            )
+        return None if reply is None else reply.content
 
     def _need_segment(self, size: int, at_least: int) -> tuple[int, int, int]:
         reply = self.requests.ask(
@@ -258,6 +270,7 @@ class Client:
 
     def _on_process_gone(self, _connection: Connection, message: ProcessGone, _p: object) -> None:
         def act() -> None:
+            self.surveys.process_gone(message.process)
             segments = self.objects.process_gone(message.process)
             self.daemon.send(Orphans(message.process, segments))
 
@@ -267,6 +280,7 @@ class Client:
         self.peers.end_node(message.number)
         self.submitter.node_gone(message.number, message.reason)
         self.objects.node_gone(message.number)
+        self.surveys.node_gone(message.number)
 
     def _on_segment(self, connection: Connection, message: SegmentReply, _p: object) -> None:
         if not message.error:
@@ -338,6 +352,26 @@ class Client:
         task_id = task_of(object_id)
         found = self.submitter.describe(task_id) or self.actors.describe(task_id)
         return found or f"a value of another process ({object_id.hex()})"
+
+    def describe_missing(self, entries: Sequence[Entry]) -> str:
+        """Arguments that are not there yet, and what makes them, for messages."""
+        if not entries:
+            return "its arguments"  # which were lost, and are being made anew
+        shown = [self.label(entry.id) for entry in entries[:_LISTED_ARGUMENTS]]
+        more = len(entries) - len(shown)
+        listed = ", ".join(shown) + (f" and {more} more" if more else "")
+        return f"{len(entries)} of its arguments: {listed}"
+
+    def label(self, object_id: bytes) -> str:
+        """What a value comes from, in words."""
+        task_id = task_of(object_id)
+        record = self.submitter.records.get(task_id)
+        if record is not None:
+            return f"task {record.name}"
+        found = self.actors.call_of(task_id)
+        if found is not None:
+            return f"call {found[1].name}"
+        return self.groups.label(object_id) or f"a value of another process ({object_id.hex()})"
 
     def close(self) -> None:
         """Leave the cluster: close sockets, end threads, unmap memory."""

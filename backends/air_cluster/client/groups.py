@@ -89,6 +89,15 @@ class Groups:
             for found in self._client.ask("groups")
         ]
 
+    def group_of(self, identity: bytes) -> bytes | None:
+        """The placement group that a reference waits for, if it is one's."""
+        return next((group for group, ids in self._waiting.items() if identity in ids), None)
+
+    def label(self, identity: bytes) -> str | None:
+        """That group, in words."""
+        group_id = self.group_of(identity)
+        return None if group_id is None else f"placement group {group_id.hex()}"
+
     def _content(self, event: GroupEvent) -> Content:
         if event.state == CREATED:
             return self._client.objects.pack(True, "the answer")

@@ -34,8 +34,12 @@ class Requests:
             raise NodeDied(f"the daemon of this node is gone ({self._lost or 'shut down'})")
         return answer
 
-    def ask_peer(self, connection: Connection, make: Make) -> Any:
-        """The same of another process; ``None`` if it ends before it has answered."""
+    def ask_peer(self, connection: Connection, make: Make, deadline: float | None = None) -> Any:
+        """The same of another process; ``None`` if it ends, or time does, before it has answered.
+
+        Args:
+            deadline: in seconds of the monotonic clock.
+        """
         with self._reactor.lock:
             self._next += 1
             number = self._next
@@ -43,7 +47,8 @@ class Requests:
             message, payload = make(number)
             connection.send(message, payload)
         self._reactor.wait_for(
-            lambda: self._lost or connection.is_lost or self._answers[number] is not None
+            lambda: self._lost or connection.is_lost or self._answers[number] is not None,
+            deadline,
         )
         with self._reactor.lock:
             return self._answers.pop(number)

@@ -503,6 +503,9 @@ class Submitter:
             self._shapes.release(record.shape_id)
             if failed is None:
                 self._client.recovery.finished(record)
+            else:
+                endings = self._client.endings
+                endings.failed(record.task_id, record.name, record.code.name, failed)
         self.settle_returns(record.task_id, record.returns, record.name, failed)
         if record.arguments.held:
             record.arguments.take_back(self._client.references)
@@ -673,15 +676,32 @@ class Submitter:
             else:
                 break
 
+    # For listings and messages ------------------------------------------------------------
+
+    def situation(self, record: TaskRecord) -> tuple[str, bytes]:
+        """The state of a task as listings call it, and the worker that it was sent to, if any."""
+        lease_id = self.scheduler.lease_of(record.task_id)
+        if lease_id is not None:
+            lease = self._leases.get(lease_id)
+            return "SUBMITTED_TO_WORKER", b"" if lease is None else lease.worker
+        if self.scheduler.state_of(record.task_id) == "queued":
+            return "PENDING_NODE_ASSIGNMENT", b""
+        return "PENDING_ARGS_AVAIL", b""
+
+    def waits_for(self, record: TaskRecord) -> str | None:
+        """What keeps a task from being sent, in words."""
+        state, _ = self.situation(record)
+        if state == "PENDING_NODE_ASSIGNMENT":
+            return f"a worker with {describe(record.options.resources)}"
+        if state == "PENDING_ARGS_AVAIL":
+            return self._client.describe_missing(record.arguments.missing)
+        return None
+
     def describe(self, task_id: bytes) -> str | None:
         """A task and its state, for messages."""
         record = self.records.get(task_id)
         if record is None:
             return None
-        if record.missing:
-            state = f"waits for {record.missing} of its arguments"
-        elif self.scheduler.state_of(task_id) == "queued":
-            state = f"waits for a worker with {describe(record.options.resources)}"
-        else:
-            state = "was sent to a worker"
+        awaited = self.waits_for(record)
+        state = "was sent to a worker" if awaited is None else f"waits for {awaited}"
         return f"task {record.name} ({state})"

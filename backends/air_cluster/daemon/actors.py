@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from air.errors import InvalidOption
 from air_cluster.core.actors import (
+    ActorInfo,
     ActorInstruction,
     ActorRegistry,
     ActorSpec,
@@ -168,6 +169,32 @@ class ActorService:
     def names(self) -> list[tuple[str, str]]:
         """Namespace and name of each actor that lives and has a name, sorted."""
         return self._registry.all_names()
+
+    def infos(self) -> list[dict[str, Any]]:
+        """All actors that are remembered, in the order of their creation, for a listing."""
+        now = time.monotonic()
+        return [self._info(info, now) for info in self._registry.actors()]
+
+    def _info(self, info: ActorInfo, now: float) -> dict[str, Any]:
+        spec, made = info.spec, self._made.get(info.spec.actor_id)
+        has_process = info.worker_id is not None and made is not None
+        node = None if info.worker_id is None else self._head.node_of_worker(info.worker_id)
+        return {
+            "actor_id": spec.actor_id,
+            "class_name": spec.class_name,
+            "state": info.state.value,
+            "job_id": spec.job,
+            "name": spec.name,
+            "namespace": spec.namespace,
+            "node_id": None if node is None else node.entry.name,
+            "process": made.process if has_process and made is not None else b"",
+            "resources": spec.shape.resources.to_dict(),
+            "group": spec.shape.pool[0] if spec.shape.pool else b"",
+            "restarts": info.restarts,
+            "message": info.message,
+            "detached": spec.detached,
+            "for_s": now - info.since,
+        }
 
     # Messages of clients ------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ class ClientRecord(msgspec.Struct):
     address: str
     namespace: str
     wants_logs: bool
+    os_pid: int = 0
 
 
 class Clients:

@@ -94,6 +94,7 @@ class HeadService:
         from air_cluster.daemon.actors import ActorService
         from air_cluster.daemon.demand import DemandService
         from air_cluster.daemon.groups import GroupService
+        from air_cluster.daemon.surveys import HeadSurveys
 
         self.reactor = reactor
         self.agenda = Agenda()
@@ -112,6 +113,7 @@ class HeadService:
         self.actors = ActorService(self)
         self.groups = GroupService(self)
         self.demand = DemandService(self)
+        self.surveys = HeadSurveys(self)
         self.on_node(wire.FromClient, self._on_client_message)
         self.on_node(wire.DriverHere, self._on_driver)
         self.on_node(wire.ProcessEnded, self._on_process_ended)
@@ -252,9 +254,13 @@ class HeadService:
         self, process: bytes, message: Message, payload: Sequence[Buffer] = ()
     ) -> None:
         """Pass a message on to a client, by way of its node, if that is there."""
+        self.pass_to_client(process, encode(message), payload)
+
+    def pass_to_client(self, process: bytes, body: bytes, payload: Sequence[Buffer] = ()) -> None:
+        """The same of a message that is encoded already."""
         node = self.nodes.get(node_of(process))
         if node is not None:
-            node.link.send(wire.ToClient(process, encode(message)), payload)
+            node.link.send(wire.ToClient(process, body), payload)
 
     def _on_client_message(
         self, _node: NodeRecord, message: wire.FromClient, payload: bytes
@@ -300,14 +306,22 @@ class HeadService:
         if message.topic == "nodes":
             content = [_described(node) for node in self._hosts()]
         elif message.topic == "usage":
-            content = [{**_described(node), "free": _free(node)} for node in self._hosts()]
+            content = [
+                {**_described(node), "free": _free(node), "is_head": self._is_own(node)}
+                for node in self._hosts()
+            ]
         elif message.topic == "available":
             content = self._available()
         elif message.topic == "actor names":
             content = self.actors.names()
+        elif message.topic == "actors":
+            content = self.actors.infos()
         else:
             content = self.groups.infos()
         route.send(messages.Reply(message.request, "", content))
+
+    def _is_own(self, node: NodeRecord) -> bool:
+        return self.own is not None and node.entry.number == self.own.number
 
     def _available(self) -> dict[str, float]:
         found: dict[str, float] = {}

@@ -30,6 +30,7 @@ from air_cluster.daemon.leasing import Leasing
 from air_cluster.daemon.memory import NodeMemory
 from air_cluster.daemon.orphans import Orphans
 from air_cluster.daemon.segments import SegmentService
+from air_cluster.daemon.surveys import NodeSurveys
 from air_cluster.daemon.workers import Workers
 from air_cluster.protocol import head_messages as wire
 from air_cluster.protocol import messages
@@ -54,6 +55,7 @@ FOR_THE_HEAD = (
     messages.CreateGroup,
     messages.RemoveGroup,
     messages.WatchGroup,
+    messages.Survey,
 )
 """What clients send that the node passes on."""
 
@@ -120,6 +122,7 @@ class NodeDaemon:
         self._leasing = Leasing(self)
         self._bundles = Bundles(self)
         self._hosting = ActorHosting(self)
+        self.surveys = NodeSurveys(self)
         self.segments = SegmentService(self)
         self.orphans = Orphans(self)
         self.values: RemoteValues | None = None
@@ -258,6 +261,7 @@ class NodeDaemon:
             address=message.address,
             namespace=message.namespace,
             wants_logs=message.log_to_driver,
+            os_pid=message.os_pid,
         )
         self.clients.add(record)
         if record.kind == "driver":

@@ -168,6 +168,23 @@ class OrphanDropped(msgspec.Struct, tag=102, array_like=True, frozen=True):
     segment: int
 
 
+class LookAround(msgspec.Struct, tag=210, array_like=True, frozen=True):
+    """To a node: a client of some node has asked this; see ``messages.Survey``."""
+
+    asker: bytes
+    request: int
+    topic: str
+    processes: bool
+    question: bytes
+
+
+class PassOn(msgspec.Struct, tag=211, array_like=True, frozen=True):
+    """A message for a client of some node; the payload is the message's."""
+
+    process: bytes
+    body: bytes
+
+
 class Printed(msgspec.Struct, tag=81, array_like=True, frozen=True):
     """A worker printed. Payload: the text."""
 
@@ -356,6 +373,8 @@ HeadMessage = (
     | OrphansKept
     | OrphanDropped
     | Printed
+    | LookAround
+    | PassOn
     | Unmet
     | NoRoom
     | Redirect
@@ -388,6 +407,7 @@ TO_NODES = (
     ProcessEnded,
     OrphansKept,
     OrphanDropped,
+    LookAround,
     Redirect,
     RefuseDemand,
     PlaceActor,
@@ -402,5 +422,5 @@ TO_NODES = (
 )
 """What the head sends."""
 
-UNCOUNTED = (Join, Joined, Return, Resumed, TurnedAway, Beat, Load, Printed)
+UNCOUNTED = (Join, Joined, Return, Resumed, TurnedAway, Beat, Load, Printed, PassOn)
 """What is of no use later: it is not sent again when a link is resumed."""

@@ -687,6 +687,63 @@ class CancelReply(msgspec.Struct, tag=117, array_like=True, frozen=True):
     error: str
 
 
+class Survey(msgspec.Struct, tag=200, array_like=True, frozen=True):
+    """To the head: have all nodes, and with *processes* those on them, answer a question.
+
+    Each node answers with a ``Roll``, each process with a ``Sight``.
+    """
+
+    request: int
+    topic: str
+    processes: bool
+    question: bytes = b""
+
+
+class Look(msgspec.Struct, tag=201, array_like=True, frozen=True):
+    """From the node: a process, *asker*, has asked everybody this."""
+
+    asker: bytes
+    request: int
+    topic: str
+    question: bytes
+
+
+class Present(msgspec.Struct, array_like=True, frozen=True):
+    """A process on a node, as its daemon knows it; *answers* if it was asked."""
+
+    process: bytes
+    kind: str
+    pid: int
+    state: str
+    answers: bool
+    actor_id: bytes = b""
+    blocked: bool = False
+    resources: dict[str, float] = {}
+
+
+class Roll(msgspec.Struct, tag=202, array_like=True, frozen=True):
+    """To the asker. From the head, with number 0: which nodes were asked.
+
+    From a node: the processes on it.
+    """
+
+    request: int
+    number: int
+    nodes: list[str] = []
+    numbers: list[int] = []
+    name: str = ""
+    host: str = ""
+    processes: list[Present] = []
+
+
+class Sight(msgspec.Struct, tag=203, array_like=True, frozen=True):
+    """To the asker: what *process* has to say. Payload: MessagePack, as the topic has it."""
+
+    asker: bytes
+    request: int
+    process: bytes
+
+
 ClientMessage = (
     Register
     | Welcome
@@ -757,4 +814,8 @@ ClientMessage = (
     | ActorOver
     | CancelOwned
     | CancelReply
+    | Survey
+    | Look
+    | Roll
+    | Sight
 )

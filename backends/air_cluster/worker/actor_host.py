@@ -21,6 +21,7 @@ from air_cluster.client.arguments import unpack_arguments
 from air_cluster.client.client import Client
 from air_cluster.client.context import TaskContext
 from air_cluster.client.copies import CopyFailed
+from air_cluster.client.endings import CANCELLED, FAILED, FINISHED, Running
 from air_cluster.protocol.ids import owner_of
 from air_cluster.protocol.messages import (
     STREAMING,
@@ -63,7 +64,9 @@ class ActorHost:
         self._instance: Any = None
         self.queue: deque[Job] = deque()
         self.ending = False
-        self._running: dict[bytes, float] = {}  # call -> since when
+        self._running: dict[bytes, tuple[float, str]] = {}  # call -> since when, and its name
+        self._ran = client.endings.ran
+        client.endings.runs = self._runs
         self.arrived: Callable[[Job], object] = self.queue.append
         # Cancels a call that has been taken from the queue, and with True what it started.
         self.cancel: Callable[[bytes, bool], object] = self._interrupt
@@ -177,6 +180,13 @@ class ActorHost:
             raise RuntimeError("air.exit_actor() is only there inside a method of an actor")
         raise ExitActor
 
+    def _runs(self) -> list[Running]:
+        now, actor_id = time.perf_counter(), self.spec.actor_id
+        return [
+            Running(task_id, name, actor_id, now - since)
+            for task_id, (since, name) in self._running.copy().items()
+        ]
+
     def _on_exit(self, _connection: Connection, _message: ActorExit, _payload: object) -> None:
         self._end()
 
@@ -212,7 +222,7 @@ class ActorHost:
         """Note that a call runs, in this context; returns the method and its arguments."""
         message = job.message
         assert isinstance(message, ActorCall)
-        self._running[message.task_id] = time.perf_counter()
+        self._running[message.task_id] = (time.perf_counter(), message.name)
         context.current.set(self._context(message.task_id, message.name, message.depth))
         caller = (job.connection.peer, message.address)
         args, kwargs = unpack_arguments(
@@ -222,11 +232,19 @@ class ActorHost:
         return getattr(self._instance, message.method), args, kwargs
 
     def finish(
-        self, job: Job, contents: list[Any], *, cancelled: bool = False, unread: bool = False
+        self,
+        job: Job,
+        contents: list[Any],
+        *,
+        cancelled: bool = False,
+        unread: bool = False,
+        outcome: str = FINISHED,
     ) -> None:
         """Report a call that has ended."""
-        task_id = job.message.task_id
-        seconds = time.perf_counter() - self._running.pop(task_id, time.perf_counter())
+        task_id, now = job.message.task_id, time.perf_counter()
+        since, name = self._running.pop(task_id, (now, job.message.name))
+        seconds = now - since
+        self._ran.append((task_id, name, since, seconds, CANCELLED if cancelled else outcome))
         self.reporter.report(job, contents, seconds, cancelled=cancelled, unread=unread)
 
     def fail(self, job: Job, error: BaseException) -> None:
@@ -240,7 +258,7 @@ class ActorHost:
                 self.arrived = lambda _job: None
                 self._end()
         unread = isinstance(error, CopyFailed)
-        self.finish(job, self.reporter.failed(job, error), unread=unread)
+        self.finish(job, self.reporter.failed(job, error), unread=unread, outcome=FAILED)
 
     def run_job(self, job: Job, run: Callable[[Callable[[], Any]], Any]) -> None:
         """Run one call in this thread; the user's code by means of *run*."""

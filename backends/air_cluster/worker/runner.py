@@ -17,6 +17,7 @@ from air_cluster.client.client import Client
 from air_cluster.client.contents import Content
 from air_cluster.client.context import TaskContext
 from air_cluster.client.copies import CopyFailed
+from air_cluster.client.endings import CANCELLED, FAILED, FINISHED, Running
 from air_cluster.protocol.frames import FrameError
 from air_cluster.protocol.messages import (
     STREAMING,
@@ -54,7 +55,9 @@ class TaskRunner:
         self._pid = os.getpid()
         self._streams = StandardStreams()
         self._blocked = False
-        self._running: bytes | None = None
+        self._running: Job | None = None
+        self._ran = client.endings.ran
+        client.endings.runs = self._runs
         self._running_since = 0.0
         self._watching = False
         self._corked: list[Connection] = []
@@ -89,10 +92,17 @@ class TaskRunner:
                 self.queue.remove(job)
                 connection.send(TaskDone(message.task_id, 0.0, [], True))
                 return
-        if self._running == message.task_id:
+        if self._running is not None and self._running.message.task_id == message.task_id:
             self.interruptible.cancel()
             if message.recursive:
                 self._client.cancelling.children(message.task_id)
+
+    def _runs(self) -> list[Running]:
+        job = self._running
+        if job is None:
+            return []
+        seconds = time.monotonic() - self._running_since
+        return [Running(job.message.task_id, job.message.name, b"", seconds)]
 
     def _on_block(self, blocked: bool) -> None:
         self._blocked = blocked
@@ -149,7 +159,7 @@ class TaskRunner:
                 job = queue.popleft()
                 if queue:
                     self._gather(job.connection)
-                self._running = job.message.task_id
+                self._running = job
                 self._running_since = time.monotonic()
                 self.interruptible.begin()
             self._execute(job)
@@ -177,23 +187,25 @@ class TaskRunner:
                 gpu_ids=tuple(assignment.gpu_ids),
             )
         )
-        cancelled = unread = False
+        cancelled = unread = failed = False
         started = time.perf_counter()
         try:
             contents = self._call(job, message)
             end_forked_child(self._pid, None)
         except CopyFailed as error:
-            unread = True
+            unread = failed = True
             contents = self._reporter.failed(job, error)
         except BaseException as error:
             end_forked_child(self._pid, error)
-            cancelled = self.interruptible.ended_by(error)
+            cancelled, failed = self.interruptible.ended_by(error), True
             contents = [] if cancelled else self._reporter.failed(job, error)
         finally:
             self._running = None
             context.current.reset(token)
             self._streams.repair()
         seconds = time.perf_counter() - started
+        outcome = CANCELLED if cancelled else FAILED if failed else FINISHED
+        self._ran.append((message.task_id, message.name, started, seconds, outcome))
         try:
             self._reporter.report(job, contents, seconds, cancelled=cancelled, unread=unread)
         except FrameError as error:

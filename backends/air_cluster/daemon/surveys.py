@@ -1,0 +1,106 @@
+"""Questions that everybody answers: what runs, what waits, who owns what.
+
+No process knows that of others. The head passes a question on to all nodes, a node to all
+processes on it, and the answers come back the same way, each by itself: nobody on the way waits
+for anybody or keeps anything. Who asks is told how many answers there will be, and decides how
+long to wait.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from air_cluster.core.listings import WorkerInfo
+from air_cluster.core.workers import WorkerState
+from air_cluster.protocol import head_messages as wire
+from air_cluster.protocol import messages
+from air_cluster.protocol.codec import encode
+from air_cluster.transport.connection import Connection
+
+if TYPE_CHECKING:
+    from air_cluster.daemon.head import ClientRoute, HeadService, NodeRecord
+    from air_cluster.daemon.node import NodeDaemon
+
+_STATES = {
+    WorkerState.STARTING: "STARTING",
+    WorkerState.IDLE: "IDLE",
+    WorkerState.LEASED: "LEASED",
+    WorkerState.DEDICATED: "ACTOR",
+    WorkerState.STOPPING: "STOPPING",
+}
+
+
+class HeadSurveys:
+    """Passes questions on to nodes, and answers on to who asked."""
+
+    def __init__(self, head: HeadService) -> None:
+        self._head = head
+        head.on_client(messages.Survey, self._on_survey)
+        head.on_node(wire.PassOn, self._on_pass_on)
+
+    def _on_survey(self, client: ClientRoute, message: messages.Survey, _p: bytes) -> None:
+        nodes = list(self._head.nodes.values())
+        names = [node.entry.name for node in nodes]
+        client.send(messages.Roll(message.request, 0, names, list(self._head.nodes)))
+        look = wire.LookAround(
+            client.peer, message.request, message.topic, message.processes, message.question
+        )
+        for node in nodes:
+            node.link.send(look)
+
+    def _on_pass_on(self, _node: NodeRecord, message: wire.PassOn, payload: bytes) -> None:
+        self._head.pass_to_client(message.process, message.body, [payload])
+
+
+class NodeSurveys:
+    """Passes questions on to the processes of a node, and says which there are."""
+
+    def __init__(self, node: NodeDaemon) -> None:
+        self._node = node
+        node.on_head(wire.LookAround, self._on_look_around)
+        node.peers.handle(messages.Sight, self._on_sight)
+
+    def _on_look_around(self, message: wire.LookAround, _payload: bytes) -> None:
+        node = self._node
+        asked = {}
+        if message.processes:  # the asker answers itself
+            asked = {r.process: r for r in node.clients.others(message.asker)}
+        present = self._present(set(asked))
+        entry = node.nodes.get(node.number)
+        host = "" if entry is None else entry.host
+        roll = messages.Roll(message.request, node.number, [], [], node.name, host, present)
+        node.uplink.send(wire.PassOn(message.asker, encode(roll)))
+        look = messages.Look(message.asker, message.request, message.topic, message.question)
+        for record in asked.values():
+            record.connection.send(look)
+
+    def _present(self, answering: set[bytes]) -> list[messages.Present]:
+        node = self._node
+        found = {
+            record.process: messages.Present(
+                record.process, record.kind, record.os_pid, "DRIVER", record.process in answering
+            )
+            for record in node.clients.drivers()
+        }
+        for info in node.scheduler.workers():
+            process = node.workers.process(info.worker_id)
+            if process:
+                pid = node.workers.pool.pid_of(process)
+                found[process] = _worker(info, process, pid, process in answering)
+        return list(found.values())
+
+    def _on_sight(self, _c: Connection, message: messages.Sight, payload: bytes) -> None:
+        self._node.uplink.send(wire.PassOn(message.asker, encode(message)), [payload])
+
+
+def _worker(info: WorkerInfo, process: bytes, pid: int, answers: bool) -> messages.Present:
+    return messages.Present(
+        process,
+        "worker",
+        pid,
+        _STATES[info.state],
+        answers,
+        info.actor_id or b"",
+        info.blocked,
+        {} if info.shape is None else info.shape.resources.to_dict(),
+    )
