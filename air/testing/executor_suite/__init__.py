@@ -23,8 +23,8 @@ from __future__ import annotations
 import pytest
 
 _AREAS = (
-    "actors async_actors cancellation concurrency_groups context errors generators nesting objects"
-    " ordering placement_groups references resources serialization shutdown tasks threads"
+    "actors async_actors cancellation concurrency_groups context errors generators listings nesting"
+    " objects ordering placement_groups references resources serialization shutdown tasks threads"
 )
 for _area in _AREAS.split():
     pytest.register_assert_rewrite(f"{__name__}.{_area}")
@@ -37,6 +37,7 @@ from air.testing.executor_suite.context import TestContext  # noqa: E402
 from air.testing.executor_suite.errors import TestErrors  # noqa: E402
 from air.testing.executor_suite.generators import TestGenerators  # noqa: E402
 from air.testing.executor_suite.harness import Backend, gap, session  # noqa: E402
+from air.testing.executor_suite.listings import TestListings  # noqa: E402
 from air.testing.executor_suite.nesting import TestNesting  # noqa: E402
 from air.testing.executor_suite.objects import TestObjects  # noqa: E402
 from air.testing.executor_suite.ordering import TestOrdering  # noqa: E402
@@ -57,6 +58,7 @@ __all__ = [
     "TestContext",
     "TestErrors",
     "TestGenerators",
+    "TestListings",
     "TestNesting",
     "TestObjects",
     "TestOrdering",
