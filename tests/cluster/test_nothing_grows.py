@@ -27,6 +27,10 @@ SLACK = REPEATS // 4
 
 BOUNDED = {
     "references._dead": 1024,  # the processes that died last
+    # What has been run, and what has failed, is remembered for listings: the last of it.
+    "endings.ran": 4096,
+    "endings.ran[]": 5 * 4096,
+    "endings.failures": 200,
     # Kinds of demand, which each placement group makes anew: unused ones are looked for now and
     # then (256 each in the program and in the daemon).
     "submitter.scheduler._shapes": 300,
