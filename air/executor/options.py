@@ -90,7 +90,8 @@ class ActorOptions:
             the cluster. One that ``air.init`` has started ends with its program.
         get_if_exists: return the actor of that name if there is one already.
         max_restarts: how often the actor is made anew after its process died (-1: for ever).
-        max_task_retries: how often a call is sent again after the actor died under it.
+        max_task_retries: how often a call is sent again after the actor died under it (-1: for
+            ever); a streaming one skips as many values as it has yielded before.
         max_concurrency: upper bound on methods that run at the same time; 1 for classes
             with plain methods, 1000 for classes with async ones.
         concurrency_groups: names of groups of methods, and how many methods of each may run at

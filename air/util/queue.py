@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import queue
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any
 
 import air
 from air.errors import ActorDied, AirError, GetTimeout, InvalidOption
+from air.executor.handles import ObjectRef
 from air.executor.keywords import methods_suggest_keywords
+from air.executor.options import DEFAULT_ASYNC_CONCURRENCY
 from air.executor.validation import check_flag, check_number, check_timeout
 
 
@@ -27,7 +29,9 @@ class Queue:
     """A queue in an actor; it can be passed to tasks and other actors.
 
     Its methods are those of :class:`queue.Queue` and, for async code, ``get_async`` and
-    ``put_async``. It lives until the last process drops it, or :meth:`shutdown`.
+    ``put_async``. It lives until the last process drops it, or :meth:`shutdown`; who uses it
+    afterwards, or waits when its actor ends, gets ``ActorDied``. Items that are put by one caller
+    come out in the order in which it has put them.
     """
 
     def __init__(self, maxsize: int = 0, actor_options: Mapping[str, Any] | None = None) -> None:
@@ -36,14 +40,24 @@ class Queue:
         Args:
             maxsize: how many items it holds; 0 for any number.
             actor_options: options of the actor that holds them, such as ``{"num_cpus": 1}``.
-                Its ``max_concurrency`` (1000) bounds how many callers can wait.
+                Its ``max_concurrency`` (1000) bounds how many callers can wait for items, and how
+                many for room; others wait until one of these has been served.
+
+        Raises:
+            InvalidOption: a bad size or option.
         """
         self.maxsize = int(check_number(maxsize, "maxsize", minimum=0, integer=True))
         if actor_options is not None and not isinstance(actor_options, Mapping):
             raise InvalidOption(
                 f"actor_options must map names to values, got {actor_options!r:.80}"
             )
-        actor_class = air.remote(_QueueActor).options(**(actor_options or {}))
+        given = dict(actor_options or {})
+        if "concurrency_groups" in given:
+            raise InvalidOption("actor_options cannot name concurrency_groups: a queue has its own")
+        actor_class = air.remote(_QueueActor).options(**given)
+        waiters = actor_class.actor_options.max_concurrency or DEFAULT_ASYNC_CONCURRENCY
+        # However many wait for items, room is made for those who bring some, and the reverse.
+        actor_class = actor_class.options(concurrency_groups={"get": waiters, "put": waiters})
         self.actor = actor_class.remote(self.maxsize)
 
     def __len__(self) -> int:
@@ -76,11 +90,11 @@ class Queue:
         Raises:
             Full: there was no room, or none within *timeout*.
         """
-        self._check_put(air.get(self.actor.put.remote(item, _patience(block, timeout))))
+        self._check_put(air.get(self._start_put(item, block, timeout)))
 
     async def put_async(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
         """:meth:`put` for async code."""
-        self._check_put(await self.actor.put.remote(item, _patience(block, timeout)))
+        self._check_put(await self._start_put(item, block, timeout))
 
     def get(self, block: bool = True, timeout: float | None = None) -> Any:
         """Take the first item from the queue, waiting for one if there is none.
@@ -88,11 +102,11 @@ class Queue:
         Raises:
             Empty: there was none, or none within *timeout*.
         """
-        return self._check_get(air.get(self.actor.get.remote(_patience(block, timeout))))
+        return self._check_get(air.get(self._start_get(block, timeout)))
 
     async def get_async(self, block: bool = True, timeout: float | None = None) -> Any:
         """:meth:`get` for async code."""
-        return self._check_get(await self.actor.get.remote(_patience(block, timeout)))
+        return self._check_get(await self._start_get(block, timeout))
 
     def put_nowait(self, item: Any) -> None:
         """The same as ``put(item, block=False)``."""
@@ -141,11 +155,28 @@ class Queue:
                 air.get(self.actor.quiet.remote(), timeout=patience)
         air.kill(self.actor)
 
+    def _start_put(self, item: Any, block: bool, timeout: float | None) -> ObjectRef[bool]:
+        patience = _patience(block, timeout)
+        # Who does not wait does not wait for those who do either.
+        ref: ObjectRef[bool] = (
+            self.actor.put_batch.remote([item])
+            if patience == 0
+            else self.actor.put.remote(item, patience)
+        )
+        return ref
+
+    def _start_get(self, block: bool, timeout: float | None) -> ObjectRef[Any]:
+        patience = _patience(block, timeout)
+        ref: ObjectRef[Any] = (
+            self.actor.get_batch.remote(1) if patience == 0 else self.actor.get.remote(patience)
+        )
+        return ref
+
     def _check_put(self, done: bool) -> None:
         if not done:
             raise Full(f"the queue is full (maxsize={self.maxsize})")
 
-    def _check_get(self, got: tuple[Any, ...]) -> Any:
+    def _check_get(self, got: Sequence[Any] | None) -> Any:
         if not got:
             raise Empty("the queue is empty")
         return got[0]
@@ -170,9 +201,8 @@ class _QueueActor:
     async def qsize(self) -> int:
         return self._items.qsize()
 
+    @air.method(concurrency_group="put")
     async def put(self, item: Any, timeout: float | None) -> bool:
-        if timeout == 0:
-            return await self.put_batch([item])
         try:
             async with self._being_busy(), asyncio.timeout(timeout):
                 await self._items.put(item)
@@ -180,9 +210,8 @@ class _QueueActor:
             return False
         return True
 
+    @air.method(concurrency_group="get")
     async def get(self, timeout: float | None) -> tuple[Any, ...]:
-        if timeout == 0:
-            return tuple(await self.get_batch(1) or ())
         try:
             async with self._being_busy(), asyncio.timeout(timeout):
                 return (await self._items.get(),)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,15 @@ class Named:
     def wait_at(self, gate: Any) -> int:
         air.get(gate.wait.remote())
         return os.getpid()
+
+    def record(self, recorder: Any, item: Any) -> None:
+        air.get(recorder.add.remote(item))
+
+    def stream(self, stop: int, gate: Any) -> Iterator[int]:
+        for number in range(stop):
+            yield number
+            if number == 2:
+                air.get(gate.wait.remote())
 
 
 @air.remote
@@ -288,6 +298,67 @@ def test_calls_are_made_again_in_order() -> None:
     found = value(refs)
     assert found[0] != first
     assert found[1:] == list(range(1, 21))
+
+
+def test_calls_of_groups_are_made_again_in_the_order_of_each_group() -> None:
+    groups = {"one": 1, "two": 1}
+    actor = Named.options(max_restarts=1, max_task_retries=1, concurrency_groups=groups).remote()
+    recorder, gate = Recorder.remote(), Gate.remote()
+    first = value(actor.pid.remote())
+
+    def calls(group: str | None) -> list[Any]:
+        wait = actor.wait_at.options(concurrency_group=group)
+        record = actor.record.options(concurrency_group=group)
+        return [wait.remote(gate), *(record.remote(recorder, (group, n)) for n in range(20))]
+
+    refs = [*calls("one"), *calls("two"), *calls(None)]
+    value(gate.arrived.remote(3))
+    kill(first)
+    value(gate.arrived.remote(6))
+    value(gate.open.remote())
+    value(refs)
+    items = value(recorder.items.remote())
+    for group in ("one", "two", None):
+        assert [n for where, n in items if where == group] == list(range(20))
+
+
+def test_a_stream_whose_actor_dies_starts_again() -> None:
+    actor = Named.options(max_restarts=1, max_task_retries=1).remote()
+    gate = Gate.remote()
+    first = value(actor.pid.remote())
+    stream = actor.stream.remote(200, gate)
+    found = [value(next(stream)) for _ in range(3)]
+    value(gate.arrived.remote(1))
+    kill(first)
+    value(gate.open.remote())
+    found += [value(ref) for ref in stream]
+    assert found == list(range(200))
+    assert value(actor.pid.remote()) != first
+
+
+def test_a_stream_that_is_closed_while_its_actor_starts_again_does_not_keep_it_busy() -> None:
+    actor = Named.options(max_restarts=1, max_task_retries=1).remote()
+    gate = Gate.remote()
+    stream = actor.stream.remote(1000, gate)
+    assert value(next(stream)) == 0
+    value(gate.arrived.remote(1))
+    value(gate.open.remote())
+    air.kill(actor, no_restart=False)
+    stream.close()
+    assert value(actor.count.remote()) == 1
+
+
+def test_a_stream_of_an_actor_without_retries_ends_with_the_error() -> None:
+    actor = Named.options(max_restarts=1).remote()
+    gate = Gate.remote()
+    pid = value(actor.pid.remote())
+    stream = actor.stream.remote(1000, gate)
+    assert value(next(stream)) == 0
+    value(gate.arrived.remote(1))
+    kill(pid)
+    with pytest.raises(ActorDied, match="stream"):
+        value(list(stream))
+    assert list(stream) == []
 
 
 def test_calls_without_retries_fail_and_later_ones_run() -> None:

@@ -138,3 +138,36 @@ def test_arguments_are_checked():
         with pytest.raises(InvalidOption, match=message):
             call()
     assert queue.get() == "a"
+
+
+def test_those_who_wait_for_items_do_not_hold_up_those_who_bring_them():
+    queue = Queue(maxsize=1, actor_options={"max_concurrency": 1})
+    waiting = [queue.actor.get.remote(None) for _ in range(3)]
+    with pytest.raises(Empty):
+        queue.get_nowait()
+    for number in range(3):
+        queue.put(number, timeout=30)
+    assert air.get(waiting, timeout=30) == [(0,), (1,), (2,)]
+    queue.put(3)
+    waiting = [queue.actor.put.remote(number, None) for number in (4, 5)]
+    with pytest.raises(Full):
+        queue.put_nowait(6)
+    assert [queue.get() for _ in range(3)] == [3, 4, 5]
+    assert air.get(waiting) == [True, True]
+
+
+def test_groups_are_its_own():
+    with pytest.raises(InvalidOption, match="a queue has its own"):
+        Queue(actor_options={"concurrency_groups": {"get": 1}})
+
+
+def test_who_waits_when_it_ends_is_told():
+    queue = Queue()
+    waiting = queue.actor.get.remote(None)
+    queue.shutdown(force=True)
+    with pytest.raises(ActorDied):
+        air.get(waiting)
+    with pytest.raises(ActorDied):
+        queue.put(1)
+    with pytest.raises(ActorDied):
+        queue.qsize()

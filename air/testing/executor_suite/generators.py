@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -317,6 +318,17 @@ class TestGenerators:
         streamer = AsyncStreamer.remote()
         assert [value(ref) for ref in streamer.give.remote(3)] == [0, 1, 2]
         assert [value(ref) for ref in streamer.plain.remote(3)] == [0, 1, 2]
+
+    @pytest.mark.parametrize("kind", [Streamer, AsyncStreamer])
+    def test_an_actor_goes_on_after_a_stream_that_was_dropped_before_it_began(
+        self, kind: Any
+    ) -> None:
+        streamer = kind.options(max_concurrency=1).remote()
+        for _ in range(2):
+            streamer.give.remote(1000).close()
+        streamer.give.remote(1000)
+        gc.collect()
+        assert [value(ref) for ref in streamer.give.remote(3)] == [0, 1, 2]
 
     def test_two_streams_side_by_side(self) -> None:
         first, second = count.remote(3), count.remote(3)

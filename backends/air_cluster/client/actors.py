@@ -539,7 +539,7 @@ class Actors:
         actor.state = RESTARTING
         actor.connection = None
         for call in reversed(actor.sent.values()):
-            if call.retries_left != 0 and call.returns != STREAMING:
+            if call.retries_left != 0:
                 call.retries_left -= 1
                 lane = actor.lane(call.group)
                 lane[call.task_id] = call

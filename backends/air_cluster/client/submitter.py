@@ -52,6 +52,7 @@ from air_cluster.protocol.messages import (
     LeaseReturn,
     Redirected,
     SetDemand,
+    StreamClose,
     StreamItem,
     Task,
     TaskDone,
@@ -551,6 +552,8 @@ class Submitter:
         content, _ = from_wire(message.value, payload, 0, connection.peer)
         stream = self.streams.get(message.task_id)
         if stream is None:
+            # It was closed before we knew who makes it, or is made again.
+            connection.send(StreamClose(message.task_id))
             self._client.objects.discard(
                 object_id(message.task_id, message.index), content, connection
             )
