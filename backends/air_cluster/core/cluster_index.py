@@ -67,6 +67,10 @@ class MaxTree(Generic[T]):
 
     def find(self, wanted: Vector, accepts: Callable[[T], bool]) -> T | None:
         """The first item that is large enough and accepted."""
+        return next(filter(accepts, self.walk(wanted)), None)
+
+    def walk(self, wanted: Vector) -> Iterator[T]:
+        """The items that are large enough, in their order; nothing may change meanwhile."""
         most, leaves = self._most, self._leaves
         stack = [1]
         while stack:
@@ -80,9 +84,7 @@ class MaxTree(Generic[T]):
                 continue
             item = self._items[at - leaves]
             assert item is not None
-            if accepts(item):
-                return item
-        return None
+            yield item
 
     def _set(self, slot: int, vector: Vector | None) -> None:
         most = self._most
@@ -164,14 +166,15 @@ class FitIndex(Generic[T]):
 
     def find(self, wanted: Vector, accepts: Callable[[T], bool], lowest: int = 0) -> T | None:
         """The first item, of the lowest level from *lowest* on, that has room and is accepted."""
+        return next(filter(accepts, self.walk(wanted, lowest)), None)
+
+    def walk(self, wanted: Vector, lowest: int = 0) -> Iterator[T]:
+        """The items that have room, by level from *lowest* on; nothing may change meanwhile."""
         filled = self._filled >> lowest << lowest
         while filled:
             lowest_bit = filled & -filled
-            item = self._trees[lowest_bit.bit_length() - 1].find(wanted, accepts)
-            if item is not None:
-                return item
+            yield from self._trees[lowest_bit.bit_length() - 1].walk(wanted)
             filled ^= lowest_bit
-        return None
 
     def entry(self, item: T) -> tuple[int, Vector | None] | None:
         """Level and vector of an item; ``None`` if it is not here."""

@@ -15,6 +15,7 @@ from air.executor.info import PlacementGroupInfo
 from air.executor.resources import Resources
 from air.executor.scheduling import PlacementGroupSpec
 from air_cluster.core.placement import plan, why_never
+from air_cluster.core.placement_index import RoomIndex
 
 
 class GroupState(enum.Enum):
@@ -137,7 +138,7 @@ class _Group(msgspec.Struct, eq=False):
     state: GroupState = GroupState.PENDING
     attempt: int = 0
     waiting: bool = False  # this attempt asked nodes to reserve when they can
-    refused: bool = False  # since free resources were last reported
+    refused_by: set[str] = msgspec.field(default_factory=set)  # by nodes, since they last reported
     missing: dict[int, _Bundle] = msgspec.field(default_factory=dict)
 
     @property
@@ -181,7 +182,7 @@ class PlacementGroups:
         self._owned: dict[bytes, dict[bytes, None]] = {}
         self._pending: dict[bytes, _Group] = {}
         self._totals: dict[str, Resources] = {}
-        self._free: dict[str, Resources] = {}
+        self._room = RoomIndex()
         self._reserved: dict[str, Resources] = {}  # by groups, or asked for
         self._attempts = attempts  # so many have been made before
         self._changed: dict[bytes, None] = {}
@@ -190,7 +191,8 @@ class PlacementGroups:
 
     def node_joined(self, node_id: str, total: Resources, now: float) -> list[GroupInstruction]:
         """There is a new node, empty."""
-        self._totals[node_id] = self._free[node_id] = total
+        self._totals[node_id] = total
+        self._room.put(node_id, total)
         self._reserved[node_id] = Resources()
         return self._advance(now)
 
@@ -198,7 +200,8 @@ class PlacementGroups:
         """A node is gone, with the bundles on it."""
         if node_id not in self._totals:
             return []
-        del self._totals[node_id], self._free[node_id]
+        del self._totals[node_id]
+        self._room.remove(node_id)
         out: list[GroupInstruction] = []
         for group in self._groups.values():
             lost = [bundle for bundle in group.bundles if bundle.node_id == node_id]
@@ -224,14 +227,17 @@ class PlacementGroups:
     def resources_changed(
         self, nodes_free: Mapping[str, Resources], now: float
     ) -> list[GroupInstruction]:
-        """What is free on (some of) the nodes. Needed only while :meth:`unmet` is not empty,
-        and before :meth:`create`."""
+        """What is free on those nodes where that may have changed.
+
+        Among them are those that were asked for bundles. Needed only while :meth:`unmet` is not
+        empty, and before :meth:`create`.
+        """
         for node_id, free in nodes_free.items():
             if node_id in self._totals:
-                self._free[node_id] = free
-                self._clamp(node_id)
+                self._note_free(node_id, free)
         for group in self._pending.values():
-            group.refused = False
+            if group.refused_by:
+                group.refused_by -= nodes_free.keys()
         return self._advance(now)
 
     # Groups -----------------------------------------------------------------------------
@@ -249,7 +255,8 @@ class PlacementGroups:
             return []
         if spec.name and (spec.namespace, spec.name) in self._names:
             raise InvalidOption(f"the name {spec.name!r} is taken by another placement group")
-        if (message := self.feasibility(spec)) is not None:
+        fits = self._room.plan(spec.bundles, spec.strategy) is not None
+        if not fits and (message := self.feasibility(spec)) is not None:
             raise Unschedulable(message)
         group = _Group(group_id, spec, owner, [_Bundle(r) for r in spec.bundles], now)
         self._add(group)
@@ -285,8 +292,9 @@ class PlacementGroups:
         if group is None or group.bundles[index].phase is not _Phase.ASKED:
             return []
         bundle = group.bundles[index]
+        assert bundle.node_id is not None
+        group.refused_by.add(bundle.node_id)
         self._forget_request(bundle)
-        group.refused = True
         return self._abort(group) + self._advance(now)
 
     def remove(self, group_id: bytes, now: float) -> list[GroupInstruction]:
@@ -393,7 +401,7 @@ class PlacementGroups:
             if node_id is not None and node_id in self._totals:
                 bundle.phase, bundle.node_id = _Phase.COMMITTED, node_id
                 self._reserved[node_id] += bundle.resources
-                self._clamp(node_id)
+                self._note_free(node_id, self._room.free[node_id])
         self._add(group)
         if not group.missing:
             group.state = GroupState.CREATED
@@ -474,6 +482,8 @@ class PlacementGroups:
         assert all(sums[node_id].fits_in(total) for node_id, total in self._totals.items())
         assert sum(group.waiting for group in self._groups.values()) <= 1
         assert len(self._removed) <= self._max_removed
+        self._room.check()
+        assert self._room.free.keys() == self._totals.keys()
 
     def _check_strategy(self, group: _Group) -> None:
         nodes = [bundle.node_id for bundle in group.bundles if bundle.node_id is not None]
@@ -498,10 +508,10 @@ class PlacementGroups:
             if trying and not group.waiting:
                 continue
             wanted = tuple(bundle.resources for bundle in group.missing.values())
-            key = group.spec.strategy, wanted, group.bundle_nodes
+            key = group.spec.strategy, wanted, group.bundle_nodes, frozenset(group.refused_by)
             nodes = None
-            if not group.refused and key not in hopeless:
-                nodes = self._plan(group, self._free)
+            if key not in hopeless:
+                nodes = self._plan(group)
                 if nodes is None:
                     hopeless.add(key)
             if group.waiting:
@@ -511,23 +521,36 @@ class PlacementGroups:
                     anybody_waits = False
             elif nodes is not None:
                 out += self._ask(group, nodes, wait=False)
-            elif not anybody_waits and (later := self._plan(group, self._capacity())) is not None:
+            elif not anybody_waits and (later := self._plan_for_later(group)) is not None:
                 out += self._ask(group, later, wait=True)
                 anybody_waits = True
         return out
 
-    def _plan(self, group: _Group, nodes: Mapping[str, Resources]) -> list[str] | None:
-        """Nodes for the missing bundles of *group*, in their order."""
-        if group.spec.strategy == "STRICT_SPREAD":
-            kept = {b.node_id for b in group.bundles if b.phase is _Phase.COMMITTED}
-            if kept:
-                nodes = {node_id: free for node_id, free in nodes.items() if node_id not in kept}
+    def _plan(self, group: _Group) -> list[str] | None:
+        """Nodes that have room for the missing bundles of *group*, in their order."""
         wanted = [bundle.resources for bundle in group.missing.values()]
+        barred = self._barred(group) | group.refused_by
+        if not barred:
+            return self._room.plan(wanted, group.spec.strategy)
+        nodes = {node: free for node, free in self._room.free.items() if node not in barred}
         return plan(wanted, group.spec.strategy, nodes)
 
-    def _capacity(self) -> dict[str, Resources]:
-        """What nodes would have free if nothing ran on them outside of groups."""
-        return {node_id: total - self._reserved[node_id] for node_id, total in self._totals.items()}
+    def _plan_for_later(self, group: _Group) -> list[str] | None:
+        """Nodes that would have room if nothing ran on them outside of groups."""
+        wanted = [bundle.resources for bundle in group.missing.values()]
+        barred = self._barred(group)
+        nodes = {
+            node: total - self._reserved[node]
+            for node, total in self._totals.items()
+            if node not in barred
+        }
+        return plan(wanted, group.spec.strategy, nodes)
+
+    def _barred(self, group: _Group) -> set[str | None]:
+        """Where the missing bundles of *group* may not be, as others of it are there."""
+        if group.spec.strategy != "STRICT_SPREAD":
+            return set()
+        return {b.node_id for b in group.bundles if b.phase is _Phase.COMMITTED}
 
     def _elsewhere(self, group: _Group, nodes: list[str]) -> bool:
         """Whether a plan avoids the nodes that *group* has been waiting for."""
@@ -542,9 +565,8 @@ class PlacementGroups:
         for (index, bundle), node_id in zip(group.missing.items(), nodes, strict=True):
             bundle.phase, bundle.node_id = _Phase.ASKED, node_id
             self._reserved[node_id] += bundle.resources
-            if not wait:
-                self._free[node_id] -= bundle.resources
-            self._clamp(node_id)
+            free = self._room.free[node_id]
+            self._note_free(node_id, free if wait else free - bundle.resources)
             out.append(
                 Reserve(group.group_id, index, node_id, bundle.resources, wait, group.attempt)
             )
@@ -562,15 +584,17 @@ class PlacementGroups:
         self._changed[group.group_id] = None
         return out
 
-    def _clamp(self, node_id: str) -> None:
+    def _note_free(self, node_id: str, free: Resources) -> None:
         """Count nothing as free that groups have reserved, or may: reports can be late.
 
         Nor is anything below zero, such as CPU that blocked workers have taken again.
         """
-        free = self._free[node_id]
         most = self._totals[node_id] - self._reserved[node_id]
-        self._free[node_id] = Resources(
-            {name: max(0.0, min(amount, most.get(name, 0.0))) for name, amount in free.items()}
+        self._room.put(
+            node_id,
+            Resources(
+                {name: max(0.0, min(amount, most.get(name, 0.0))) for name, amount in free.items()}
+            ),
         )
 
     def _forget_request(self, bundle: _Bundle) -> None:

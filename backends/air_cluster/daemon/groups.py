@@ -36,6 +36,7 @@ class GroupService:
         self._head = head
         self._groups = PlacementGroups()
         self._watchers: dict[bytes, set[bytes]] = {}  # group -> processes that want to know
+        self._stale: dict[str, None] = {}  # nodes where something else may be free than is known
         self._watched: dict[bytes, None] = {}  # somebody began to, since it was last kept
         head.on_client(messages.CreateGroup, self._on_create)
         head.on_client(messages.RemoveGroup, self._on_remove)
@@ -59,10 +60,18 @@ class GroupService:
             if node_of(owner) == node.entry.number:
                 self.owner_gone(owner)
 
-    def resources_changed(self) -> None:
-        """Something may have become free."""
+    def load_changed(self, node: NodeRecord) -> None:
+        """Something else is free on a node."""
+        self._stale[node.entry.name] = None
         if self._groups.unmet():
-            self._follow(self._groups.resources_changed(self._free(), time.monotonic()))
+            self._look_again()
+
+    def _look_again(self) -> None:
+        """Bring up to date what the groups know of nodes, as far as it may have changed."""
+        names, self._stale = self._stale, {}
+        records = [node for name in names if (node := self._head.node_named(name)) is not None]
+        free = {node.entry.name: node.free() for node in records}
+        self._follow(self._groups.resources_changed(free, time.monotonic()))
 
     def owner_gone(self, process: bytes) -> None:
         """A process is gone, and its groups with it."""
@@ -116,9 +125,6 @@ class GroupService:
             for info in self._groups.infos()
         ]
 
-    def _free(self) -> dict[str, Resources]:
-        return {node.entry.name: node.free() for node in self._head.nodes.values()}
-
     # Messages -----------------------------------------------------------------------------
 
     def _on_create(self, client: ClientRoute, message: messages.CreateGroup, _p: bytes) -> None:
@@ -131,7 +137,9 @@ class GroupService:
             namespace=message.namespace,
         )
         # What is free decides whether it goes to the nodes at once.
-        self._follow(self._groups.resources_changed(self._free(), now))
+        if self._head.own is not None:
+            self._stale[self._head.own.name] = None  # it tells at the end of this round only
+        self._look_again()
         try:
             owner = message.owner or client.peer
             out = self._groups.create(message.group_id, spec, owner, now)
@@ -169,6 +177,8 @@ class GroupService:
 
     def _carry_out(self, instruction: GroupInstruction) -> None:
         group_id = instruction.group_id
+        if isinstance(instruction, Reserve | Unreserve):
+            self._stale[instruction.node_id] = None  # it may say no, and report nothing
         if isinstance(instruction, Reserve):
             self._to_node(
                 instruction.node_id,

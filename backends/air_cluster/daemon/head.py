@@ -218,7 +218,7 @@ class HeadService:
     def load_changed(self, node: NodeRecord) -> None:
         """Something else is free on a node of another machine."""
         self.demand.load_changed(node)
-        self.groups.resources_changed()
+        self.groups.load_changed(node)
 
     def node_named(self, name: str) -> NodeRecord | None:
         """The node of that name, if it is a member."""
@@ -232,10 +232,6 @@ class HeadService:
         """A message of a node."""
         self._from_nodes[type(message)](node, message, payload)
         self._changed()
-
-    def resources_changed(self) -> None:
-        """Something may have become free somewhere."""
-        self.groups.resources_changed()
 
     def _tick(self) -> None:
         self.actors.tick()

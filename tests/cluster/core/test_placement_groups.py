@@ -142,6 +142,21 @@ def test_a_refusal_gives_back_the_others_and_waits_where_it_would_fit(script: Sc
     )
 
 
+def test_a_node_that_has_refused_is_passed_over_until_it_reports(script: Script) -> None:
+    """As one with half of each of its GPUs free, where a whole one is asked for."""
+    script.play(
+        """
+        join a 1                ->
+        join b 2                ->
+        create g PACK 1         -> expect g; reserve g0 a
+        refused g0              -> reserve g0 b
+        refused g0              -> await g0 a
+        free b=2                -> unreserve g0 a; reserve g0 b
+        reserved g0             -> commit g b; tell g CREATED b
+        """
+    )
+
+
 def test_a_group_without_room_waits_for_tasks_to_end(script: Script) -> None:
     script.play(
         """
