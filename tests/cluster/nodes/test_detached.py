@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import air
-from air.errors import ActorDied, OwnerDied, SerializationError
+from air.errors import ActorDied, ActorPlacementError, OwnerDied, SerializationError
 from air.testing.executor_suite.harness import eventually
 from air.util.placement_group import (
     get_placement_group,
@@ -26,6 +26,8 @@ from air.util.placement_group import (
 from air.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from .conftest import Machines
+from .hosts import Host
+from .test_commands import head_of
 
 SPACE = "tests"
 
@@ -212,7 +214,8 @@ def test_a_group_outlives_its_program(one: Machines) -> None:
     keeper = air.get_actor("keeper")
     assert value(keeper.total.remote()) == 3
     remove_placement_group(get_placement_group("stays"))
-    with pytest.raises(ActorDied):
+    assert eventually(lambda: air.util.list_named_actors() == [])
+    with pytest.raises(ActorPlacementError):
         value(keeper.total.remote())
     assert eventually(lambda: air.available_resources() == air.cluster_resources())
 
@@ -297,3 +300,42 @@ def test_on_a_cluster_of_the_programs_own_it_ends_with_that() -> None:
     air.shutdown()
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+OUTSIDE = """
+import os, sys
+import air
+import numpy as np
+sys.path.insert(0, sys.argv[2])
+from tests.cluster.nodes.test_detached import Keeper
+
+air.init(address=sys.argv[1], namespace="tests", log_to_driver=False)
+keeper = Keeper.options(name="keeper", lifetime="detached").remote(air.put(np.ones(100_000)), [])
+assert air.get(keeper.total.remote()) == 100_000
+print(air.get(keeper.where.remote())[1])
+"""
+
+
+def test_its_program_ran_on_a_machine_outside_the_cluster(tmp_path: Path) -> None:
+    token = str(tmp_path / "token")
+    inside, outside = Host(), Host()
+    try:
+        options = ["--port", "0", "--token-file", token, "--num-cpus", "1"]
+        done = inside.air("start", "--head", *options, "--object-store-memory", "100000000")
+        assert done.returncode == 0, done.stderr
+        address = head_of(done.stdout)
+        outside.environment["AIR_TOKEN_FILE"] = token
+        pid = int(outside.program(OUTSIDE, address, str(Path(__file__).parents[3])))
+        use = (
+            "import air; air.init(address='auto', namespace='tests')\n"
+            "keeper = air.get_actor('keeper')\n"
+            "try: air.get(keeper.die.remote())\n"
+            "except air.errors.ActorDied: pass\n"
+            "print(air.get(keeper.total.remote()), air.get(keeper.where.remote())[1])\n"
+        )
+        total, restarted = inside.program(use).split()
+        assert total == "100000.0"
+        assert int(restarted) != pid
+    finally:
+        inside.close()
+        outside.close()

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from air.testing.executor_suite.harness import eventually
@@ -149,3 +150,51 @@ def test_nodes_wait_for_a_head_that_was_killed(network: Network, tmp_path: Path)
         assert eventually(lambda: watcher.addresses() == [head.address, other.address])
     finally:
         watcher.close()
+
+
+LASTING = """
+import json, os, sys, time
+import air
+from air.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+air.init(address="auto", namespace="tests")
+
+@air.remote(max_restarts=-1, max_task_retries=-1)
+class Lasting:
+    def who(self):
+        return [air.util.get_node_ip_address(), os.getpid()]
+
+what, address = sys.argv[1:]
+if what == "make":
+    [there] = [n for n in air.nodes() if n["NodeManagerAddress"] == address]
+    there = NodeAffinitySchedulingStrategy(there["NodeID"], soft=True)
+    made = Lasting.options(name="it", lifetime="detached", scheduling_strategy=there)
+    print(json.dumps(air.get(made.remote().who.remote())))
+else:
+    print(json.dumps(air.get(air.get_actor("it").who.remote())))
+"""
+
+
+def test_a_detached_actor_on_a_machine_that_is_cut_off_goes_on_elsewhere(
+    network: Network, tmp_path: Path
+) -> None:
+    token = tmp_path / "token"
+    head, other = network.host(), network.host()
+    start(head, token, None)
+    start(other, token, head)
+    where, pid = json.loads(other.program(LASTING, "make", other.address))
+    assert where == other.address
+    network.cut(other)
+    # Calls wait until the machine is taken for dead.
+    where, pid_now = json.loads(head.program(LASTING, "use", ""))
+    assert where == head.address
+    # When it hears of that it ends what it has run all the time, and joins again without it.
+    assert psutil.pid_exists(pid)
+    network.heal(other)
+    watcher = Watcher(head)
+    try:
+        assert eventually(lambda: watcher.addresses() == [head.address, other.address])
+    finally:
+        watcher.close()
+    assert not psutil.pid_exists(pid)
+    assert json.loads(other.program(LASTING, "use", "")) == [head.address, pid_now]
