@@ -182,7 +182,7 @@ def get(
         timeout: seconds; ``None`` waits as long as it takes.
 
     Raises:
-        GetTimeout: names the tasks that were not finished in time.
+        GetTimeout: names the tasks that were not finished in time, and what they wait for.
         TaskError: mixed into the class of the exception that the task raised.
         AirError: the system failed: see :mod:`air.errors`.
     """

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from air.errors import GetTimeout
 from air.executor.capabilities import Capability
 from air.executor.current import get_executor
 from air.executor.handles import ObjectRef
@@ -48,10 +47,9 @@ class PlacementGroup:
     def wait(self, timeout_seconds: float = 30) -> bool:
         """Whether all bundles are reserved within *timeout_seconds*."""
         seconds = check_timeout(timeout_seconds, "timeout_seconds")
-        try:
-            return bool(get_executor().get([self.ready()], seconds)[0])
-        except GetTimeout:
-            return False
+        executor, ref = get_executor(), self.ready()
+        found, _ = executor.wait([ref], 1, seconds, True)
+        return bool(found and executor.get(found, None)[0])
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, PlacementGroup) and self._id == other._id

@@ -204,7 +204,8 @@ class Executor(abc.ABC):
         all before it are there.
 
         Raises:
-            GetTimeout: not all were there within *timeout* seconds.
+            GetTimeout: not all were there within *timeout* seconds; names what makes those that
+                are missing, and how far that is. To find out takes a second more at most.
             DeadlockError: a backend without ``PARALLEL_TASKS`` saw that none ever will be.
         """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import Context, ContextVar
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from air.executor.handles import ObjectRef
 from air.executor.options import TaskOptions
 from air.executor.resources import Resources
 from air.executor.returns import split_returns
+from air.executor.validation import listing
 from air_local.store import Failure, Parcel, Store, pack
 
 if TYPE_CHECKING:
@@ -165,10 +167,22 @@ class Call:
     def waits_for(self) -> str:
         """For messages: what keeps the call from starting."""
         if self.waiting_for:
-            return "its arguments or its placement group"
+            arguments = [] if self.arguments is None else self.arguments.references()
+            entries = [self.store.entry(ref) for ref in arguments]
+            missing = listing((entry.label for entry in entries if not entry.done), limit=3)
+            return f"its arguments: {missing}" if missing else "its placement group"
         actor = self.frame.actor
         if not self.started and actor is not None and actor.turns.running:
             return "its turn: its actor runs another method"
+        return ""
+
+    def situation(self) -> str:
+        """For messages: how far the call is, behind its name."""
+        awaited = self.waits_for()
+        if awaited:
+            return f" (waits for {awaited})"
+        if self.started and self.began is not None:
+            return f" (has run for {time.time() - self.began:.1f} s)"
         return ""
 
     def unpack_arguments(self) -> tuple[list[Any], dict[str, Any]]:

@@ -206,13 +206,13 @@ class Engine:
             if self._closing or (deadline is not None and now >= deadline):
                 return False
             if now >= warn_at:
-                _log.warning("still waiting for %s", _names(pending()))
+                _log.warning("still waiting for %s", names_of(pending()))
                 warn_at = now + _WARN_AFTER
             until = warn_at if deadline is None else min(deadline, warn_at)
             if not self._wait_once(done, until, pending):
                 if deadline is None:
                     raise DeadlockError(
-                        f"waiting for {_names(pending())} would never end: on the local backend"
+                        f"waiting for {names_of(pending())} would never end: on the local backend"
                         " nothing runs while the program waits, and nothing that is left to run"
                         " could make the value appear"
                     )
@@ -409,15 +409,18 @@ def _fail(call: Call, error: BaseException) -> None:
 
 def _inside_loop(pending: Sequence[Entry]) -> str:
     return (
-        f"waiting for {_names(pending)} inside an async method would never end: its event loop"
+        f"waiting for {names_of(pending)} inside an async method would never end: its event loop"
         " stands still meanwhile. Use `await ref` (or `await asyncio.gather(*refs)`) there, and"
         " in what it calls"
     )
 
 
-def _names(entries: Sequence[Entry]) -> str:
-    labels = []
-    for entry in entries:
-        reason = entry.call.waits_for() if entry.call is not None else ""
-        labels.append(f"{entry.label} (waits for {reason})" if reason else entry.label)
-    return ", ".join(dict.fromkeys(labels[:_MAX_NAMES])) or "a value"
+def names_of(entries: Sequence[Entry]) -> str:
+    """What makes some values, and how far it is, for messages."""
+    shown = [
+        entry.label + (entry.call.situation() if entry.call is not None else "")
+        for entry in entries[:_MAX_NAMES]
+    ]
+    more = len(entries) - len(shown)
+    names = ", ".join(dict.fromkeys(shown)) or "a value"
+    return names + (f" and {more} more" if more else "")

@@ -28,12 +28,11 @@ from air.executor.options import ActorOptions, MethodOptions, NumReturns, TaskOp
 from air.executor.records import Answer, Query, select
 from air.executor.scheduling import PlacementGroupSpec
 from air.executor.serialization import loads_code
-from air.executor.validation import listing
 from air_local import interrupts
 from air_local import listing as listing_of
 from air_local.actors import Actor, Actors, MethodCall
 from air_local.calls import ActorExit, Arguments, Call, Frame, ValueCall, cancelled, current_frame
-from air_local.engine import Engine
+from air_local.engine import Engine, names_of
 from air_local.listing import History
 from air_local.placement import Node
 from air_local.store import Entry, Ids, Store, collect, collecting, pack
@@ -565,8 +564,11 @@ class LocalExecutor(Executor):
         return came
 
     def _timeout(self, timeout: float | None, entries: Sequence[Entry]) -> GetTimeout:
-        names = list(dict.fromkeys(entry.label for entry in entries if not entry.done))
-        return GetTimeout(f"not finished within {timeout:g} s: {listing(names, limit=5)}")
+        pending = [entry for entry in entries if not entry.done]
+        return GetTimeout(
+            f"{len(pending)} of {len(entries)} values were not there after {timeout} s:"
+            f" {names_of(pending)}"
+        )
 
 
 class _DrivenFuture(Future[Any]):

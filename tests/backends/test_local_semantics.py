@@ -787,3 +787,16 @@ def test_shutdown_frees_waiting_threads(what):
         air.shutdown()
         with pytest.raises((TaskCancelled, ActorDied, NotInitialized)):
             got.result(30)
+
+
+def test_a_timeout_names_what_is_waited_for_and_its_state():
+    gate = Gate.options(max_concurrency=1).remote()
+    running = gate.wait.options(name="first").remote()
+    queued = gate.wait.options(name="second").remote()
+    dependent = identity.options(name="third").remote(running)
+    with pytest.raises(GetTimeout) as caught:
+        air.get([running, queued, dependent, air.put(1)], timeout=0.01)
+    said = str(caught.value)
+    assert said.startswith("3 of 4 values were not there after 0.01 s: first (has run for ")
+    assert "second (waits for its turn: its actor runs another method)" in said
+    assert "third (waits for its arguments: 'first')" in said

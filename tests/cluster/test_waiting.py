@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 import air
-from air.errors import GetTimeout
 from air.testing.executor_suite.harness import value
 from air.testing.executor_suite.tools import Counter, Gate, Recorder, identity
 
@@ -160,34 +159,6 @@ def test_a_task_consumes_a_stream_that_a_task_produces() -> None:
         return sum(air.get(ref) for ref in numbers.remote(count))
 
     assert value([consume.remote(200) for _ in range(4)]) == [sum(range(200))] * 4
-
-
-# Time limits ------------------------------------------------------------------------------
-
-
-def test_a_time_limit_names_what_is_waited_for() -> None:
-    gate = Gate.remote()
-
-    @air.remote(name="stuck")
-    def block(gate: Any) -> None:
-        air.get(gate.wait.remote())
-
-    running = block.remote(gate)
-    value(gate.arrived.remote(1))
-    dependent = identity.options(name="dependent").remote(running)
-    holder = Counter.options(resources={"widget": 1}).remote()
-    value(holder.get.remote())
-    greedy = identity.options(name="greedy", resources={"widget": 2}).remote(1)
-    with pytest.raises(GetTimeout) as caught:
-        air.get([running, dependent, greedy, gate.wait.remote()], timeout=0.1)
-    message = str(caught.value)
-    assert "4 of 4 values were not there after 0.1 s" in message
-    assert "task stuck (was sent to a worker)" in message
-    assert "task dependent (waits for 1 of its arguments)" in message
-    assert "task greedy (waits for a worker" in message
-    assert "Gate.wait (was sent to the actor)" in message
-    value(gate.open.remote())
-    assert value(running) is None
 
 
 # Threads of the program -------------------------------------------------------------------

@@ -101,6 +101,7 @@ class _Actor(msgspec.Struct, eq=False):
     state: str = PENDING
     connection: Connection | None = None
     worker: bytes = b""
+    address: str = ""  # where that listens
     reason: str = ""
     cause: BaseException | None = None
     groups: tuple[str, ...] = ()
@@ -528,7 +529,7 @@ class Actors:
         except OSError:
             return  # it died already; the daemon will say so
         actor.state = ALIVE
-        actor.worker = message.worker
+        actor.worker, actor.address = message.worker, message.address
         if not actor.restartable:
             self._release_creation(actor)
         for lane in actor.queues():
@@ -645,15 +646,6 @@ class Actors:
         if actor.state != ALIVE:
             return f"its actor, which is {_STATES[actor.state]}"
         return "the arguments of an earlier call"
-
-    def describe(self, task_id: bytes) -> str | None:
-        """A call and its state, for messages."""
-        found = self.call_of(task_id)
-        if found is None:
-            return None
-        awaited = self.waits_for(*found)
-        state = "was sent to the actor" if awaited is None else f"waits for {awaited}"
-        return f"call {found[1].name} ({state})"
 
 
 def _pack_methods(methods: Mapping[str, MethodInfo], options: ActorOptions) -> bytes:

@@ -16,6 +16,7 @@ from air_cluster.client.cancelling import Cancelling
 from air_cluster.client.contents import Content, failure
 from air_cluster.client.copies import Copies
 from air_cluster.client.endings import Endings
+from air_cluster.client.explaining import Explaining
 from air_cluster.client.groups import Groups
 from air_cluster.client.objects import Objects
 from air_cluster.client.recovery import Recovery
@@ -124,6 +125,7 @@ class Client:
         self.cancelling = Cancelling(self)
         self.surveys = Surveys(self)
         self.endings = Endings()
+        self.explaining = Explaining(self)
         self.on_block: Callable[[bool], None] | None = None
         self.on_daemon_lost: Callable[[str], None] = self._fail_everything
         self._blocked = 0
@@ -132,7 +134,7 @@ class Client:
         self._welcome: Welcome | None = None
         self.host = host
         self._log_to_driver = log_to_driver
-        self._pid = os.getpid()
+        self.pid = os.getpid()
         self.daemon: Connection
         _clients.add(self)
 
@@ -171,7 +173,7 @@ class Client:
             self.daemon.send(
                 Register(
                     self.kind,
-                    self._pid,
+                    self.pid,
                     self.address,
                     self.namespace,
                     self._log_to_driver,
@@ -330,7 +332,7 @@ class Client:
 
     def not_initialized(self) -> AirError:
         """The error of a call after ``air.shutdown()``, or in a forked child."""
-        if os.getpid() != self._pid:
+        if os.getpid() != self.pid:
             return NotInitialized(
                 "this process was forked from one that uses air, and cannot use the same"
                 " connection; start it with multiprocessing's 'spawn', or call air.shutdown()"
@@ -346,12 +348,6 @@ class Client:
             self.actors.freed(entry)
         elif entry.owned:
             self.recovery.freed(entry.id)
-
-    def describe(self, object_id: bytes) -> str:
-        """What computes a value, and how far it is, for messages."""
-        task_id = task_of(object_id)
-        found = self.submitter.describe(task_id) or self.actors.describe(task_id)
-        return found or f"a value of another process ({object_id.hex()})"
 
     def describe_missing(self, entries: Sequence[Entry]) -> str:
         """Arguments that are not there yet, and what makes them, for messages."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from air.errors import ObjectLost, ObjectStoreFull
+from air.errors import GetTimeout, ObjectLost, ObjectStoreFull
 from air_cluster.client.contents import Content, shared_location
 from air_cluster.protocol.messages import CopyReleased, CopyReply, FetchCopy
 from air_cluster.store.layout import Location
@@ -34,10 +34,11 @@ class Copies:
             CopyReply, lambda _c, message, _p: client.requests.answered(message.request, message)
         )
 
-    def fetch(self, object_id: bytes, content: Content) -> Location:
+    def fetch(self, object_id: bytes, content: Content, deadline: float | None) -> Location:
         """Where the copy of a value lies; waits until it is here. Its entry must be pinned.
 
         Raises:
+            GetTimeout: it was not here before *deadline*.
             CopyFailed: it cannot be had from there.
             ObjectStoreFull: there is no memory for it.
         """
@@ -46,9 +47,13 @@ class Copies:
             self._asked.add(object_id)
         if location is not None:
             return location
-        reply: CopyReply = self._client.requests.ask(
-            self._client.daemon, lambda number: (_question(number, object_id, content), [])
+        reply: CopyReply | None = self._client.requests.ask_daemon(
+            self._client.daemon,
+            lambda number: (_question(number, object_id, content), []),
+            deadline,
         )
+        if reply is None:
+            raise GetTimeout(_on_its_way(object_id, content))
         if reply.full:
             raise ObjectStoreFull(reply.error)
         if reply.error:
@@ -78,6 +83,13 @@ class Copies:
         if object_id in self._asked:
             self._asked.remove(object_id)
             self._client.daemon.send(CopyReleased(object_id))
+
+
+def _on_its_way(object_id: bytes, content: Content) -> str:
+    size = f"the value {object_id.hex()} ({content.size_bytes} bytes)"
+    if content.spilled:
+        return f"{size} was not read from disk in time, where it went when memory was short"
+    return f"{size} is there, and did not get from its node to this one in time"
 
 
 def _question(number: int, object_id: bytes, content: Content) -> FetchCopy:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
@@ -36,6 +36,11 @@ class Running(msgspec.Struct, frozen=True):
     seconds: float
 
 
+def position(task_id: bytes, queue: Iterable[bytes]) -> int | None:
+    """How many are in front of a task in a queue; ``None`` if it is not in it."""
+    return next((number for number, other in enumerate(queue) if other == task_id), None)
+
+
 class Failure(msgspec.Struct):
     """A task or a call that has failed; *pickled* is the failure, if it is short."""
 
@@ -60,12 +65,14 @@ class Endings:
     Attributes:
         ran: what it has run.
         runs: says what it runs now.
+        ahead: how many wait here in front of a task or call that waits, if it does.
         failures: of what it has submitted, the last that have failed.
     """
 
     def __init__(self) -> None:
         self.ran: deque[Ran] = deque(maxlen=SLICES_KEPT)
         self.runs: Callable[[], list[Running]] = list
+        self.ahead: Callable[[bytes], int | None] = lambda _task_id: None
         self.failures: deque[Failure] = deque(maxlen=FAILURES_KEPT)
 
     def failed(

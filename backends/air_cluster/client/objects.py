@@ -48,7 +48,6 @@ if TYPE_CHECKING:
 BLOCKED_AFTER_S = 0.001
 """Who waits for longer gives its CPU back meanwhile."""
 
-_LISTED_IN_TIMEOUT = 5
 _NEWS_S = 10.0
 
 CODE_MAX_BYTES = 32 << 20
@@ -148,7 +147,9 @@ class Objects:
             with self._lock:
                 self.follow(self.references.unhold([ref.id for ref in refs]))
 
-    def unpack(self, content: Content, pin: bytes | None) -> tuple[Any, list[bytes]]:
+    def unpack(
+        self, content: Content, pin: bytes | None, deadline: float | None = None
+    ) -> tuple[Any, list[bytes]]:
         """The value, and the references that came in with it (not yet registered).
 
         Of a failure the value is the exception to raise.
@@ -161,14 +162,14 @@ class Objects:
             if content.kind == FAILED:
                 value = load_failure(content.pieces[0])
             elif content.location is not None:
-                value = self._load_shared(content, pin)
+                value = self._load_shared(content, pin, deadline)
             else:
                 value = loads(content.pieces[0], content.pieces[1:])
             return value, self._pickling.imported
         finally:
             self._pickling.imported = outer
 
-    def _load_shared(self, content: Content, pin: bytes | None) -> Any:
+    def _load_shared(self, content: Content, pin: bytes | None, deadline: float | None) -> Any:
         assert content.location is not None
         if pin is None:
             return self._client.reader.load(content.location, lambda: None)
@@ -185,7 +186,7 @@ class Objects:
             if content.node == self._client.node_number and not content.spilled:
                 location = content.location
             else:
-                location = self._client.copies.fetch(pin, content)
+                location = self._client.copies.fetch(pin, content, deadline)
             assert location is not None
         except CopyFailed:
             self._client.recovery.unreadable(pin, content)
@@ -437,10 +438,11 @@ class Objects:
 
     def get(self, refs: Sequence[ObjectRef[Any]], timeout: float | None) -> list[Any]:
         """The values in order; see :meth:`Executor.get`."""
+        deadline = None if timeout is None else time.monotonic() + timeout
         entries = self._wait_for_all(refs, timeout)
         if len(entries) > 1:
             self._client.copies.prefetch((entry.id, entry.content) for entry in entries)
-        return [self.load(entry) for entry in entries]
+        return [self.load(entry, deadline) for entry in entries]
 
     def _wait_for_all(self, refs: Sequence[ObjectRef[Any]], timeout: float | None) -> list[Entry]:
         position = 0
@@ -486,26 +488,28 @@ class Objects:
     def _timed_out(self, entries: list[Entry], timeout: float | None) -> Exception:
         if self._client.closed:
             return self._client.not_initialized()
-        with self._lock:
-            missing = [entry for entry in entries if entry.content is None]
-            shown = [self._client.describe(entry.id) for entry in missing[:_LISTED_IN_TIMEOUT]]
-        more = len(missing) - len(shown)
-        listed = "; ".join(shown) + (f"; and {more} more" if more else "")
+        missing = [entry for entry in entries if entry.content is None]
+        told = self._client.explaining.all_of(missing, timeout or 0.0)
         return GetTimeout(
-            f"{len(missing)} of {len(entries)} values were not there after {timeout} s: {listed}"
+            f"{len(missing)} of {len(entries)} values were not there after {timeout} s: {told}"
         )
 
-    def load(self, entry: Entry) -> Any:
-        """The value of an entry that is there, or raise its error."""
+    def load(self, entry: Entry, deadline: float | None = None) -> Any:
+        """The value of an entry that is there, or raise its error.
+
+        Raises:
+            GetTimeout: it was not in this node's memory before *deadline*, in seconds of the
+                monotonic clock.
+        """
         while True:
             content = entry.content
             if content is None:  # it was lost, and is being made anew
-                self.wait_until(lambda: entry.content is not None, None)
-                if self._client.closed:
-                    raise self._client.not_initialized()
+                left = None if deadline is None else max(0.0, deadline - time.monotonic())
+                if not self.wait_until(lambda: entry.content is not None, left):
+                    raise self._timed_out([entry], left)
                 continue
             try:
-                value, refs = self.unpack(content, entry.id)
+                value, refs = self.unpack(content, entry.id, deadline)
             except CopyFailed as error:
                 if not self._renewed(entry, content):
                     raise ObjectLost(str(error)) from None

@@ -29,8 +29,16 @@ class Requests:
         Raises:
             NodeDied: the daemon is gone.
         """
-        answer = self.ask_peer(connection, make)
-        if answer is None:
+        return self.ask_daemon(connection, make, None)
+
+    def ask_daemon(self, connection: Connection, make: Make, deadline: float | None) -> Any:
+        """The same, but ``None`` if there is no answer before *deadline*.
+
+        Raises:
+            NodeDied: the daemon is gone.
+        """
+        answer = self.ask_peer(connection, make, deadline)
+        if answer is None and (deadline is None or self._lost or connection.is_lost):
             raise NodeDied(f"the daemon of this node is gone ({self._lost or 'shut down'})")
         return answer
 

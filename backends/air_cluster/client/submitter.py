@@ -52,6 +52,7 @@ from air_cluster.protocol.messages import (
     LeaseReturn,
     Redirected,
     SetDemand,
+    Shape,
     StreamClose,
     StreamItem,
     Task,
@@ -99,6 +100,7 @@ class TaskRecord(msgspec.Struct):
 class _Lease(msgspec.Struct):
     lease_id: int
     worker: bytes
+    address: str  # where it listens
     daemon: Connection  # of the node that has granted it
     connection: Connection | None
     in_flight: int = 0
@@ -358,7 +360,7 @@ class Submitter:
                 )
             )
         self._leases[message.lease_id] = _Lease(
-            message.lease_id, message.worker, daemon, connection
+            message.lease_id, message.worker, message.address, daemon, connection
         )
         now = time.monotonic()
         elsewhere = daemon is not self._client.daemon
@@ -585,7 +587,8 @@ class Submitter:
         if not objects.wait_until(lambda: bool(stream.ready) or stream.ended, timeout):
             if self._client.closed:
                 raise self._client.not_initialized()
-            raise GetTimeout(f"task {stream.name} yielded nothing within {timeout} s")
+            told = self._client.explaining.task(stream_id, timeout or 0.0)
+            raise GetTimeout(f"{stream.name} yielded nothing within {timeout} s: {told}")
         with self._lock:
             return stream.take()
 
@@ -700,11 +703,11 @@ class Submitter:
             return self._client.describe_missing(record.arguments.missing)
         return None
 
-    def describe(self, task_id: bytes) -> str | None:
-        """A task and its state, for messages."""
-        record = self.records.get(task_id)
-        if record is None:
-            return None
-        awaited = self.waits_for(record)
-        state = "was sent to a worker" if awaited is None else f"waits for {awaited}"
-        return f"task {record.name} ({state})"
+    def address_of(self, record: TaskRecord) -> str:
+        """Where the worker listens that a task was sent to; empty if there is none any more."""
+        lease = self._leases.get(self.scheduler.lease_of(record.task_id) or -1)
+        return "" if lease is None else lease.address
+
+    def shape_of(self, record: TaskRecord) -> Shape:
+        """What a worker must offer for a task."""
+        return self._shapes[record.shape_id].wire

@@ -175,6 +175,11 @@ class ActorService:
         now = time.monotonic()
         return [self._info(info, now) for info in self._registry.actors()]
 
+    def info(self, actor_id: bytes) -> dict[str, Any] | None:
+        """One of them; ``None`` if it is not remembered."""
+        found = self._registry.info(actor_id)
+        return None if found is None else self._info(found, time.monotonic())
+
     def _info(self, info: ActorInfo, now: float) -> dict[str, Any]:
         spec, made = info.spec, self._made.get(info.spec.actor_id)
         has_process = info.worker_id is not None and made is not None

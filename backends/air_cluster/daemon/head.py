@@ -17,6 +17,7 @@ from air.executor.resources import Resources
 from air_cluster.core.workers import SERIAL_DIGITS
 from air_cluster.daemon.agenda import Agenda
 from air_cluster.daemon.node_link import NodeLink
+from air_cluster.daemon.supply import supply
 from air_cluster.protocol import head_messages as wire
 from air_cluster.protocol import messages
 from air_cluster.protocol.codec import Message, decode, encode
@@ -27,6 +28,9 @@ from air_cluster.transport.reactor import Reactor
 
 if TYPE_CHECKING:
     from air_cluster.daemon.head_memory import HeadMemory
+
+OF_ACTOR = "actor "
+"""Followed by its identity: what is known of an actor."""
 
 _TICK_S = 0.5
 _CLUSTER_BYTES = 16
@@ -300,11 +304,11 @@ class HeadService:
     def _on_ask(self, route: ClientRoute, message: messages.Ask, _payload: bytes) -> None:
         content: object
         if message.topic == "nodes":
-            content = [_described(node) for node in self._hosts()]
+            content = [_described(node) for node in self.hosts()]
         elif message.topic == "usage":
             content = [
                 {**_described(node), "free": _free(node), "is_head": self._is_own(node)}
-                for node in self._hosts()
+                for node in self.hosts()
             ]
         elif message.topic == "available":
             content = self._available()
@@ -312,6 +316,10 @@ class HeadService:
             content = self.actors.names()
         elif message.topic == "actors":
             content = self.actors.infos()
+        elif message.topic == "supply":
+            content = supply(self)
+        elif message.topic.startswith(OF_ACTOR):
+            content = self.actors.info(bytes.fromhex(message.topic.removeprefix(OF_ACTOR)))
         else:
             content = self.groups.infos()
         route.send(messages.Reply(message.request, "", content))
@@ -321,12 +329,17 @@ class HeadService:
 
     def _available(self) -> dict[str, float]:
         found: dict[str, float] = {}
-        for node in self._hosts():
+        for node in self.hosts():
             for name, value in _free(node).items():
                 found[name] = found.get(name, 0.0) + value
         return found
 
-    def _hosts(self) -> list[NodeRecord]:
+    def free_on(self, node: NodeRecord) -> dict[str, float]:
+        """What is free on a node."""
+        return _free(node)
+
+    def hosts(self) -> list[NodeRecord]:
+        """The nodes that take tasks."""
         return [node for node in self.nodes.values() if not node.entry.is_guest]
 
 

@@ -297,7 +297,7 @@ class RemoveGroup(msgspec.Struct, tag=22, array_like=True, frozen=True):
 
 
 class Ask(msgspec.Struct, tag=23, array_like=True, frozen=True):
-    """A question: ``nodes``, ``available``, ``actor names`` or ``groups``."""
+    """A question: ``nodes``, ``usage``, ``available``, ``actors`` and others, see the head."""
 
     request: int
     topic: str
@@ -744,6 +744,39 @@ class Sight(msgspec.Struct, tag=203, array_like=True, frozen=True):
     process: bytes
 
 
+class Explain(msgspec.Struct, tag=204, array_like=True, frozen=True):
+    """To the owner of a value, or with *runs* to whom its task was sent: how far is it?"""
+
+    request: int
+    object_id: bytes
+    runs: bool
+
+
+class Situation(msgspec.Struct, tag=205, array_like=True, frozen=True):
+    """Answer to ``Explain``: how far it is, and who can tell more.
+
+    Attributes:
+        what: what is to make the value.
+        state: what it does, to be put behind that.
+        worker: the process that it was sent to, which listens at *address*.
+        resources: what it needs a worker with.
+        actor_id: the actor that it waits for.
+        group_id: the placement group that it waits for.
+        needs: an argument of it that is not there, owned by who listens at *needs_address*.
+    """
+
+    request: int
+    what: str
+    state: str
+    worker: bytes = b""
+    address: str = ""
+    resources: dict[str, float] = {}
+    actor_id: bytes = b""
+    group_id: bytes = b""
+    needs: bytes = b""
+    needs_address: str = ""
+
+
 ClientMessage = (
     Register
     | Welcome
@@ -818,4 +851,6 @@ ClientMessage = (
     | Look
     | Roll
     | Sight
+    | Explain
+    | Situation
 )

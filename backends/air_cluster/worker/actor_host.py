@@ -21,7 +21,7 @@ from air_cluster.client.arguments import unpack_arguments
 from air_cluster.client.client import Client
 from air_cluster.client.context import TaskContext
 from air_cluster.client.copies import CopyFailed
-from air_cluster.client.endings import CANCELLED, FAILED, FINISHED, Running
+from air_cluster.client.endings import CANCELLED, FAILED, FINISHED, Running, position
 from air_cluster.protocol.ids import owner_of
 from air_cluster.protocol.messages import (
     STREAMING,
@@ -67,6 +67,9 @@ class ActorHost:
         self._running: dict[bytes, tuple[float, str]] = {}  # call -> since when, and its name
         self._ran = client.endings.ran
         client.endings.runs = self._runs
+        client.endings.ahead = self._ahead
+        # Calls that wait in front of one, where they are taken from the queue at once.
+        self.ahead: Callable[[bytes], int | None] = lambda _task_id: None
         self.arrived: Callable[[Job], object] = self.queue.append
         # Cancels a call that has been taken from the queue, and with True what it started.
         self.cancel: Callable[[bytes, bool], object] = self._interrupt
@@ -179,6 +182,14 @@ class ActorHost:
         if running is None or running.actor_id != self.spec.actor_id:
             raise RuntimeError("air.exit_actor() is only there inside a method of an actor")
         raise ExitActor
+
+    def is_running(self, task_id: bytes) -> bool:
+        """Whether a call has begun and not ended."""
+        return task_id in self._running
+
+    def _ahead(self, task_id: bytes) -> int | None:
+        queued = position(task_id, (job.message.task_id for job in self.queue))
+        return self.ahead(task_id) if queued is None else queued
 
     def _runs(self) -> list[Running]:
         now, actor_id = time.perf_counter(), self.spec.actor_id
@@ -317,10 +328,12 @@ class ActorHost:
         with self.lock:
             self.arrived = threads.arrived
             self.cancel = threads.cancel
+            self.ahead = threads.ahead
             if self.spec.groups:
                 groups = ThreadGroups(self, threads, self.spec.groups)
                 hosts = groups.hosts
                 self.arrived, self.cancel = groups.arrived, groups.cancel
+                self.ahead = groups.ahead
             self.wake = self.reactor.nudge
             while self.queue:
                 self.arrived(self.queue.popleft())

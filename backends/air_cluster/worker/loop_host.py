@@ -7,6 +7,7 @@ import inspect
 from functools import partial
 from typing import Any
 
+from air_cluster.client.endings import position
 from air_cluster.protocol.messages import STREAMING, ActorCall
 from air_cluster.worker import coroutines
 from air_cluster.worker.actor_host import ActorHost
@@ -43,6 +44,7 @@ class _LoopHost:
         host, loop = self._host, self._loop
         host.alone_in_this_thread()
         with host.lock:
+            host.ahead = self._ahead
             host.arrived = partial(loop.call_soon, self._start)
             host.cancel = partial(loop.call_soon, self._cancel)
             host.wake = partial(loop.call_soon, self._look)
@@ -50,6 +52,10 @@ class _LoopHost:
                 self._start(host.queue.popleft())
             self._look()
         await self._ended.wait()
+
+    def _ahead(self, task_id: bytes) -> int | None:
+        waiting = list(self._tasks)
+        return position(task_id, [one for one in waiting if not self._host.is_running(one)])
 
     def _start(self, job: Job) -> None:
         task_id = job.message.task_id

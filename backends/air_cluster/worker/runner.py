@@ -17,7 +17,7 @@ from air_cluster.client.client import Client
 from air_cluster.client.contents import Content
 from air_cluster.client.context import TaskContext
 from air_cluster.client.copies import CopyFailed
-from air_cluster.client.endings import CANCELLED, FAILED, FINISHED, Running
+from air_cluster.client.endings import CANCELLED, FAILED, FINISHED, Running, position
 from air_cluster.protocol.frames import FrameError
 from air_cluster.protocol.messages import (
     STREAMING,
@@ -58,6 +58,9 @@ class TaskRunner:
         self._running: Job | None = None
         self._ran = client.endings.ran
         client.endings.runs = self._runs
+        client.endings.ahead = lambda task_id: position(
+            task_id, (job.message.task_id for job in self.queue)
+        )
         self._running_since = 0.0
         self._watching = False
         self._corked: list[Connection] = []

@@ -8,6 +8,7 @@ from contextvars import copy_context
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
+from air_cluster.client.endings import position
 from air_cluster.protocol.messages import ActorCall, TaskDone
 from air_cluster.worker.reporter import Job
 
@@ -53,6 +54,10 @@ class ThreadHost:
         elif recursive and task_id in self._active:
             self._host.cancel_children(task_id)
 
+    def ahead(self, task_id: bytes) -> int | None:
+        """How many calls wait in front of one that waits."""
+        return position(task_id, list(self._waiting))
+
     def close(self) -> None:
         """Let the threads end that have nothing to do."""
         for _ in range(self._started):
@@ -86,6 +91,11 @@ class ThreadGroups:
         """One more call; called under the lock."""
         assert isinstance(job.message, ActorCall)
         self._by_name[job.message.group].arrived(job)
+
+    def ahead(self, task_id: bytes) -> int | None:
+        """See :meth:`ThreadHost.ahead`."""
+        found = (host.ahead(task_id) for host in self.hosts)
+        return next((number for number in found if number is not None), None)
 
     def cancel(self, task_id: bytes, recursive: bool) -> None:
         """See :meth:`ThreadHost.cancel`; only one of them knows the call."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +14,7 @@ from typing import Any
 import pytest
 
 import air
+from air.errors import GetTimeout
 from air.testing.executor_suite.harness import eventually, value
 from air.testing.executor_suite.tools import Counter, Gate
 from air.util import state
@@ -162,3 +165,35 @@ def test_no_cluster() -> None:
             assert "none runs" in line
     finally:
         host.close()
+
+
+# Time limits ----------------------------------------------------------------------------------
+
+
+def test_a_value_that_does_not_arrive_in_time(two: Any) -> None:
+    @air.remote(resources={"widget": 1})
+    def make() -> bytes:
+        return bytes(3_000_000)
+
+    ref = make.remote()
+    assert air.wait([ref], timeout=30)[0] == [ref]
+    there = two.nodes[1].process.pid
+    os.kill(there, signal.SIGSTOP)
+    try:
+        with pytest.raises(GetTimeout) as caught:
+            air.get(ref, timeout=0.5)
+    finally:
+        os.kill(there, signal.SIGCONT)
+    assert "did not get from its node to this one in time" in str(caught.value)
+    assert len(value(ref)) == 3_000_000
+
+
+def test_a_task_on_another_node(two: Any) -> None:
+    gate = Gate.remote()
+    names = [node["NodeID"] for node in air.nodes()]
+    ref = wait.options(name="far", resources={"widget": 1}).remote(gate)
+    value(gate.arrived.remote(1))
+    with pytest.raises(GetTimeout, match=f"task far has run for .* on node {names[1]}"):
+        air.get(ref, timeout=0.3)
+    value(gate.open.remote())
+    value(ref)

@@ -1,0 +1,259 @@
+"""How far is it? What a value waits for, asked of whoever knows: its owner, a worker, the head.
+
+Who waits for a value in vain follows the trail: the owner knows whether the task waits for an
+argument (the trail goes on with that), for a worker, or for its actor, or was sent; the process
+that it was sent to knows whether it runs; the head knows actors, placement groups and what is free.
+Nobody keeps anything for this, and nobody is waited for longer than the time that there is.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from air.executor.resources import describe
+from air_cluster.core.explanations import NodeSupply, lasting, who_holds, who_holds_for_bundles
+from air_cluster.core.references import Entry
+from air_cluster.protocol.codec import Message
+from air_cluster.protocol.ids import object_id, owner_of, task_of
+from air_cluster.protocol.messages import Explain, Situation
+from air_cluster.transport.connection import Connection
+
+if TYPE_CHECKING:
+    from air_cluster.client.actors import _Actor, _Call
+    from air_cluster.client.client import Client
+    from air_cluster.client.submitter import TaskRecord
+
+ASK_FROM_S, ASK_S = 0.1, 1.0
+"""Who has waited for at least the one asks others, for no longer again, and no longer than the
+other. Below that only what this process knows is said: such waits are made again and again."""
+
+_DEEPEST = 5
+_LISTED = 5
+
+
+class Explaining:
+    """Says how far values are; answers others who want to know."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        handle = client.peers.handle
+        handle(Explain, self._on_explain)
+        handle(
+            Situation, lambda _c, message, _p: client.requests.answered(message.request, message)
+        )
+
+    # For who waits ------------------------------------------------------------------------
+
+    def all_of(self, entries: list[Entry], waited: float) -> str:
+        """How far the values of some entries are, after so many seconds of waiting."""
+        shown = entries[:_LISTED]
+        time_left = min(ASK_S, waited) if waited >= ASK_FROM_S else 0.0
+        said = []
+        for entry in shown:
+            deadline = time.monotonic() + time_left / len(shown)
+            address = self._client.address if entry.owned else entry.address
+            said.append(self.one(entry.id, address, deadline))
+        more = len(entries) - len(shown)
+        return "; ".join(said) + (f"; and {more} more" if more else "")
+
+    def task(self, task_id: bytes, waited: float) -> str:
+        """How far a task of this process is."""
+        time_left = min(ASK_S, waited) if waited >= ASK_FROM_S else 0.0
+        deadline = time.monotonic() + time_left
+        return self.one(object_id(task_id, 0), self._client.address, deadline)
+
+    def one(self, identity: bytes, address: str, deadline: float) -> str:
+        """How far a value is whose owner listens at *address*."""
+        said = []
+        for _ in range(_DEEPEST):
+            found = self._of_owner(identity, address, deadline)
+            if found is None:
+                owner = owner_of(identity).hex()
+                said.append(f"the value {identity.hex()} of process {owner}, which does not answer")
+                break
+            if not found.needs:
+                said.append(f"{found.what} {self._more(found, identity, deadline)}")
+                break
+            said.append(f"{found.what} {found.state}")
+            identity, address = found.needs, found.needs_address
+        return ": ".join(said)
+
+    def _of_owner(self, identity: bytes, address: str, deadline: float) -> Situation | None:
+        client = self._client
+        if owner_of(identity) == client.process_id:
+            with client.reactor.lock:
+                return self._situation(0, identity)
+        return self._ask(owner_of(identity), address, identity, False, deadline)
+
+    def _more(self, found: Situation, identity: bytes, deadline: float) -> str:
+        if found.worker:
+            told = self._of_runner(found, identity, deadline)
+            return f"{found.state} {found.worker.hex()}" if told is None else told.state
+        if found.actor_id:
+            told_of = self._head(f"actor {found.actor_id.hex()}", deadline)
+            supply = self._head("supply", deadline) if told_of else None
+            return f"{found.state}{of_actor(told_of, supply)}"
+        if found.group_id and not found.resources:
+            return f"{found.state}{self._of_group(found.group_id, deadline)}"
+        if found.resources and not found.group_id:
+            supply = self._head("supply", deadline)
+            if supply is not None:
+                return f"{found.state}: {who_holds(found.resources, _supplies(supply))}"
+        return found.state
+
+    def _of_runner(self, found: Situation, identity: bytes, deadline: float) -> Situation | None:
+        client = self._client
+        if found.worker == client.process_id:
+            with client.reactor.lock:
+                return self._running(0, task_of(identity))
+        return self._ask(found.worker, found.address, identity, True, deadline)
+
+    def _of_group(self, group_id: bytes, deadline: float) -> str:
+        groups = self._head("groups", deadline)
+        for group in groups or ():
+            if group["group_id"] == group_id and group["state"] == "PENDING":
+                supply = self._head("supply", deadline)
+                return of_group(group["bundles"], group["nodes"], supply)
+        return ""
+
+    def _ask(
+        self, process: bytes, address: str, identity: bytes, runs: bool, deadline: float
+    ) -> Situation | None:
+        client = self._client
+        if time.monotonic() >= deadline:
+            return None
+        with client.reactor.lock:
+            try:
+                connection = client.peers.to(process, address)
+            except (OSError, ValueError):
+                return None  # it is gone, or cannot be reached from here
+        answer: Situation | None = client.requests.ask_peer(
+            connection, lambda number: (Explain(number, identity, runs), []), deadline
+        )
+        return answer
+
+    def _head(self, topic: str, deadline: float) -> Any:
+        return self._client.ask(topic, deadline) if time.monotonic() < deadline else None
+
+    # For others ---------------------------------------------------------------------------
+
+    def _on_explain(self, connection: Connection, message: Explain, _payload: object) -> None:
+        answer: Message
+        if message.runs:
+            answer = self._running(message.request, task_of(message.object_id))
+        else:
+            answer = self._situation(message.request, message.object_id)
+        connection.send(answer)
+
+    def _running(self, request: int, task_id: bytes) -> Situation:
+        """What the process says to which a task was sent."""
+        client = self._client
+        where = f"on node {client.node_id} (pid {client.pid})"
+        for one in client.endings.runs():
+            if one.task_id == task_id:
+                return Situation(request, "", f"has run for {lasting(one.seconds)} {where}")
+        ahead = client.endings.ahead(task_id)
+        if ahead is None:
+            return Situation(request, "", f"was sent to a worker {where}, and is about to begin")
+        others = "is the next" if not ahead else f"waits behind {ahead} more"
+        return Situation(request, "", f"{others} in the queue of a worker {where}")
+
+    def _situation(self, request: int, identity: bytes) -> Situation:
+        """What the owner of a value says; under the lock."""
+        client, task_id = self._client, task_of(identity)
+        record = client.submitter.records.get(task_id)
+        if record is not None:
+            return self._of_task(request, record)
+        found = client.actors.call_of(task_id)
+        if found is not None:
+            return self._of_call(request, *found)
+        group_id = client.groups.group_of(identity)
+        if group_id is not None:
+            what = f"placement group {group_id.hex()}"
+            return Situation(request, what, "is not reserved yet", group_id=group_id)
+        entry = client.references.get(identity)
+        if entry is not None and entry.content is not None:
+            return Situation(request, f"the value {identity.hex()}", "is on its way from its owner")
+        return Situation(request, f"the value {identity.hex()}", "is not known to its owner")
+
+    def _of_task(self, request: int, record: TaskRecord) -> Situation:
+        submitter, what = self._client.submitter, f"task {record.name}"
+        state, worker = submitter.situation(record)
+        waited = lasting(time.monotonic() - record.since)
+        if state == "SUBMITTED_TO_WORKER":
+            address = submitter.address_of(record)
+            return Situation(request, what, "was sent to the worker", worker, address)
+        if state == "PENDING_ARGS_AVAIL":
+            return self._of_arguments(request, what, "", record.arguments.missing)
+        shape = submitter.shape_of(record)
+        wanted = describe(record.options.resources)
+        return Situation(
+            request,
+            what,
+            f"has waited for {waited} for a worker with {wanted}",
+            resources=shape.resources,
+            group_id=shape.group,
+        )
+
+    def _of_call(self, request: int, actor: _Actor, call: _Call) -> Situation:
+        what = f"call {call.name}"
+        if call.task_id in actor.sent:
+            state = "was sent to the process of its actor,"
+            return Situation(request, what, state, actor.worker, actor.address)
+        first = next(iter(actor.lane(call.group).values()), call)
+        if call.arguments.missing:
+            return self._of_arguments(request, what, "", call.arguments.missing)
+        if actor.state != "ALIVE":
+            state = f"waits for actor {actor.class_name}"
+            return Situation(request, what, state, actor_id=actor.actor_id)
+        turn = f"waits for its turn behind call {first.name}, which "
+        return self._of_arguments(request, what, turn, first.arguments.missing)
+
+    def _of_arguments(
+        self, request: int, what: str, before: str, missing: list[Entry]
+    ) -> Situation:
+        if not missing:
+            state = f"{before}waits for an argument that was lost, and is being made again"
+            return Situation(request, what, state)
+        first, count = missing[0], len(missing)
+        which = "an argument" if count == 1 else f"{count} arguments, the first of them"
+        address = self._client.address if first.owned else first.address
+        state = f"{before}waits for {which}"
+        return Situation(request, what, state, needs=first.id, needs_address=address)
+
+
+def of_actor(found: dict[str, Any] | None, supply: Any) -> str:
+    """What the head knows of an actor that takes no calls, as the end of a sentence."""
+    if found is None:
+        return ""
+    since, state = lasting(found["for_s"]), found["state"]
+    if state == "PLACED":
+        return f", whose constructor has run for {since} on node {found['node_id']}"
+    if state not in ("PENDING", "RESTARTING"):
+        return f", which is {state}"
+    doing = "is being created" if state == "PENDING" else "is being restarted"
+    told = f", which {doing} and has waited for {since} for a worker"
+    if found["resources"]:
+        told += f" with {describe(found['resources'])}"
+    if found["group"]:
+        told += f" in placement group {found['group'].hex()}"
+    elif supply is not None and found["resources"]:
+        told += f": {who_holds(found['resources'], _supplies(supply))}"
+    return told
+
+
+def of_group(bundles: list[dict[str, float]], nodes: list[str | None], supply: Any) -> str:
+    """What a placement group waits for, as the end of a sentence."""
+    missing = [bundle for bundle, node in zip(bundles, nodes, strict=True) if node is None]
+    listed = ", ".join(describe(bundle) for bundle in missing[:_LISTED])
+    told = f": {len(missing)} of its {len(bundles)} bundles have no place: {listed}"
+    if missing and supply is not None:
+        told += f"; {who_holds_for_bundles(missing, _supplies(supply))}"
+    return told
+
+
+def _supplies(told: Any) -> list[NodeSupply]:
+    return msgspec.convert(told, list[NodeSupply])

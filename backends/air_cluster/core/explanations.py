@@ -1,0 +1,114 @@
+"""Why something is not done yet, in words: what nodes have, who holds it, since when.
+
+Plain functions of plain values, so that log lines and errors say the same.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from air.executor.resources import Resources, describe
+
+_NODES, _HOLDERS = 3, 4
+"""So many are named."""
+
+
+class Holder(msgspec.Struct, frozen=True):
+    """Something that holds resources of a node: an actor or a placement group, by what it is."""
+
+    what: str
+    resources: dict[str, float]
+
+
+class NodeSupply(msgspec.Struct, frozen=True):
+    """What a node has, what of it is free, and what holds the rest as far as the head knows.
+
+    The head does not know of tasks: what is missing and not among *holders* is theirs.
+    """
+
+    name: str
+    total: dict[str, float]
+    free: dict[str, float]
+    holders: list[Holder]
+
+
+def lasting(seconds: float) -> str:
+    """A duration, such as ``3.2 s`` or ``2 min 5 s``."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(int(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min"
+
+
+def who_holds(wanted: Mapping[str, float], nodes: Sequence[NodeSupply]) -> str:
+    """Which nodes could meet a request, what is free there, and who holds what is missing."""
+    request = Resources(wanted)
+    able = [node for node in nodes if request.fits_in(Resources(node.total))]
+    if not able:
+        return "no node has that much"
+    said = [_of_node(request, node) for node in able[:_NODES]]
+    if len(able) > _NODES:
+        said.append(f"{len(able) - _NODES} more nodes")
+    return "; ".join(said)
+
+
+def who_holds_for_bundles(
+    bundles: Sequence[Mapping[str, float]], nodes: Sequence[NodeSupply]
+) -> str:
+    """The same of bundles that are reserved together: of the first that fits nowhere now.
+
+    If each fits somewhere, of what all of them take together.
+    """
+    for bundle in map(Resources, bundles):
+        if not any(bundle.fits_in(Resources(node.free)) for node in nodes):
+            return who_holds(bundle, nodes)
+    together = sum(map(Resources, bundles), Resources())
+    if not any(together.fits_in(Resources(node.total)) for node in nodes):
+        return f"each would fit somewhere, but not all at a time: they take {describe(together)}"
+    return who_holds(together, nodes)
+
+
+def _of_node(request: Resources, node: NodeSupply) -> str:
+    parts = []
+    short = [name for name in request if node.free.get(name, 0.0) < request[name]]
+    for name in short or list(request):
+        free, total = node.free.get(name, 0.0), node.total.get(name, 0.0)
+        parts.append(f"{free:g} of {total:g} {name} free")
+    if not parts:
+        return f"node {node.name} has room"
+    held = _holders(short, node)
+    return f"node {node.name} has {', '.join(parts)}" + (f", held by {held}" if held else "")
+
+
+def _holders(names: Sequence[str], node: NodeSupply) -> str:
+    """Who holds any of these: what most of it is held by comes first."""
+    amounts: dict[str, Counter[str]] = {}
+    counts: Counter[str] = Counter()
+    for holder in node.holders:
+        mine = {name: holder.resources[name] for name in names if holder.resources.get(name)}
+        if mine:
+            counts[holder.what] += 1
+            amounts.setdefault(holder.what, Counter()).update(mine)
+    tasks: Counter[str] = Counter()
+    for name in names:
+        known = sum(held[name] for held in amounts.values())
+        left = node.total.get(name, 0.0) - node.free.get(name, 0.0) - known
+        if left > 1e-6:
+            tasks[name] = left  # type: ignore[assignment]
+    if tasks:
+        amounts["tasks that run"], counts["tasks that run"] = tasks, 1
+    order = sorted(amounts, key=lambda what: -sum(amounts[what].values()))
+    shown = [
+        (f"{counts[what]} x " if counts[what] > 1 else "")
+        + f"{what} ({describe(Resources(amounts[what]))})"
+        for what in order[:_HOLDERS]
+    ]
+    if len(order) > _HOLDERS:
+        shown.append(f"{len(order) - _HOLDERS} more")
+    return ", ".join(shown)
