@@ -42,12 +42,12 @@ _HOME = {
     "timeline": "air.util.timeline",
     "wait": "air.core.api",
 }
-_SUBMODULES = {"data", "errors", "session", "testing", "train", "tune", "util"}
+_SUBMODULES = {"data", "errors", "runtime_env", "session", "testing", "train", "tune", "util"}
 
 __all__ = sorted((*_HOME, *_SUBMODULES))
 
 if TYPE_CHECKING:
-    from air import data, errors, session, testing, train, tune, util
+    from air import data, errors, runtime_env, session, testing, train, tune, util
     from air.checkpoint import Checkpoint
     from air.config import (
         CheckpointConfig,

@@ -105,6 +105,10 @@ class BackendError(AirError):
     """A backend could not be started or reached."""
 
 
+class RuntimeEnvSetupError(AirError):
+    """A runtime environment could not be set up; says on which node, and why."""
+
+
 class Unschedulable(AirError, ValueError):
     """No node could ever meet a request; names the demand and every node's supply."""
 

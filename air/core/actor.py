@@ -13,7 +13,13 @@ from air.executor.code import Code, MethodInfo, methods_of, signature_of
 from air.executor.concurrency import check_member
 from air.executor.current import get_executor
 from air.executor.handles import ActorHandle
-from air.executor.options import METHOD_KEYS, ActorOptions, MethodOptions, actor_options
+from air.executor.options import (
+    METHOD_KEYS,
+    ActorOptions,
+    MethodOptions,
+    actor_options,
+    with_read_environment,
+)
 from air.executor.options import method_options as check_method_options
 from air.executor.validation import listing, reject_unknown
 
@@ -33,8 +39,8 @@ class ActorClass:
         self.__module__ = cls.__module__
         self.__doc__ = cls.__doc__
         self._cls = cls
-        self._given = dict(options)
         self._options = actor_options(options)
+        self._given = with_read_environment(options, self._options)
 
     @cached_property
     def _code(self) -> Code:
@@ -87,8 +93,8 @@ class ActorClass:
         self._code  # noqa: B018 - pickled once for all
         changed = object.__new__(ActorClass)
         changed.__dict__.update(self.__dict__)
-        changed._given = {**self._given, **options}
         changed._options = actor_options(options, self._given)
+        changed._given = with_read_environment({**self._given, **options}, changed._options)
         if "concurrency_groups" in options:
             changed.check_groups()
         return changed

@@ -10,6 +10,7 @@ from air.core.actor import ActorClass
 from air.core.remote_function import RemoteFunction
 from air.errors import InvalidOption
 from air.executor import current
+from air.executor.environments import read_environment
 from air.executor.handles import (
     ActorHandle,
     ObjectRef,
@@ -34,7 +35,7 @@ from air.executor.validation import (
 _MAX_GPUS = 1024  # of one machine; each is a numbered device
 _INIT_KEYS = (
     "address backend num_cpus num_gpus memory resources labels object_store_memory namespace"
-    " log_to_driver ignore_reinit_error"
+    " log_to_driver ignore_reinit_error runtime_env"
 ).split()
 
 
@@ -51,6 +52,7 @@ def init(
     namespace: str | None = None,
     log_to_driver: bool = True,
     ignore_reinit_error: bool = False,
+    runtime_env: Mapping[str, Any] | None = None,
     **unknown: Any,
 ) -> None:
     """Start a backend, or connect to a running cluster.
@@ -77,6 +79,8 @@ def init(
             one cluster that give the same one see each other's. One of its own when ``None``.
         log_to_driver: show what tasks and actors print.
         ignore_reinit_error: do nothing if a backend is running already.
+        runtime_env: the environment of this program's tasks and actors; see
+            :mod:`air.runtime_env`.
 
     Raises:
         InvalidOption: an unknown option (names the nearest) or backend, or a bad value.
@@ -108,6 +112,7 @@ def init(
         object_store_memory=_check_bytes(object_store_memory, "object_store_memory"),
         namespace=namespace or "",
         log_to_driver=bool(log_to_driver),
+        runtime_env=read_environment(runtime_env),
     )
     current.start(backend, config, reuse=ignore_reinit_error)
 
@@ -137,11 +142,11 @@ def remote(*args: Any, **options: Any) -> Any:
     ``@air.remote`` alone, or with options: ``@air.remote(num_cpus=2, max_retries=0)``.
     Functions take ``num_cpus`` (1), ``num_gpus``, ``memory`` (bytes), ``resources``,
     ``accelerator_type``, ``num_returns``, ``max_retries`` (3), ``retry_exceptions``,
-    ``scheduling_strategy``, ``label_selector`` and ``name``; classes take ``num_cpus`` (0),
-    ``num_gpus``, ``memory``, ``resources``, ``accelerator_type``, ``name``, ``namespace``,
-    ``lifetime``, ``get_if_exists``, ``max_restarts``, ``max_task_retries``,
-    ``max_concurrency``, ``concurrency_groups``, ``max_pending_calls``, ``scheduling_strategy``
-    and ``label_selector``.
+    ``scheduling_strategy``, ``label_selector``, ``runtime_env`` (see :mod:`air.runtime_env`) and
+    ``name``; classes take ``num_cpus`` (0), ``num_gpus``, ``memory``, ``resources``,
+    ``accelerator_type``, ``name``, ``namespace``, ``lifetime``, ``get_if_exists``,
+    ``max_restarts``, ``max_task_retries``, ``max_concurrency``, ``concurrency_groups``,
+    ``max_pending_calls``, ``scheduling_strategy``, ``label_selector`` and ``runtime_env``.
     :mod:`air.executor.options` says what each means.
 
     Raises:

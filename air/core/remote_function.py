@@ -10,7 +10,7 @@ from typing import Any
 from air.executor.code import Code, default_num_returns, signature_of
 from air.executor.current import get_executor
 from air.executor.handles import unpack_returns
-from air.executor.options import TaskOptions, task_options
+from air.executor.options import TaskOptions, task_options, with_read_environment
 
 
 class RemoteFunction:
@@ -23,8 +23,8 @@ class RemoteFunction:
     def __init__(self, function: Callable[..., Any], options: Mapping[str, Any]) -> None:
         functools.update_wrapper(self, function)
         self._function = function
-        self._given = dict(options)
         self._checked = task_options(options)
+        self._given = with_read_environment(options, self._checked)
 
     @functools.cached_property
     def _code(self) -> Code:
@@ -66,8 +66,8 @@ class RemoteFunction:
         self._code  # noqa: B018 - pickled once for all
         changed = object.__new__(RemoteFunction)
         changed.__dict__.update(self.__dict__)
-        changed._given = {**self._given, **options}
         changed._checked = task_options(options, self._given)
+        changed._given = with_read_environment({**self._given, **options}, changed._checked)
         changed.__dict__.pop("_options", None)
         return changed
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 from air.executor.current import get_executor
 from air.executor.handles import ActorHandle
 from air.executor.interface import ContextInfo
+from air.runtime_env import RuntimeEnv, unchecked
 
 
 class RuntimeContext:
@@ -47,6 +50,15 @@ class RuntimeContext:
     def get_assigned_resources(self) -> dict[str, float]:
         """What the running task or actor holds."""
         return dict(self._info.resources)
+
+    @property
+    def runtime_env(self) -> RuntimeEnv:
+        """The environment of the running task or actor; in the driver, what its tasks inherit."""
+        return unchecked(dict(self._info.runtime_env))
+
+    def get_runtime_env_string(self) -> str:
+        """:attr:`runtime_env` as JSON, with sorted keys."""
+        return json.dumps(dict(self._info.runtime_env), sort_keys=True)
 
     @property
     def namespace(self) -> str:

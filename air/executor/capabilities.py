@@ -15,5 +15,7 @@ class Capability(enum.Enum):
     DETACHED_ACTORS = (
         "actors and placement groups that outlive the program that made them (lifetime='detached')"
     )
+    INSTALLED_PACKAGES = "packages that pip installs for tasks (runtime_env={'pip': ...})"
+    ASYNC_ENVIRONMENTS = "a runtime_env for async functions and actors"
     REMOTE_ADDRESS = "connecting to a cluster that runs already (address=...)"
     MULTIPLE_NODES = "more than one node"

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from air.executor.environments import Environment
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +25,7 @@ class InitConfig:
         namespace: where the names of actors and placement groups are registered; backends get the
             one that was given, or one that no other program has.
         log_to_driver: whether what workers print appears in this program's output.
+        runtime_env: the environment of its tasks and actors.
     """
 
     address: str | None = None
@@ -32,6 +37,7 @@ class InitConfig:
     object_store_memory: int | None = None
     namespace: str = ""
     log_to_driver: bool = True
+    runtime_env: Environment | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +57,7 @@ class ContextInfo:
 
     ``task_id``, ``actor_id`` and ``placement_group_id`` are ``None`` where there is none.
     ``host`` is the address by which other nodes reach this one, empty if there are none.
+    ``runtime_env`` is what tasks that are started here inherit, as a person would give it.
     """
 
     job_id: str
@@ -66,6 +73,7 @@ class ContextInfo:
     gpu_ids: tuple[int, ...] = ()
     was_restarted: bool = False
     host: str = ""
+    runtime_env: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from typing import Any, Literal, Protocol, TypeVar
 
 from air.errors import InvalidOption
 from air.executor.concurrency import check_groups
+from air.executor.environments import Environment, read_environment
 from air.executor.labels import LabelRule, check_selector
 from air.executor.resources import Resources, make_request
 from air.executor.scheduling import (
@@ -60,6 +61,7 @@ class TaskOptions:
             ``Exception``.
         placement: where to run.
         name: shown instead of the function's name in messages and listings.
+        runtime_env: what changes in the environment that the task inherits.
     """
 
     resources: Resources = field(default_factory=lambda: Resources({"CPU": 1}))
@@ -68,6 +70,7 @@ class TaskOptions:
     retry_exceptions: bool | tuple[type[BaseException], ...] = False
     placement: Placement = None
     name: str | None = None
+    runtime_env: Environment | None = None
 
     @property
     def retried(self) -> tuple[type[BaseException], ...]:
@@ -99,6 +102,7 @@ class ActorOptions:
             (see ``air.method``) are bounded by ``max_concurrency`` together.
         max_pending_calls: bound on calls from one process that are not finished; -1 for none.
         placement: where to run.
+        runtime_env: what changes in the environment that the actor inherits.
     """
 
     resources: Resources = field(default_factory=Resources)
@@ -112,6 +116,7 @@ class ActorOptions:
     max_pending_calls: int = -1
     placement: Placement = None
     concurrency_groups: Mapping[str, int] = field(default_factory=dict)
+    runtime_env: Environment | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +136,7 @@ _REQUEST_KEYS = ("num_cpus", "num_gpus", "memory", "resources", "accelerator_typ
 _WHERE_KEYS = ("scheduling_strategy", "label_selector")
 TASK_KEYS = frozenset(
     (*_REQUEST_KEYS, *_WHERE_KEYS, "num_returns", "max_retries", "retry_exceptions", "name")
-)
+) | {"runtime_env"}
 ACTOR_KEYS = frozenset((*_REQUEST_KEYS, *_WHERE_KEYS, "lifetime")) | {
     option.name for option in fields(ActorOptions)
 } - {"detached", "placement"}
@@ -149,6 +154,7 @@ def task_options(given: Mapping[str, Any], base: Mapping[str, Any] | None = None
         retry_exceptions=_check_retry_exceptions(merged.get("retry_exceptions")),
         placement=_placement(merged),
         name=_text(merged, "name"),
+        runtime_env=read_environment(merged.get("runtime_env")),
     )
 
 
@@ -168,6 +174,7 @@ def actor_options(given: Mapping[str, Any], base: Mapping[str, Any] | None = Non
         max_pending_calls=_whole(merged, "max_pending_calls", -1, minimum=-1),
         placement=_placement(merged),
         concurrency_groups=check_groups(merged.get("concurrency_groups")),
+        runtime_env=read_environment(merged.get("runtime_env")),
     )
     if options.max_pending_calls == 0:
         raise InvalidOption(
@@ -177,6 +184,14 @@ def actor_options(given: Mapping[str, Any], base: Mapping[str, Any] | None = Non
     if options.get_if_exists and options.name is None:
         raise InvalidOption("get_if_exists=True needs name=...")
     return options
+
+
+def with_read_environment(
+    given: Mapping[str, Any], checked: TaskOptions | ActorOptions
+) -> dict[str, Any]:
+    """A copy of options that means the same in every process, wherever that was started."""
+    read = {} if checked.runtime_env is None else {"runtime_env": checked.runtime_env}
+    return {**given, **read}
 
 
 def method_options(given: Mapping[str, Any], base: MethodOptions) -> MethodOptions:

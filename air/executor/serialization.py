@@ -38,6 +38,13 @@ class Serialized(NamedTuple):
         return len(self.stream) + sum(buffer.nbytes for buffer in self.buffers)
 
 
+_ADVICE_ON_MODULES = (
+    " Modules that it needs must be importable there. On the program's own machine those are that"
+    " the program itself can import; other machines get them by"
+    " runtime_env={'working_dir': DIRECTORY} or {'py_modules': [...]}, or by installing them"
+)
+
+
 def dumps(
     value: Any, what: str | Callable[[], str] = "value", parts: tuple[str, ...] = ()
 ) -> Serialized:
@@ -106,9 +113,10 @@ def loads_code(pickled: bytes | memoryview, what: str) -> Any:
     try:
         return pickle.loads(pickled)
     except (Exception, SystemExit) as error:  # a module may end the program when it is imported
+        advice = _ADVICE_ON_MODULES if isinstance(error, ImportError) else ""
         raise SerializationError(
             f"{what} cannot be loaded where it is to run: {type(error).__name__}: {show(error)}."
-            " Modules that it needs must be importable there, from the same paths as here"
+            f"{advice}"
         ) from error
 
 

@@ -38,6 +38,8 @@ class ClusterExecutor(Executor):
             Capability.THREADED_ACTORS,
             Capability.FORCED_CANCEL,
             Capability.ACTOR_RESTARTS,
+            Capability.INSTALLED_PACKAGES,
+            Capability.ASYNC_ENVIRONMENTS,
             Capability.DETACHED_ACTORS,
         }
     )
@@ -280,6 +282,7 @@ class ClusterExecutor(Executor):
             worker_id=client.process_id.hex(),
             namespace=client.namespace,
             host=client.host,
+            runtime_env=client.environments.declared,
         )
         if running is None:
             return known
@@ -297,6 +300,7 @@ class ClusterExecutor(Executor):
             gpu_ids=running.gpu_ids,
             was_restarted=running.was_restarted,
             host=known.host,
+            runtime_env=known.runtime_env,
         )
 
     def preload(self, modules: Sequence[str]) -> None:

@@ -57,12 +57,14 @@ class Session:
         self._node = 0
         self._host = ""
         self._client: Client | None = None
+        self._is_shared = True  # with other programs
         self._guard: InterruptGuard | None = None
 
     @classmethod
     def of_its_own(cls, config: InitConfig) -> Session:
         """A cluster of this machine, for this program alone; gone with it."""
         session = cls(make_directory(), Credentials(secrets.token_bytes(32)))
+        session._is_shared = False
         session._start(_options(config), None)
         return session
 
@@ -132,6 +134,7 @@ class Session:
         executor = ClusterExecutor(client, self.stop)
         client.connect()
         client.reactor.start_background("air-background")
+        client.environments.of_program(config.runtime_env, shared=self._is_shared)
         loaded = [name for name in _PRELOADED if name in sys.modules]
         if loaded:
             executor.preload(loaded)

@@ -24,6 +24,9 @@ CERTIFICATES = "tls"
 SPILLED = "spilled"
 """A directory for values that memory has no room for."""
 
+ENVIRONMENTS = "environments"
+"""A directory for what runtime environments bring along, unpacked."""
+
 LOG = "daemon.log"
 """What the daemon complains about."""
 

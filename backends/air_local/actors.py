@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from air.errors import ActorDied, InvalidOption, PendingCallsLimitExceeded
 from air.executor.code import MethodInfo
+from air.executor.environments import Environment
 from air.executor.handles import ActorHandle
 from air.executor.options import DEFAULT_ASYNC_CONCURRENCY, ActorOptions
 from air.executor.validation import listing, nearest, show_repr
@@ -47,6 +48,7 @@ class Actor:
         group: Group | None,
         bundle: int,
         capture: bool,
+        environment: Environment,
     ) -> None:
         self.id = actor_id
         self.class_name = class_name
@@ -56,6 +58,7 @@ class Actor:
         self.group = group
         self.bundle = bundle
         self.capture = capture
+        self.environment = environment
         self.gpu_ids: tuple[int, ...] = ()
         self.is_async = any(info.is_async for info in methods.values())
         limits = {NO_GROUP: options.max_concurrency or DEFAULT_ASYNC_CONCURRENCY}
@@ -101,6 +104,7 @@ class Actor:
             parent_id=parent_id,
             lane=lane,
             function=f"{self.class_name}.{method}" if method else "",
+            environment=self.environment,
         )
 
 

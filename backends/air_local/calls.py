@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from air.errors import TaskCancelled
+from air.executor.environments import Environment
 from air.executor.failures import log_unseen
 from air.executor.handles import ObjectRef
 from air.executor.options import TaskOptions
@@ -16,6 +17,7 @@ from air.executor.resources import Resources
 from air.executor.returns import split_returns
 from air.executor.validation import listing
 from air_local.store import Failure, Parcel, Store, pack
+from air_local.surroundings import NONE
 
 if TYPE_CHECKING:
     import asyncio
@@ -42,6 +44,7 @@ class Frame:
     parent_id: bytes | None = None
     lane: str = ""
     function: str = ""
+    environment: Environment = NONE
 
 
 current_frame: ContextVar[Frame | None] = ContextVar("air_local_frame", default=None)

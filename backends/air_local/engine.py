@@ -14,13 +14,15 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any
 
-from air.errors import DeadlockError
+from air.errors import DeadlockError, UnsupportedByBackend
+from air.executor.capabilities import Capability
 from air.executor.portable_exceptions import set_plainly
 from air_local.calls import ActorExit, Call, Frame, cancelled, current_frame
 from air_local.event_loop import Loop, running_loop_set_aside
 from air_local.interruptions import is_for_the_program
 from air_local.placement import Node
 from air_local.store import Entry, Failure, Store
+from air_local.surroundings import Surroundings
 
 _log = logging.getLogger("air.local")
 _WARN_AFTER = 30.0
@@ -36,8 +38,9 @@ class Engine:
     waits for something.
     """
 
-    def __init__(self, node: Node, lock: threading.RLock) -> None:
+    def __init__(self, node: Node, surroundings: Surroundings, lock: threading.RLock) -> None:
         self._node = node
+        self.surroundings = surroundings
         self._changed = threading.Condition(lock)
         self._startable: deque[Callable[[], None]] = deque()
         self._unfinished: dict[Call, None] = {}
@@ -114,12 +117,22 @@ class Engine:
             rest = None
             try:
                 # Code that runs elsewhere would not find the caller's event loop running.
-                with self._node.hold(call.frame), running_loop_set_aside():
+                within = self.surroundings.within(call.frame.environment)
+                with self._node.hold(call.frame), running_loop_set_aside(), within:
                     rest = call.context.run(_run_to_end, call)
             finally:
                 if rest is None:
                     ended()
-            if rest is not None:
+            if rest is not None and call.frame.environment:
+                rest.close()
+                error = UnsupportedByBackend(
+                    "local",
+                    Capability.ASYNC_ENVIRONMENTS.value,
+                    f"{call.name} turned out to be one: others run while it waits",
+                )
+                call.fail(Failure(error, call.name))
+                ended()
+            elif rest is not None:
                 call.is_async = True
                 self.on_loop(lambda: self._start_on_loop(call, ended, rest))
 

@@ -16,6 +16,7 @@ from typing import Any, cast
 from air.errors import GetTimeout, NotInitialized, SerializationError
 from air.executor.capabilities import Capability
 from air.executor.code import Code, MethodInfo, body_of
+from air.executor.environments import Environment
 from air.executor.handles import ActorHandle, ObjectRef, ObjectRefGenerator
 from air.executor.interface import (
     ContextInfo,
@@ -37,6 +38,7 @@ from air_local.listing import History
 from air_local.placement import Node
 from air_local.store import Entry, Ids, Store, collect, collecting, pack
 from air_local.streams import Step, Stream
+from air_local.surroundings import NONE, Surroundings
 from air_local.turns import NO_GROUP
 
 _CODE_CACHE = 512
@@ -61,11 +63,19 @@ class LocalExecutor(Executor):
         self._namespace = config.namespace
         self._job_id = self._ids.new().hex()
         self._worker_id = self._ids.new().hex()
-        self._code: OrderedDict[bytes, Callable[..., Any]] = OrderedDict()
+        self._code: OrderedDict[tuple[bytes, Environment], Callable[..., Any]] = OrderedDict()
         self._streams: dict[bytes, Stream] = {}
         self._store = Store(self, self._ids, self._lock, lambda: self._engine.notify())
         self._node = Node(config, self._ids, self._store, self._lock)
-        self._engine = Engine(self._node, self._lock)
+        self._surroundings = Surroundings()
+        self._environment = NONE
+        if config.runtime_env is not None:
+            try:
+                self._environment = self._inherited(config.runtime_env, None)
+            except BaseException:
+                self._surroundings.close()
+                raise
+        self._engine = Engine(self._node, self._surroundings, self._lock)
         self._history = History()
         self._engine.ended = self._history.add
         self._actors = Actors(self, self._engine, self._node, self._store, self._ids, self._lock)
@@ -89,7 +99,9 @@ class LocalExecutor(Executor):
         group, bundle, capture = self._node.place(
             what, options.resources, options.placement, parent
         )
-        function = self._load(code, what)
+        environment = self._inherited(options.runtime_env, parent)
+        function = self._load(code, what, environment)
+        self._refuse_async(environment, _runs_on_loop(function), what)
         frame = Frame(
             self._ids.new(),
             name,
@@ -99,6 +111,7 @@ class LocalExecutor(Executor):
             capture=capture,
             parent_id=_id_of(parent),
             function=code.name,
+            environment=environment,
         )
         arguments = Arguments(args, kwargs, what)
         assert options.num_returns is not None
@@ -157,11 +170,21 @@ class LocalExecutor(Executor):
         group, bundle, capture = self._node.place(
             what, options.resources, options.placement, parent
         )
-        cls = self._load(code, f"actor class {code.name}")
+        environment = self._inherited(options.runtime_env, parent)
+        cls = self._load(code, f"actor class {code.name}", environment)
         arguments = Arguments(args, kwargs, what)
         actor = Actor(
-            self._ids.new(), code.name, methods, options, namespace, group, bundle, capture
+            self._ids.new(),
+            code.name,
+            methods,
+            options,
+            namespace,
+            group,
+            bundle,
+            capture,
+            environment,
         )
+        self._refuse_async(environment, actor.is_async, what)
         handle = self._actors.create(actor, lambda: cls, arguments, _id_of(parent))
         self._engine.progress()
         return handle
@@ -450,6 +473,7 @@ class LocalExecutor(Executor):
             node_id=self._node.node_id,
             worker_id=self._worker_id,
             namespace=self._namespace,
+            runtime_env=self._environment.to_dict(),
         )
 
     def context(self) -> ContextInfo:
@@ -467,6 +491,7 @@ class LocalExecutor(Executor):
             capture_child_tasks=frame.capture,
             resources=frame.resources,
             gpu_ids=frame.gpu_ids,
+            runtime_env=frame.environment.to_dict(),
         )
 
     def preload(self, modules: Sequence[str]) -> None:
@@ -500,6 +525,7 @@ class LocalExecutor(Executor):
         self._code.clear()
         self._node.clear()
         self._store.clear()
+        self._surroundings.close()
         self._ended = True
         interrupts.remove()
 
@@ -512,14 +538,31 @@ class LocalExecutor(Executor):
                 " actors and placement groups do not outlive it"
             )
 
-    def _load(self, code: Code, what: str) -> Callable[..., Any]:
+    def _inherited(self, given: Environment | None, parent: Frame | None) -> Environment:
+        """The environment of what a call starts, read and ready."""
+        inherited = self._environment if parent is None else parent.environment
+        if given is None:
+            return inherited
+        environment = given.over(inherited)
+        if environment.pip is not None and environment.pip.packages:
+            self.require(Capability.INSTALLED_PACKAGES)
+        self._surroundings.prepare(environment)
+        return environment if environment else NONE
+
+    def _refuse_async(self, environment: Environment, is_async: bool, what: str) -> None:
+        if environment and is_async:
+            hint = f"{what} is one, and others run in this process while it waits"
+            self.require(Capability.ASYNC_ENVIRONMENTS, hint)
+
+    def _load(self, code: Code, what: str, environment: Environment) -> Callable[..., Any]:
         """The function or class as a worker would have it: unpickled, once for equal code."""
         with collecting():
-            key = code.key
+            key = code.key, environment
         loaded = self._code.get(key)
         if loaded is None:
             try:
-                loaded = loads_code(code.pickled, what)
+                with self._surroundings.within(environment):
+                    loaded = loads_code(code.pickled, what)
             except SerializationError as error:
                 return _raiser(error)  # to raise where a worker would
             self._code[key] = loaded
@@ -594,6 +637,12 @@ class _DrivenFuture(Future[Any]):
 
     def _let_go(self) -> None:
         self._drive = None
+
+
+def _runs_on_loop(function: object) -> bool:
+    """Whether a function runs on the event loop."""
+    body = body_of(function)
+    return inspect.iscoroutinefunction(body) or inspect.isasyncgenfunction(body)
 
 
 def _raiser(error: Exception) -> Callable[..., Any]:

@@ -129,7 +129,8 @@ class Stream:
             if hasattr(generator, "aclose"):
                 self._engine.spawn(_close_async(generator, self.name), self._context)
             else:
-                self._context.run(_close, generator, self.name)
+                with self._engine.surroundings.within(self.frame.environment):
+                    self._context.run(_close, generator, self.name)
 
     def abandon(self) -> None:
         """Drop the generator, because its actor is dead."""

@@ -35,6 +35,14 @@ INIT = {
     "ignore_reinit_error": False,
     "log_to_driver": True,
     "namespace": None,
+    "runtime_env": None,
+}
+RUNTIME_ENV = {
+    "py_modules": None,
+    "working_dir": None,
+    "pip": None,
+    "env_vars": None,
+    "config": None,
 }
 WAIT = {"num_returns": 1, "timeout": None, "fetch_local": True}
 
@@ -56,6 +64,8 @@ WAIT = {"num_returns": 1, "timeout": None, "fetch_local": True}
         ("air.put", {"value": NEEDED}, {}),
         ("air.shutdown", {}, {}),
         ("air.wait", {"object_refs": NEEDED}, WAIT),
+        ("air.runtime_env.RuntimeEnv", {}, RUNTIME_ENV),
+        ("air.runtime_env.RuntimeEnvConfig", {"setup_timeout_seconds": 600}, {}),
         ("air.util.ActorPool", {"actors": NEEDED}, {}),
         ("air.util.ActorPool.get_next", NEXT, {}),
         ("air.util.ActorPool.get_next_unordered", NEXT, {}),
@@ -124,7 +134,8 @@ def test_arguments(path, positional, by_name):
 def test_names_of_runtime_contexts():
     for name in (
         "current_actor get_actor_id get_assigned_resources get_job_id get_node_id"
-        " get_placement_group_id get_task_id get_worker_id namespace"
+        " get_placement_group_id get_runtime_env_string get_task_id get_worker_id namespace"
+        " runtime_env"
         " should_capture_child_tasks_in_placement_group was_current_actor_reconstructed"
     ).split():
         assert hasattr(RuntimeContext, name)

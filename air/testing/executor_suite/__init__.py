@@ -23,8 +23,9 @@ from __future__ import annotations
 import pytest
 
 _AREAS = (
-    "actors async_actors cancellation concurrency_groups context errors generators listings nesting"
-    " objects ordering placement_groups references resources serialization shutdown tasks threads"
+    "actors async_actors cancellation concurrency_groups context environments errors generators"
+    " listings nesting objects ordering placement_groups references resources serialization"
+    " shutdown tasks threads"
 )
 for _area in _AREAS.split():
     pytest.register_assert_rewrite(f"{__name__}.{_area}")
@@ -34,6 +35,10 @@ from air.testing.executor_suite.async_actors import TestAsyncActors  # noqa: E40
 from air.testing.executor_suite.cancellation import TestCancellation  # noqa: E402
 from air.testing.executor_suite.concurrency_groups import TestConcurrencyGroups  # noqa: E402
 from air.testing.executor_suite.context import TestContext  # noqa: E402
+from air.testing.executor_suite.environments import (  # noqa: E402
+    TestEnvironments,
+    TestProgramEnvironment,
+)
 from air.testing.executor_suite.errors import TestErrors  # noqa: E402
 from air.testing.executor_suite.generators import TestGenerators  # noqa: E402
 from air.testing.executor_suite.harness import Backend, gap, session  # noqa: E402
@@ -56,6 +61,7 @@ __all__ = [
     "TestCancellation",
     "TestConcurrencyGroups",
     "TestContext",
+    "TestEnvironments",
     "TestErrors",
     "TestGenerators",
     "TestListings",
@@ -63,6 +69,7 @@ __all__ = [
     "TestObjects",
     "TestOrdering",
     "TestPlacementGroups",
+    "TestProgramEnvironment",
     "TestReferences",
     "TestResources",
     "TestSerialization",

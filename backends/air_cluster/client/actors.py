@@ -14,9 +14,11 @@ import msgspec
 from air.errors import (
     ActorDied,
     ActorPlacementError,
+    AirError,
     DeadlockError,
     InvalidOption,
     PendingCallsLimitExceeded,
+    RuntimeEnvSetupError,
     TaskCancelled,
     Unschedulable,
 )
@@ -54,9 +56,10 @@ PENDING, ALIVE, RESTARTING, DEAD = "PENDING", "ALIVE", "RESTARTING", "DEAD"
 
 _STATES = {PENDING: "being created", RESTARTING: "being restarted", DEAD: "dead"}
 
-_REFUSALS: dict[str, type[Exception]] = {
+REFUSALS: dict[str, type[AirError]] = {
     "unschedulable": Unschedulable,
     "removed": ActorPlacementError,
+    "environment": RuntimeEnvSetupError,
 }
 
 _KILLED_S = 1.0
@@ -152,6 +155,9 @@ class Actors:
         """See :meth:`Executor.create_actor`."""
         client = self._client
         pickled = client.objects.pack_code(code)
+        environment = client.environments.own
+        if options.runtime_env is not None:
+            environment = client.environments.on_wire(options.runtime_env)
         actor_id = client.ids.task()
         if options.detached:
             arguments = pack_durable(client, args, kwargs, code.name)
@@ -181,7 +187,7 @@ class Actors:
                     get_if_exists=options.get_if_exists,
                     max_restarts=options.max_restarts,
                     max_concurrency=concurrency,
-                    shape=shape_on_wire(options.resources, placement),
+                    shape=shape_on_wire(options.resources, placement, environment),
                     capture=isinstance(placement, GroupPlacement) and placement.capture_child_tasks,
                     code=code.key,
                     code_bytes=len(pickled),
@@ -517,9 +523,9 @@ class Actors:
         elif message.state == RESTARTING:
             self._restarting(actor)
         elif message.state == DEAD:
-            if message.refusal in _REFUSALS:
+            if message.refusal in REFUSALS:
                 why = f"actor {actor.class_name} cannot run: {message.reason}"
-                cause = _REFUSALS[message.refusal](why)
+                cause = REFUSALS[message.refusal](why)
             actor.cause = cause
             self._die(actor, message.reason)
 
@@ -580,7 +586,7 @@ class Actors:
 
     def _finish_dead(self, actor: _Actor, call: _Call, *, sent: bool = False) -> None:
         cause = actor.cause
-        if isinstance(cause, (Unschedulable, ActorPlacementError)):
+        if cause is not None and isinstance(cause, tuple(REFUSALS.values())):
             error: BaseException = cause
         else:
             why = actor.reason if cause is None else f"{actor.reason} {show_repr(cause)}"

@@ -16,6 +16,7 @@ from air_cluster.client.cancelling import Cancelling
 from air_cluster.client.contents import Content, failure
 from air_cluster.client.copies import Copies
 from air_cluster.client.endings import Endings
+from air_cluster.client.environments import Environments
 from air_cluster.client.explaining import Explaining
 from air_cluster.client.groups import Groups
 from air_cluster.client.objects import Objects
@@ -91,6 +92,7 @@ class Client:
         self.namespace = namespace
         self.job_id = process_id
         self.node_id = ""
+        self.setup = b""  # what this worker has to do before it is ready
         self.node_number = node_of(process_id)
         self.closed = False
         self.leaving = False
@@ -118,6 +120,7 @@ class Client:
         self.copies = Copies(self)
         self.spilling = OwnedSpilling(self)
         self.objects = Objects(self)
+        self.environments = Environments(self)
         self.submitter = Submitter(self)
         self.recovery = Recovery(self)
         self.actors = Actors(self)
@@ -188,6 +191,7 @@ class Client:
     def _on_welcome(self, _connection: Connection, message: Welcome, _payload: object) -> None:
         self._welcome = message
         self.node_id = message.node_id
+        self.setup = message.setup
 
     # Waiting ------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable
 
 import msgspec
+from msgspec.structs import replace
 
 from air.executor.labels import LabelRule
 from air.executor.resources import Resources
@@ -16,7 +17,7 @@ from air.executor.scheduling import (
     Placement,
     SpreadPlacement,
 )
-from air_cluster.protocol.messages import Condition, Shape
+from air_cluster.protocol.messages import Condition, Environment, Shape
 
 _FORGET_ABOVE = 256
 
@@ -50,20 +51,28 @@ class Shapes:
         self._added = added
         self._forget = forget
         self._ids = itertools.count()
-        self._by_key: dict[tuple[Resources, Placement, int, int], ShapeInfo] = {}
+        self._by_key: dict[tuple[Resources, Placement, int, int, bytes | None], ShapeInfo] = {}
         self._by_id: dict[int, ShapeInfo] = {}
         self._forget_above = _FORGET_ABOVE
+        self.inherited = Environment()
+        """What tasks that name no environment have."""
 
     def use(
-        self, resources: Resources, placement: Placement, depth: int, preferred: int = 0
+        self,
+        resources: Resources,
+        placement: Placement,
+        depth: int,
+        preferred: int = 0,
+        environment: Environment | None = None,
     ) -> ShapeInfo:
-        """The shape for one more task."""
-        key = (resources, placement, depth, preferred)
+        """The shape for one more task; without *environment*, in the inherited one."""
+        wanted = None if environment is None else environment.key
+        key = (resources, placement, depth, preferred, wanted)
         info = self._by_key.get(key)
         if info is None:
             if len(self._by_key) >= self._forget_above:
                 self._forget_unused()
-            wire = shape_on_wire(resources, placement, preferred)
+            wire = shape_on_wire(resources, placement, environment or self.inherited, preferred)
             info = ShapeInfo(next(self._ids), wire, resources, placement, depth, preferred)
             self._by_key[key] = self._by_id[info.shape_id] = info
             self._added(info)
@@ -91,13 +100,21 @@ class Shapes:
         self._forget_above = max(_FORGET_ABOVE, 2 * len(self._by_key))
 
 
-def shape_on_wire(resources: Resources, placement: Placement, preferred: int = 0) -> Shape:
+def shape_on_wire(
+    resources: Resources,
+    placement: Placement,
+    environment: Environment,
+    preferred: int = 0,
+) -> Shape:
     """How a request for a worker is described to the node.
 
     Args:
         preferred: the number of the node that holds most of the arguments, 0 for none.
     """
-    quantities = resources.to_dict()
+    return replace(_placed(resources.to_dict(), placement, preferred), environment=environment)
+
+
+def _placed(quantities: dict[str, float], placement: Placement, preferred: int) -> Shape:
     if isinstance(placement, GroupPlacement):
         group, index = placement.group_id, placement.bundle_index
         return Shape(quantities, group=group, bundle=index, preferred=preferred)

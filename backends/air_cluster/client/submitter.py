@@ -12,13 +12,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from air.errors import (
-    ActorPlacementError,
     AirError,
     GetTimeout,
     OutOfMemory,
     SerializationError,
     TaskCancelled,
-    Unschedulable,
     WorkerDied,
 )
 from air.executor.code import Code
@@ -28,6 +26,7 @@ from air.executor.options import TaskOptions
 from air.executor.resources import describe
 from air.executor.scheduling import GroupPlacement, Placement
 from air_cluster.client import context
+from air_cluster.client.actors import REFUSALS
 from air_cluster.client.arguments import Arguments, pack_arguments
 from air_cluster.client.contents import Content, from_wire
 from air_cluster.client.returned import failure_id
@@ -44,6 +43,7 @@ from air_cluster.protocol.messages import (
     STREAMING,
     Assign,
     CancelTask,
+    Environment,
     KillWorker,
     LeaseGranted,
     LeaseLost,
@@ -89,6 +89,7 @@ class TaskRecord(msgspec.Struct):
     parent: bytes
     retries_left: int
     since: float
+    environment: Environment | None = None
     missing: int = 0
     stream: Stream | None = None
     cancelled: bool = False
@@ -148,6 +149,9 @@ class Submitter:
         """See :meth:`Executor.submit_task`."""
         client = self._client
         client.objects.pack_code(code)
+        environment = None
+        if options.runtime_env is not None:
+            environment = client.environments.on_wire(options.runtime_env)
         task_id = client.ids.task()
         name = options.name or code.name
         arguments = pack_arguments(client, task_id, args, kwargs, name)
@@ -170,8 +174,11 @@ class Submitter:
                 code=code,
                 name=name,
                 returns=returns,
-                shape_id=self._shapes.use(options.resources, placement, depth).shape_id,
+                shape_id=self._shapes.use(
+                    options.resources, placement, depth, environment=environment
+                ).shape_id,
                 placement=placement,
+                environment=environment,
                 depth=depth,
                 capture=capture,
                 options=options,
@@ -189,10 +196,13 @@ class Submitter:
 
     def resubmit(self, record: TaskRecord) -> None:
         """Run a task again that had ended; called under the lock."""
-        info = self._shapes.use(record.options.resources, record.placement, record.depth)
-        record.shape_id = info.shape_id
+        self._shape(record)
         self.records[record.task_id] = record
         self._resolve(record)
+
+    def inherit(self, environment: Environment) -> None:
+        """What tasks have that name no environment."""
+        self._shapes.inherited = environment
 
     def make_returns(
         self, task_id: bytes, returns: int, name: str
@@ -254,8 +264,12 @@ class Submitter:
         preferred = node_with_most(large, self._client.node_number) or 0
         if preferred != info.preferred:
             self._shapes.release(record.shape_id)
-            resources, depth = record.options.resources, record.depth
-            record.shape_id = self._shapes.use(resources, placement, depth, preferred).shape_id
+            self._shape(record, preferred)
+
+    def _shape(self, record: TaskRecord, preferred: int = 0) -> None:
+        resources, placement = record.options.resources, record.placement
+        info = self._shapes.use(resources, placement, record.depth, preferred, record.environment)
+        record.shape_id = info.shape_id
 
     # Following the scheduler --------------------------------------------------------------
 
@@ -392,8 +406,7 @@ class Submitter:
     def _on_refused(self, _connection: Connection, message: LeaseRefused, _p: object) -> None:
         if self._shapes.get(message.shape_id) is None:
             return
-        kinds = {"unschedulable": Unschedulable, "removed": ActorPlacementError}
-        kind = kinds.get(message.kind, WorkerDied)
+        kind = REFUSALS.get(message.kind, WorkerDied)
         for task_id in self.scheduler.refused(message.shape_id):
             record = self.records[task_id]
             error = kind(f"task {record.name} cannot run: {message.message}")

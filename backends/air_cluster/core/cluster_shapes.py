@@ -78,6 +78,7 @@ class ClusterShape(msgspec.Struct, frozen=True):
             arguments.
         labels: rules that the node must match.
         preferred_labels: rules that it should match.
+        environment: key of its runtime environment; empty for none.
 
     Raises:
         ValueError: a bundle together with conditions on the node.
@@ -91,6 +92,7 @@ class ClusterShape(msgspec.Struct, frozen=True):
     preferred: int | None = None
     labels: tuple[LabelRule, ...] = ()
     preferred_labels: tuple[LabelRule, ...] = ()
+    environment: bytes = b""
 
     def __post_init__(self) -> None:
         conditions = self.node, self.spread, self.labels, self.preferred_labels

@@ -10,11 +10,13 @@ from air_cluster.core.shapes import LossKind, RefusalKind, ShapeKey
 class StartWorker(msgspec.Struct, frozen=True):
     """Start a process; report ``worker_ready`` or ``worker_died``.
 
-    A dedicated worker will hold one actor for its whole life.
+    A dedicated worker will hold one actor for its whole life. One with an *environment* (its
+    key) is ready when that is set up; should it fail, report ``environment_failed``.
     """
 
     worker_id: str
     dedicated: bool = False
+    environment: bytes = b""
 
 
 class StopWorker(msgspec.Struct, frozen=True):

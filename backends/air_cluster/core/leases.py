@@ -18,6 +18,7 @@ from air_cluster.core.instructions import (
     Place,
     Refuse,
     RefusePlacement,
+    StopWorker,
 )
 from air_cluster.core.listings import Unmet, WorkerInfo, describe_node, worker_info
 from air_cluster.core.shapes import LossKind, RefusalKind, ShapeKey
@@ -54,7 +55,8 @@ class NodeScheduler:
     Workers. What a request needs is set aside as soon as it fits; if no worker is idle, one
     is started for it. After :data:`MAX_START_FAILURES` starts in a row that ended before
     ``worker_ready``, each further one makes the requests that wait for a worker be refused,
-    until a start succeeds.
+    until a start succeeds. Each runtime environment has workers of its own; where one cannot be
+    set up, what waits for its workers is refused, and what comes later is tried anew.
 
     Shapes without resources would allow any number of workers: at most ``max_weightless``
     of their leases are out at a time, blocked ones not counted.
@@ -99,6 +101,7 @@ class NodeScheduler:
         self._claims = ClaimBook()
         self._starvation = Starvation(self._homes, self._waiting, self._claims, patience)
         self._start_failures = 0
+        self._over: set[bytes] = set()  # environments that nobody new will ask for
 
     # Demands and leases -----------------------------------------------------------------
 
@@ -259,10 +262,11 @@ class NodeScheduler:
             return []
         self._workers.remove(worker)
         out: list[Instruction] = []
+        out += self._end_over(worker.environment)
         claim = worker.claim
         if worker.state is WorkerState.STARTING:
             self._start_failures += 1
-            out = self._start_failed(claim, now)
+            out += self._start_failed(worker.environment, claim, now)
         elif claim is not None:
             if worker.state is WorkerState.LEASED:
                 out.append(LeaseLost(claim.claim_id, claim.owner, LossKind.WORKER_DIED))
@@ -270,6 +274,31 @@ class NodeScheduler:
                 self._disown(claim, now)
             self._release(claim)
         return out + self._serve(now)
+
+    def environment_failed(self, worker_id: str, message: str, now: float) -> list[Instruction]:
+        """The environment of a worker that is being started cannot be set up.
+
+        It is not tried again for what waits now. The worker is stopped, and so are others that
+        are being started in it.
+        """
+        failed = self._workers.get(worker_id)
+        if failed is None or failed.state is not WorkerState.STARTING:
+            return []
+        out: list[Instruction] = []
+        for waiter in [w for w in self._waiting if w.shape.environment == failed.environment]:
+            out += self._refuse(waiter, now, RefusalKind.ENVIRONMENT, message)
+        for worker in self._workers.of_environment(failed.environment):
+            if worker.state is WorkerState.STARTING:
+                out.append(self._workers.stop(worker))
+        return out + self._serve(now)
+
+    def environment_over(self, environment: bytes, now: float) -> list[Instruction]:
+        """The program is gone that an environment was made for.
+
+        Its workers end when they are idle, unless actors live in it, which may start tasks.
+        """
+        self._over.add(environment)
+        return self._end_over(environment) + self._serve(now)
 
     def blocked(self, worker_id: str, now: float) -> list[Instruction]:
         """What runs in a lent worker waits in ``get``: its CPU is free for others."""
@@ -419,6 +448,11 @@ class NodeScheduler:
         waiting = {w.shape for w in self._waiting if w.kind is Kind.LEASE and w.owner == owner}
         return waiting.union(claim.shape for claim in self._claims.leases_of(owner))
 
+    def environments(self) -> set[bytes]:
+        """Those of workers and of what waits for workers."""
+        waiting = {waiter.shape.environment for waiter in self._waiting}
+        return waiting | {worker.environment for worker in self._workers}
+
     def workers(self) -> list[WorkerInfo]:
         """All workers, in the order of their start."""
         return [worker_info(worker) for worker in self._workers]
@@ -438,7 +472,8 @@ class NodeScheduler:
             home.account.check(held + (bundles if home.key is None else []))
             assert home.claims == len(held), home
         assert all(home.claims for home in self._homes.closing)
-        assert self._workers.starting >= len(self._claims.awaiting)
+        awaiting = Counter(claim.shape.environment for claim in self._claims.awaiting.values())
+        assert not awaiting - self._workers.starting
         set_aside = Counter(id(claim.waiter) for claim in self._claims if claim.waiter is not None)
         assert all(waiter.set_aside == set_aside[id(waiter)] for waiter in self._waiting)
         assert sum(set_aside.values()) == sum(waiter.set_aside for waiter in self._waiting)
@@ -499,25 +534,46 @@ class NodeScheduler:
         claim = self._claims.make(waiter, home)
         waiter.set_aside += 1
         self._waiting.refresh(waiter)
+        environment = claim.shape.environment
         if claim.kind is Kind.ACTOR:
-            return [self._workers.start(claim)]
-        worker = self._workers.last_idle(unused=bool(claim.allocation.gpus))
+            return [self._workers.start(environment, claim), *self._displace(environment)]
+        worker = self._workers.last_idle(environment, unused=bool(claim.allocation.gpus))
         if worker is not None:
             return [self._grant(claim, worker, now)]
-        return self._start_workers()
+        return self._start_workers(environment)
 
-    def _start_workers(self) -> list[Instruction]:
+    def _start_workers(self, environment: bytes) -> list[Instruction]:
         """Start as many workers as there are claims that nothing is being started for."""
-        missing = len(self._claims.awaiting) - self._workers.starting
-        return [self._workers.start() for _ in range(missing)]
+        awaiting = self._claims.awaiting.values()
+        missing = sum(claim.shape.environment == environment for claim in awaiting)
+        out: list[Instruction] = []
+        for _ in range(missing - self._workers.starting[environment]):
+            out += [self._workers.start(environment), *self._displace(environment)]
+        return out
+
+    def _displace(self, environment: bytes) -> list[StopWorker]:
+        return self._workers.displace(environment, self._max_idle)
 
     def _make_idle(self, worker: Worker, now: float) -> list[Instruction]:
         """A worker is free: lend it to the first claim that can use it."""
         self._workers.make_idle(worker, now)
         for claim in self._claims.awaiting.values():
-            if not (worker.used and claim.allocation.gpus):
+            fits = claim.shape.environment == worker.environment
+            if fits and not (worker.used and claim.allocation.gpus):
                 return [self._grant(claim, worker, now)]
-        return []
+        return self._end_over(worker.environment)
+
+    def _end_over(self, environment: bytes) -> list[Instruction]:
+        if environment not in self._over:
+            return []
+        workers = self._workers.of_environment(environment)
+        if not workers:
+            self._over.remove(environment)
+        if any(worker.dedicated and worker.claim is not None for worker in workers):
+            return []
+        return [
+            self._workers.stop(worker) for worker in workers if worker.state is WorkerState.IDLE
+        ]
 
     def _grant(self, claim: Claim, worker: Worker, now: float) -> Grant:
         waiter = claim.waiter
@@ -534,11 +590,19 @@ class NodeScheduler:
         gpu_ids = claim.allocation.gpu_ids
         return Grant(claim.owner, claim.shape, claim.claim_id, worker.worker_id, gpu_ids)
 
-    def _start_failed(self, claim: Claim | None, now: float) -> list[Instruction]:
+    def _start_failed(
+        self, environment: bytes, claim: Claim | None, now: float
+    ) -> list[Instruction]:
         """A worker died while it was being started; *claim* is that of its actor, if any."""
         if self._start_failures < MAX_START_FAILURES:
-            return [self._workers.start(claim)] if claim is not None else self._start_workers()
-        waiters = [awaiting.waiter for awaiting in self._claims.awaiting.values()]
+            if claim is not None:
+                return [self._workers.start(environment, claim)]
+            return self._start_workers(environment)
+        waiters = [
+            awaiting.waiter
+            for awaiting in self._claims.awaiting.values()
+            if awaiting.shape.environment == environment
+        ]
         if claim is not None:
             waiters.insert(0, claim.waiter)
             claim.worker = None

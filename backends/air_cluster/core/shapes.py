@@ -18,10 +18,12 @@ class ShapeKey(msgspec.Struct, frozen=True):
         resources: quantities that are held while the worker is lent.
         pool: ``None`` to take them from the node, or ``(group_id, bundle_index)`` to take
             them from a bundle of a placement group; index -1 stands for any of its bundles.
+        environment: key of the runtime environment that it belongs to; empty for none.
     """
 
     resources: Resources
     pool: tuple[bytes, int] | None = None
+    environment: bytes = b""
 
     def __str__(self) -> str:
         text = describe(self.resources)
@@ -43,6 +45,9 @@ class RefusalKind(enum.Enum):
 
     WORKER_START_FAILED = "worker_start_failed"
     """Worker processes die before they are ready."""
+
+    ENVIRONMENT = "environment"
+    """Its runtime environment cannot be set up."""
 
     BUSY = "busy"
     """It was to be met at once or not at all, and there is no room now."""

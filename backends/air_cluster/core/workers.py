@@ -10,11 +10,15 @@
 
 A worker that has run something may have initialised CUDA for the devices that it could see
 then, so leases with GPUs get unused workers, and these are not used again.
+
+A worker belongs to one runtime environment, or to none, for its whole life. Idle ones make room
+for workers of other environments that are started.
 """
 
 from __future__ import annotations
 
 import enum
+from collections import Counter
 from collections.abc import Iterator
 
 import msgspec
@@ -91,6 +95,7 @@ class Worker(msgspec.Struct, eq=False):
     dedicated: bool = False
     used: bool = False
     idle_since: float = 0.0
+    environment: bytes = b""
 
 
 class WorkerTable:
@@ -101,8 +106,8 @@ class WorkerTable:
         self._workers: dict[str, Worker] = {}
         self._idle: list[Worker] = []  # used longest ago first
         self._serial = 0
-        self.starting = 0
-        """How many are being started that are not for actors."""
+        self.starting: Counter[bytes] = Counter()
+        """How many are being started that are not for actors, by environment."""
 
     def __iter__(self) -> Iterator[Worker]:
         return iter(self._workers.values())
@@ -111,18 +116,18 @@ class WorkerTable:
         """The worker of that identity, if it is alive."""
         return self._workers.get(worker_id)
 
-    def start(self, claim: Claim | None = None) -> StartWorker:
+    def start(self, environment: bytes, claim: Claim | None = None) -> StartWorker:
         """A new worker; with *claim*, for that actor only."""
         self._serial += 1
         worker_id = f"{self._node_id}{self._serial:0{SERIAL_DIGITS}x}"
         dedicated = claim is not None
-        worker = Worker(worker_id, WorkerState.STARTING, claim, dedicated)
+        worker = Worker(worker_id, WorkerState.STARTING, claim, dedicated, environment=environment)
         self._workers[worker_id] = worker
         if claim is None:
-            self.starting += 1
+            self.starting[environment] += 1
         else:
             claim.worker = worker
-        return StartWorker(worker_id, dedicated)
+        return StartWorker(worker_id, dedicated, environment)
 
     def make_idle(self, worker: Worker, now: float) -> None:
         """*worker* is ready, or was returned."""
@@ -132,9 +137,25 @@ class WorkerTable:
         worker.idle_since = now
         self._idle.append(worker)
 
-    def last_idle(self, *, unused: bool) -> Worker | None:
+    def last_idle(self, environment: bytes, *, unused: bool) -> Worker | None:
         """The worker that was used last (its caches are warm); it stays idle until lent."""
-        return next((w for w in reversed(self._idle) if not (unused and w.used)), None)
+        for worker in reversed(self._idle):
+            if worker.environment == environment and not (unused and worker.used):
+                return worker
+        return None
+
+    def displace(self, environment: bytes, keep: int) -> list[StopWorker]:
+        """Where *keep* workers are idle, stop one of another environment to make room."""
+        if len(self._idle) < keep:
+            return []
+        for worker in self._idle:
+            if worker.environment != environment:
+                return [self.stop(worker)]
+        return []
+
+    def of_environment(self, environment: bytes) -> list[Worker]:
+        """The workers of an environment."""
+        return [worker for worker in self if worker.environment == environment]
 
     def lend(self, worker: Worker, claim: Claim) -> None:
         """Give *worker* to *claim*."""
@@ -168,7 +189,9 @@ class WorkerTable:
         if worker.state is WorkerState.IDLE:
             self._idle.remove(worker)
         elif worker.state is WorkerState.STARTING and not worker.dedicated:
-            self.starting -= 1
+            self.starting[worker.environment] -= 1
+            if not self.starting[worker.environment]:
+                del self.starting[worker.environment]
 
     def check(self) -> None:
         """Assert that states, claims and counts agree."""
@@ -187,4 +210,8 @@ class WorkerTable:
         idle = [worker for worker in self if worker.state is WorkerState.IDLE]
         assert len(idle) == len(self._idle)
         plain = [w for w in self if w.state is WorkerState.STARTING and not w.dedicated]
-        assert len(plain) == self.starting
+        assert Counter(w.environment for w in plain) == self.starting
+        assert all(
+            worker.claim is None or worker.claim.shape.environment == worker.environment
+            for worker in self
+        )

@@ -148,7 +148,7 @@ class ActorService:
         self._follow(self._registry.placed(message.actor_id, message.worker, now))
 
     def _on_refused(self, node: NodeRecord, message: wire.PlacementRefused, _p: bytes) -> None:
-        if message.kind == "broken":  # no worker starts there
+        if message.kind in ("broken", "environment"):  # no worker starts there
             self.refused(message.actor_id, message.kind, message.message)
         else:
             self._head.demand.refused(message.actor_id, node)

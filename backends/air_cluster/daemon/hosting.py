@@ -55,6 +55,7 @@ class ActorHosting:
     # Messages of the head -----------------------------------------------------------------
 
     def _place(self, message: wire.PlaceActor, _payload: bytes) -> None:
+        self._node.workers.environments.know(message.shape)
         self._node.follow(
             self._node.scheduler.place(
                 message.actor_id,

@@ -86,6 +86,7 @@ class Leasing:
             if message.count:
                 connection.send(messages.LeaseRefused(message.shape_id, "unschedulable", refusal))
             return
+        node.workers.environments.know(message.shape)
         owner = self._owner_of(connection, message)
         owner.shapes[message.shape_id] = message.shape
         if message.count < owner.reported.get(message.shape_id, 0):

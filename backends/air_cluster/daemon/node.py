@@ -234,6 +234,7 @@ class NodeDaemon:
         if message.asks:
             self.orphans.ask(message.process)
         self._leasing.forget_owner(message.process)
+        self.workers.environments.program_gone(message.process)
 
     def _on_node_up(self, message: wire.NodeUp, _payload: bytes) -> None:
         self.nodes[message.node.number] = message.node
@@ -250,6 +251,7 @@ class NodeDaemon:
         for record in self.clients.all():
             record.connection.send(gone)
         self._leasing.forget_node(message.number)
+        self.workers.environments.node_gone(message.number)
 
     # Clients ------------------------------------------------------------------------------
 
@@ -266,7 +268,8 @@ class NodeDaemon:
         self.clients.add(record)
         if record.kind == "driver":
             self.uplink.send(wire.DriverHere(record.process, record.wants_logs))
-        connection.send(messages.Welcome(self.name, record.address))
+        setup = self.workers.setup_of(connection.peer)
+        connection.send(messages.Welcome(self.name, record.address, setup))
         self.workers.registered(connection.peer)
 
     def _on_exit(self, connection: Connection, _message: messages.Exit, _p: object) -> None:
@@ -312,6 +315,7 @@ class NodeDaemon:
     def forget_process(self, process: bytes, how: str) -> None:
         """A client of this node is gone."""
         self._leasing.forget_owner(process)
+        self.workers.environments.program_gone(process)
         # Where nobody else has values of it, the question is answered already.
         self.uplink.send(wire.ProcessEnded(process, how, self.memory.asks(process)))
 

@@ -133,10 +133,14 @@ class WorkerPool(msgspec.Struct):
         pool._templates.append(TemplateLink(pool, control, frozenset()))
         return pool
 
-    def start(self, worker: bytes, *, dedicated: bool) -> None:
-        """Fork a worker; it registers with the daemon by itself."""
-        template = self._templates[-1]
-        if not dedicated:
+    def start(self, worker: bytes, *, dedicated: bool, fresh: bool = False) -> None:
+        """Fork a worker; it registers with the daemon by itself.
+
+        One that is *fresh* has none of the modules that were preloaded: what it is told before it
+        imports them matters.
+        """
+        template = self._templates[0 if fresh else -1]
+        if not (dedicated or fresh):
             template = next((t for t in reversed(self._templates) if t.ready), self._templates[0])
         process = self._by_worker[worker] = _Process(worker, template)
         template.children += 1

@@ -14,6 +14,7 @@ REFUSALS = {
     RefusalKind.INFEASIBLE: "unschedulable",
     RefusalKind.GROUP_REMOVED: "removed",
     RefusalKind.WORKER_START_FAILED: "broken",
+    RefusalKind.ENVIRONMENT: "environment",
     RefusalKind.BUSY: "busy",
 }
 """What refusals are called on the wire."""
@@ -25,7 +26,7 @@ KINDS = {on_wire: kind for kind, on_wire in REFUSALS.items()}
 def shape_key(shape: Shape) -> ShapeKey:
     """What the scheduler of a node has to know of a shape."""
     pool = (shape.group, shape.bundle) if shape.group else None
-    return ShapeKey(Resources(shape.resources), pool)
+    return ShapeKey(Resources(shape.resources), pool, shape.environment.key)
 
 
 def cluster_shape(shape: Shape) -> ClusterShape:
@@ -39,6 +40,7 @@ def cluster_shape(shape: Shape) -> ClusterShape:
         preferred=shape.preferred or None,
         labels=_rules(shape.labels),
         preferred_labels=_rules(shape.preferred_labels),
+        environment=shape.environment.key,
     )
 
 

@@ -11,6 +11,7 @@ import msgspec
 from air_cluster.core.instructions import StartWorker, StopWorker
 from air_cluster.core.memory_watch import Victim
 from air_cluster.daemon.clients import ClientRecord
+from air_cluster.daemon.environments import Environments
 from air_cluster.protocol import head_messages as wire
 from air_cluster.protocol import messages
 from air_cluster.protocol.ids import new_process_id
@@ -43,6 +44,7 @@ class _Worker(msgspec.Struct):
     end: End = End("it ended")
     why_stopped: End | None = None
     busy: bool = False
+    environment: messages.Environment | None = None
 
 
 class Workers:
@@ -55,17 +57,23 @@ class Workers:
         """Called with the name of a worker that has ended."""
         self._by_name: dict[str, _Worker] = {}
         self._by_process: dict[bytes, _Worker] = {}
+        self.environments = Environments(node)
         node.peers.handle(messages.Blocked, self._on_blocked)
+        node.peers.handle(messages.EnvironmentReady, self._on_environment)
         node.peers.handle(messages.Preload, lambda _c, m, _p: self.pool.preload(m.modules))
 
     # Instructions of the scheduler --------------------------------------------------------
 
     def start(self, instruction: StartWorker) -> None:
         """Start a process."""
-        worker = _Worker(instruction.worker_id, new_process_id(self._node.number))
+        environment = self.environments.get(instruction.environment)
+        worker = _Worker(
+            instruction.worker_id, new_process_id(self._node.number), environment=environment
+        )
         self._by_name[worker.name] = worker
         self._by_process[worker.process] = worker
-        self.pool.start(worker.process, dedicated=instruction.dedicated)
+        fresh = environment is not None and environment.fresh
+        self.pool.start(worker.process, dedicated=instruction.dedicated, fresh=fresh)
 
     def stop(self, instruction: StopWorker, why: str) -> None:
         """End a process; *why* is for those who lose what it does."""
@@ -92,9 +100,32 @@ class Workers:
     def registered(self, process: bytes) -> None:
         """A process has joined, perhaps a worker that was started."""
         worker = self._by_process.get(process)
-        if worker is not None:
-            now = time.monotonic()
-            self._node.follow(self._node.scheduler.worker_ready(worker.name, now))
+        if worker is not None and worker.environment is None:
+            self._ready(worker)
+
+    def setup_of(self, process: bytes) -> bytes:
+        """What a worker has to set up before it is ready."""
+        worker = self._by_process.get(process)
+        if worker is None or worker.environment is None:
+            return b""
+        return worker.environment.setup
+
+    def _ready(self, worker: _Worker) -> None:
+        now = time.monotonic()
+        self._node.follow(self._node.scheduler.worker_ready(worker.name, now))
+
+    def _on_environment(
+        self, connection: Connection, message: messages.EnvironmentReady, _p: object
+    ) -> None:
+        worker = self._by_process.get(connection.peer)
+        if worker is None:
+            return
+        if not message.error:
+            self._ready(worker)
+            return
+        node, now = self._node, time.monotonic()
+        why = f"its runtime environment cannot be set up on node {node.name}: {message.error}"
+        node.follow(node.scheduler.environment_failed(worker.name, why, now))
 
     def retired(self, process: bytes) -> None:
         """The actor in a worker's process has ended; the process itself stays for a while."""

@@ -54,6 +54,22 @@ class Condition(msgspec.Struct, array_like=True, frozen=True):
     values: list[str]
 
 
+class Environment(msgspec.Struct, array_like=True, frozen=True):
+    """A runtime environment; without a key, none.
+
+    Attributes:
+        key: of workers that may be used for one another's tasks.
+        job: the only program whose workers these are; empty if there is no such limit.
+        fresh: whether its workers must not have imported anything of the user's before.
+        setup: what the worker has to do; of no interest to daemons.
+    """
+
+    key: bytes = b""
+    job: bytes = b""
+    fresh: bool = False
+    setup: bytes = b""
+
+
 class Shape(msgspec.Struct, array_like=True, frozen=True):
     """What a worker must offer: resources, or room in a bundle of a placement group."""
 
@@ -66,6 +82,7 @@ class Shape(msgspec.Struct, array_like=True, frozen=True):
     preferred: int = 0
     labels: list[Condition] = []
     preferred_labels: list[Condition] = []
+    environment: Environment = Environment()
 
 
 # Client and node daemon ---------------------------------------------------------------------
@@ -83,10 +100,17 @@ class Register(msgspec.Struct, tag=1, array_like=True, frozen=True):
 
 
 class Welcome(msgspec.Struct, tag=2, array_like=True, frozen=True):
-    """Answer to ``Register``."""
+    """Answer to ``Register``. A worker with a *setup* reports ``EnvironmentReady``."""
 
     node_id: str
     address: str
+    setup: bytes = b""
+
+
+class EnvironmentReady(msgspec.Struct, tag=130, array_like=True, frozen=True):
+    """From a worker: its runtime environment is set up, or cannot be, because of *error*."""
+
+    error: str = ""
 
 
 class SetDemand(msgspec.Struct, tag=3, array_like=True, frozen=True):
@@ -117,7 +141,8 @@ class LeaseGranted(msgspec.Struct, tag=4, array_like=True, frozen=True):
 class LeaseRefused(msgspec.Struct, tag=5, array_like=True, frozen=True):
     """No worker of this shape can ever be had, because of *kind*.
 
-    ``unschedulable``, ``removed`` (its placement group) or ``broken`` (workers do not start).
+    ``unschedulable``, ``removed`` (its placement group), ``broken`` (workers do not start) or
+    ``environment`` (its runtime environment cannot be set up).
     """
 
     shape_id: int
@@ -845,6 +870,7 @@ ClientMessage = (
     | ValueLost
     | ReleaseReturned
     | ActorOver
+    | EnvironmentReady
     | CancelOwned
     | CancelReply
     | Survey

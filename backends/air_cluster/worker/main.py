@@ -10,10 +10,11 @@ import random
 import signal
 import sys
 
+from air.errors import RuntimeEnvSetupError
 from air.executor.current import install
 from air_cluster.client.client import Client
 from air_cluster.executor import ClusterExecutor
-from air_cluster.protocol.messages import ActorOver, Exit, StartActor
+from air_cluster.protocol.messages import ActorOver, EnvironmentReady, Exit, StartActor
 from air_cluster.transport.connection import Connection
 from air_cluster.worker.actor_host import ActorHost
 from air_cluster.worker.devices import hide_gpus
@@ -82,6 +83,8 @@ def _serve(session: str, token: bytes, host: str, worker_id: bytes) -> None:
     client.peers.handle(Exit, stop)
     client.connect()
     client.reactor.start_background("air-background")
+    if client.setup and not _set_up_environment(client):
+        return
     runner.run()
     if become:
         message, payload = become[0]
@@ -92,6 +95,26 @@ def _serve(session: str, token: bytes, host: str, worker_id: bytes) -> None:
         _outlive_actor(client, become[0][0].spec.actor_id)
     with client.reactor.lock:
         client.peers.drain()
+
+
+def _set_up_environment(client: Client) -> bool:
+    """Do what has to be done before any of the user's code; tell how that went."""
+    import msgspec
+
+    from air_cluster.client.environments import Setup
+    from air_cluster.worker.environment import set_up
+
+    error = ""
+    try:
+        set_up(client, msgspec.msgpack.decode(client.setup, type=Setup))
+    except Exception as failure:
+        is_known = isinstance(failure, RuntimeEnvSetupError)
+        error = str(failure) if is_known else f"{type(failure).__name__}: {failure}"
+    with client.reactor.lock:
+        client.daemon.send(EnvironmentReady(error))
+        if error:
+            client.peers.drain()
+    return not error
 
 
 def _outlive_actor(client: Client, actor_id: bytes) -> None:

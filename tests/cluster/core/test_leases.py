@@ -1,7 +1,8 @@
 """Scenarios of the node scheduler, as transcripts: event, then expected instructions.
 
 Workers and leases are numbered from 1 in the order in which they appear. A shape is written
-``CPU=1,GPU=0.5`` (``-`` for nothing) with ``@g0`` for bundle 0 of group g, ``@g*`` for any.
+``CPU=1,GPU=0.5`` (``-`` for nothing) with ``@g0`` for bundle 0 of group g, ``@g*`` for any, and
+``!e`` for the runtime environment e.
 """
 
 from __future__ import annotations
@@ -35,12 +36,13 @@ def parse_resources(text: str) -> Resources:
 
 
 def parse_shape(text: str) -> ShapeKey:
+    text, _, environment = text.partition("!")
     quantities, _, bundle = text.partition("@")
     pool = None
     if bundle:
         index = ANY_BUNDLE if bundle[1:] == "*" else int(bundle[1:])
         pool = bundle[:1].encode(), index
-    return ShapeKey(parse_resources(quantities), pool)
+    return ShapeKey(parse_resources(quantities), pool, environment.encode())
 
 
 def worker_id(name: str) -> str:
@@ -55,8 +57,11 @@ def render(instruction: Instruction) -> str:
         return f" gpus {','.join(map(str, ids))}" if ids else ""
 
     match instruction:
-        case StartWorker(worker, dedicated):
-            return f"start {short(worker)}{' dedicated' if dedicated else ''}"
+        case StartWorker(worker, dedicated, environment):
+            kind = " dedicated" if dedicated else ""
+            return (
+                f"start {short(worker)}{kind}{' in ' if environment else ''}{environment.decode()}"
+            )
         case StopWorker(worker):
             return f"stop {short(worker)}"
         case Grant(owner, _, lease, worker, ids):
@@ -132,6 +137,8 @@ class Script:
             "dismissed": node.dismissed,
             "retired": node.retired,
         }
+        if word == "broken":
+            return node.environment_failed(worker_id(args[0]), "no such package", self.now)
         if word in by_worker:
             return by_worker[word](worker_id(args[0]), self.now)
         by_name: dict[str, Callable[[bytes, float], list[Instruction]]] = {
@@ -139,6 +146,7 @@ class Script:
             "cancel": node.cancel_placement,
             "commit": node.commit,
             "remove": node.remove_group,
+            "over": node.environment_over,
         }
         return by_name[word](args[0].encode(), self.now)
 
@@ -769,6 +777,95 @@ def test_a_reservation_that_waits_can_be_withdrawn(script: Callable[..., Script]
     )
     assert run.node.available() == run.node.total
     assert run.node.unmet() == []
+
+
+def test_environments_have_workers_of_their_own(script: Callable[..., Script]) -> None:
+    script("CPU=4", max_idle=4).play(
+        """
+        demand A CPU=1 x1   -> start w1
+        demand A CPU=1!e x1 -> start w2 in e
+        demand B CPU=1!f x1 -> start w3 in f
+        ready w2            -> grant A L2 w2
+        ready w3            -> grant B L3 w3
+        ready w1            -> grant A L1 w1
+        return L1           ->
+        return L2           ->
+        demand B CPU=1!e x2 -> grant B L4 w2; start w4 in e
+        place a CPU=1!f     -> start w5 dedicated in f
+        ready w4            -> grant B L5 w4
+        ready w5            -> place a w5
+        """
+    )
+
+
+def test_idle_workers_make_room_for_other_environments(script: Callable[..., Script]) -> None:
+    script("CPU=4", max_idle=2).play(
+        """
+        demand A CPU=1!e x2 -> start w1 in e; start w2 in e
+        ready w1            -> grant A L1 w1
+        ready w2            -> grant A L2 w2
+        return L1           ->
+        demand B CPU=1!f x1 -> start w3 in f
+        ready w3            -> grant B L3 w3
+        return L2           ->
+        demand C CPU=1 x1   -> start w4; stop w1
+        place a CPU=1!e     -> start w5 dedicated in e
+        """
+    )
+
+
+def test_what_waits_for_a_broken_environment_is_refused(script: Callable[..., Script]) -> None:
+    script("CPU=2").play(
+        """
+        demand A CPU=1!e x5 -> start w1 in e; start w2 in e
+        demand C CPU=1!e x1 ->
+        demand B CPU=1 x1   ->
+        broken w1  -> refuse A environment; refuse C environment; stop w1; stop w2; start w3
+        died w1             ->
+        broken w2           ->
+        died w2             ->
+        ready w3            -> grant B L3 w3
+        return L3           ->
+        demand A CPU=1!e x1 -> start w4 in e
+        place a CPU=1!e     -> start w5 dedicated in e
+        broken w5           -> refuse A environment; refuse-actor a environment; stop w5; stop w4
+        broken w3           ->
+        """
+    )
+
+
+def test_workers_of_an_environment_that_is_over_end(script: Callable[..., Script]) -> None:
+    script("CPU=3", max_idle=3).play(
+        """
+        demand A CPU=1!e x2 -> start w1 in e; start w2 in e
+        ready w1            -> grant A L1 w1
+        ready w2            -> grant A L2 w2
+        return L1           ->
+        over e              -> stop w1
+        died w1             ->
+        return L2           -> stop w2
+        died w2             ->
+        demand A CPU=1!e x1 -> start w3 in e
+        ready w3            -> grant A L3 w3
+        return L3           ->
+        over f              ->
+        """
+    )
+
+
+def test_an_actor_that_outlives_its_program_has_workers(script: Callable[..., Script]) -> None:
+    script("CPU=3", max_idle=3).play(
+        """
+        place a CPU=1!e     -> start w1 dedicated in e
+        ready w1            -> place a w1
+        over e              ->
+        demand B CPU=1!e x1 -> start w2 in e
+        ready w2            -> grant B L2 w2
+        return L2           ->
+        died w1             -> stop w2
+        died w2             ->
+        """
+    )
 
 
 def test_late_events_do_nothing(script: Callable[..., Script]) -> None:

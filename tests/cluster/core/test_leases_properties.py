@@ -41,7 +41,7 @@ QUANTITIES = st.sampled_from(
     ]
 ).map(Resources)
 POOLS = st.none() | st.tuples(GROUPS, st.integers(-1, 1))
-SHAPES = st.builds(ShapeKey, QUANTITIES, POOLS)
+SHAPES = st.builds(ShapeKey, QUANTITIES, POOLS, st.sampled_from([b"", b"", b"e", b"f"]))
 TOTAL = Resources({"CPU": 4, "GPU": 2, "memory": 10})
 
 
@@ -55,6 +55,7 @@ class Node(RuleBasedStateMachine):
         self.starting: list[str] = []
         self.stopping: list[str] = []
         self.running: dict[str, object] = {}  # worker -> lease, actor or None
+        self.environments: dict[str, bytes] = {}
         self.leases: dict[int, tuple[bytes, str]] = {}
         self.reclaimed: set[int] = set()
         self.demands: dict[tuple[bytes, ShapeKey], int] = {}
@@ -62,7 +63,8 @@ class Node(RuleBasedStateMachine):
     def obey(self, instructions: list[Instruction]) -> None:
         for instruction in instructions:
             match instruction:
-                case StartWorker(worker):
+                case StartWorker(worker, _, environment):
+                    self.environments[worker] = environment
                     assert worker not in [*self.starting, *self.running, *self.stopping]
                     self.starting.append(worker)
                 case StopWorker(worker):
@@ -74,6 +76,7 @@ class Node(RuleBasedStateMachine):
                     self.stopping.append(worker)
                 case Grant(owner, shape, lease, worker, _):
                     assert self.running[worker] is None
+                    assert self.environments[worker] == shape.environment
                     self.running[worker] = lease
                     self.leases[lease] = owner, worker
                     self.demands[owner, shape] -= 1
@@ -140,6 +143,16 @@ class Node(RuleBasedStateMachine):
         self.stopping = [w for w in self.stopping if w != worker]
         self.running.pop(worker, None)
         self.obey(self.node.worker_died(worker, self.now))
+
+    @rule(data=st.data())
+    def broken(self, data: st.DataObject) -> None:
+        if self.starting:
+            worker = data.draw(st.sampled_from(self.starting))
+            self.obey(self.node.environment_failed(worker, "no such package", self.now))
+
+    @rule(environment=st.sampled_from([b"e", b"f"]))
+    def over(self, environment: bytes) -> None:
+        self.obey(self.node.environment_over(environment, self.now))
 
     @rule(data=st.data(), stop=st.booleans())
     def block(self, data: st.DataObject, stop: bool) -> None:

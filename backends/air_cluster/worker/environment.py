@@ -1,0 +1,78 @@
+"""Sets up the runtime environment of a worker, before any of the user's code is loaded."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from air.errors import AirError, RuntimeEnvSetupError
+from air.executor.environments import SETUP_TIMEOUT_S, expand
+from air.executor.handles import ObjectRef
+from air_cluster.client.environments import Package, Setup
+from air_cluster.session_files import ENVIRONMENTS
+
+if TYPE_CHECKING:
+    from air_cluster.client.client import Client
+
+_PYTHONPATH = "PYTHONPATH"
+
+
+def set_up(client: Client, setup: Setup) -> None:
+    """Do what a setup says.
+
+    What is unpacked is shared with the other workers of this node, and gone with the session.
+
+    Raises:
+        RuntimeEnvSetupError: something of it cannot be had.
+    """
+    deadline = time.monotonic() + (setup.timeout_s or SETUP_TIMEOUT_S)
+    # First, since pip minds variables too.
+    before = dict(os.environ)
+    os.environ.update({name: expand(value, before) for name, value in setup.env_vars.items()})
+    packages = [*([setup.working_dir] if setup.working_dir else []), *setup.py_modules]
+    first = [_unpacked(client, package, deadline) for package in packages]
+    if setup.working_dir is not None:
+        os.chdir(first[0])
+    if _PYTHONPATH in setup.env_vars:
+        first += [os.path.abspath(path) for path in _parts(os.environ[_PYTHONPATH])]
+    if first:  # also for the programs that tasks start
+        inherited = [path for path in _parts(os.environ.get(_PYTHONPATH, "")) if path not in first]
+        os.environ[_PYTHONPATH] = os.pathsep.join([*first, *inherited])
+    if setup.pip is not None and setup.pip[0]:
+        from air_cluster.worker.venvs import provide
+
+        first += provide(*setup.pip, deadline).enter()
+    first += [path for path in setup.paths if path not in first and os.path.exists(path)]
+    sys.path[:] = [*first, *(path for path in sys.path if path not in first)]
+    importlib.invalidate_caches()
+    client.environments.of_worker(setup)
+
+
+def _unpacked(client: Client, package: Package, deadline: float) -> str:
+    """Where the content of a package is on this node."""
+    from air.executor.packages import unpack_once
+
+    def fetch() -> bytes:
+        client.objects.imported(package.object_id, package.address)
+        with client.reactor.lock:
+            # Its owner keeps it anyway; this is so that the counts are right.
+            client.objects.follow(client.references.register([package.object_id], None))
+        ref = ObjectRef[bytes](package.object_id, client.executor)
+        left = max(0.0, deadline - time.monotonic())
+        content: bytes = client.objects.get([ref], left)[0]
+        return content
+
+    try:
+        directory = os.path.join(client.session, ENVIRONMENTS)
+        return unpack_once(directory, package.key, fetch)
+    except (AirError, OSError) as error:
+        raise RuntimeEnvSetupError(
+            f"the content of {package.source!r} cannot be had: {error}"
+        ) from error
+
+
+def _parts(paths: str) -> list[str]:
+    return [path for path in paths.split(os.pathsep) if path]

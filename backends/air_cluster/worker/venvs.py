@@ -1,0 +1,180 @@
+"""What pip installs for runtime environments: once a machine, kept for later programs.
+
+Each set of requirements has a directory with a virtual environment on top of what this
+interpreter finds, in the user's cache. Who needs one that is not there builds it, and others
+wait for that. A file that is written last says that it is whole; what is left of a build that
+was interrupted is removed by the next one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import importlib.util
+import json
+import os
+import shutil
+import site
+import subprocess
+import sys
+import time
+import venv
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from air.errors import RuntimeEnvSetupError
+
+_READY = ".air-ready"
+_REQUIREMENTS = "air-requirements.txt"
+_SEEN = "_air_base.pth"
+_LAST_LINES = 15
+_POLL_S = 0.05
+
+
+class Venv(NamedTuple):
+    """A virtual environment that is whole."""
+
+    directory: str
+    packages: str
+
+    def enter(self) -> list[str]:
+        """Have this process use it; returns what is to come first in ``sys.path``."""
+        known = list(sys.path)
+        site.addsitedir(self.packages)  # minds .pth files
+        added = [path for path in sys.path if path not in known]
+        sys.path[:] = known
+        scripts = os.path.join(self.directory, "bin")
+        os.environ["VIRTUAL_ENV"] = self.directory
+        os.environ["PATH"] = f"{scripts}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+        # For what starts other interpreters.
+        sys.executable = os.path.join(scripts, "python")
+        return added
+
+
+def provide(packages: Sequence[str], check: bool, options: Sequence[str], deadline: float) -> Venv:
+    """The environment of these requirements, built if it is not there yet.
+
+    Args:
+        packages: lines of a requirements file.
+        check: whether ``pip check`` must find no conflict.
+        options: further arguments of ``pip install``.
+        deadline: on the monotonic clock.
+
+    Raises:
+        RuntimeEnvSetupError: pip fails, with the last lines of what it says; or it takes longer
+            than the deadline.
+    """
+    directory = os.path.join(cache_directory(), _key(packages, check, options))
+    library = f"lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
+    made = Venv(directory, os.path.join(directory, library))
+    ready = os.path.join(directory, _READY)
+    if os.path.exists(ready):
+        return made
+    try:
+        os.makedirs(cache_directory(), mode=0o700, exist_ok=True)
+        with _locked(f"{directory}.lock", deadline):
+            if not os.path.exists(ready):
+                try:
+                    _build(made, packages, check, options, deadline)
+                except BaseException:
+                    shutil.rmtree(directory, ignore_errors=True)
+                    raise
+                with open(ready, "w", encoding="utf-8"):
+                    pass
+    except OSError as error:
+        raise RuntimeEnvSetupError(
+            f"a virtual environment cannot be made in {cache_directory()!r}: {error}"
+        ) from error
+    return made
+
+
+def cache_directory() -> str:
+    """Where environments are kept."""
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return os.path.join(cache, "air", "environments")
+
+
+def _key(packages: Sequence[str], check: bool, options: Sequence[str]) -> str:
+    """Equal for what gives the same environment on this machine."""
+    what = [list(packages), check, list(options), sys.version, sys.prefix]
+    digest = hashlib.blake2b(json.dumps(what).encode(), digest_size=16)
+    for line in packages:
+        path = line.rpartition(" ")[2]
+        if os.path.isfile(path):  # a wheel, or a further list, that may be another one tomorrow
+            with open(path, "rb") as file:
+                digest.update(hashlib.file_digest(file, "blake2b").digest())
+    return digest.hexdigest()
+
+
+def _build(
+    made: Venv, packages: Sequence[str], check: bool, options: Sequence[str], deadline: float
+) -> None:
+    has_pip = importlib.util.find_spec("pip") is not None
+    shutil.rmtree(made.directory, ignore_errors=True)
+    builder = venv.EnvBuilder(system_site_packages=True, with_pip=not has_pip)
+    builder.create(made.directory)
+    seen = [path for path in sys.path if os.path.basename(path).endswith("-packages")]
+    with open(os.path.join(made.packages, _SEEN), "w", encoding="utf-8") as file:
+        # Of a virtual environment only what is below it would be seen otherwise.
+        file.writelines(f"import site; site.addsitedir({path!r})\n" for path in seen)
+    requirements = os.path.join(made.directory, _REQUIREMENTS)
+    with open(requirements, "w", encoding="utf-8") as file:
+        file.writelines(f"{line}\n" for line in packages)
+    python = os.path.join(made.directory, "bin", "python")
+    pip = [sys.executable, "-m", "pip", "--python", python] if has_pip else [python, "-m", "pip"]
+    pip += ["--disable-pip-version-check", "--no-input"]
+    _run([*pip, "install", *options, "-r", requirements], "pip install", deadline)
+    if check:
+        _run([*pip, "check"], "pip check", deadline)
+
+
+def _run(command: list[str], what: str, deadline: float) -> None:
+    # Not what is imported here: pip looks at the environment that it installs into.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=max(0.1, deadline - time.monotonic()),
+            env=environment,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise _too_late(f"{what} did not end; it said: {_last_lines(error.output)}") from None
+    if done.returncode:
+        raise RuntimeEnvSetupError(
+            f"{what} ended with code {done.returncode}: {_last_lines(done.stdout)}"
+        )
+
+
+def _last_lines(output: bytes | None) -> str:
+    lines = (output or b"").decode(errors="replace").strip().splitlines()
+    return "\n".join(lines[-_LAST_LINES:]) or "nothing"
+
+
+@contextlib.contextmanager
+def _locked(path: str, deadline: float) -> Iterator[None]:
+    """Keep others out who build the same; the lock goes with the process that has it."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        while True:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    raise _too_late("another process is still building it") from None
+                time.sleep(_POLL_S)
+        yield
+    finally:
+        os.close(fd)
+
+
+def _too_late(what: str) -> RuntimeEnvSetupError:
+    return RuntimeEnvSetupError(
+        f"{what}. That is all the time it has; config={{'setup_timeout_seconds': ...}} gives it"
+        " more"
+    )
