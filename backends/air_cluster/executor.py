@@ -150,14 +150,7 @@ class ClusterExecutor(Executor):
                 client.flush()
             else:
                 arrived.set_result(None)
-        running = context.current.get()
-        if running is not None and not running.actor_id and client.can_block():
-            # A task: its CPU is of use to others meanwhile, as it is in get.
-            await asyncio.wait([arrived], timeout=BLOCKED_AFTER_S)
-            if not arrived.done():
-                with client.blocked():
-                    await arrived
-        await arrived
+        await self._arrival(arrived)
         if client.copies.is_here(entry.id, entry.content):
             return client.objects.load(entry)
         return await loop.run_in_executor(None, client.objects.load, entry)
@@ -186,7 +179,24 @@ class ClusterExecutor(Executor):
                     identity = found.take() if found is not None else None
                     return None if identity is None else ObjectRef(identity, self)
                 found.watchers.append(partial(_wake, loop, arrived))
-            await arrived
+            await self._arrival(arrived)
+
+    async def _arrival(self, arrived: asyncio.Future[None]) -> None:
+        """Wait for a value; who has a CPU lends it to others meanwhile, as in ``get``."""
+        running = context.current.get()
+        if (
+            running is not None
+            and self._client.can_block()
+            and not arrived.done()
+            and (not running.actor_id or running.resources.get("CPU"))
+        ):
+            import asyncio
+
+            await asyncio.wait([arrived], timeout=BLOCKED_AFTER_S)
+            if not arrived.done():
+                with self._client.blocked():
+                    await arrived
+        await arrived
 
     def close_stream(self, stream_id: bytes) -> None:
         client = self._client

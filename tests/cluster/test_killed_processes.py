@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import pytest
 
 import air
 from air.errors import ActorDied, ObjectLost, OwnerDied, WorkerDied
+from air.executor import current
 from air.testing.executor_suite.harness import eventually, value
 from air.testing.executor_suite.tools import Counter, Gate, Recorder, identity
 from air.util import get_placement_group, placement_group, remove_placement_group
@@ -221,6 +224,43 @@ def test_named_actors_and_groups_do_not_go_with_the_worker_that_made_them() -> N
     assert get_placement_group("for all") == group
     air.kill(counter)
     remove_placement_group(group)
+
+
+def test_a_worker_that_has_made_an_actor_stays_while_that_may_be_made_anew() -> None:
+    """What the actor was given lies in the worker's memory."""
+
+    @air.remote
+    class Sum:
+        def __init__(self, data: Any) -> None:
+            self.total = int(data.sum())
+
+        def get(self) -> tuple[int, int]:
+            return self.total, os.getpid()
+
+    def is_needed() -> bool:
+        client = current.get_executor()._client  # type: ignore[attr-defined]
+        with client.reactor.lock:
+            return bool(client.is_needed)
+
+    @air.remote(num_cpus=2)
+    def make(restarts: int) -> tuple[int, bool]:
+        actor = Sum.options(name="sum", max_restarts=restarts).remote(np.ones(100_000))
+        value(actor.get.remote())
+        del actor
+        gc.collect()
+        assert eventually(lambda: is_needed() == bool(restarts))
+        return os.getpid(), is_needed()
+
+    maker, needed = value(make.remote(-1))
+    assert needed
+    actor = air.get_actor("sum")
+    kill(value(actor.get.remote())[1])
+    assert value(actor.get.remote())[0] == 100_000
+    air.kill(actor)
+    needed_by = air.remote(num_cpus=2)(lambda: (os.getpid(), eventually(lambda: not is_needed())))
+    assert value(needed_by.remote()) == (maker, True)
+    assert not value(make.remote(0))[1]
+    air.kill(air.get_actor("sum"))
 
 
 def test_a_value_that_a_dead_worker_owned_is_lost_by_name() -> None:

@@ -84,6 +84,24 @@ def test_an_actor_that_holds_a_cpu_gives_it_back_while_it_waits() -> None:
     assert value(calls) == [number for number in range(5) for _ in askers]
 
 
+@pytest.mark.parametrize("kind", ["actor", "task"])
+def test_async_code_that_holds_every_cpu_gives_them_back_while_it_awaits(kind: str) -> None:
+    async def work() -> list[int]:
+        first = await identity.remote(1)
+        return [first, *[await ref async for ref in numbers.remote(3)]]
+
+    @air.remote(num_cpus=2)
+    class Worker:
+        async def work(self) -> list[int]:
+            return await work()
+
+    if kind == "task":
+        assert value(air.remote(num_cpus=2)(work).remote()) == [1, 0, 1, 2]
+    else:
+        worker = Worker.remote()
+        assert value([worker.work.remote() for _ in range(3)]) == [[1, 0, 1, 2]] * 3
+
+
 def test_a_child_that_is_waited_for_goes_before_a_backlog() -> None:
     @air.remote
     def parent() -> int:

@@ -309,6 +309,13 @@ class Actors:
                 self._client.references.uncounted(handle_id(actor_id))
         return ActorHandle(actor_id, class_name, methods, self._client.executor, groups)
 
+    @property
+    def may_be_made_anew(self) -> bool:
+        """Whether this process keeps what actors were given, which may be made once more."""
+        return any(
+            actor.creation is not None and actor.creation.held for actor in self._actors.values()
+        )
+
     def is_actor(self, identity: bytes) -> bool:
         """Whether an object stands for an actor's handles."""
         return identity[:TASK_BYTES] in self._actors and identity[TASK_BYTES:] == b"\0\0\0\0"

@@ -231,7 +231,11 @@ class Client:
     @property
     def is_needed(self) -> bool:
         """Whether other processes want values of this one, or are about to; under the lock."""
-        return self.references.lends or self.objects.returned.are_awaited
+        return (
+            self.references.lends
+            or self.objects.returned.are_awaited
+            or self.actors.may_be_made_anew
+        )
 
     # The daemon ---------------------------------------------------------------------------
 
