@@ -148,18 +148,21 @@ class Reactor:
             if self._leader == _NOBODY and not self._closed:
                 self._lead_once(_FOREGROUND, 0)
 
-    def take_part(self, timeout: float | None) -> bool:
+    def take_part(self, ready: Callable[[], bool], timeout: float | None) -> bool:
         """Serve one round of events, or wait until another thread has; *timeout* in seconds.
 
-        For a loop that has events of its own to serve between the rounds: it registers what
-        becomes ready with them. False, at once, when the reactor is closed.
+        For a loop that has events of its own to serve between the rounds: one of those that are
+        watched makes *ready*, which is called under the lock, true. False, at once, when the
+        reactor is closed.
         """
         with self.lock:
-            while self._leader == _BACKGROUND and not self._closed:
+            while self._leader == _BACKGROUND and not self._closed and not ready():
                 self._wake()
                 self._sleep(None)
             if self._closed:
                 return False
+            if ready():
+                return True
             if self._leader == _NOBODY:
                 self._lead_once(_FOREGROUND, timeout)
             elif timeout is None or timeout > 0:

@@ -18,39 +18,38 @@ from air_cluster.transport.reactor import Reactor
 
 
 class _LoopSelector(selectors.EpollSelector):
-    """Descriptors of the loop; all of them together are one of the reactor's."""
+    """Descriptors of the loop; all of them together are one of the reactor's.
+
+    That one is watched until it is ready, and then again when the loop has come to its events:
+    meanwhile others who lead need not be told of it all the time.
+    """
 
     def __init__(self, reactor: Reactor) -> None:
         super().__init__()
         self._reactor = reactor
-        self._thread = threading.get_ident()
-        self._is_ready = False
-        self._is_watched = True
+        self._ready = False
         with reactor.lock:
             reactor.register(self, READ)
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        if not self._is_watched:
-            self._watch()
-        if not self._reactor.take_part(None if timeout is None else max(0.0, timeout)):
+        limit = None if timeout is None else max(0.0, timeout)
+        if not self._reactor.take_part(self._is_ready, limit):
             return super().select(timeout)
-        if not self._is_ready:
+        if not self._ready:
             return []
-        self._is_ready = False
-        return super().select(0)
+        events = super().select(0)
+        with self._reactor.lock:
+            self._ready = False
+            self._reactor.modify(self, READ)
+        return events
 
     def on_events(self, _mask: int) -> None:
         """The loop has something to do."""
-        self._is_ready = True
-        if threading.get_ident() != self._thread:
-            # It remains ready until the loop's thread comes to it: nobody has to be told again.
-            self._is_watched = False
-            self._reactor.modify(self, 0)
+        self._ready = True
+        self._reactor.modify(self, 0)
 
-    def _watch(self) -> None:
-        with self._reactor.lock:
-            self._is_watched = True
-            self._reactor.modify(self, READ)
+    def _is_ready(self) -> bool:
+        return self._ready
 
     def close(self) -> None:
         with self._reactor.lock:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from air_cluster.transport import reactor as module
 from air_cluster.transport.reactor import Reactor
 from air_cluster.worker.leading_loop import LeadingLoop
 
@@ -133,6 +134,62 @@ def test_the_background_serves_while_the_loop_is_busy(
         bell.on_ring = again.set
         bell.ring()
         assert again.wait(20)
+        assert len(looked) == 1
+        await called.wait()
+
+    run(main)
+
+
+def test_what_becomes_ready_while_another_thread_leads_is_not_slept_over(
+    reactor: Reactor, monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    """The loop waits for the background's round to end, and has something to do after it."""
+    reactor.start_background("background")
+    me = threading.get_ident()
+    wake = reactor._wake
+
+    async def main(loop: LeadingLoop) -> None:
+        called = asyncio.Event()
+        threadsafe = asyncio.get_running_loop().call_soon_threadsafe
+
+        def wake_later() -> None:
+            if threading.get_ident() == me and not woken:
+                woken.append(True)
+                threadsafe(called.set)  # as if another thread did: it wakes the leader as well
+            else:
+                wake()
+
+        woken: list[bool] = []
+        leads = False
+        while not leads:  # as soon as this thread has computed for a moment
+            with reactor.lock:
+                leads = reactor._leader == module._BACKGROUND
+        monkeypatch.setattr(reactor, "_wake", wake_later)
+        await called.wait()
+        assert woken
+
+    run(main)
+
+
+def test_a_call_that_waits_does_not_see_the_loops_events_again_and_again(
+    reactor: Reactor, make_bell: Any, run: Run
+) -> None:
+    looked: list[int] = []
+
+    async def main(_loop: LeadingLoop) -> None:
+        selector = asyncio.get_running_loop()._selector  # type: ignore[attr-defined]
+        note, count = selector.on_events, looked.append
+        selector.on_events = lambda mask: (count(mask), note(mask))
+        called = asyncio.Event()
+        asyncio.get_running_loop().call_soon_threadsafe(called.set)
+        bell = make_bell()
+
+        def three_rounds_later() -> bool:
+            if looked and bell.rung < 3:
+                bell.ring()
+            return bool(bell.rung == 3)
+
+        reactor.wait_for(three_rounds_later)
         assert len(looked) == 1
         await called.wait()
 
