@@ -27,6 +27,8 @@ class ClaimBook:
         self._actors: dict[bytes, Claim] = {}
         self._held: Counter[tuple[bytes, ShapeKey]] = Counter()
         self._serial = 0
+        self.weightless = 0
+        """Leases that take no resources and run: are not blocked, and not released."""
 
     def __iter__(self) -> Iterator[Claim]:
         """All claims that are not released, oldest first."""
@@ -79,7 +81,18 @@ class ClaimBook:
             self._leases_of.setdefault(waiter.owner, {})[claim.claim_id] = claim
             self._held[waiter.owner, waiter.shape] += 1
             self.awaiting[claim.claim_id] = claim
+            self.weightless += _is_weightless(claim)
         return claim
+
+    def block(self, claim: Claim) -> None:
+        """What runs in its worker waits."""
+        claim.blocked = True
+        self.weightless -= _is_weightless(claim)
+
+    def unblock(self, claim: Claim) -> None:
+        """It goes on."""
+        claim.blocked = False
+        self.weightless += _is_weightless(claim)
 
     def disown(self, claim: Claim) -> None:
         """The lease is returned or lost, or the actor has ended."""
@@ -101,6 +114,7 @@ class ClaimBook:
         del self._claims[claim.claim_id]
         claim.home.account.give(claim.held)
         claim.home.claims -= 1
+        self.weightless -= _is_weightless(claim) and not claim.blocked
 
     def check(self) -> None:
         """Assert that the indexes agree with the claims."""
@@ -123,3 +137,9 @@ class ClaimBook:
                 assert claim.worker.claim is claim, claim
         users = Counter(id(claim.home) for claim in self)
         assert all(claim.home.claims == users[id(claim.home)] for claim in self)
+        running = [claim for claim in self if _is_weightless(claim) and not claim.blocked]
+        assert self.weightless == len(running), (self.weightless, running)
+
+
+def _is_weightless(claim: Claim) -> bool:
+    return claim.kind is Kind.LEASE and not claim.shape.resources

@@ -142,8 +142,10 @@ class ClusterScheduler:
         node = self._map.nodes.get(number)
         if node is None:
             return []
+        before = node.account.free, node.free_vector(())
         grown = [node] if node.report(free, gpus) else []
-        self._map.changed(node)
+        if (node.account.free, node.free_vector(())) != before:  # else it keeps its turn
+            self._map.changed(node)
         for (group_id, index), left in bundles.items():
             bundle = self._map.bundle(number, group_id, index)
             if bundle is not None:

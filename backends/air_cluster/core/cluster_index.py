@@ -139,13 +139,9 @@ class FitIndex(Generic[T]):
     def put(self, item: T, level: int, vector: Vector) -> None:
         """Enter an item, or note that it has changed."""
         known = self._levels.get(item)
-        if known == level:
-            tree = self._trees[level]
-            if not self._in_turn:
-                tree.change(item, vector)
-                return
-            if tree.vector(item) == vector:
-                return
+        if known == level and not self._in_turn:
+            self._trees[level].change(item, vector)
+            return
         if known is not None:
             self.remove(item)
         while len(self._trees) <= level:

@@ -87,7 +87,8 @@ class Matching:
             supply = self._choose(head)
             if supply is None:
                 break
-            out += self._send(head, supply, head.wanting if len(lane.waiters) == 1 else 1, now)
+            alone = len(lane.waiters) == 1 and not head.shape.spread
+            out += self._send(head, supply, head.wanting if alone else 1, now)
         return out
 
     def _choose(self, waiter: Waiter) -> Supply | None:

@@ -69,6 +69,8 @@ class Homes:
         self.node = Home(Account(total))
         self.closing: list[Home] = []
         """Bundles that were given back and still have workers in them."""
+        self.held: dict[Home, None] = {}
+        """Those with a holder, in the order in which they got one."""
         self._groups: dict[bytes, dict[int, Home]] = {}
 
     def __iter__(self) -> Iterator[Home]:
@@ -76,6 +78,16 @@ class Homes:
         yield self.node
         for bundles in self._groups.values():
             yield from bundles.values()
+
+    def hold(self, home: Home, waiter: Waiter) -> None:
+        """Make *waiter* the holder of a home."""
+        home.holder = waiter
+        self.held[home] = None
+
+    def let_go(self, home: Home) -> None:
+        """A home, which has a holder, is held for nobody."""
+        home.holder = None
+        del self.held[home]
 
     def expect(self, group_id: bytes) -> None:
         """A group exists, with or without bundles here."""
@@ -114,6 +126,8 @@ class Homes:
     def close(self, group_id: bytes, index: int) -> None:
         """Give a bundle back: at once if nothing is in it, else by :meth:`settle`."""
         home = self._groups[group_id].pop(index)
+        if home.holder is not None:
+            self.let_go(home)
         self.closing.append(home)
         self.settle(home)
 

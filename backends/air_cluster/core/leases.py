@@ -306,7 +306,7 @@ class NodeScheduler:
         if claim is None or claim.blocked:
             return []
         claim.home.account.lend_cpu(claim.allocation)
-        claim.blocked = True
+        self._claims.block(claim)
         return self._serve(now)
 
     def unblocked(self, worker_id: str, now: float) -> list[Instruction]:
@@ -315,7 +315,7 @@ class NodeScheduler:
         if claim is None or not claim.blocked:
             return []
         claim.home.account.overdraw_cpu(claim.allocation)
-        claim.blocked = False
+        self._claims.unblock(claim)
         return self._serve(now)
 
     def tick(self, now: float) -> list[Instruction]:
@@ -477,6 +477,7 @@ class NodeScheduler:
         set_aside = Counter(id(claim.waiter) for claim in self._claims if claim.waiter is not None)
         assert all(waiter.set_aside == set_aside[id(waiter)] for waiter in self._waiting)
         assert sum(set_aside.values()) == sum(waiter.set_aside for waiter in self._waiting)
+        assert set(self._homes.held) == {home for home in self._homes if home.holder is not None}
         assert self._next_to_serve() is None, "a request that fits is waiting"
 
     # Serving ----------------------------------------------------------------------------
@@ -486,7 +487,7 @@ class NodeScheduler:
         while (found := self._next_to_serve()) is not None:
             waiter, home = found
             if home.holder is waiter:
-                home.holder = None
+                self._homes.let_go(home)
             self._waiting.served(waiter)
             if isinstance(waiter.subject, tuple):
                 self._homes.open(*waiter.subject, waiter.shape.resources)
@@ -498,12 +499,11 @@ class NodeScheduler:
 
     def _next_to_serve(self) -> tuple[Waiter, Home] | None:
         """The first request that fits: a holder if one does, else by rank."""
-        for home in self._homes:
+        for home in list(self._homes.held):
             holder = home.holder
-            if holder is None:
-                continue
+            assert holder is not None
             if holder.wanting <= 0:  # served elsewhere, or withdrawn
-                home.holder = None
+                self._homes.let_go(home)
             elif home.room_for(holder.shape.resources, holder.depth, holder):
                 return holder, home
         best: tuple[Waiter, Home] | None = None
@@ -516,18 +516,12 @@ class NodeScheduler:
     def _room(self, waiter: Waiter) -> Home | None:
         request = waiter.shape.resources
         weightless = waiter.kind is Kind.LEASE and not request
-        if weightless and self._weightless_leases() >= self._max_weightless:
+        if weightless and self._claims.weightless >= self._max_weightless:
             return None
         for home in self._homes.of_shape(waiter.shape):
             if home.committed and home.room_for(request, waiter.depth, waiter):
                 return home
         return None
-
-    def _weightless_leases(self) -> int:
-        return sum(
-            claim.kind is Kind.LEASE and not claim.shape.resources and not claim.blocked
-            for claim in self._claims
-        )
 
     def _set_aside(self, waiter: Waiter, home: Home, now: float) -> list[Instruction]:
         """Take what one of *waiter* needs, and find or start a worker for it."""
@@ -721,7 +715,8 @@ class NodeScheduler:
         """Take a bundle out of use and stop the workers in it."""
         assert home.key is not None
         out: list[Instruction] = []
-        for claim in [claim for claim in self._claims if claim.home is home]:
+        inside = [claim for claim in self._claims if claim.home is home] if home.claims else []
+        for claim in inside:
             waiter = claim.waiter
             if waiter is not None and claim.kind is Kind.LEASE:  # its request waits on
                 self._claims.disown(claim)

@@ -38,18 +38,18 @@ class Starvation:
 
     def choose_holders(self, now: float) -> None:
         """Let holders go whose time is up, and choose new ones among those that starve."""
-        for home in self._homes:
+        for home in list(self._homes.held):
             holder = home.holder
             if holder is not None and now >= home.hold_until:
                 holder.aging_since = now
                 holder.hold_for *= 2
-                home.holder = None
+                self._homes.let_go(home)
         starving = [waiter for waiter in self._waiting if self._starves(waiter, now)]
         for waiter in sorted(starving, key=lambda w: (-w.depth, w.aging_since, w.arrival)):
             for home in self._homes.of_shape(waiter.shape):
                 open_to = home.holder is None or waiter.depth > home.holder.depth
                 if open_to and home.fits_after(self._drained(home), waiter.shape.resources):
-                    home.holder = waiter
+                    self._homes.hold(home, waiter)
                     home.hold_until = now + waiter.hold_for
                     break
 
@@ -68,7 +68,7 @@ class Starvation:
         )
 
     def _reclaim_for(self, waiters: list[Waiter], now: float) -> list[Instruction]:
-        holders = [h for home in self._homes if (h := home.holder) is not None and h.wanting > 0]
+        holders = [h for home in self._homes.held if (h := home.holder) and h.wanting > 0]
         plans: dict[int, ReclaimPlan] = {}
         for waiter in dict.fromkeys([*holders, *waiters]):
             starving = self._starves(waiter, now)

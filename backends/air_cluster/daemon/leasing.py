@@ -215,6 +215,7 @@ class Leasing:
         owner = self._owners.get(message.owner)
         if owner is None or message.shape_id not in owner.shapes:
             return
+        owner.reported.pop(message.shape_id, None)  # the head has forgotten it with this
         if owner.left.pop(message.shape_id, None) is not None:
             refused = messages.LeaseRefused(message.shape_id, message.kind, message.message)
             owner.connection.send(refused)

@@ -198,6 +198,25 @@ def test_what_a_node_cannot_grant_goes_where_there_is_room(script: Callable[...,
     )
 
 
+def test_many_at_once_are_spread_evenly(script: Callable[..., Script]) -> None:
+    script().play(
+        """
+        join n1 CPU=4                       =>
+        join n2 CPU=4                       =>
+        join n3 CPU=4                       =>
+        unmet A@n1 CPU=1 x6 spread          => A->n1 x2; A->n2 x2; A->n3 x2
+        unmet A@n1 CPU=1 x0 spread          =>
+        load n1 CPU=4                       =>
+        load n2 CPU=4                       =>
+        load n3 CPU=4                       =>
+        unmet A@n1 - x1 spread              => A->n1 x1
+        unmet A@n1 - x0 spread              =>
+        load n2 CPU=4                       =>
+        unmet A@n1 - x1 spread              => A->n2 x1
+    """
+    )
+
+
 def test_requests_go_where_they_leave_least_and_gpus_are_kept(
     script: Callable[..., Script],
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 import air
-from air.errors import ActorDied, Unschedulable
+from air.errors import ActorDied, ActorPlacementError, Unschedulable
 from air.testing.executor_suite.harness import eventually, value
 from air.util import placement_group, remove_placement_group
 from air.util.scheduling_strategies import (
@@ -29,6 +30,9 @@ def where() -> str:
 class Actor:
     def where(self) -> str:
         return str(air.get_runtime_context().get_node_id())
+
+    def gpus(self) -> tuple[list[int], str | None]:
+        return air.get_gpu_ids(), os.environ.get("CUDA_VISIBLE_DEVICES")
 
     def restarted(self) -> bool:
         return bool(air.get_runtime_context().was_current_actor_reconstructed)
@@ -58,8 +62,9 @@ def test_tied_to_a_node(two: Any) -> None:
 
 
 def test_tied_to_a_node_that_is_not_there(two: Any) -> None:
-    with pytest.raises(Unschedulable, match="0123456789abcdef"):
-        value(where.options(scheduling_strategy=at("0123456789abcdef")).remote())
+    for _ in range(3):  # the head has forgotten what it has refused
+        with pytest.raises(Unschedulable, match="0123456789abcdef"):
+            value(where.options(scheduling_strategy=at("0123456789abcdef")).remote())
     soft = where.options(scheduling_strategy=at("0123456789abcdef", soft=True))
     assert value(soft.remote()) in names()
 
@@ -202,6 +207,68 @@ def test_a_group_gets_a_new_place_for_what_it_lost(two: Any) -> None:
     assert sorted(value([task.remote() for task in tasks])) == sorted(
         name for name in names() if name != lost
     )
+
+
+def test_tied_to_a_node_that_is_gone(two: Any) -> None:
+    second = names()[1]
+    holder = Actor.options(scheduling_strategy=at(second)).remote()
+    value(holder.where.remote())
+    two.nodes.pop().kill()
+    assert eventually(lambda: len([node for node in air.nodes() if node["Alive"]]) == 1)
+    for call in (where, Actor):
+        made = call.options(scheduling_strategy=at(second)).remote()
+        with pytest.raises(Unschedulable, match=f"{second}.* is gone"):
+            value(made if call is where else made.where.remote())
+    soft = where.options(scheduling_strategy=at(second, soft=True))
+    assert value(soft.remote()) == names()[0]
+
+
+def test_a_group_that_is_removed_while_it_waits(two: Any) -> None:
+    holders = [Actor.options(num_cpus=1).remote() for _ in range(2)]
+    value([holder.where.remote() for holder in holders])
+    group = placement_group([{"CPU": 1}] * 2, name="late")
+    ready = group.ready()
+    inside = PlacementGroupSchedulingStrategy(group)
+    waiting = [
+        ready,
+        where.options(scheduling_strategy=inside).remote(),
+        Actor.options(scheduling_strategy=inside).remote().where.remote(),
+    ]
+    assert not group.wait(0)
+    remove_placement_group(group)
+    for ref in [*waiting, group.ready()]:
+        with pytest.raises(ActorPlacementError):
+            value(ref)
+    again = placement_group([{"CPU": 1}] * 2, name="late")
+    for holder in holders:
+        air.kill(holder)
+    assert again.wait(30)
+
+
+def test_bundles_with_gpus_on_several_nodes(machines: Any) -> None:
+    for _ in range(2):
+        machines.start(num_cpus=2, num_gpus=2)
+    machines.join()
+    shares = [0.5, 0.5, 1, 1]
+    group = placement_group([{"CPU": 0.5, "GPU": share} for share in shares], strategy="SPREAD")
+    assert group.wait(30)
+    actors = [
+        Actor.options(
+            num_gpus=share, scheduling_strategy=PlacementGroupSchedulingStrategy(group, index)
+        ).remote()
+        for index, share in enumerate(shares)
+    ]
+    used: dict[tuple[str, int], float] = {}
+    for share, actor in zip(shares, actors, strict=True):
+        [gpu], visible = value(actor.gpus.remote())
+        assert visible == str(gpu)
+        place = value(actor.where.remote()), gpu
+        used[place] = used.get(place, 0) + share
+    assert max(used.values()) == 1
+    assert len({node for node, _ in used}) == 2
+    half = where.options(scheduling_strategy=PlacementGroupSchedulingStrategy(group, 0))
+    with pytest.raises(Unschedulable, match="'GPU': 1"):
+        value(half.options(num_cpus=0, num_gpus=1).remote())
 
 
 def test_an_actor_comes_back_on_another_node(two: Any) -> None:
