@@ -28,10 +28,11 @@ pip
 config
     ``setup_timeout_seconds`` (600), or a :class:`RuntimeEnvConfig`.
 
-Directories are read once a program, when the first task needs them: 512 MiB at most. What cannot
-be set up raises :class:`air.errors.RuntimeEnvSetupError`, from ``air.get`` where it happens on a
-node. On the ``local`` backend the directories themselves are used, not copies; functions must be
-synchronous, and ``pip`` is not there.
+Files are looked for when tasks and actors are started, and read once a program, when the first of
+them needs them: 512 MiB at most each. What cannot be set up raises
+:class:`air.errors.RuntimeEnvSetupError`, from ``air.get`` where it happens on a node. On the
+``local`` backend an environment is in force while a task runs; functions must be synchronous, and
+there is no ``pip``.
 """
 
 from __future__ import annotations
@@ -72,8 +73,7 @@ class RuntimeEnv(dict[str, Any]):
     """A runtime environment: a dict of the fields that are given, checked.
 
     Raises:
-        InvalidOption: an unknown field (names the nearest), a value of another type, or a file
-            that is not there.
+        InvalidOption: an unknown field (names the nearest), or a value of another type.
     """
 
     def __init__(

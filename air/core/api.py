@@ -102,6 +102,9 @@ def init(
         check_number(num_gpus, "num_gpus", minimum=0, maximum=_MAX_GPUS, integer=True)
     check_flag(log_to_driver, "log_to_driver")
     check_flag(ignore_reinit_error, "ignore_reinit_error")
+    environment = read_environment(runtime_env)
+    if environment is not None:
+        environment.check_files()
     config = InitConfig(
         address=address,
         num_cpus=num_cpus,
@@ -112,7 +115,7 @@ def init(
         object_store_memory=_check_bytes(object_store_memory, "object_store_memory"),
         namespace=namespace or "",
         log_to_driver=bool(log_to_driver),
-        runtime_env=read_environment(runtime_env),
+        runtime_env=environment,
     )
     current.start(backend, config, reuse=ignore_reinit_error)
 

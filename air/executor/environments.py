@@ -46,11 +46,13 @@ class PipRequirements(NamedTuple):
         packages: the lines of a requirements file.
         check: whether ``pip check`` must find no conflict afterwards.
         options: further arguments of ``pip install``.
+        unreadable: why the file that lists the packages cannot be read, if so.
     """
 
     packages: tuple[str, ...]
     check: bool = False
     options: tuple[str, ...] = ()
+    unreadable: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,7 @@ class Environment:
             self.env_vars
             or self.working_dir
             or self.py_modules
-            or (self.pip is not None and self.pip.packages)
+            or (self.pip is not None and (self.pip.packages or self.pip.unreadable))
         )
 
     def over(self, parent: Environment | None) -> Environment:
@@ -117,12 +119,14 @@ class Environment:
             found["config"] = {"setup_timeout_seconds": self.setup_timeout}
         return found
 
-    def check_paths(self) -> None:
-        """Look whether its files are there.
+    def check_files(self) -> None:
+        """Look whether the files are there that it names.
 
         Raises:
             InvalidOption: one is not, or is of a kind that does not fit.
         """
+        if self.pip is not None and self.pip.unreadable:
+            raise InvalidOption(self.pip.unreadable)
         path = self.working_dir
         if path is not None and not os.path.isdir(path):
             if not os.path.isfile(path):
@@ -146,12 +150,11 @@ class Environment:
 def read_environment(given: object, what: str = "runtime_env") -> Environment | None:
     """What ``runtime_env=`` was given, checked; ``None`` for ``None``.
 
-    One that is an :class:`Environment` already comes from another process, whose files need not
-    be here: these are looked for when they are needed.
+    Files are looked for when they are needed: a module whose functions name some may be imported
+    by processes that have them not, and start no such tasks.
 
     Raises:
-        InvalidOption: an unknown field (names the nearest), a value of another type, or a file
-            that is not there.
+        InvalidOption: an unknown field (names the nearest), or a value of another type.
     """
     if given is None or isinstance(given, Environment):
         return given
@@ -164,7 +167,7 @@ def read_environment(given: object, what: str = "runtime_env") -> Environment | 
         if name in _ELSEWHERE:
             raise InvalidOption(f"{what} has no field {name!r}: {_ELSEWHERE[name]}")
     reject_unknown(given, FIELDS, what=what)
-    environment = Environment(
+    return Environment(
         env_vars=_check_env_vars(given.get("env_vars")),
         working_dir=_check_path(given.get("working_dir"), "working_dir"),
         excludes=_check_texts(given.get("excludes"), "excludes"),
@@ -172,8 +175,6 @@ def read_environment(given: object, what: str = "runtime_env") -> Environment | 
         pip=_check_pip(given.get("pip")),
         setup_timeout=_check_config(given.get("config")),
     )
-    environment.check_paths()
-    return environment
 
 
 def expand(value: str, before: Mapping[str, str]) -> str:
@@ -256,36 +257,36 @@ def _check_pip(given: object) -> PipRequirements | None:
     if isinstance(given, PipRequirements):
         return given
     if not isinstance(given, Mapping):
-        return PipRequirements(_check_packages(given))
+        given = {"packages": given}
     reject_unknown(given, PIP_FIELDS, what="runtime_env's pip")
     if "packages" not in given:
         raise InvalidOption("runtime_env's pip needs 'packages', a list of requirements")
+    packages, unreadable = given["packages"], ""
+    if isinstance(packages, (str, os.PathLike)):
+        try:
+            packages = _requirements_in(os.fspath(packages))
+        except OSError as error:
+            unreadable = (
+                "pip must be a list of requirements or the path of a requirements file, and"
+                f" {error.filename!r} cannot be read: {error.strerror}"
+            )
+            packages = ()
+    else:
+        lines = _check_texts(packages, "pip's packages") or ()
+        packages = tuple(_absolute(line.strip(), os.getcwd()) for line in lines)
     return PipRequirements(
-        _check_packages(given["packages"]),
+        packages,
         check_flag(given.get("pip_check", False), "pip_check"),
         _check_texts(given.get("pip_install_options"), "pip_install_options") or (),
+        unreadable,
     )
-
-
-def _check_packages(given: object) -> tuple[str, ...]:
-    if isinstance(given, (str, os.PathLike)):
-        return _requirements_in(os.fspath(given))
-    lines = _check_texts(given, "pip's packages")
-    assert lines is not None
-    return tuple(_absolute(line.strip(), os.getcwd()) for line in lines)
 
 
 def _requirements_in(path: str) -> tuple[str, ...]:
     """The lines of a requirements file that say something."""
     path = os.path.abspath(os.path.expanduser(path))
-    try:
-        with open(path, encoding="utf-8") as file:
-            lines = file.read().splitlines()
-    except OSError as error:
-        raise InvalidOption(
-            "pip must be a list of requirements or the path of a requirements file, and"
-            f" {path!r} cannot be read: {error.strerror}"
-        ) from None
+    with open(path, encoding="utf-8") as file:
+        lines = file.read().splitlines()
     said = [re.sub(r"(^|\s)#.*$", "", line).strip() for line in lines]
     return tuple(_absolute(line, os.path.dirname(path)) for line in said if line)
 

@@ -80,6 +80,11 @@ class Executor(abc.ABC):
         every reference raises ``ValueError``. ``"streaming"`` gives a generator instead: the
         function must then return an iterable or be a generator function, sync or async.
 
+        ``options.runtime_env`` changes the environment of the caller, which the task has
+        otherwise: variables are merged, other fields replaced. Files that it names are copied
+        when they are first needed. A process that runs the task has that environment from its
+        start; one process for all, as on ``local``, has it while the task runs.
+
         A coroutine that the function returns is awaited, on an event loop of the backend's; so
         a coroutine function gives what it returns in the end.
 
@@ -91,6 +96,9 @@ class Executor(abc.ABC):
         before they return (streaming ones when they are pulled).
 
         Raises:
+            InvalidOption, RuntimeEnvSetupError: a file of ``options.runtime_env`` is not there or
+                cannot be read. The latter comes from ``get`` if the environment cannot be set up
+                where the task is to run.
             SerializationError: the function or an argument cannot be sent; names the path
                 to the culprit. Comes from ``get`` if the function cannot be loaded where it
                 is to run.

@@ -546,6 +546,7 @@ class LocalExecutor(Executor):
         environment = given.over(inherited)
         if environment.pip is not None and environment.pip.packages:
             self.require(Capability.INSTALLED_PACKAGES)
+        given.check_files()
         self._surroundings.prepare(environment)
         return environment if environment else NONE
 

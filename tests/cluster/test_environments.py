@@ -4,20 +4,33 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 import air
-from air.errors import RuntimeEnvSetupError
+from air.errors import GetTimeout, RuntimeEnvSetupError
 from air.executor.current import get_executor
 
 TIMEOUT_S = 60
 NAME = "AIR_TEST_VARIABLE"
+
+
+PROGRAM = """
+import sys
+import air
+
+options = ["--index-url", sys.argv[1]]
+given = {"pip": {"packages": ["air-tiny"], "pip_install_options": options}}
+air.init(num_cpus=1)
+air.get(air.remote(len).options(runtime_env=given).remote([]))
+"""
 
 
 def make_wheel(directory: Path, version: str, *, requires: str = "") -> Path:
@@ -77,8 +90,6 @@ def version() -> str:
 @air.remote
 def outside(text: str) -> str:
     """What another interpreter prints, of those that the task would start."""
-    import subprocess
-
     return subprocess.check_output([sys.executable, "-c", text], text=True).strip()
 
 
@@ -169,8 +180,26 @@ def test_an_index_that_does_not_answer() -> None:
             "pip": {"packages": ["air-tiny"], "pip_install_options": ["--index-url", index]},
             "config": {"setup_timeout_seconds": 3},
         }
+        ref = version.options(runtime_env=given).remote()
+        with pytest.raises(GetTimeout, match="runtime environment, which may have to be set up"):
+            air.get(ref, timeout=0.2)
         with pytest.raises(RuntimeEnvSetupError, match="setup_timeout_seconds"):
-            air.get(version.options(runtime_env=given).remote(), timeout=TIMEOUT_S)
+            air.get(ref, timeout=TIMEOUT_S)
+
+
+@pytest.mark.slow
+def test_a_program_that_is_killed_while_pip_runs(cache: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        index = f"http://127.0.0.1:{silent.getsockname()[1]}/simple"
+        program = subprocess.Popen([sys.executable, "-c", PROGRAM, index])
+        connection, _ = silent.accept()  # it is being installed
+        family = psutil.Process(program.pid).children(recursive=True)
+        assert any("pip" in process.cmdline() for process in family)
+        program.kill()
+        program.wait()
+        _, alive = psutil.wait_procs(family, timeout=5)
+        connection.close()
+    assert not alive
 
 
 @pytest.mark.usefixtures("cluster")

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import air
 from air.errors import InvalidOption
 from air.executor.environments import Environment, PipRequirements, expand, read_environment
 from air.executor.options import actor_options, task_options
@@ -36,16 +37,12 @@ def read(**given: Any) -> Environment:
         ({"env_vars": {"A": "a\0b"}}, "NUL"),
         ({"working_dir": 3}, "working_dir must be non-empty text"),
         ({"working_dir": "s3://bucket/key.zip"}, "a path of this machine"),
-        ({"working_dir": "/nowhere/at/all"}, "is not there on this machine"),
-        ({"working_dir": __file__}, "a directory or a .zip file"),
         ({"py_modules": "pkg"}, "must be a list"),
         ({"py_modules": [3]}, "takes paths and modules, got 3"),
-        ({"py_modules": ["/nowhere/pkg"]}, "is not there"),
         ({"py_modules": [sys]}, "cannot send the module 'sys'"),
         ({"excludes": "*.bin"}, "excludes must be a list of text"),
         ({"pip": 3}, "pip's packages must be a list"),
         ({"pip": ["a", 3]}, "an item of pip's packages"),
-        ({"pip": "/nowhere/requirements.txt"}, "cannot be read"),
         ({"pip": {"pip_check": True}}, "needs 'packages'"),
         ({"pip": {"package": []}}, "Did you mean 'packages'"),
         ({"pip": {"packages": [], "pip_check": 1}}, "True or False"),
@@ -61,6 +58,26 @@ def test_what_is_refused(given: Any, message: str) -> None:
     if isinstance(given, dict):
         with pytest.raises(InvalidOption, match=message):
             RuntimeEnv(**given)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"working_dir": "/nowhere/at/all"}, "is not there on this machine"),
+        ({"working_dir": __file__}, "a directory or a .zip file"),
+        ({"py_modules": ["/nowhere/pkg"]}, "is not there"),
+        ({"py_modules": ["/bin/sh"]}, "got the file '/bin/sh'"),
+        ({"pip": "/nowhere/requirements.txt"}, "requirements.txt' cannot be read"),
+    ],
+)
+def test_files_are_looked_for_when_they_are_needed(given: Any, message: str) -> None:
+    for check in (task_options, actor_options):
+        environment = check({"runtime_env": given}).runtime_env
+        assert environment
+        with pytest.raises(InvalidOption, match=message):
+            environment.check_files()
+    with pytest.raises(InvalidOption, match=message):
+        air.init(backend="local", runtime_env=given)
 
 
 def test_paths_do_not_depend_on_the_current_directory(
@@ -122,7 +139,7 @@ def test_it_is_told_as_it_was_given(tmp_path: Path) -> None:
     assert Environment().to_dict() == {}
 
 
-def test_what_comes_from_elsewhere_is_not_looked_for(tmp_path: Path) -> None:
+def test_what_is_read_already_stays_as_it_is(tmp_path: Path) -> None:
     missing = Environment(working_dir=str(tmp_path / "missing"))
     assert task_options({"runtime_env": missing}).runtime_env == missing
 

@@ -253,13 +253,21 @@ class TestEnvironments:
         with guarded_by(Capability.INSTALLED_PACKAGES):
             Reader.options(runtime_env={"pip": ["anything"]}).remote()
 
-    def test_what_it_cannot_take(self, tmp_path: Path) -> None:
+    def test_what_it_cannot_take(self) -> None:
         with pytest.raises(InvalidOption, match="Did you mean 'env_vars'"):
             read.options(runtime_env={"env_var": {}})
         with pytest.raises(InvalidOption, match="must be text, got 4"):
             Reader.options(runtime_env={"env_vars": {"OMP_NUM_THREADS": 4}})
+
+    def test_files_are_looked_for_when_a_task_is_started(self, tmp_path: Path) -> None:
+        path = tmp_path / "later"
+        task = look.options(runtime_env={"working_dir": path})
         with pytest.raises(InvalidOption, match="is not there"):
-            air.remote(runtime_env={"working_dir": tmp_path / "nothing"})(look._function)
+            task.remote()
+        with pytest.raises(InvalidOption, match="is not there"):
+            Reader.options(runtime_env={"py_modules": [path / "module.py"]}).remote()
+        write_module(path / "suite_later.py", "later")
+        assert value(task.remote("suite_later"))["module"] == "later"
 
     def test_what_cannot_be_read(self, tmp_path: Path) -> None:
         (tmp_path / "broken.zip").write_text("no zip file")

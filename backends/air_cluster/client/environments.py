@@ -8,6 +8,7 @@ import os
 import sys
 import sysconfig
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -129,14 +130,23 @@ class Environments:
         """The environment of a task or an actor that is given this one.
 
         Raises:
-            RuntimeEnvSetupError: a file that it names cannot be read, or is too large.
+            InvalidOption: a file that it names is not there.
+            RuntimeEnvSetupError: one cannot be read, or is too large.
         """
         with self._lock:
             if given not in self._made:
+                self._only_unknown(given).check_files()
                 if len(self._made) >= _REMEMBERED:
                     del self._made[next(iter(self._made))]
                 self._made[given] = self._make(given.over(self._inherited))
             return self._made[given]
+
+    def _only_unknown(self, given: Environment) -> Environment:
+        """An environment without the files that this process has inherited."""
+        known = {source for source, _excludes, _within in self._packages}
+        working_dir = None if given.working_dir in known else given.working_dir
+        modules = tuple(path for path in given.py_modules or () if path not in known)
+        return replace(given, working_dir=working_dir, py_modules=modules)
 
     def _make(self, environment: Environment) -> messages.Environment:
         if not environment and not self._paths:

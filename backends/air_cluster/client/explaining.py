@@ -189,7 +189,7 @@ class Explaining:
         if state == "PENDING_ARGS_AVAIL":
             return self._of_arguments(request, what, "", record.arguments.missing)
         shape = submitter.shape_of(record)
-        wanted = describe(record.options.resources)
+        wanted = submitter.wanted(record)
         return Situation(
             request,
             what,

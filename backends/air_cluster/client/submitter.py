@@ -689,13 +689,20 @@ class Submitter:
                     " like it); `air.available_resources()` shows what is free",
                     record.name,
                     now - record.since,
-                    describe(record.options.resources),
+                    self.wanted(record),
                     waiting,
                 )
             else:
                 break
 
     # For listings and messages ------------------------------------------------------------
+
+    def wanted(self, record: TaskRecord) -> str:
+        """What a task asks of a worker."""
+        resources = describe(record.options.resources)
+        if not self.shape_of(record).environment.fresh:
+            return resources
+        return f"{resources} and its runtime environment, which may have to be set up"
 
     def situation(self, record: TaskRecord) -> tuple[str, bytes]:
         """The state of a task as listings call it, and the worker that it was sent to, if any."""

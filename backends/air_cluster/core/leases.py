@@ -18,7 +18,6 @@ from air_cluster.core.instructions import (
     Place,
     Refuse,
     RefusePlacement,
-    StopWorker,
 )
 from air_cluster.core.listings import Unmet, WorkerInfo, describe_node, worker_info
 from air_cluster.core.shapes import LossKind, RefusalKind, ShapeKey
@@ -530,7 +529,7 @@ class NodeScheduler:
         self._waiting.refresh(waiter)
         environment = claim.shape.environment
         if claim.kind is Kind.ACTOR:
-            return [self._workers.start(environment, claim), *self._displace(environment)]
+            return [self._workers.start(environment, claim)]
         worker = self._workers.last_idle(environment, unused=bool(claim.allocation.gpus))
         if worker is not None:
             return [self._grant(claim, worker, now)]
@@ -542,11 +541,9 @@ class NodeScheduler:
         missing = sum(claim.shape.environment == environment for claim in awaiting)
         out: list[Instruction] = []
         for _ in range(missing - self._workers.starting[environment]):
-            out += [self._workers.start(environment), *self._displace(environment)]
+            out.append(self._workers.start(environment))
+            out += self._workers.displace(environment, self._max_idle)
         return out
-
-    def _displace(self, environment: bytes) -> list[StopWorker]:
-        return self._workers.displace(environment, self._max_idle)
 
     def _make_idle(self, worker: Worker, now: float) -> list[Instruction]:
         """A worker is free: lend it to the first claim that can use it."""
