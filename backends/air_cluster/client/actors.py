@@ -548,6 +548,23 @@ class Actors:
         for lane in actor.queues():
             self._send_ready(actor, lane)
 
+    def unreachable(self, connection: Connection, reason: str) -> None:
+        """There is no way to an actor's process; called under the lock.
+
+        Calls that were sent may have run or not: they fail. Later ones try to connect anew.
+        """
+        for actor in [a for a in self._actors.values() if a.connection is connection]:
+            sent, actor.sent = list(actor.sent.values()), OrderedDict()
+            for call in sent:
+                error = ActorDied(f"{call.name} may have run or not: {reason}")
+                self._finish(actor, call, self._client.system_failure(error))
+            try:
+                actor.connection = self._client.peers.to(actor.worker, actor.address)
+            except OSError:
+                continue  # the daemon will say that it has died
+            for lane in actor.queues():
+                self._send_ready(actor, lane)
+
     def _restarting(self, actor: _Actor) -> None:
         """The actor's process died: send calls again that may be, in their old order."""
         actor.state = RESTARTING

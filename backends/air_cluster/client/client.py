@@ -309,8 +309,17 @@ class Client:
         if connection is getattr(self, "daemon", None):
             self.requests.fail(reason)
             self.on_daemon_lost(reason)
+        elif connection.link is not None and connection.link.gave_up:
+            self._unreachable(connection, reason)
         elif not connection.established:
             self.objects.owner_unreachable(connection.peer)
+
+    def _unreachable(self, connection: Connection, reason: str) -> None:
+        """A process lives, as far as anybody knows, and there is no way to it: wait no longer."""
+        why = f"process {connection.peer.hex()} cannot be reached: {reason}"
+        self.objects.owner_unreachable(connection.peer)
+        self.submitter.unreachable(connection, why)
+        self.actors.unreachable(connection, why)
 
     def check_alive(self) -> None:
         """Refuse what only a daemon could ever do; called under the lock.

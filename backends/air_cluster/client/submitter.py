@@ -403,6 +403,17 @@ class Submitter:
         for lease_id in [i for i in self._leases if node_of_lease(i) == number]:
             self._lease_lost(lease_id, LeaseLost(lease_id, reason))
 
+    def unreachable(self, connection: Connection, reason: str) -> None:
+        """There is no way to a worker, or to the daemon that has lent it; under the lock.
+
+        What runs there is taken for lost, and is ended as far as that can be said to anybody.
+        """
+        for lease_id, lease in list(self._leases.items()):
+            if lease.connection is connection:
+                lease.daemon.send(KillWorker(lease_id))
+            if connection in (lease.connection, lease.daemon):
+                self._lease_lost(lease_id, LeaseLost(lease_id, reason))
+
     def _on_refused(self, _connection: Connection, message: LeaseRefused, _p: object) -> None:
         if self._shapes.get(message.shape_id) is None:
             return

@@ -5,7 +5,7 @@ and programs. What is wanted and what is free, nodes say anew.
 
 A change is on disk before anybody hears of it: what a message to a node is due to is committed
 together with the message, then it is sent. So whatever a node has heard, the head still knows;
-and what it has not, it hears when it comes back (see ``core.channel``).
+and what it has not, it hears when it comes back (see ``protocol.channel``).
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from air.executor.resources import Resources
-from air_cluster.core.channel import Outbox
 from air_cluster.daemon.head_store import HeadStore
 from air_cluster.daemon.kept import KeptActor, KeptGroup, KeptHead, KeptNode
 from air_cluster.daemon.node_link import NodeLink
+from air_cluster.protocol.channel import Outbox
 from air_cluster.protocol.codec import Message
 from air_cluster.protocol.frames import Buffer, FrameDecoder, pack
 from air_cluster.protocol.head_messages import Joined, NodeEntry

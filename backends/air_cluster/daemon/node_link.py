@@ -1,11 +1,11 @@
-"""The head's side of the link to a node on another machine; see ``core.channel``."""
+"""The head's side of the link to a node on another machine; see ``protocol.channel``."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from air_cluster.core.channel import Outbox
 from air_cluster.protocol import head_messages as wire
+from air_cluster.protocol.channel import Outbox
 from air_cluster.protocol.codec import Message
 from air_cluster.protocol.frames import Buffer
 from air_cluster.transport.connection import Connection

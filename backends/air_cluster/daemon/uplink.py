@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from air.executor.resources import Resources
-from air_cluster.core.channel import Outbox
 from air_cluster.daemon.membership import BEAT_S, RELEASE, SILENCE_S
 from air_cluster.protocol import head_messages as wire
+from air_cluster.protocol.channel import Outbox
 from air_cluster.protocol.codec import Message
 from air_cluster.protocol.frames import Buffer
 from air_cluster.protocol.head_messages import NodeEntry

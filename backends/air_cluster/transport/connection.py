@@ -7,13 +7,15 @@ import contextlib
 import logging
 import os
 import socket
+import struct
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
+from air_cluster.protocol.channel import Outbox
 from air_cluster.protocol.codec import Message
 from air_cluster.protocol.frames import Buffer, FrameDecoder, FrameError, pack
 from air_cluster.protocol.handshake import Handshake, HandshakeError
@@ -29,6 +31,7 @@ _BOTH = READ | WRITE
 _RECEIVE_BYTES = 256 << 10
 _MAX_PARTS = 256  # of one gathering write; Linux takes up to 1024
 _MAX_FDS = 8
+_NO_LINGER = struct.pack("ii", 1, 0)
 _ENDED = "connection closed by the other side"
 _REFUSED = (
     f"{_ENDED} during the handshake: it was shut down, belongs to another cluster, or only one"
@@ -36,6 +39,15 @@ _REFUSED = (
 )
 
 Handler = Callable[["Connection", Message, bytes], None]
+
+
+class Link(Protocol):
+    """What lets a connection be carried on by another socket: see ``transport.resuming``."""
+
+    outbox: Outbox[Sequence[Buffer]]
+    is_up: bool
+    gave_up: bool
+    broke: Callable[[Connection, str], None]
 
 
 class _Parcel(msgspec.Struct, frozen=True):
@@ -67,6 +79,7 @@ class Connection:
             from the start.
         fds: descriptors that came, in the order of the messages that they came with.
         data: for the user of the connection.
+        link: if the connection survives the loss of its socket.
     """
 
     def __init__(
@@ -105,6 +118,8 @@ class Connection:
         self.peer = expected
         self.fds: deque[int] = deque()
         self.data: object = None
+        self.link: Link | None = None
+        self._was_reset = False
         if stream is not None:
             self.attach(stream)
 
@@ -126,7 +141,7 @@ class Connection:
         try:
             data = stream.read_ahead()
         except OSError as error:
-            self.close(f"connection lost: {error}")
+            self.lose(f"connection lost: {error}")
             return
         if data and not self.closed:
             self._understand(data)
@@ -146,11 +161,25 @@ class Connection:
         if self.closed or self.broken:
             return
         parts = pack(message, payload)
+        if self.link is not None:
+            self.link.outbox.add(parts)
+            if not self.link.is_up:
+                return
         if self._handshake is not None:
             self._waiting += parts
         elif self._corked:
             self._cork_parts += parts
         else:
+            self._write(parts)
+
+    def send_at_once(self, message: Message) -> None:
+        """Send a message about the link itself, which is not counted; the handshake has ended."""
+        self.send_parts(pack(message))
+
+    def send_parts(self, parts: Sequence[Buffer]) -> None:
+        """Send a packed frame, behind what was gathered."""
+        self.uncork(force=True)
+        if self._attached and not self.broken:
             self._write(parts)
 
     def send_with_fd(self, message: Message, fd: int) -> None:
@@ -235,12 +264,16 @@ class Connection:
         if isinstance(error, ConnectionError):
             self._break()
         else:
-            self.close(f"cannot send: {error}")
+            self.lose(f"cannot send: {error}")
         return -1
 
     def _break(self) -> None:
         """The peer is gone. Its last words are still in the socket, so that stays open."""
-        self.broken = True
+        if self.link is None:
+            self.broken = True
+        else:
+            self.link.is_up = False
+            self._was_reset = True
         self._cork_parts.clear()
         self._clear_out()
         if self._writing:
@@ -306,7 +339,7 @@ class Connection:
 
     def on_events(self, mask: int) -> None:
         """Called by the reactor."""
-        if self.closed:
+        if self.closed or not self._attached:
             return  # by the handler of another event of the same round
         if mask & WRITE:
             self._flush()
@@ -328,14 +361,18 @@ class Connection:
             return False
         except OSError as error:
             if isinstance(error, ConnectionResetError) and not self.established:
-                self.close(_REFUSED)
+                self.lose(_REFUSED)
+            elif error.errno is None:  # TLS has something against the other side
+                self.close(f"connection lost: {error}")
             else:
-                self.close(f"connection lost: {error.strerror or error}")
+                self.lose(f"connection lost: {error.strerror}")
             return False
         if self._tls is not None:
             self._watch_writing()
         if not data:
-            self.close(_ENDED if self.established else _REFUSED)
+            ended = _ENDED if self.established else _REFUSED
+            # The reset was reported when something was sent.
+            self.lose(ended) if self._was_reset else self.close(ended)
             return False
         self._understand(data)
         return True
@@ -415,6 +452,51 @@ class Connection:
             with contextlib.suppress(OSError):
                 os.close(self.fds.popleft())
         self._on_close(self, reason)
+
+    # Other sockets ------------------------------------------------------------------------
+
+    def lose(self, reason: str) -> None:
+        """The socket is of no use any more: close, unless there can be another."""
+        if self.link is None or self.closed:
+            self.close(reason)
+            return
+        self.let_go()
+        self.link.broke(self, reason)
+
+    def let_go(self) -> None:
+        """Have no socket; the one that there was is reset, which the peer takes for a break."""
+        stream = self._release()
+        if stream is not None:
+            with contextlib.suppress(OSError):
+                stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+            stream.close()
+
+    def _release(self) -> socket.socket | TlsStream | None:
+        if not self._attached:
+            return None
+        self._reactor.unregister(self)
+        self._attached = self._writing = self._was_reset = False
+        self._clear_out()
+        self._cork_parts.clear()
+        self._decoder = FrameDecoder()
+        self._tls = None
+        return self._stream
+
+    def start_again(self, handshake: Handshake) -> None:
+        """There will be another socket, with a handshake of its own: see :meth:`attach`."""
+        self._handshake = handshake
+
+    def take_over(self, other: Connection) -> None:
+        """Go on with the socket of a connection that is established, and ends with that."""
+        stream = other._release()
+        assert stream is not None
+        other.closed = True
+        self._handshake = None
+        self._stream = stream
+        self._attached = True
+        self._reactor.register(self, READ)
+        if not isinstance(stream, socket.socket):
+            self._tls = stream
 
     def abandon(self) -> None:
         """In a forked child: close this process's descriptors, and tell nobody."""

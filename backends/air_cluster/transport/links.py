@@ -12,7 +12,7 @@ _INTERVAL_S = 5.0
 
 
 class LinkWatch:
-    """Looks at TCP connections from time to time and closes those that are dead."""
+    """Looks at TCP connections from time to time and ends those that are dead."""
 
     def __init__(self, reactor: Reactor) -> None:
         self._reactor = reactor
@@ -44,5 +44,5 @@ class LinkWatch:
         self._looking = False
         for connection, sock in list(self._sockets.items()):
             if not connection.closed and tcp.is_dead(sock):
-                connection.close(f"the other machine has not answered for {tcp.SILENT_S:g} s")
+                connection.lose(f"the other machine has not answered for {tcp.SILENT_S:g} s")
         self._look_later()

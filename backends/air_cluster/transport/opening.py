@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from collections.abc import Callable
@@ -22,7 +23,7 @@ class Opening:
 
     Args:
         sock: owned by this until it is up.
-        on_failed: called instead of *on_up*, with the reason.
+        on_failed: called instead of *on_up*, with the reason, and whether to try again is no use.
         connected: whether it is (it was accepted), or is only about to be.
         tls: the context for this side's role, if the connection is to be encrypted.
     """
@@ -32,7 +33,7 @@ class Opening:
         sock: socket.socket,
         reactor: Reactor,
         on_up: Callable[[socket.socket | TlsStream], None],
-        on_failed: Callable[[str], None],
+        on_failed: Callable[[str, bool], None],
         *,
         connected: bool,
         tls: ssl.SSLContext | None,
@@ -63,7 +64,7 @@ class Opening:
         if not self._connected:
             error = tcp.connection_error(self._socket)
             if error:
-                self._fail(os.strerror(error))
+                self._fail(os.strerror(error), error == errno.ECONNREFUSED)
                 return
             self._connected = True
         if self._stream is None:
@@ -72,7 +73,7 @@ class Opening:
         try:
             done = self._stream.handshake()
         except OSError as error:
-            self._fail(error.strerror or str(error))
+            self._fail(error.strerror or str(error), not isinstance(error, ConnectionError))
             return
         if done:
             self._up(self._stream)
@@ -87,9 +88,9 @@ class Opening:
         self._reactor.unregister(self)
         self._on_up(stream)
 
-    def _fail(self, reason: str) -> None:
+    def _fail(self, reason: str, final: bool = True) -> None:
         self.close()
-        self._on_failed(reason)
+        self._on_failed(reason, final)
 
     def close(self) -> None:
         """Give up; nobody is told."""

@@ -5,10 +5,15 @@ A message to a process that is gone can be found out about at two moments:
 * at once: :meth:`Peers.to` and :meth:`Peers.open` raise ``OSError``, :meth:`Peers.send_to`
   returns false. On the same machine (Unix sockets) that is always so when nobody listens.
 * later: connecting over TCP takes its time, and never that of the caller. What is sent
-  meanwhile waits. If nothing comes of it - refused, no route, no answer for 10 s, another
-  process answers, wrong token or certificate - ``on_lost(connection, reason)`` is called with
+  meanwhile waits. If nothing comes of it - refused, another process answers, wrong token or
+  certificate, no way there for a minute - ``on_lost(connection, reason)`` is called with
   the connection that was returned. As ``connection.established`` is false then, nothing of
   what was sent on it has arrived. ``connection.peer`` is the process that was meant.
+
+A TCP connection to a process is a *link*: it survives that its socket breaks, and delivers what was
+sent all the same (see ``transport.resuming``). Nobody notices but by waiting. It ends with either
+process, or when no socket can be had for a minute; then ``connection.link.gave_up`` is true, and
+what was sent last may have arrived or not.
 
 ``on_lost`` is called once for every connection that was returned to somebody here, and for every
 one that a member of the cluster has opened; strangers are turned away without a word.
@@ -30,14 +35,16 @@ from air_cluster.protocol.codec import Message
 from air_cluster.protocol.frames import Buffer
 from air_cluster.protocol.handshake import Handshake
 from air_cluster.protocol.ids import node_of
+from air_cluster.protocol.messages import LinkOpen
 from air_cluster.transport import tcp, unix
-from air_cluster.transport.addresses import UnixAddress, choose, join, parse
+from air_cluster.transport.addresses import TcpAddress, UnixAddress, choose, join, parse
 from air_cluster.transport.connection import Connection
 from air_cluster.transport.links import LinkWatch
 from air_cluster.transport.listening import Listener
 from air_cluster.transport.opening import Opening
 from air_cluster.transport.probation import Probation
 from air_cluster.transport.reactor import Reactor
+from air_cluster.transport.resuming import PATIENCE_S, Resumer
 
 if TYPE_CHECKING:
     from air_cluster.transport.tls import TlsContexts, TlsStream
@@ -80,6 +87,7 @@ class Peers:
         handshake_s: how long a TCP connection may take until both sides know each other.
         max_strangers: so many accepted TCP connections may be in their handshakes at once;
             more end the oldest of them.
+        patience_s: so long may no socket be had for a link.
     """
 
     def __init__(
@@ -92,6 +100,7 @@ class Peers:
         tls: TlsContexts | None = None,
         handshake_s: float = HANDSHAKE_S,
         max_strangers: int = MAX_STRANGERS,
+        patience_s: float = PATIENCE_S,
     ) -> None:
         self._reactor = reactor
         self._token = token
@@ -108,6 +117,7 @@ class Peers:
         self._opened = Probation(reactor, handshake_s)
         self._openings: dict[Connection, Opening] = {}
         self._links = LinkWatch(reactor)
+        self._resumer = Resumer(reactor, self, patience_s)
         self._last_words: list[_LastWords] = []
         self.on_lost: Callable[[Connection, str], None] = lambda connection, reason: None
 
@@ -186,9 +196,26 @@ class Peers:
             return self._add(unix.connect(part), process_id=process_id, takes_fds=takes_fds)
         sock = tcp.connect(part)
         connection = self._add(None, process_id=process_id)
+        if process_id:
+            connection.link = self._resumer.new_link(part)
+        self._comes_up(connection, sock, part)
+        return connection
+
+    def _comes_up(self, connection: Connection, sock: socket.socket, part: TcpAddress) -> None:
         self._opened.add(connection, str(part))
         self._follow(connection, sock, f"cannot connect to {part}", connected=False)
-        return connection
+
+    def connect_again(self, connection: Connection, address: TcpAddress) -> None:
+        """Find another socket for a connection: see ``Carrier``."""
+        sock = tcp.connect(address)
+        connection.start_again(Handshake(self._token, self.process_id, server=False))
+        self._comes_up(connection, sock, address)
+
+    def released(self, connection: Connection) -> None:
+        """A connection has no socket any more: see ``Carrier``."""
+        self._forget_socket(connection)
+        if connection.closed:
+            self._open.discard(connection)
 
     def to(self, process_id: bytes, address: str) -> Connection:
         """The connection to a process, opened if there is none.
@@ -263,10 +290,18 @@ class Peers:
             sock,
             self._reactor,
             on_up=partial(self._up, connection, sock),
-            on_failed=lambda reason: connection.close(f"{what}: {reason}"),
+            on_failed=partial(self._not_up, connection, what),
             connected=connected,
             tls=context,
         )
+
+    def _not_up(self, connection: Connection, what: str, reason: str, final: bool) -> None:
+        # Where nobody listens, or somebody else does, the process is gone. That of a link has
+        # been there, and whether it is gone will be told.
+        if final and not connection.established:
+            connection.close(f"{what}: {reason}")
+        else:
+            connection.lose(f"{what}: {reason}")
 
     def _up(
         self, connection: Connection, sock: socket.socket, stream: socket.socket | TlsStream
@@ -278,8 +313,14 @@ class Peers:
     def _established(self, connection: Connection) -> None:
         self._accepted.remove(connection)
         self._opened.remove(connection)
+        if connection.link is not None:
+            self._resumer.established(connection)
 
     def _dispatch(self, connection: Connection, message: Message, payload: bytes) -> None:
+        if (connection.link is not None or type(message) is LinkOpen) and self._resumer.takes(
+            connection, message
+        ):
+            return
         handler = self._handlers.get(type(message))
         if handler is None:
             connection.close(f"unexpected message {type(message).__name__}")
@@ -290,11 +331,8 @@ class Peers:
 
     def _closed(self, connection: Connection, reason: str) -> None:
         self._open.discard(connection)
-        self._established(connection)
-        self._links.remove(connection)
-        opening = self._openings.pop(connection, None)
-        if opening is not None:
-            opening.close()
+        self._forget_socket(connection)
+        self._resumer.closed(connection)
         if self._by_process.get(connection.peer) is connection:
             del self._by_process[connection.peer]
         if connection.accepted and not connection.established:
@@ -305,6 +343,14 @@ class Peers:
             waiting.connections.discard(connection)
             if not waiting.connections:
                 self._all_heard(waiting)
+
+    def _forget_socket(self, connection: Connection) -> None:
+        self._accepted.remove(connection)
+        self._opened.remove(connection)
+        self._links.remove(connection)
+        opening = self._openings.pop(connection, None)
+        if opening is not None:
+            opening.close()
 
     # The ends of processes ----------------------------------------------------------------
 
@@ -319,6 +365,8 @@ class Peers:
         connections = [c for c in self._open if c.peer == process_id]
         for connection in connections:
             connection.read_out()
+            if connection.link is not None and not connection.link.is_up:
+                connection.close("the process has ended")  # nobody is there to resume the link
         remote = {c for c in connections if c in self._links}
         if not remote:
             then()

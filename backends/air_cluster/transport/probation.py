@@ -56,5 +56,5 @@ class Probation:
             if deadline > now:
                 break
             self.remove(connection)
-            connection.close(f"{who} did not end the handshake within {self._seconds:g} s")
+            connection.lose(f"{who} did not end the handshake within {self._seconds:g} s")
         self._look_later()

@@ -112,6 +112,10 @@ class TlsStream:
         """The socket's descriptor."""
         return self._socket.fileno()
 
+    def setsockopt(self, level: int, option: int, value: bytes) -> None:
+        """As of the socket below."""
+        self._socket.setsockopt(level, option, value)
+
     def setblocking(self, flag: bool) -> None:
         """As of the socket below."""
         self._socket.setblocking(flag)

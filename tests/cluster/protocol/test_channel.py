@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from air_cluster.core.channel import Outbox
+from air_cluster.protocol.channel import Outbox
 
 ACTIONS = st.lists(st.sampled_from(["send", "arrive", "acknowledge", "cut"]), max_size=60)
 
