@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 
 import msgspec
 from msgspec.structs import replace
@@ -36,6 +36,12 @@ class ShapeInfo(msgspec.Struct):
     preferred: int = 0
     users: int = 0
 
+    @property
+    def alike(self) -> Hashable:
+        """Equal for shapes whose workers will do for one another's tasks."""
+        wire = self.wire
+        return self.resources, wire.group, wire.bundle, wire.environment.key, self.depth
+
 
 class Shapes:
     """Numbers shapes; forgets unused ones, as a sweep makes a new one with every trial.
@@ -53,6 +59,7 @@ class Shapes:
         self._ids = itertools.count()
         self._by_key: dict[tuple[Resources, Placement, int, int, bytes | None], ShapeInfo] = {}
         self._by_id: dict[int, ShapeInfo] = {}
+        self._by_wire: dict[bytes, ShapeInfo] = {}
         self._forget_above = _FORGET_ABOVE
         self.inherited = Environment()
         """What tasks that name no environment have."""
@@ -73,9 +80,14 @@ class Shapes:
             if len(self._by_key) >= self._forget_above:
                 self._forget_unused()
             wire = shape_on_wire(resources, placement, environment or self.inherited, preferred)
-            info = ShapeInfo(next(self._ids), wire, resources, placement, depth, preferred)
-            self._by_key[key] = self._by_id[info.shape_id] = info
-            self._added(info)
+            # What the node could not tell apart is one shape, as it knows one demand for each.
+            described = msgspec.msgpack.encode((wire, depth))
+            info = self._by_wire.get(described)
+            if info is None:
+                info = ShapeInfo(next(self._ids), wire, resources, placement, depth, preferred)
+                self._by_wire[described] = self._by_id[info.shape_id] = info
+                self._added(info)
+            self._by_key[key] = info
         info.users += 1
         return info
 
@@ -94,9 +106,12 @@ class Shapes:
         return len(self._by_id)
 
     def _forget_unused(self) -> None:
-        for key, info in list(self._by_key.items()):
+        for described, info in list(self._by_wire.items()):
             if not info.users and self._forget(info):
-                del self._by_key[key], self._by_id[info.shape_id]
+                del self._by_wire[described], self._by_id[info.shape_id]
+        self._by_key = {
+            key: info for key, info in self._by_key.items() if info.shape_id in self._by_id
+        }
         self._forget_above = max(_FORGET_ABOVE, 2 * len(self._by_key))
 
 

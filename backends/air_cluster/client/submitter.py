@@ -123,7 +123,7 @@ class Submitter:
             added=lambda info: self.scheduler.add_shape(
                 info.shape_id,
                 takes_resources=bool(info.resources),
-                alike=(info.resources, info.wire.group, info.wire.bundle, info.depth),
+                alike=info.alike,
                 near=info.preferred,
             ),
             forget=lambda info: self.scheduler.forget_shape(info.shape_id),
