@@ -97,8 +97,7 @@ class Reactor:
         """
         self._soon.append(function)
         # The leading thread itself runs it at the end of its round.
-        if self._leader != _NOBODY and self._leading_thread != threading.get_ident():
-            self._wake()
+        self._wake_leader()
 
     def nudge(self) -> None:
         """Have every thread that waits look again at what it waits for.
@@ -306,7 +305,8 @@ class Reactor:
                     self._background_wakes.wait(_HANDOVER_S)
 
     def _wake_leader(self) -> None:
-        if self._leader != _NOBODY:
+        """Unless this is its thread, which does not wait now."""
+        if self._leader != _NOBODY and self._leading_thread != threading.get_ident():
             self._wake()
 
     def _wake(self) -> None:

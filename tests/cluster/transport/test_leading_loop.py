@@ -25,7 +25,14 @@ def run(reactor: Reactor) -> Run:
 
     def run(function: Callable[[LeadingLoop], Coroutine[Any, Any, None]]) -> None:
         loop = LeadingLoop(reactor)
-        loop.run(asyncio.wait_for(function(loop), 20))
+
+        async def bounded() -> None:
+            late: list[bool] = []
+            asyncio.get_running_loop().call_later(10, late.append, True)
+            await asyncio.wait_for(function(loop), 20)
+            assert not late, "it went on only because a timer ended the wait"
+
+        loop.run(bounded())
 
     return run
 
