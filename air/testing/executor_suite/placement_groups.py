@@ -44,6 +44,11 @@ def where() -> str | None:
 
 
 @air.remote
+def remove(group: Any) -> None:
+    remove_placement_group(group)
+
+
+@air.remote
 def where_children() -> tuple[str | None, Any]:
     return air.get(where.remote()), air.get_runtime_context().get_placement_group_id()
 
@@ -126,6 +131,17 @@ class TestPlacementGroups:
         for ref in (pending, second.ready(), first.ready()):
             with pytest.raises(ActorPlacementError, match="removed"):
                 value(ref)
+
+    def test_ready_of_a_group_that_a_task_has_removed(self) -> None:
+        group = placement_group([{"CPU": 1}])
+        value(remove.remote(group))
+        with pytest.raises(ActorPlacementError, match="removed"):
+            value(group.ready())
+
+    def test_ready_at_once_and_again(self) -> None:
+        for _ in range(3):
+            with reserved({"CPU": 1}) as group:
+                assert value([group.ready(), group.ready()]) == [True, True]
 
     def test_impossible_groups(self) -> None:
         for bundles, strategy in (

@@ -27,6 +27,9 @@ class Groups:
         self._client = client
         self._lock = client.reactor.lock
         self._waiting: dict[bytes, list[bytes]] = {}  # group -> references that wait for it
+        self._latest = b""  # the group that was made last, and what the head has told of it
+        self._latest_event: GroupEvent | None = None
+        self._made_in_round = 0
         client.peers.handle(GroupEvent, self._on_event)
 
     def create(self, spec: PlacementGroupSpec) -> bytes:
@@ -36,6 +39,8 @@ class Groups:
         bundles = [bundle.to_dict() for bundle in spec.bundles]
         # A worker ends when it is not needed any more: what its tasks have made is not its own.
         owner = client.process_id if client.actors.me is not None else client.job_id
+        with self._lock:
+            self._latest, self._latest_event = group_id, None
         reply: Reply = client.requests.ask(
             client.daemon,
             lambda number: (
@@ -55,6 +60,7 @@ class Groups:
         if reply.error:
             error = InvalidOption if reply.content == "invalid" else Unschedulable
             raise error(reply.error)
+        self._made_in_round = client.reactor.rounds
         return group_id
 
     def ready(self, group_id: bytes) -> ObjectRef[bool]:
@@ -65,13 +71,29 @@ class Groups:
             client.check_alive()
             entry = client.references.own(identity)
             entry.local = 1
-            self._waiting.setdefault(group_id, []).append(identity)
-            client.daemon.send(WatchGroup(group_id))
+            event = self._news(group_id)
+            if event is not None:
+                client.objects.fulfil(identity, self._content(event), None)
+            else:
+                self._waiting.setdefault(group_id, []).append(identity)
         return ObjectRef(identity, client.executor)
+
+    def _news(self, group_id: bytes) -> GroupEvent | None:
+        """What we know of a group already; if that is nothing, it is on its way.
+
+        The head tells of a group that we have made without being asked. That holds as long as
+        nothing has arrived here since: who removed it meanwhile could not have told us.
+        """
+        client = self._client
+        if group_id == self._latest and client.reactor.rounds == self._made_in_round:
+            return self._latest_event
+        client.daemon.send(WatchGroup(group_id))
+        return None
 
     def remove(self, group_id: bytes) -> None:
         """Give the bundles back."""
         with self._lock:
+            self._latest = b""
             self._client.daemon.send(RemoveGroup(group_id))
 
     def infos(self) -> list[PlacementGroupInfo]:
@@ -106,5 +128,7 @@ class Groups:
         )
 
     def _on_event(self, _connection: Connection, message: GroupEvent, _payload: object) -> None:
+        if message.group_id == self._latest:
+            self._latest_event = message
         for identity in self._waiting.pop(message.group_id, ()):
             self._client.objects.fulfil(identity, self._content(message), None)

@@ -147,6 +147,8 @@ class GroupService:
             kind = "unschedulable" if isinstance(error, Unschedulable) else "invalid"
             client.send(messages.Reply(message.request, str(error), kind))
             return
+        # It is told without asking: nearly everybody who makes a group waits for it next.
+        self._watchers[message.group_id] = {client.peer}
         # Before the answer: what the client asks for next must find the group known.
         self._follow(out)
         client.send(messages.Reply(message.request, ""))

@@ -64,6 +64,8 @@ class Reactor:
         self._soon: deque[Callable[[], None]] = deque()
         self._closed = False
         self._released = False
+        self.rounds = 0
+        """In how many rounds something has happened: if none was added, nothing has arrived."""
         self.interrupt: Callable[[], None] | None = None
         """Set by the interrupt guard when it caught the main thread in the middle of things."""
 
@@ -257,6 +259,7 @@ class Reactor:
         return self.lock._is_owned()  # type: ignore[attr-defined,no-any-return]
 
     def _dispatch(self, events: list[tuple[int, int]]) -> None:
+        self.rounds += 1
         for fd, happened in events:
             pollable = self._poller.find(fd)
             if pollable is None:
