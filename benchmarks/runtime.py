@@ -13,6 +13,7 @@ import json
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -200,17 +201,23 @@ def run_side(module: str, only: str, seconds: float) -> None:
 
 
 def measure(python: str, module: str, only: str, seconds: float) -> dict[str, float]:
-    """Have one toolkit measured by a process of its own."""
+    """Have one toolkit measured by a process of its own; says on stderr how far it is."""
     command = [python, __file__, "--side", module, "--only", only, "--seconds", str(seconds)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=3600, check=False)
-    found = [
-        json.loads(line.removeprefix("figure "))
-        for line in done.stdout.splitlines()
-        if line.startswith("figure ")
-    ]
-    if done.returncode or not found:
-        raise SystemExit(f"{python} did not finish:\n{done.stderr[-2000:]}")
-    return dict(found)
+    found: dict[str, float] = {}
+    with tempfile.TemporaryFile("w+") as complaints:
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=complaints, text=True
+        ) as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                if line.startswith("figure "):
+                    name, value = json.loads(line.removeprefix("figure "))
+                    found[name] = value
+                    print(f"{module}: {name}: {value:,.1f}", file=sys.stderr, flush=True)
+        if process.returncode or not found:
+            complaints.seek(0)
+            raise SystemExit(f"{python} did not finish:\n{complaints.read()[-2000:]}")
+    return found
 
 
 def main() -> None:
