@@ -130,9 +130,10 @@ class Executor(abc.ABC):
 
         A *detached* actor lives until it is killed, exits or dies, whoever has made it, and does
         not need its maker for a restart: arguments that are references are waited for at the
-        call, and their values are kept with the cluster. What references stand for that lie deeper
-        in the arguments is lost with its owner (``OwnerDied``). What is started from a detached
-        actor ends with the actor's process at the latest, as it would with a program.
+        call, and their values are kept with the cluster, as are the files of its environment. What
+        references stand for that lie deeper in the arguments is lost with its owner
+        (``OwnerDied``). What is started from a detached actor ends with the actor's process at the
+        latest, as it would with a program.
 
         A class with an async method is an async actor: all its methods run on
         one event loop, up to ``max_concurrency`` at a time.
@@ -147,6 +148,7 @@ class Executor(abc.ABC):
             InvalidOption: the name is taken (and ``get_if_exists`` is not set).
             SerializationError, Unschedulable: as for :meth:`submit_task`; or the arguments of a
                 detached actor are more than the backend keeps (on ``cluster`` 128 MiB).
+            RuntimeEnvSetupError: so are the files of its environment (256 MiB).
         """
 
     @abc.abstractmethod

@@ -42,6 +42,7 @@ from air_cluster.protocol.messages import (
     CancelTask,
     CreateActor,
     FindActor,
+    KeptPackage,
     KillActor,
     ReleaseActor,
     TaskDone,
@@ -159,7 +160,9 @@ class Actors:
         if options.runtime_env is not None:
             environment = client.environments.on_wire(options.runtime_env)
         actor_id = client.ids.task()
+        packages: dict[str, bytes] = {}
         if options.detached:
+            packages = client.environments.packages(environment, code.name)
             arguments = pack_durable(client, args, kwargs, code.name)
         else:
             arguments = pack_arguments(client, actor_id, args, kwargs, code.name, later=True)
@@ -199,8 +202,9 @@ class Actors:
                     job_id=client.job_id,
                     job_namespace=client.namespace,
                     groups=dict(options.concurrency_groups),
+                    packages=[KeptPackage(key, len(kept)) for key, kept in packages.items()],
                 ),
-                [pickled, *payload],
+                [pickled, *payload, *packages.values()],
             )
 
         with self._lock:

@@ -13,14 +13,20 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from air.errors import ObjectLost, OwnerDied, RuntimeEnvSetupError
 from air.executor.environments import Environment, PipRequirements
+from air.executor.handles import ObjectRef
 from air_cluster.protocol import messages
+from air_cluster.protocol.messages import OF_PACKAGE
 
 if TYPE_CHECKING:
     from air_cluster.client.client import Client
 
 _KEY_BYTES = 16
 _REMEMBERED = 1024
+
+KEPT_MAX_BYTES = 256 << 20
+"""So much the head keeps of what a detached actor's environment consists of."""
 
 
 class Package(msgspec.Struct, array_like=True, frozen=True):
@@ -65,6 +71,11 @@ class Setup(msgspec.Struct, array_like=True, frozen=True):
     paths: list[str]
     declared: dict[str, Any]
     job: bytes
+
+    @property
+    def packages(self) -> list[Package]:
+        """All that goes along, the working directory first."""
+        return [*([self.working_dir] if self.working_dir else []), *self.py_modules]
 
     @property
     def environment(self) -> Environment:
@@ -116,8 +127,7 @@ class Environments:
         """This process is a worker that is set up."""
         self._job, self._paths = setup.job, setup.paths
         self.declared = setup.declared
-        packages = [*setup.py_modules, *([setup.working_dir] if setup.working_dir else [])]
-        for package in packages:
+        for package in setup.packages:
             self._packages[package.source, tuple(package.excludes), package.within] = package
         self._inherit(setup.environment)
 
@@ -189,6 +199,48 @@ class Environments:
                 path, list(excludes), within, packed.key, value, self._client.address
             )
         return self._packages[key]
+
+    def packages(self, environment: messages.Environment, name: str) -> dict[str, bytes]:
+        """The content of all packages of an environment, by their keys.
+
+        Raises:
+            RuntimeEnvSetupError: it is more than is kept for the detached actor *name*, or cannot
+                be had.
+        """
+        if not environment.setup:
+            return {}
+        setup = msgspec.msgpack.decode(environment.setup, type=Setup)
+        found = {package.key: self.content(package, None) for package in setup.packages}
+        size = sum(map(len, found.values()))
+        if size > KEPT_MAX_BYTES:
+            raise RuntimeEnvSetupError(
+                f"working_dir and py_modules of the detached actor {name} are {size} bytes when"
+                f" packed, and the cluster keeps no more than {KEPT_MAX_BYTES} to make it anew"
+                " without this program. Leave files out (excludes=...), or have them on every"
+                " machine"
+            )
+        return found
+
+    def content(self, package: Package, timeout: float | None) -> bytes:
+        """A package, from its owner, or from the head if that keeps it for a detached actor.
+
+        Raises:
+            AirError: it cannot be had.
+        """
+        client = self._client
+        client.objects.imported(package.object_id, package.address)
+        with client.reactor.lock:
+            # Its owner keeps it anyway; this is so that the counts are right.
+            client.objects.follow(client.references.register([package.object_id], None))
+        ref = ObjectRef[bytes](package.object_id, client.executor)
+        try:
+            found: bytes = client.objects.get([ref], timeout)[0]
+        except (OwnerDied, ObjectLost):
+            kept: bytes | None = client.ask(OF_PACKAGE + package.key)
+            if kept is None:
+                raise
+            return kept
+        return found
 
 
 def paths_of_program() -> list[str]:

@@ -40,6 +40,21 @@ class _Made(msgspec.Struct, eq=False):
     gpu_ids: list[int] = msgspec.field(default_factory=list)
     refusal: str = ""
 
+    @property
+    def without_packages(self) -> bytes:
+        """What the actor's process needs of the payload: it has got its environment before."""
+        kept = sum(package.nbytes for package in self.message.packages)
+        return self.payload[: len(self.payload) - kept] if kept else self.payload
+
+    def package(self, key: str) -> bytes | None:
+        """A package of its environment, if it is kept with it."""
+        start = len(self.without_packages)
+        for package in self.message.packages:
+            if package.key == key:
+                return self.payload[start : start + package.nbytes]
+            start += package.nbytes
+        return None
+
 
 class ActorService:
     """Creates, finds, restarts and ends the actors of a cluster."""
@@ -70,6 +85,11 @@ class ActorService:
         """A program has ended, or the process of a detached actor."""
         self._roots.discard(root)
         self._follow(self._registry.job_gone(root, time.monotonic()))
+
+    def package(self, key: str) -> bytes | None:
+        """Files of a runtime environment whose owner is gone, if a detached actor keeps them."""
+        found = (made.package(key) for made in self._made.values() if made.message.packages)
+        return next((content for content in found if content is not None), None)
 
     def is_root(self, process: bytes) -> bool:
         """Whether it is one of :meth:`roots`."""
@@ -277,7 +297,7 @@ class ActorService:
         if node is not None and info is not None:
             restarted = info.restarts > 0
             run = wire.RunActor(instruction.worker_id, made.message, made.gpu_ids, restarted)
-            node.link.send(run, [made.payload])
+            node.link.send(run, [made.without_packages])
 
     def _stop(self, instruction: StopActor) -> None:
         node = self._head.node_of_worker(instruction.worker_id)

@@ -320,6 +320,8 @@ class HeadService:
             content = supply(self)
         elif message.topic.startswith(OF_ACTOR):
             content = self.actors.info(bytes.fromhex(message.topic.removeprefix(OF_ACTOR)))
+        elif message.topic.startswith(messages.OF_PACKAGE):
+            content = self.actors.package(message.topic.removeprefix(messages.OF_PACKAGE))
         else:
             content = self.groups.infos()
         route.send(messages.Reply(message.request, "", content))

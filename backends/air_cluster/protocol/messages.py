@@ -182,8 +182,15 @@ class Blocked(msgspec.Struct, tag=9, array_like=True, frozen=True):
     blocked: bool
 
 
+class KeptPackage(msgspec.Struct, array_like=True, frozen=True):
+    """Files of a runtime environment that are kept for a detached actor."""
+
+    key: str
+    nbytes: int
+
+
 class CreateActor(msgspec.Struct, tag=10, array_like=True, frozen=True):
-    """Make an actor. Payload: pickled class, then the arguments.
+    """Make an actor. Payload: pickled class, then the arguments, then *packages*.
 
     *namespace* is that of its name, *job_namespace* that of the program which makes it. *groups*
     are its concurrency groups with their sizes.
@@ -211,6 +218,7 @@ class CreateActor(msgspec.Struct, tag=10, array_like=True, frozen=True):
     job_id: bytes = b""
     job_namespace: str = "default"
     groups: dict[str, int] = {}
+    packages: list[KeptPackage] = []
 
 
 class ActorReply(msgspec.Struct, tag=11, array_like=True, frozen=True):
@@ -319,6 +327,10 @@ class RemoveGroup(msgspec.Struct, tag=22, array_like=True, frozen=True):
     """Give the bundles back."""
 
     group_id: bytes
+
+
+OF_PACKAGE = "package "
+"""Before the key of a package in the topic of a question; answered by its content, or nil."""
 
 
 class Ask(msgspec.Struct, tag=23, array_like=True, frozen=True):

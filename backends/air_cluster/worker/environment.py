@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from air.errors import AirError, RuntimeEnvSetupError
 from air.executor.environments import SETUP_TIMEOUT_S, expand
-from air.executor.handles import ObjectRef
 from air_cluster.client.environments import Package, Setup
 from air_cluster.session_files import ENVIRONMENTS
 
@@ -32,8 +31,7 @@ def set_up(client: Client, setup: Setup) -> None:
     # First, since pip minds variables too.
     before = dict(os.environ)
     os.environ.update({name: expand(value, before) for name, value in setup.env_vars.items()})
-    packages = [*([setup.working_dir] if setup.working_dir else []), *setup.py_modules]
-    first = [_unpacked(client, package, deadline) for package in packages]
+    first = [_unpacked(client, package, deadline) for package in setup.packages]
     if setup.working_dir is not None:
         os.chdir(first[0])
     if _PYTHONPATH in setup.env_vars:
@@ -56,14 +54,7 @@ def _unpacked(client: Client, package: Package, deadline: float) -> str:
     from air.executor.packages import unpack_once
 
     def fetch() -> bytes:
-        client.objects.imported(package.object_id, package.address)
-        with client.reactor.lock:
-            # Its owner keeps it anyway; this is so that the counts are right.
-            client.objects.follow(client.references.register([package.object_id], None))
-        ref = ObjectRef[bytes](package.object_id, client.executor)
-        left = max(0.0, deadline - time.monotonic())
-        content: bytes = client.objects.get([ref], left)[0]
-        return content
+        return client.environments.content(package, max(0.0, deadline - time.monotonic()))
 
     try:
         directory = os.path.join(client.session, ENVIRONMENTS)

@@ -15,7 +15,13 @@ import numpy as np
 import pytest
 
 import air
-from air.errors import ActorDied, ActorPlacementError, OwnerDied, SerializationError
+from air.errors import (
+    ActorDied,
+    ActorPlacementError,
+    OwnerDied,
+    RuntimeEnvSetupError,
+    SerializationError,
+)
 from air.testing.executor_suite.harness import eventually
 from air.util.placement_group import (
     get_placement_group,
@@ -339,3 +345,45 @@ def test_its_program_ran_on_a_machine_outside_the_cluster(tmp_path: Path) -> Non
     finally:
         inside.close()
         outside.close()
+
+
+def test_the_files_of_its_environment_can_be_too_many(
+    one: Machines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "data.txt").write_text("text")
+    monkeypatch.setattr("air_cluster.client.environments.KEPT_MAX_BYTES", 10)
+    with pytest.raises(RuntimeEnvSetupError, match=r"Child are \d+ bytes .* no more than 10 "):
+        Child.options(lifetime="detached", runtime_env={"working_dir": tmp_path}).remote()
+
+
+def test_the_files_of_its_environment_are_kept(machines: Machines, tmp_path: Path) -> None:
+    @air.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)
+    class Reader:
+        def read(self) -> tuple[str, str]:
+            return Path("data.txt").read_text(), air.get_runtime_context().get_node_id()
+
+        def read_in_task(self) -> str:
+            return air.get(air.remote(num_cpus=0)(lambda: Path("data.txt").read_text()).remote())
+
+    (tmp_path / "data.txt").write_text("text")
+    machines.start()
+    first = machines.start(resources={"place": 1})
+    machines.join(namespace=SPACE)
+    Reader.options(
+        name="reader",
+        lifetime="detached",
+        resources={"place": 1},
+        runtime_env={"working_dir": tmp_path},
+    ).remote()
+    text, node = value(air.get_actor("reader").read.remote())
+    assert text == "text"
+    again(machines)
+    # No node that is left has ever seen them, and who has sent them is gone.
+    machines.start(resources={"place": 1})
+    first.kill()
+    reader = air.get_actor("reader")
+    text, other = value(reader.read.remote())
+    assert text == "text"
+    assert other != node
+    assert value(reader.read_in_task.remote()) == "text"
+    air.kill(reader)
