@@ -214,6 +214,32 @@ def test_variables_are_there_before_libraries_are_imported() -> None:
 
 
 @pytest.mark.usefixtures("cluster")
+def test_what_is_preloaded_is_loaded_in_the_environment(tmp_path: Path) -> None:
+    """Once a worker has set it up, others find what is preloaded, imported with its variables."""
+    (tmp_path / "air_test_preloaded.py").write_text(
+        f"import os\nSEEN = os.environ.get({NAME!r})\nPID = os.getpid()\n"
+    )
+    get_executor().preload(["air_test_preloaded"])
+    given = {"env_vars": {NAME: "1"}, "py_modules": [tmp_path / "air_test_preloaded.py"]}
+
+    @air.remote(runtime_env=given)
+    class Look:
+        def at(self) -> tuple[bool, str, str, bool]:
+            is_there = "air_test_preloaded" in sys.modules
+            import air_test_preloaded as found
+
+            return is_there, found.SEEN, os.environ[NAME], os.getpid() != found.PID
+
+    first = Look.remote()
+    assert air.get(first.at.remote(), timeout=TIMEOUT_S) == (False, "1", "1", False)
+    others = [Look.remote() for _ in range(2)]
+    told = air.get([other.at.remote() for other in others], timeout=TIMEOUT_S)
+    assert told == [(True, "1", "1", True)] * 2
+    other = Look.options(runtime_env={**given, "env_vars": {NAME: "2"}}).remote()
+    assert air.get(other.at.remote(), timeout=TIMEOUT_S) == (False, "2", "2", False)
+
+
+@pytest.mark.usefixtures("cluster")
 def test_environments_have_processes_of_their_own() -> None:
     @air.remote
     def who() -> tuple[int, str | None]:

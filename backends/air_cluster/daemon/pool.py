@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import msgspec
@@ -18,6 +18,12 @@ from air_cluster.transport.poller import READ
 from air_cluster.transport.reactor import Reactor
 
 _PACKET_BYTES = 1 << 16
+_PROCESS_CHARS = 40_000
+"""A command is one packet."""
+
+_MAX_APART = 4
+"""Templates of environments, each of which has imported all that is preloaded."""
+
 _MAX_UNANSWERED = 16
 """Commands that a template has at a time: more could overflow its socket."""
 
@@ -25,6 +31,7 @@ _MAX_UNANSWERED = 16
 class _Process(msgspec.Struct):
     worker: bytes
     template: TemplateLink
+    environment: bytes
     pid: int = 0
     unwanted: bool = False
     pipes: list[LogPipe] = msgspec.field(default_factory=list)
@@ -33,10 +40,17 @@ class _Process(msgspec.Struct):
 class TemplateLink:
     """The daemon's end of a template process."""
 
-    def __init__(self, pool: WorkerPool, control: socket.socket, modules: frozenset[str]) -> None:
+    def __init__(
+        self,
+        pool: WorkerPool,
+        control: socket.socket,
+        modules: frozenset[str],
+        environment: bytes = b"",
+    ) -> None:
         self._pool = pool
         self.control = control
         self.modules = modules
+        self.environment = environment
         self.ready = False
         self.children = 0
         self._waiting: deque[tuple[bytes, list[int]]] = deque()
@@ -102,11 +116,17 @@ class WorkerPool(msgspec.Struct):
     Tasks' workers are forked from the newest template that is ready. Actors' workers are
     forked from the newest one even if it still imports: an actor that needs those modules
     would have to import them itself otherwise, beside everybody else who does.
+
+    Workers of a runtime environment are forked from a template of that environment if there is
+    one: variables must be there, and paths, before the modules are imported. It is made when one
+    worker has set the environment up and another one is wanted. The others are forked from the
+    first template, which has imported nothing of the user's.
     """
 
     reactor: Reactor
     hooks: _Hooks
     _templates: list[TemplateLink] = msgspec.field(default_factory=list)
+    _prepared: dict[bytes, str] = msgspec.field(default_factory=dict)
     _by_worker: dict[bytes, _Process] = msgspec.field(default_factory=dict)
     _by_pid: dict[int, _Process] = msgspec.field(default_factory=dict)
     closing: bool = False
@@ -133,16 +153,18 @@ class WorkerPool(msgspec.Struct):
         pool._templates.append(TemplateLink(pool, control, frozenset()))
         return pool
 
-    def start(self, worker: bytes, *, dedicated: bool, fresh: bool = False) -> None:
+    def start(self, worker: bytes, *, dedicated: bool, environment: bytes = b"") -> None:
         """Fork a worker; it registers with the daemon by itself.
 
-        One that is *fresh* has none of the modules that were preloaded: what it is told before it
-        imports them matters.
+        Args:
+            environment: the key of the runtime environment that it will set up.
         """
-        template = self._templates[0 if fresh else -1]
-        if not (dedicated or fresh):
-            template = next((t for t in reversed(self._templates) if t.ready), self._templates[0])
-        process = self._by_worker[worker] = _Process(worker, template)
+        if environment in self._prepared:
+            self._make_template_of(environment)
+        of_kind = [t for t in self._templates if t.environment == environment]
+        usable = [t for t in of_kind if t.ready or dedicated]
+        template = usable[-1] if usable else self._templates[0]
+        process = self._by_worker[worker] = _Process(worker, template, environment)
         template.children += 1
         fds: list[int] = []
         try:
@@ -163,13 +185,39 @@ class WorkerPool(msgspec.Struct):
 
     def preload(self, modules: list[str]) -> None:
         """Make a template that has imported these modules as well."""
-        newest = self._templates[-1]
+        newest = self._newest()
         wanted = newest.modules | frozenset(modules)
-        if wanted == newest.modules:
+        if wanted != newest.modules:
+            self._add_template(wanted, {})
+
+    def set_up(self, worker: bytes, process: str) -> None:
+        """A worker has set its environment up.
+
+        Args:
+            process: what has become of its process, for a template of that environment.
+        """
+        started = self._by_worker.get(worker)
+        if started is not None and started.environment and len(process) <= _PROCESS_CHARS:
+            self._prepared[started.environment] = process
+
+    def _make_template_of(self, environment: bytes) -> None:
+        """Have one that has imported what others have, unless there are too many."""
+        wanted = self._newest().modules
+        there = {t.environment: t.modules for t in self._templates}
+        is_new = environment not in there
+        if wanted == there.get(environment, frozenset()) or (is_new and len(there) > _MAX_APART):
             return
+        self._add_template(wanted, {"process": self._prepared[environment]}, environment)
+
+    def _newest(self) -> TemplateLink:
+        return [template for template in self._templates if not template.environment][-1]
+
+    def _add_template(
+        self, modules: frozenset[str], more: Mapping[str, object], environment: bytes = b""
+    ) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._templates[0].command({"modules": sorted(wanted)}, [theirs.detach()])
-        self._templates.append(TemplateLink(self, ours, wanted))
+        self._templates[0].command({"modules": sorted(modules), **more}, [theirs.detach()])
+        self._templates.append(TemplateLink(self, ours, modules, environment))
         self._retire()
 
     def kill(self, worker: bytes) -> None:
@@ -216,14 +264,23 @@ class WorkerPool(msgspec.Struct):
     def _gone(self, process: _Process, how: str) -> None:
         del self._by_worker[process.worker]
         process.template.children -= 1
+        environment = process.environment
+        if environment in self._prepared and not any(
+            other.environment == environment for other in self._by_worker.values()
+        ):
+            del self._prepared[environment]
         self._retire()
         self.hooks.exited(process.worker, how)
 
     def _retire(self) -> None:
-        """End templates that newer ones replace, once they have no children left."""
-        newest_ready = max((i for i, t in enumerate(self._templates) if t.ready), default=0)
-        for template in self._templates[1:newest_ready]:
-            if not template.children:
+        """End templates that newer ones replace, or nobody needs, once they have no children."""
+        newest = {t.environment: t for t in self._templates if t.ready}
+        order = {id(template): index for index, template in enumerate(self._templates)}
+        for template in self._templates[1:]:
+            other = newest.get(template.environment)
+            is_replaced = other is not None and order[id(template)] < order[id(other)]
+            is_needed = not template.environment or template.environment in self._prepared
+            if not template.children and (is_replaced or not is_needed):
                 self._templates.remove(template)
                 template.close()
 

@@ -43,12 +43,14 @@ class WorkerSetup(NamedTuple):
         token: what members of the cluster know.
         host: the address of this machine for others; empty if there are none.
         has_gpus: whether the node offers some, which only those see who hold them.
+        in_environment: whether the process is in the worker's runtime environment already.
     """
 
     session: str
     token: bytes
     host: str
     has_gpus: bool = False
+    in_environment: bool = False
 
 
 def die_with_parent(number: int = signal.SIGKILL) -> None:
@@ -72,8 +74,14 @@ def name_process(name: str) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_NAME, name.encode(), 0, 0, 0)
 
 
-def run_template(control: socket.socket, setup: WorkerSetup, modules: list[str]) -> None:
-    """Import, then fork on command until the daemon is gone. Never returns."""
+def run_template(
+    control: socket.socket, setup: WorkerSetup, modules: list[str], process: str = ""
+) -> None:
+    """Import, then fork on command until the daemon is gone. Never returns.
+
+    Args:
+        process: of a template of a runtime environment, what a worker has made of its process.
+    """
     try:
         die_with_parent()
         name_process("air-template")
@@ -81,6 +89,11 @@ def run_template(control: socket.socket, setup: WorkerSetup, modules: list[str])
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         import air_cluster.worker.main  # noqa: F401 - what every worker needs
 
+        if process:
+            from air_cluster.worker.environment import enter
+
+            enter(process)
+            setup = setup._replace(in_environment=True)
         for module in modules:
             # A module that cannot be imported is the business of the task that needs it.
             with contextlib.suppress(Exception):
@@ -161,7 +174,8 @@ class _Template:
             gc.unfreeze()
             if "modules" in command:
                 control = socket.socket(fileno=fds[0])
-                run_template(control, self._setup, command["modules"])
+                process = command.get("process", "")
+                run_template(control, self._setup, command["modules"], process)
             die_with_parent()
             _lead_group(os.getpid())
             name_process("air-worker")

@@ -72,8 +72,9 @@ class Workers:
         )
         self._by_name[worker.name] = worker
         self._by_process[worker.process] = worker
-        fresh = environment is not None and environment.fresh
-        self.pool.start(worker.process, dedicated=instruction.dedicated, fresh=fresh)
+        # Where only paths of the program are new, what others have imported will do.
+        apart = environment.key if environment is not None and environment.fresh else b""
+        self.pool.start(worker.process, dedicated=instruction.dedicated, environment=apart)
 
     def stop(self, instruction: StopWorker, why: str) -> None:
         """End a process; *why* is for those who lose what it does."""
@@ -121,6 +122,7 @@ class Workers:
         if worker is None:
             return
         if not message.error:
+            self.pool.set_up(worker.process, message.process)
             self._ready(worker)
             return
         node, now = self._node, time.monotonic()

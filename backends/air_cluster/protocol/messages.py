@@ -108,9 +108,13 @@ class Welcome(msgspec.Struct, tag=2, array_like=True, frozen=True):
 
 
 class EnvironmentReady(msgspec.Struct, tag=130, array_like=True, frozen=True):
-    """From a worker: its runtime environment is set up, or cannot be, because of *error*."""
+    """From a worker: its runtime environment is set up, or cannot be, because of *error*.
+
+    *process* says what has changed in the process, for templates.
+    """
 
     error: str = ""
+    process: str = ""
 
 
 class SetDemand(msgspec.Struct, tag=3, array_like=True, frozen=True):

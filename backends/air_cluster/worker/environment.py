@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import sys
 import time
@@ -19,10 +20,13 @@ if TYPE_CHECKING:
 _PYTHONPATH = "PYTHONPATH"
 
 
-def set_up(client: Client, setup: Setup) -> None:
+def set_up(client: Client, setup: Setup) -> str:
     """Do what a setup says.
 
     What is unpacked is shared with the other workers of this node, and gone with the session.
+
+    Returns:
+        What has changed in this process, for :func:`enter`.
 
     Raises:
         RuntimeEnvSetupError: something of it cannot be had.
@@ -46,7 +50,18 @@ def set_up(client: Client, setup: Setup) -> None:
     first += [path for path in setup.paths if path not in first and os.path.exists(path)]
     sys.path[:] = [*first, *(path for path in sys.path if path not in first)]
     importlib.invalidate_caches()
-    client.environments.of_worker(setup)
+    changed = {name: value for name, value in os.environ.items() if before.get(name) != value}
+    return json.dumps([changed, os.getcwd(), sys.path, sys.executable])
+
+
+def enter(process: str) -> None:
+    """Have this process become like the one that :func:`set_up` has told of."""
+    changed, directory, path, executable = json.loads(process)
+    os.environ.update(changed)
+    os.chdir(directory)
+    sys.path[:] = path
+    sys.executable = executable
+    importlib.invalidate_caches()
 
 
 def _unpacked(client: Client, package: Package, deadline: float) -> str:

@@ -24,14 +24,21 @@ from air_cluster.worker.runner import TaskRunner
 _LOOK_AGAIN_S = 0.5
 
 
-def run_worker(session: str, token: bytes, host: str, has_gpus: bool, worker_id: bytes) -> None:
+def run_worker(
+    session: str,
+    token: bytes,
+    host: str,
+    has_gpus: bool,
+    in_environment: bool,
+    worker_id: bytes,
+) -> None:
     """Join the cluster, run what comes, and leave. Never returns."""
     code = 1
     try:
         _fresh_process()
         if has_gpus:
             hide_gpus()
-        _serve(session, token, host, worker_id)
+        _serve(session, token, host, in_environment, worker_id)
         code = 0
     except BaseException:
         sys.excepthook(*sys.exc_info())
@@ -58,7 +65,7 @@ def _fresh_process() -> None:
         torch.seed()
 
 
-def _serve(session: str, token: bytes, host: str, worker_id: bytes) -> None:
+def _serve(session: str, token: bytes, host: str, in_environment: bool, worker_id: bytes) -> None:
     client = Client(session, token, worker_id, "worker", host=host)
     executor = ClusterExecutor(client, _no_shutdown)
     install(executor)
@@ -83,7 +90,7 @@ def _serve(session: str, token: bytes, host: str, worker_id: bytes) -> None:
     client.peers.handle(Exit, stop)
     client.connect()
     client.reactor.start_background("air-background")
-    if client.setup and not _set_up_environment(client):
+    if client.setup and not _set_up_environment(client, in_environment):
         return
     runner.run()
     if become:
@@ -97,21 +104,28 @@ def _serve(session: str, token: bytes, host: str, worker_id: bytes) -> None:
         client.peers.drain()
 
 
-def _set_up_environment(client: Client) -> bool:
-    """Do what has to be done before any of the user's code; tell how that went."""
+def _set_up_environment(client: Client, is_done: bool) -> bool:
+    """Do what has to be done before any of the user's code; tell how that went.
+
+    Args:
+        is_done: whether it was done in the process that this one was forked from.
+    """
     import msgspec
 
     from air_cluster.client.environments import Setup
     from air_cluster.worker.environment import set_up
 
-    error = ""
+    error = process = ""
     try:
-        set_up(client, msgspec.msgpack.decode(client.setup, type=Setup))
+        setup = msgspec.msgpack.decode(client.setup, type=Setup)
+        if not is_done:
+            process = set_up(client, setup)
+        client.environments.of_worker(setup)
     except Exception as failure:
         is_known = isinstance(failure, RuntimeEnvSetupError)
         error = str(failure) if is_known else f"{type(failure).__name__}: {failure}"
     with client.reactor.lock:
-        client.daemon.send(EnvironmentReady(error))
+        client.daemon.send(EnvironmentReady(error, process))
         if error:
             client.peers.drain()
     return not error
