@@ -104,7 +104,8 @@ class Executor(abc.ABC):
                 is to run.
             Unschedulable: no node could ever meet the request. May come from ``get``
                 instead, within 2 s of the call. Names the task (or the actor's class), the
-                demand and every node's supply.
+                demand and every node's supply. The same comes from ``get`` of what still
+                waits when the last node is gone that could have met it.
         """
 
     # Actors -----------------------------------------------------------------------------

@@ -67,7 +67,9 @@ def test_a_task_that_runs(gate: Any) -> None:
     [task] = state.list_tasks(filters=[("name", "=", "running")])
     said = complaint(ref)
     assert said.startswith(f"1 of 1 values were not there after {LONG} s: task running has run for")
-    assert said.endswith(f" s on node {node()} (pid {task.worker_pid})")
+    assert said.endswith(
+        f" s on node {node()} (pid {task.worker_pid}), and waits for a value there"
+    )
     value(gate.open.remote())
     value(ref)
 

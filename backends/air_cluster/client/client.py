@@ -19,6 +19,7 @@ from air_cluster.client.endings import Endings
 from air_cluster.client.environments import Environments
 from air_cluster.client.explaining import Explaining
 from air_cluster.client.groups import Groups
+from air_cluster.client.late import LateTasks
 from air_cluster.client.objects import Objects
 from air_cluster.client.recovery import Recovery
 from air_cluster.client.requests import Requests
@@ -129,6 +130,7 @@ class Client:
         self.surveys = Surveys(self)
         self.endings = Endings()
         self.explaining = Explaining(self)
+        self.late = LateTasks(self)
         self.on_block: Callable[[bool], None] | None = None
         self.on_daemon_lost: Callable[[str], None] = self._fail_everything
         self._blocked = 0
@@ -198,6 +200,11 @@ class Client:
     def flush(self) -> None:
         """Send everything that was gathered; called under the lock before waiting."""
         self.submitter.flush()
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether this worker waits for a value."""
+        return self._blocked > 0
 
     def can_block(self) -> bool:
         """Whether the node has to know when this process waits."""

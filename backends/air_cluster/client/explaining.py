@@ -8,6 +8,7 @@ Nobody keeps anything for this, and nobody is waited for longer than the time th
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -26,12 +27,29 @@ if TYPE_CHECKING:
     from air_cluster.client.client import Client
     from air_cluster.client.submitter import TaskRecord
 
+logger = logging.getLogger("air")
+
 ASK_FROM_S, ASK_S = 0.1, 1.0
 """Who has waited for at least the one asks others, for no longer again, and no longer than the
 other. Below that only what this process knows is said: such waits are made again and again."""
 
 _DEEPEST = 5
 _LISTED = 5
+
+
+RUNS, WAITS, UNKNOWN = "runs", "waits", "unknown"
+
+
+class Trail(msgspec.Struct, frozen=True):
+    """How far a value is, and how that ends.
+
+    Attributes:
+        end: ``RUNS``; ``WAITS`` for something that whoever knows of it speaks of if it takes long;
+            or ``UNKNOWN``, where somebody does not answer or knows nothing.
+    """
+
+    text: str
+    end: str
 
 
 class Explaining:
@@ -47,6 +65,23 @@ class Explaining:
 
     # For who waits ------------------------------------------------------------------------
 
+    def late(self, entries: list[Entry], waited: float) -> None:
+        """Speak of values that have been waited for for long, if nobody else will.
+
+        What waits for a worker, an actor or a placement group, is spoken of by whoever knows of it,
+        and of what runs there is nothing to say.
+        """
+        deadline = time.monotonic() + ASK_S
+        said = []
+        for entry in entries[:_LISTED]:
+            address = self._client.address if entry.owned else entry.address
+            trail = self.one(entry.id, address, deadline)
+            if trail.end == UNKNOWN and entry.content is None:
+                said.append(trail.text)
+        if said:
+            listed = "; ".join(said)
+            logger.warning("air.get has waited for %s: %s", lasting(waited), listed)
+
     def all_of(self, entries: list[Entry], waited: float) -> str:
         """How far the values of some entries are, after so many seconds of waiting."""
         shown = entries[:_LISTED]
@@ -55,7 +90,7 @@ class Explaining:
         for entry in shown:
             deadline = time.monotonic() + time_left / len(shown)
             address = self._client.address if entry.owned else entry.address
-            said.append(self.one(entry.id, address, deadline))
+            said.append(self.one(entry.id, address, deadline).text)
         more = len(entries) - len(shown)
         return "; ".join(said) + (f"; and {more} more" if more else "")
 
@@ -63,23 +98,25 @@ class Explaining:
         """How far a task of this process is."""
         time_left = min(ASK_S, waited) if waited >= ASK_FROM_S else 0.0
         deadline = time.monotonic() + time_left
-        return self.one(object_id(task_id, 0), self._client.address, deadline)
+        return self.one(object_id(task_id, 0), self._client.address, deadline).text
 
-    def one(self, identity: bytes, address: str, deadline: float) -> str:
+    def one(self, identity: bytes, address: str, deadline: float) -> Trail:
         """How far a value is whose owner listens at *address*."""
-        said = []
+        said, end = [], WAITS
         for _ in range(_DEEPEST):
             found = self._of_owner(identity, address, deadline)
             if found is None:
                 owner = owner_of(identity).hex()
                 said.append(f"the value {identity.hex()} of process {owner}, which does not answer")
+                end = UNKNOWN
                 break
             if not found.needs:
-                said.append(f"{found.what} {self._more(found, identity, deadline)}")
+                told, end = self._more(found, identity, deadline)
+                said.append(f"{found.what} {told}")
                 break
             said.append(f"{found.what} {found.state}")
             identity, address = found.needs, found.needs_address
-        return ": ".join(said)
+        return Trail(": ".join(said), end)
 
     def _of_owner(self, identity: bytes, address: str, deadline: float) -> Situation | None:
         client = self._client
@@ -88,21 +125,25 @@ class Explaining:
                 return self._situation(0, identity)
         return self._ask(owner_of(identity), address, identity, False, deadline)
 
-    def _more(self, found: Situation, identity: bytes, deadline: float) -> str:
+    def _more(self, found: Situation, identity: bytes, deadline: float) -> tuple[str, str]:
+        """What those know that the owner of a value has pointed to, and how the trail ends."""
         if found.worker:
             told = self._of_runner(found, identity, deadline)
-            return f"{found.state} {found.worker.hex()}" if told is None else told.state
+            if told is None:
+                return f"{found.state} {found.worker.hex()}", UNKNOWN
+            return told.state, RUNS
         if found.actor_id:
             told_of = self._head(f"actor {found.actor_id.hex()}", deadline)
             supply = self._head("supply", deadline) if told_of else None
-            return f"{found.state}{of_actor(told_of, supply)}"
+            return f"{found.state}{of_actor(told_of, supply)}", WAITS
         if found.group_id and not found.resources:
-            return f"{found.state}{self._of_group(found.group_id, deadline)}"
+            return f"{found.state}{self._of_group(found.group_id, deadline)}", WAITS
         if found.resources and not found.group_id:
             supply = self._head("supply", deadline)
             if supply is not None:
-                return f"{found.state}: {who_holds(found.resources, _supplies(supply))}"
-        return found.state
+                return f"{found.state}: {who_holds(found.resources, _supplies(supply))}", WAITS
+        waits = found.resources or found.group_id
+        return found.state, WAITS if waits else UNKNOWN
 
     def _of_runner(self, found: Situation, identity: bytes, deadline: float) -> Situation | None:
         client = self._client
@@ -154,7 +195,8 @@ class Explaining:
         where = f"on node {client.node_id} (pid {client.pid})"
         for one in client.endings.runs():
             if one.task_id == task_id:
-                return Situation(request, "", f"has run for {lasting(one.seconds)} {where}")
+                waits = ", and waits for a value there" if client.is_blocked else ""
+                return Situation(request, "", f"has run for {lasting(one.seconds)} {where}{waits}")
         ahead = client.endings.ahead(task_id)
         if ahead is None:
             return Situation(request, "", f"was sent to a worker {where}, and is about to begin")

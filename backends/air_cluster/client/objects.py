@@ -23,6 +23,7 @@ from air_cluster.client.contents import (
 )
 from air_cluster.client.copies import CopyFailed
 from air_cluster.client.returned import Returned
+from air_cluster.core.lateness import FIRST_S
 from air_cluster.core.references import Entry, Free, Instruction, Register, Unregister
 from air_cluster.protocol.ids import node_of, object_id, owner_of
 from air_cluster.protocol.messages import (
@@ -49,6 +50,8 @@ BLOCKED_AFTER_S = 0.001
 """Who waits for longer gives its CPU back meanwhile."""
 
 _NEWS_S = 10.0
+LATE_S = FIRST_S
+"""Who has waited for longer may have to be told why."""
 
 CODE_MAX_BYTES = 32 << 20
 """A pickled function or class must fit into a message together with small arguments."""
@@ -468,9 +471,24 @@ class Objects:
                 position += 1
             return True
 
-        if not self.wait_until(settled, timeout):
+        if not settled() and not self._wait_long(settled, entries, timeout):
             raise self._timed_out(entries, timeout)
         return entries[: position + 1]
+
+    def _wait_long(
+        self, ready: Callable[[], bool], entries: list[Entry], timeout: float | None
+    ) -> bool:
+        """Wait, and speak of what is missing after a while, and then ever more seldom."""
+        started, patience = time.monotonic(), LATE_S
+        while timeout is None or timeout > patience:
+            if self.wait_until(ready, started + patience - time.monotonic()):
+                return True
+            if self._client.closed:
+                return False
+            missing = [entry for entry in entries if entry.content is None]
+            self._client.explaining.late(missing, time.monotonic() - started)
+            patience *= 2
+        return self.wait_until(ready, max(0.0, started + timeout - time.monotonic()))
 
     def wait_until(self, ready: Callable[[], bool], timeout: float | None) -> bool:
         """Wait, telling the node that this worker is blocked if it takes longer."""

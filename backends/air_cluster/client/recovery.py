@@ -72,7 +72,6 @@ class Recovery:
             retries_left=record.options.max_retries,
             missing=0,
             undelivered=False,
-            reported_late=False,
         )
         self._remembered[record.task_id] = _Remembered(again, slots, inside)
         self._lineage.finished(record.task_id, [*slots, *inside], living, cost)

@@ -68,7 +68,6 @@ logger = logging.getLogger("air")
 
 _GATHER_PARTS = 64
 _ALONE = b"alone"  # in place of a code's key
-_LATE_S = 30.0
 _UNREAD_S, _MAX_UNREAD = 0.5, 20
 """An argument that was on a node which is gone is known to be lost after that long at most."""
 
@@ -95,7 +94,6 @@ class TaskRecord(msgspec.Struct):
     cancelled: bool = False
     undelivered: bool = False  # it was given to a worker that was dead already
     unread: int = 0  # how often its arguments could not be read
-    reported_late: bool = False
 
 
 class _Lease(msgspec.Struct):
@@ -226,7 +224,9 @@ class Submitter:
         record.missing = len(missing)
         for entry in missing:
             self._client.objects.watch(entry, lambda _entry: self._one_there(record))
-        if not missing:
+        if missing:
+            self._start_ticking()
+        else:
             self._queue(record)
 
     def _one_there(self, record: TaskRecord) -> None:
@@ -682,29 +682,9 @@ class Submitter:
         self._ticking = False
         now = time.monotonic()
         self._follow(self.scheduler.tick(now))
-        self._report_late(now)
+        self._client.late.tick(now)
         if self.scheduler.has_leases or self.records:
             self._start_ticking()
-
-    def _report_late(self, now: float) -> None:
-        """Say on the log what waits for very long, once a task."""
-        # The dictionary is in order of submission: the oldest come first.
-        for record in self.records.values():
-            if now - record.since < _LATE_S:
-                break
-            if not record.reported_late and self.scheduler.state_of(record.task_id) == "queued":
-                record.reported_late = True
-                waiting = self.scheduler.queued(record.shape_id)
-                logger.warning(
-                    "task %s has waited for %.0f s for a worker with %s (%d tasks wait for one"
-                    " like it); `air.available_resources()` shows what is free",
-                    record.name,
-                    now - record.since,
-                    self.wanted(record),
-                    waiting,
-                )
-            else:
-                break
 
     # For listings and messages ------------------------------------------------------------
 

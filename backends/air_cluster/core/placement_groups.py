@@ -333,6 +333,10 @@ class PlacementGroups:
             return [None] * len(group.bundles)
         return list(group.bundle_nodes)
 
+    def owner(self, group_id: bytes) -> bytes:
+        """The process that has made a group."""
+        return self._groups[group_id].owner
+
     def owners(self) -> list[bytes]:
         """The processes that groups would go with."""
         return list(self._owned)

@@ -257,6 +257,14 @@ class TaskScheduler:
         lease = self._leases.get(self._sent.get(task_id, -1))
         return lease is not None and next(iter(lease.in_flight)) == task_id
 
+    def firsts(self) -> dict[bytes, int]:
+        """The task of each shape that is the next to be sent, and how long its queue is."""
+        return {
+            next(iter(shape.queue)): len(shape.queue)
+            for shape in self._shapes.values()
+            if shape.queue
+        }
+
     def queued(self, shape_id: int) -> int:
         """How many tasks of a shape wait for a worker."""
         return len(self._shapes[shape_id].queue)

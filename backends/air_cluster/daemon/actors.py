@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from air_cluster.daemon.head import ClientRoute, HeadService, NodeRecord
 
 
+_WITHOUT_WORKER = (ActorState.PENDING, ActorState.RESTARTING)
+
+
 class _Made(msgspec.Struct, eq=False):
     """What an actor is made of, kept for restarts; the values are not looked into."""
 
@@ -194,6 +197,10 @@ class ActorService:
         """All actors that are remembered, in the order of their creation, for a listing."""
         now = time.monotonic()
         return [self._info(info, now) for info in self._registry.actors()]
+
+    def unplaced(self) -> list[ActorInfo]:
+        """Those that wait for a worker."""
+        return [info for info in self._registry.actors() if info.state in _WITHOUT_WORKER]
 
     def info(self, actor_id: bytes) -> dict[str, Any] | None:
         """One of them; ``None`` if it is not remembered."""

@@ -18,6 +18,7 @@ from air_cluster.core.placement_groups import (
     PlacementGroups,
     RemoveGroup,
     Reserve,
+    UnmetGroup,
     Unreserve,
 )
 from air_cluster.daemon.kept import KeptGroup
@@ -107,6 +108,16 @@ class GroupService:
         if kept.watchers:
             self._watchers[group_id] = set(kept.watchers)
         self._follow(out)
+
+    # What waits ---------------------------------------------------------------------------
+
+    def unmet(self) -> list[UnmetGroup]:
+        """Groups that are not reserved, oldest first."""
+        return self._groups.unmet()
+
+    def owner(self, group_id: bytes) -> bytes:
+        """The process that has made a group."""
+        return self._groups.owner(group_id)
 
     # Listing ------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ import msgspec
 from air.executor.resources import Resources
 from air_cluster.core.workers import SERIAL_DIGITS
 from air_cluster.daemon.agenda import Agenda
+from air_cluster.daemon.late import LateWatch
 from air_cluster.daemon.node_link import NodeLink
 from air_cluster.daemon.supply import supply
 from air_cluster.protocol import head_messages as wire
@@ -118,6 +119,7 @@ class HeadService:
         self.groups = GroupService(self)
         self.demand = DemandService(self)
         self.surveys = HeadSurveys(self)
+        self._late = LateWatch(self)
         self.on_node(wire.FromClient, self._on_client_message)
         self.on_node(wire.DriverHere, self._on_driver)
         self.on_node(wire.ProcessEnded, self._on_process_ended)
@@ -240,6 +242,7 @@ class HeadService:
     def _tick(self) -> None:
         self.actors.tick()
         self.demand.tick()
+        self._late.tick()
         self._changed()
         self.reactor.call_later(_TICK_S, self._tick)
 

@@ -849,6 +849,12 @@ class LinkAck(msgspec.Struct, tag=143, array_like=True, frozen=True):
     received: int
 
 
+class Notice(msgspec.Struct, tag=206, array_like=True, frozen=True):
+    """From the head: something that people should know of; for the log."""
+
+    text: str
+
+
 ClientMessage = (
     Register
     | Welcome
@@ -930,4 +936,5 @@ ClientMessage = (
     | LinkResumed
     | LinkGone
     | LinkAck
+    | Notice
 )
