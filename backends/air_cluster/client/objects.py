@@ -22,6 +22,7 @@ from air_cluster.client.contents import (
     shared_location,
 )
 from air_cluster.client.copies import CopyFailed
+from air_cluster.client.lodgers import Lodgers
 from air_cluster.client.returned import Returned
 from air_cluster.core.lateness import FIRST_S
 from air_cluster.core.references import Entry, Free, Instruction, Register, Unregister
@@ -92,6 +93,7 @@ class Objects:
         peers.handle(BorrowRemove, self._on_borrow_remove)
         peers.handle(FreeShared, self._on_free_shared)
         self.returned = Returned(client)
+        self.lodgers = Lodgers(client.writer, client.references.is_dead)
 
     # Pickling -----------------------------------------------------------------------------
 
@@ -665,6 +667,7 @@ class Objects:
         for token in tokens:
             self._token_done(token)
         self.returned.caller_gone(process_id)
+        self.lodgers.owner_gone(process_id)
         return sorted(found)
 
     def owner_unreachable(self, process_id: bytes) -> None:
@@ -687,6 +690,7 @@ class Objects:
         """
         for process_id in self.references.processes_of(number):
             self.process_gone(process_id)
+        self.lodgers.node_gone(number)
         self._orphaned = {p: count for p, count in self._orphaned.items() if p[0] != number}
         lost: list[Entry] = []
         for entry in list(self.references.entries.values()):
@@ -730,8 +734,11 @@ class Objects:
     def _on_borrow_remove(self, connection: Connection, message: BorrowRemove, _p: object) -> None:
         self.follow(self.references.give_back(connection.peer, message.object_ids))
 
-    def _on_free_shared(self, _connection: Connection, message: FreeShared, _p: object) -> None:
+    def _on_free_shared(self, connection: Connection, message: FreeShared, _p: object) -> None:
         location = shared_location(message.segment, message.offset, message.lengths)
+        if self.references.is_dead(connection.peer):
+            return  # what it had here was given back when it died
+        self.lodgers.freed(connection.peer, location)
         self._client.writer.free(location)
 
 

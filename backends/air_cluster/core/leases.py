@@ -442,6 +442,10 @@ class NodeScheduler:
         waiting = {w.owner for w in self._waiting if w.kind is Kind.LEASE}
         return waiting | self._claims.owners()
 
+    def leases_of(self, owner: bytes) -> list[int]:
+        """The leases that *owner* has, or that workers are being started for."""
+        return [claim.claim_id for claim in self._claims.leases_of(owner)]
+
     def wanted_by(self, owner: bytes) -> set[ShapeKey]:
         """The shapes of the workers that *owner* waits for or has."""
         waiting = {w.shape for w in self._waiting if w.kind is Kind.LEASE and w.owner == owner}

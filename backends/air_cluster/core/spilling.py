@@ -228,6 +228,10 @@ class Spilling:
             heapq.heapify(self._run.candidates)
         return out + self._go_on(now)
 
+    def owners(self) -> list[bytes]:
+        """Whose values are on disk."""
+        return list(self._by_owner)
+
     def tick(self, now: float) -> list[Instruction]:
         """Time has passed; to be called about twice a second."""
         return self._go_on(now)

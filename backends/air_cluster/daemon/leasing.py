@@ -329,6 +329,8 @@ class Leasing:
             for shape_id in owner.reported:
                 shape = owner.shapes[shape_id]
                 self._node.uplink.send(wire.Unmet(key, shape_id, shape, 0, owner.depth))
+            for lease_id in self._node.scheduler.leases_of(key):
+                self._node.workers.set_busy(self._workers.pop(lease_id, ""), False)
             self._node.follow(self._node.scheduler.owner_gone(key, time.monotonic()))
 
 

@@ -152,10 +152,15 @@ class NodeMemory:
         Args:
             others: the processes that will say what they keep of the orphans.
         """
-        for segment, found in list(self._segments.items()):
+        for found in self._segments.values():
             if found.writer == process and not found.orphan:
                 found.orphan = True
                 found.unheard = set(others)
+        self.keeps_nothing(process)
+
+    def keeps_nothing(self, process: bytes) -> None:
+        """A process is not there any more to keep, read or say anything."""
+        for segment, found in list(self._segments.items()):
             found.keepers.discard(process)
             found.unheard.discard(process)
             found.readers.discard(process)

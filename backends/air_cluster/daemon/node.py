@@ -230,6 +230,8 @@ class NodeDaemon:
         gone = messages.ProcessGone(message.process, message.reason)
         for record in self.clients.all():
             record.connection.send(gone)
+        if self.values is not None:
+            self.values.process_gone(message.process)
         self.orphans.process_of_another_node_gone(message.process)
         if message.asks:
             self.orphans.ask(message.process)
@@ -290,6 +292,8 @@ class NodeDaemon:
         record = self.clients.remove(connection)
         if record is None or self.stopping:
             return
+        self.orphans.client_gone(record.process)
+        self.segments.room_came()
         if record.kind == "driver" and not self._stays:
             # The program that started this cluster is gone: nothing of it may stay.
             self.stop()

@@ -38,6 +38,15 @@ class Orphans:
         here = {record.process for record in self._node.clients.others(process)}
         elsewhere = {n.daemon for n in self._node.nodes.values() if n.number != self._node.number}
         self._memory.process_gone(process, here | elsewhere)
+        self.client_gone(process)
+
+    def client_gone(self, process: bytes) -> None:
+        """A client of this node will not answer any more.
+
+        It may have been asked after the news of its end, which come from its template, and before
+        its connection was lost.
+        """
+        self._memory.keeps_nothing(process)
         for writer in [w for w, (unheard, _) in self._asked.items() if process in unheard]:
             self._heard(writer, process, [])
 

@@ -24,6 +24,7 @@ from air_cluster.core.spilling import (
 from air_cluster.daemon.agenda import Agenda
 from air_cluster.daemon.blocking import Threads
 from air_cluster.daemon.transfer import Failure
+from air_cluster.protocol.ids import node_of
 from air_cluster.store.files import SpillFiles
 from air_cluster.store.writer import Reserved
 
@@ -109,6 +110,11 @@ class SpillService:
     def owner_gone(self, owner: bytes) -> None:
         """A process died, here or on another node."""
         self._follow(self._spilling.owner_gone(owner, self._clock()))
+
+    def node_gone(self, number: int) -> None:
+        """Another node is dead, and with it the owners there."""
+        for owner in [owner for owner in self._spilling.owners() if node_of(owner) == number]:
+            self.owner_gone(owner)
 
     def tick(self) -> None:
         """Time has passed; to be called about twice a second."""

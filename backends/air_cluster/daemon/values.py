@@ -154,6 +154,7 @@ class RemoteValues:
     def node_gone(self, number: int) -> None:
         """Another node is dead; called before it is forgotten."""
         self._copies.node_gone(number)
+        self._spill.node_gone(number)
 
     def tick(self) -> None:
         """Time passes."""

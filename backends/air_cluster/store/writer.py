@@ -25,12 +25,18 @@ _LARGE_SIZE_STEPS = 16
 
 
 class _Segment:
-    __slots__ = ("arena", "id", "mapping")
+    __slots__ = ("arena", "id", "is_retired", "mapping")
 
     def __init__(self, id: int, mapping: Mapping) -> None:
         self.id = id
         self.mapping = mapping
         self.arena = Arena(mapping.size)
+        self.is_retired = False
+
+    @property
+    def is_used_up(self) -> bool:
+        """Whether it is not worth keeping, or must not be used again, once it is empty."""
+        return self.is_retired or self.arena.withdrawn > 0
 
 
 class _Room(NamedTuple):
@@ -175,6 +181,23 @@ class Writer:
         self._freed.append(location)
         self._collect()
 
+    def abandon(self, location: Location) -> None:
+        """Give a range back that somebody may be reading, and that nobody will write to again.
+
+        Its segment takes no more values, and is given back as a whole when all in it are free;
+        who has mapped it keeps what is there.
+        """
+        with self._lock:
+            segment = self._segments.get(location.segment)
+            if segment is not None:
+                segment.is_retired = True
+                self._small.pop(segment.id, None)
+                self._large.pop(segment.id, None)
+                if self._recent is segment:
+                    self._recent = None
+        if segment is not None:
+            self.free(location)
+
     def trim(self, keep_bytes: int = 0) -> None:
         """Give back memory that holds no values.
 
@@ -185,7 +208,8 @@ class Writer:
         with self._lock:
             self._apply_freed()
             surplus = self._pop_surplus(keep_bytes, at_least=0)
-            partly_used = [s for s in self._segments.values() if s.arena.used]
+            segments = self._segments.values()
+            partly_used = [s for s in segments if s.arena.used and not s.is_retired]
             shrunk = self._withdraw(partly_used)
         self._give_back(surplus)
         for segment, withdrawn, gaps in shrunk:
@@ -317,9 +341,8 @@ class Writer:
         return shrunk
 
     def _pop_surplus(self, keep_bytes: int, *, at_least: int) -> list[_Segment]:
-        # What is left of one that has shrunk is not worth keeping.
-        surplus = [segment for segment in self._empty.values() if segment.arena.withdrawn]
-        kept = [segment for segment in self._empty.values() if not segment.arena.withdrawn]
+        surplus = [segment for segment in self._empty.values() if segment.is_used_up]
+        kept = [segment for segment in self._empty.values() if not segment.is_used_up]
         total = sum(segment.mapping.size for segment in kept)
         for segment in kept[: max(len(kept) - at_least, 0)]:
             if total <= keep_bytes:

@@ -15,7 +15,7 @@ from air_cluster.client.client import Client
 from air_cluster.client.contents import INLINE_MAX_BYTES, Content
 from air_cluster.client.returned import failure_id
 from air_cluster.core.references import Register
-from air_cluster.protocol.ids import object_id
+from air_cluster.protocol.ids import object_id, owner_of
 from air_cluster.protocol.messages import (
     ActorCall,
     Assign,
@@ -116,11 +116,15 @@ class Reporter:
         if content.refs:
             with self._lock:
                 objects.returned.hold(object_id(job.message.task_id, index), content.refs)
+        if content.location is not None:
+            with self._lock:
+                objects.lodgers.add(owner_of(job.message.task_id), content.location)
         return content
 
     def _take_back(self, result_id: bytes, content: Content) -> None:
         """A packed result is not returned after all."""
         if content.location is not None:
+            self._client.objects.lodgers.freed(owner_of(result_id), content.location)
             self._client.writer.free(content.location)
         self._client.objects.returned.drop(result_id)
 

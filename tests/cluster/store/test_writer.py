@@ -364,3 +364,19 @@ def test_no_descriptor_is_left(node: Any, count_fds: Callable[[], int]) -> None:
     writer.close()
     node.close()
     assert count_fds() == before
+
+
+def test_abandoned_memory_is_not_written_to_again_and_goes_with_its_segment(node: Any) -> None:
+    writer = node.writer(shrinks=True)
+    abandoned = writer.write(dumps(np.full(4 * KIB, 7, np.uint8), "an array"))
+    beside = writer.write(blob(4 * KIB))
+    read = node.reader().load(abandoned, lambda: None)
+    writer.abandon(abandoned)
+    for _ in range(40):
+        assert writer.write(blob(4 * KIB)).segment != abandoned.segment
+    writer.trim()
+    assert node.released == []
+    assert abandoned.segment not in node.shrunk
+    writer.free(beside)
+    assert node.released == [abandoned.segment]
+    assert read.min() == read.max() == 7
