@@ -34,6 +34,8 @@ BOUNDED = {
     # Kinds of demand, which each placement group makes anew: unused ones are looked for now and
     # then (256 each in the program and in the daemon).
     "submitter.scheduler._shapes": 300,
+    "submitter.scheduler._shapes[].alike": 1500,
+    "submitter._shapes._by_wire": 300,
     "submitter._shapes._by_key": 300,
     "submitter._shapes._by_id": 300,
     "submitter._shapes._by_key[].wire.resources": 300,
