@@ -104,7 +104,9 @@ class References:
         self._tokens = itertools.count(1)
         self._waiting: dict[int, tuple[list[bytes], list[bytes]]] = {}  # token: borrowed, guards
         self._fresh: dict[bytes, None] = {}
-        self._unconfirmed: dict[bytes, None] = {}  # settled, and not acknowledged
+        # Settled, and not acknowledged, by owner. What was settled with its owner's own task never
+        # is: such values are many, and looked at only when a task of somebody else ends.
+        self._unconfirmed: dict[bytes, dict[bytes, None]] = {}
         self._lent: dict[bytes, set[bytes]] = {}  # borrower -> our objects
         self._dead: dict[bytes, None] = {}  # in the order of their deaths
 
@@ -195,9 +197,12 @@ class References:
         """
         # Another task of this process may have settled what came in with this one, and this
         # one's caller protects it no longer than until the report: so ask again.
-        again = [i for i in self._unconfirmed if owner_of(i) != caller]
-        fresh = list(self._fresh)
-        self._unconfirmed.update(self._fresh)
+        again = [i for owner, ids in self._unconfirmed.items() if owner != caller for i in ids]
+        fresh: list[bytes] = []
+        if self._fresh:  # a dictionary that was large once takes long to look through for ever
+            fresh, self._fresh = list(self._fresh), {}
+        for object_id in fresh:
+            self._unconfirmed.setdefault(owner_of(object_id), {})[object_id] = None
         by_owner = self._ask_for(fresh + again)
         out: list[Register] = []
         tokens: set[int] = set()
@@ -237,8 +242,17 @@ class References:
             if entry is not None and entry.token == token:
                 entry.token = 0
                 entry.state = REGISTERED
-                self._unconfirmed.pop(object_id, None)
+                self._confirm(object_id)
         return self.unhold(guards)
+
+    def _confirm(self, object_id: bytes) -> None:
+        """It need not be settled again."""
+        owner = owner_of(object_id)
+        unconfirmed = self._unconfirmed.get(owner)
+        if unconfirmed is not None and object_id in unconfirmed:
+            del unconfirmed[object_id]
+            if not unconfirmed:
+                del self._unconfirmed[owner]
 
     def _ask_for(self, object_ids: Iterable[bytes]) -> dict[tuple[bytes, str], list[bytes]]:
         by_owner: dict[tuple[bytes, str], list[bytes]] = {}
@@ -335,7 +349,7 @@ class References:
                 continue
             out.append(Free(entry))
             if not entry.owned:
-                self._unconfirmed.pop(entry.id, None)
+                self._confirm(entry.id)
                 if entry.state == FRESH:
                     del self._fresh[entry.id]
                 elif entry.state != UNCOUNTED:
@@ -354,9 +368,13 @@ class References:
                 assert object_id in self._lent[borrower]
             assert (entry.state == FRESH) == (object_id in self._fresh)
             assert not entry.token or object_id in self._waiting[entry.token][0]
-            assert (entry.state == ASKED) <= (entry.token > 0 or object_id in self._unconfirmed)
+            unconfirmed = self._unconfirmed.get(owner_of(object_id), {})
+            assert (entry.state == ASKED) <= (entry.token > 0 or object_id in unconfirmed)
         assert self._fresh.keys() <= self.entries.keys()
-        assert self._unconfirmed.keys() <= self.entries.keys()
+        assert all(self._unconfirmed.values())
+        for owner, unconfirmed in self._unconfirmed.items():
+            assert unconfirmed.keys() <= self.entries.keys()
+            assert {owner_of(object_id) for object_id in unconfirmed} == {owner}
         assert all(self._lent.values())
         assert self._dead.keys().isdisjoint(self._lent)
         contained: dict[bytes, int] = {}
