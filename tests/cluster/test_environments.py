@@ -139,9 +139,19 @@ def test_what_was_installed_is_there_for_the_next_program(wheels: Path, cache: P
             assert air.get(version.remote(), timeout=TIMEOUT_S) == "1.0"
         finally:
             air.shutdown()
-        for path in wheels.iterdir():  # nobody needs them any more
-            path.unlink()
+        (wheels / "air_tiny-1.0-py3-none-any.whl").unlink(missing_ok=True)  # nobody needs it
+    [made] = made_in(cache)
+
+    # What nobody has asked for in a month goes when there is something new.
+    os.utime(made / ".air-ready", (1, 1))
+    air.init(backend="cluster", num_cpus=1)
+    try:
+        other = version.options(runtime_env=pip(wheels, "air-tiny==2.0"))
+        assert air.get(other.remote(), timeout=TIMEOUT_S) == "2.0"
+    finally:
+        air.shutdown()
     assert len(made_in(cache)) == 1
+    assert not made.exists()
 
 
 @pytest.mark.slow

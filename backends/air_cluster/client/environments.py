@@ -49,6 +49,18 @@ class Package(msgspec.Struct, array_like=True, frozen=True):
     address: str
 
 
+class Paths(msgspec.Struct, array_like=True, frozen=True):
+    """The directories that a program imports from, but for those of the interpreter.
+
+    Attributes:
+        before: those that come before the interpreter's, the one of its script first.
+        after: those that come behind, the current one last.
+    """
+
+    before: list[str]
+    after: list[str]
+
+
 class Setup(msgspec.Struct, array_like=True, frozen=True):
     """What a worker does before it is ready.
 
@@ -58,7 +70,7 @@ class Setup(msgspec.Struct, array_like=True, frozen=True):
         py_modules: what to make importable.
         pip: requirements, and how to install them.
         timeout_s: seconds that this may take.
-        paths: directories of the program's machine that are importable there.
+        paths: what the program can import.
         declared: the environment as a person would give it.
         job: the program.
     """
@@ -68,7 +80,7 @@ class Setup(msgspec.Struct, array_like=True, frozen=True):
     py_modules: list[Package]
     pip: tuple[list[str], bool, list[str]] | None
     timeout_s: float | None
-    paths: list[str]
+    paths: Paths
     declared: dict[str, Any]
     job: bytes
 
@@ -104,7 +116,7 @@ class Environments:
         self._client = client
         self._lock = threading.Lock()
         self._inherited: Environment | None = None
-        self._paths: list[str] = []
+        self._paths = Paths([], [])
         self._job = b""
         self._packages: dict[tuple[str, tuple[str, ...], str], Package] = {}
         self._made: dict[Environment, messages.Environment] = {}
@@ -159,7 +171,7 @@ class Environments:
         return replace(given, working_dir=working_dir, py_modules=modules)
 
     def _make(self, environment: Environment) -> messages.Environment:
-        if not environment and not self._paths:
+        if not environment and not self._job:
             return messages.Environment()
         excludes = environment.excludes or ()
         working_dir = None
@@ -182,7 +194,7 @@ class Environments:
         )
         # What it says of itself counts too: whose workers these are may ask for that.
         files = [package.key for package in (working_dir, *modules) if package is not None]
-        what = [setup.declared, files, setup.paths, setup.job.hex()]
+        what = [setup.declared, files, setup.paths.before, setup.paths.after, setup.job.hex()]
         digest = hashlib.blake2b(json.dumps(what).encode(), digest_size=_KEY_BYTES).digest()
         encoded = msgspec.msgpack.encode(setup)
         return messages.Environment(digest, self._job, bool(environment), encoded)
@@ -243,17 +255,20 @@ class Environments:
         return found
 
 
-def paths_of_program() -> list[str]:
-    """The directories that this program imports from, but for those of the interpreter.
-
-    The directory of its script comes first, as it does here, and the current one is among them.
-    """
-    found: dict[str, None] = {}
-    for path in [*sys.path, os.getcwd()]:
-        path = os.path.abspath(path)
-        if not _is_of_interpreter(path):
+def paths_of_program() -> Paths:
+    """What this program can import, and what is in the current directory."""
+    before: dict[str, None] = {}
+    after: dict[str, None] = {}
+    found = before
+    for path in map(os.path.abspath, sys.path):
+        if _is_of_interpreter(path):
+            found = after  # what of them is shadowed here is shadowed there, and no more
+        elif path not in before:
             found[path] = None
-    return list(found)
+    here = os.getcwd()
+    if here not in before:
+        after[here] = None
+    return Paths(list(before), list(after))
 
 
 def _is_of_interpreter(path: str) -> bool:

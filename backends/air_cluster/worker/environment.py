@@ -47,8 +47,9 @@ def set_up(client: Client, setup: Setup) -> str:
         from air_cluster.worker.venvs import provide
 
         first += provide(*setup.pip, deadline).enter()
-    first += [path for path in setup.paths if path not in first and os.path.exists(path)]
-    sys.path[:] = [*first, *(path for path in sys.path if path not in first)]
+    first += [path for path in setup.paths.before if os.path.exists(path)]
+    last = [path for path in setup.paths.after if os.path.exists(path)]
+    sys.path[:] = dict.fromkeys([*first, *sys.path, *last])
     importlib.invalidate_caches()
     changed = {name: value for name, value in os.environ.items() if before.get(name) != value}
     return json.dumps([changed, os.getcwd(), sys.path, sys.executable])

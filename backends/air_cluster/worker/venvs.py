@@ -3,7 +3,8 @@
 Each set of requirements has a directory with a virtual environment on top of what this
 interpreter finds, in the user's cache. Who needs one that is not there builds it, and others
 wait for that. A file that is written last says that it is whole; what is left of a build that
-was interrupted is removed by the next one.
+was interrupted is removed by the next one. Who uses one holds its lock together with the others who
+do; a build removes what nobody holds, and nobody has asked for in a month.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ import shutil
 import site
 import subprocess
 import sys
+import sysconfig
 import time
 import venv
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from air.errors import RuntimeEnvSetupError
@@ -30,6 +32,7 @@ _REQUIREMENTS = "air-requirements.txt"
 _SEEN = "_air_base.pth"
 _LAST_LINES = 15
 _POLL_S = 0.05
+_KEPT_S = 30 * 24 * 3600.0
 
 
 class Venv(NamedTuple):
@@ -37,6 +40,11 @@ class Venv(NamedTuple):
 
     directory: str
     packages: str
+
+    @property
+    def ready(self) -> str:
+        """The file that says so."""
+        return os.path.join(self.directory, _READY)
 
     def enter(self) -> list[str]:
         """Have this process use it; returns what is to come first in ``sys.path``."""
@@ -68,25 +76,29 @@ def provide(packages: Sequence[str], check: bool, options: Sequence[str], deadli
     directory = os.path.join(cache_directory(), _key(packages, check, options))
     library = f"lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
     made = Venv(directory, os.path.join(directory, library))
-    ready = os.path.join(directory, _READY)
-    if os.path.exists(ready):
-        return made
     try:
         os.makedirs(cache_directory(), mode=0o700, exist_ok=True)
-        with _locked(f"{directory}.lock", deadline):
-            if not os.path.exists(ready):
+        lock = _open_lock(directory)
+        _lock(lock, fcntl.LOCK_SH, deadline)
+        while not os.path.exists(made.ready):
+            _lock(lock, fcntl.LOCK_EX, deadline)
+            if not os.path.exists(made.ready):
                 try:
                     _build(made, packages, check, options, deadline)
                 except BaseException:
                     shutil.rmtree(directory, ignore_errors=True)
+                    os.close(lock)
                     raise
-                with open(ready, "w", encoding="utf-8"):
+                with open(made.ready, "w", encoding="utf-8"):
                     pass
+                _remove_unused()
+            _lock(lock, fcntl.LOCK_SH, deadline)
+        os.utime(made.ready)
     except OSError as error:
         raise RuntimeEnvSetupError(
             f"a virtual environment cannot be made in {cache_directory()!r}: {error}"
         ) from error
-    return made
+    return made  # the lock goes with this process
 
 
 def cache_directory() -> str:
@@ -97,7 +109,8 @@ def cache_directory() -> str:
 
 def _key(packages: Sequence[str], check: bool, options: Sequence[str]) -> str:
     """Equal for what gives the same environment on this machine."""
-    what = [list(packages), check, list(options), sys.version, sys.prefix]
+    machine = [sys.version, sys.prefix, sysconfig.get_platform()]
+    what = [list(packages), check, list(options), *machine]
     digest = hashlib.blake2b(json.dumps(what).encode(), digest_size=16)
     for line in packages:
         path = line.rpartition(" ")[2]
@@ -155,22 +168,34 @@ def _last_lines(output: bytes | None) -> str:
     return "\n".join(lines[-_LAST_LINES:]) or "nothing"
 
 
-@contextlib.contextmanager
-def _locked(path: str, deadline: float) -> Iterator[None]:
-    """Keep others out who build the same; the lock goes with the process that has it."""
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        while True:
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() >= deadline:
-                    raise _too_late("another process is still building it") from None
-                time.sleep(_POLL_S)
-        yield
-    finally:
-        os.close(fd)
+def _open_lock(directory: str) -> int:
+    return os.open(f"{directory}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
+def _lock(fd: int, kind: int, deadline: float) -> None:
+    """Share a lock, or keep others out; what was held before is let go meanwhile."""
+    fcntl.flock(fd, fcntl.LOCK_UN)  # or two who share it would wait for one another
+    while True:
+        try:
+            fcntl.flock(fd, kind | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                raise _too_late("another process is still building it") from None
+            time.sleep(_POLL_S)
+
+
+def _remove_unused() -> None:
+    before = time.time() - _KEPT_S
+    for entry in list(os.scandir(cache_directory())):
+        ready = os.path.join(entry.path, _READY)
+        if entry.is_dir() and os.path.exists(ready) and os.stat(ready).st_mtime < before:
+            lock = _open_lock(entry.path)
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.unlink(ready)
+                shutil.rmtree(entry.path, ignore_errors=True)
+            os.close(lock)
 
 
 def _too_late(what: str) -> RuntimeEnvSetupError:

@@ -25,6 +25,15 @@ import beside
 
 air.init(address=sys.argv[1])
 print(air.get([air.remote(beside.tell).remote(), beside.Teller.remote().tell.remote()]))
+
+
+@air.remote
+def elsewhere():
+    import here, json
+    return here.NAME, hasattr(json, "dumps")
+
+
+print(air.get(elsewhere.remote()))
 """
 BESIDE = """
 import air
@@ -51,7 +60,10 @@ class Reader:
 
 def run_program(directory: Path, name: str, address: str) -> str:
     """What a program prints whose module beside it says *name*."""
-    directory.mkdir(exist_ok=True)
+    current = directory / "current"
+    current.mkdir(parents=True, exist_ok=True)
+    (current / "here.py").write_text(f"NAME = {name!r}")
+    (current / "json.py").write_text("")  # not in sight of the program, which is elsewhere
     (directory / "program.py").write_text(PROGRAM)
     (directory / "beside.py").write_text(BESIDE.format(name=name))
     done = subprocess.run(
@@ -59,6 +71,7 @@ def run_program(directory: Path, name: str, address: str) -> str:
         text=True,
         capture_output=True,
         timeout=TIMEOUT_S,
+        cwd=current,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
@@ -101,7 +114,7 @@ def test_modules_beside_a_script(machines: Machines, tmp_path: Path) -> None:
     before = {process.pid for process in node.processes}
     for name in ("one", "another"):
         shown = run_program(tmp_path / "place", name, node.address)
-        assert shown == str([name, name])
+        assert shown == f"{[name, name]}\n{(name, True)}"
         assert eventually(lambda: {process.pid for process in node.processes} <= before)
 
 
