@@ -19,7 +19,8 @@ def timeline(filename: str | PathLike[str] | None = None) -> list[dict[str, Any]
     """Which tasks and calls of actors ran where, from when to when.
 
     Every process remembers the last 4,096 that it has run, and for each no more than its name and
-    two times, so there is nothing to switch on. What ran in processes that are gone is not in it.
+    two times, so there is nothing to switch on. When it ends it leaves that with its node, which
+    keeps what the last 1,000 have left; of those that were killed there is nothing.
     Open the file in chrome://tracing or https://ui.perfetto.dev: there is a group of rows for each
     node and a row for each worker, or as many as an actor ran calls at a time.
 

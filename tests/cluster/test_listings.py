@@ -90,6 +90,18 @@ def test_a_process_that_ends_meanwhile_is_not_waited_for(
     assert isinstance(looking.outcome(), list)
 
 
+def test_what_an_actor_has_run_is_in_the_timeline_when_it_is_gone() -> None:
+    counter = Counter.remote()
+    value(counter.add.options(name="before the end").remote())
+    workers = len(state.list_workers())
+    del counter
+    assert eventually(lambda: len(state.list_workers()) < workers)
+    events = air.timeline()
+    assert events is not None
+    [event] = [event for event in events if event["name"] == "before the end"]
+    assert event["args"]["node_id"] == air.nodes()[0]["NodeID"]
+
+
 def test_attempts_and_failures_of_the_system() -> None:
     @air.remote(name="dies", max_retries=1)
     def die() -> None:

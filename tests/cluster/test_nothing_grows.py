@@ -31,6 +31,8 @@ BOUNDED = {
     "endings.ran": 4096,
     "endings.ran[]": 5 * 4096,
     "endings.failures": 200,
+    "surveys._last_words": 1000,
+    "surveys._last_words[]": 2000,
     # Kinds of demand, which each placement group makes anew: unused ones are looked for now and
     # then (256 each in the program and in the daemon).
     "submitter.scheduler._shapes": 300,

@@ -44,6 +44,16 @@ RUNTIME_ENV = {
     "env_vars": None,
     "config": None,
 }
+LIST = {
+    "address": None,
+    "filters": None,
+    "limit": 100,
+    "timeout": 30,
+    "detail": False,
+    "raise_on_missing_output": True,
+}
+SUMMARIZE = {"address": None, "timeout": 30, "raise_on_missing_output": True}
+OF_ONE = {"id": NEEDED, "address": None, "timeout": 30}
 WAIT = {"num_returns": 1, "timeout": None, "fetch_local": True}
 
 
@@ -63,6 +73,7 @@ WAIT = {"num_returns": 1, "timeout": None, "fetch_local": True}
         ("air.nodes", {}, {}),
         ("air.put", {"value": NEEDED}, {}),
         ("air.shutdown", {}, {}),
+        ("air.timeline", {"filename": None}, {}),
         ("air.wait", {"object_refs": NEEDED}, WAIT),
         ("air.runtime_env.RuntimeEnv", {}, RUNTIME_ENV),
         ("air.runtime_env.RuntimeEnvConfig", {"setup_timeout_seconds": 600}, {}),
@@ -86,6 +97,18 @@ WAIT = {"num_returns": 1, "timeout": None, "fetch_local": True}
         ("air.util.placement_group_table", {"placement_group": None}, {}),
         ("air.util.register_serializer", {"cls": NEEDED}, OF_SERIALIZER),
         ("air.util.remove_placement_group", {"placement_group": NEEDED}, {}),
+        *[
+            (f"air.util.state.list_{kind}", LIST, {})
+            for kind in ("actors", "nodes", "objects", "placement_groups", "tasks", "workers")
+        ],
+        *[
+            (f"air.util.state.get_{kind}", OF_ONE, {})
+            for kind in ("actor", "node", "objects", "placement_group", "task", "worker")
+        ],
+        *[
+            (f"air.util.state.summarize_{kind}", SUMMARIZE, {})
+            for kind in ("actors", "objects", "tasks")
+        ],
         ("air.util.queue.Queue", {"maxsize": 0, "actor_options": None}, {}),
         ("air.util.queue.Queue.empty", {}, {}),
         ("air.util.queue.Queue.full", {}, {}),

@@ -36,6 +36,19 @@ class Running(msgspec.Struct, frozen=True):
     seconds: float
 
 
+class ToldSlice(msgspec.Struct, frozen=True):
+    """Something that was run, or runs; times in seconds of the Unix clock."""
+
+    task_id: bytes
+    name: str
+    start: float
+    end: float
+    outcome: str
+    actor_id: bytes
+    node_id: str
+    pid: int
+
+
 def position(task_id: bytes, queue: Iterable[bytes]) -> int | None:
     """How many are in front of a task in a queue; ``None`` if it is not in it."""
     return next((number for number, other in enumerate(queue) if other == task_id), None)
@@ -74,6 +87,18 @@ class Endings:
         self.runs: Callable[[], list[Running]] = list
         self.ahead: Callable[[bytes], int | None] = lambda _task_id: None
         self.failures: deque[Failure] = deque(maxlen=FAILURES_KEPT)
+
+    def slices(self, actor_id: bytes, node_id: str, pid: int) -> list[ToldSlice]:
+        """What this process has run and runs, for others."""
+        mine, now = (actor_id, node_id, pid), time.time()
+        offset = now - time.perf_counter()
+        told = [
+            ToldSlice(task_id, name, start + offset, start + offset + seconds, outcome, *mine)
+            for task_id, name, start, seconds, outcome in list(self.ran)
+        ]
+        for one in self.runs():
+            told.append(ToldSlice(one.task_id, one.name, now - one.seconds, now, "running", *mine))
+        return told
 
     def failed(
         self, task_id: bytes, name: str, function: str, content: Content, actor_id: bytes = b""

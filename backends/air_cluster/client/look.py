@@ -10,7 +10,7 @@ import msgspec
 
 from air.errors import BackendError
 from air.executor.records import IDENTITIES, Answer, Query, Slice, select
-from air_cluster.client.endings import Running
+from air_cluster.client.endings import Running, ToldSlice
 from air_cluster.client.observing import (
     OBJECTS_TOPIC,
     RUNNING_TOPIC,
@@ -18,7 +18,6 @@ from air_cluster.client.observing import (
     TASKS_TOPIC,
     Question,
     ToldAnswer,
-    ToldSlice,
 )
 from air_cluster.client.surveys import Gathered
 
@@ -78,12 +77,11 @@ class Looking:
         return answer
 
     def slices(self) -> Answer:
-        """What the processes that live have run."""
+        """What processes have run; those that have ended, as far as their nodes know."""
         gathered = self._client.surveys.ask(SLICES_TOPIC, b"", self._deadline)
         self._check(gathered)
-        answer, places = Answer(silent=gathered.silent()), gathered.places
+        answer = Answer(silent=gathered.silent())
         for process, told in gathered.sights.items():
-            place = places.get(process)
             for one in msgspec.msgpack.decode(told, type=list[ToldSlice]):
                 answer.slices.append(
                     Slice(
@@ -92,9 +90,9 @@ class Looking:
                         start=one.start,
                         end=one.end,
                         outcome=one.outcome,
-                        node_id="" if place is None else place.node_id,
+                        node_id=one.node_id,
                         worker_id=process.hex(),
-                        pid=None if place is None else place.pid,
+                        pid=one.pid,
                         actor_id=one.actor_id.hex(),
                     )
                 )

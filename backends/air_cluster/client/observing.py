@@ -56,17 +56,6 @@ class ToldAnswer(msgspec.Struct, frozen=True):
         return answer
 
 
-class ToldSlice(msgspec.Struct, frozen=True):
-    """Something that was run, or runs; times in seconds of the Unix clock."""
-
-    task_id: bytes
-    name: str
-    start: float
-    end: float
-    outcome: str
-    actor_id: bytes
-
-
 class Observing:
     """Answers questions about this process; all of it under the lock."""
 
@@ -75,13 +64,14 @@ class Observing:
 
     def answer(self, topic: str, question: bytes) -> Any:
         """What is to be said on a topic; anything that MessagePack takes."""
+        client = self._client
         if topic == RUNNING_TOPIC:
-            return self._client.endings.runs()
+            return client.endings.runs()
         if topic == TASKS_TOPIC:
             return self._told(question, self._tasks)
         if topic == OBJECTS_TOPIC:
             return self._told(question, self._objects)
-        return self._slices()
+        return client.endings.slices(self._my_actor(), client.node_id, client.pid)
 
     def _told(self, asked: bytes, records: Callable[[Question], Iterator[Make]]) -> ToldAnswer:
         question = msgspec.msgpack.decode(asked, type=Question)
@@ -193,19 +183,6 @@ class Observing:
     def _my_actor(self) -> bytes:
         me = self._client.actors.me
         return b"" if me is None else bytes(me[0])
-
-    def _slices(self) -> list[ToldSlice]:
-        endings = self._client.endings
-        offset, actor_id = time.time() - time.perf_counter(), self._my_actor()
-        told = [
-            ToldSlice(task_id, name, start + offset, start + offset + seconds, outcome, actor_id)
-            for task_id, name, start, seconds, outcome in list(endings.ran)
-        ]
-        now = time.time()
-        for one in endings.runs():
-            start = now - one.seconds
-            told.append(ToldSlice(one.task_id, one.name, start, now, "running", one.actor_id))
-        return told
 
     # Values -------------------------------------------------------------------------------
 

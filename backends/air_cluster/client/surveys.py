@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from air_cluster.protocol.ids import node_of
-from air_cluster.protocol.messages import Look, Present, Roll, Sight, Survey
+from air_cluster.protocol.messages import LastWords, Look, Present, Roll, Sight, Survey
 from air_cluster.transport.connection import Connection
 
 if TYPE_CHECKING:
@@ -126,6 +126,16 @@ class Surveys:
             with client.reactor.lock:
                 del self._under_way[number]
         return gathered
+
+    def last_words(self) -> None:
+        """Leave with the node what this process has run, for whoever asks later."""
+        client = self._client
+        if client.endings.ran:
+            me = client.actors.me
+            actor_id = b"" if me is None else bytes(me[0])
+            told = client.endings.slices(actor_id, client.node_id, client.pid)
+            with client.reactor.lock:
+                client.daemon.send(LastWords(), [msgspec.msgpack.encode(told)])
 
     def process_gone(self, process: bytes) -> None:
         """A process has ended: it will not answer; called under the lock."""

@@ -8,6 +8,7 @@ long to wait.
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING
 
 from air_cluster.core.listings import WorkerInfo
@@ -20,6 +21,12 @@ from air_cluster.transport.connection import Connection
 if TYPE_CHECKING:
     from air_cluster.daemon.head import ClientRoute, HeadService, NodeRecord
     from air_cluster.daemon.node import NodeDaemon
+
+SLICES_TOPIC = "slices"
+"""What processes have run: of those that have ended, the node tells it."""
+
+_KEPT, _KEPT_BYTES = 1000, 2 << 20
+"""Of so many of them, and no more than that of what they said."""
 
 _STATES = {
     WorkerState.STARTING: "STARTING",
@@ -57,6 +64,9 @@ class NodeSurveys:
 
     def __init__(self, node: NodeDaemon) -> None:
         self._node = node
+        self._last_words: deque[tuple[bytes, bytes]] = deque()
+        self._kept_bytes = 0
+        node.peers.handle(messages.LastWords, self._on_last_words)
         node.on_head(wire.LookAround, self._on_look_around)
         node.peers.handle(messages.Sight, self._on_sight)
 
@@ -65,6 +75,11 @@ class NodeSurveys:
         asked = {}
         if message.processes:  # the asker answers itself
             asked = {r.process: r for r in node.clients.others(message.asker)}
+        # Before the roll: with that, and the answers of all who are on it, the asker is content.
+        if message.topic == SLICES_TOPIC:
+            for process, told in self._last_words:
+                sight = messages.Sight(message.asker, message.request, process)
+                node.uplink.send(wire.PassOn(message.asker, encode(sight)), [told])
         present = self._present(set(asked))
         entry = node.nodes.get(node.number)
         host = "" if entry is None else entry.host
@@ -73,6 +88,12 @@ class NodeSurveys:
         look = messages.Look(message.asker, message.request, message.topic, message.question)
         for record in asked.values():
             record.connection.send(look)
+
+    def _on_last_words(self, connection: Connection, _m: messages.LastWords, told: bytes) -> None:
+        self._last_words.append((connection.peer, bytes(told)))
+        self._kept_bytes += len(told)
+        while self._kept_bytes > _KEPT_BYTES or len(self._last_words) > _KEPT:
+            self._kept_bytes -= len(self._last_words.popleft()[1])
 
     def _present(self, answering: set[bytes]) -> list[messages.Present]:
         node = self._node

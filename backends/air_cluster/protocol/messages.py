@@ -785,6 +785,10 @@ class Sight(msgspec.Struct, tag=203, array_like=True, frozen=True):
     process: bytes
 
 
+class LastWords(msgspec.Struct, tag=207, array_like=True, frozen=True):
+    """From a worker that ends: what it has run. Payload: MessagePack, as of a ``Sight``."""
+
+
 class Explain(msgspec.Struct, tag=204, array_like=True, frozen=True):
     """To the owner of a value, or with *runs* to whom its task was sent: how far is it?"""
 
@@ -937,4 +941,5 @@ ClientMessage = (
     | LinkGone
     | LinkAck
     | Notice
+    | LastWords
 )

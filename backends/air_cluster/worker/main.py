@@ -83,6 +83,9 @@ def _serve(session: str, token: bytes, host: str, in_environment: bool, worker_i
             return
         # What runs is not waited for: its results have no taker any more.
         _run_exit_functions()
+        if message.graceful:
+            client.surveys.last_words()
+            client.daemon.drain()
         os._exit(0)
 
     client.on_daemon_lost = lambda _reason: os._exit(1)
@@ -98,6 +101,7 @@ def _serve(session: str, token: bytes, host: str, in_environment: bool, worker_i
         runner.interruptible.remove()
         ActorHost(client, reporter, message, payload).run()
     _run_exit_functions()
+    client.surveys.last_words()
     if become:
         _outlive_actor(client, become[0][0].spec.actor_id)
     with client.reactor.lock:
