@@ -162,7 +162,9 @@ def pack_durable(
     Raises:
         SerializationError: an argument cannot be pickled, or they are too large together.
         ObjectLost: a reference is one of a cluster that was shut down.
+        DeadlockError: a value comes from the calling actor, which would wait here for itself.
     """
+    objects = client.objects
 
     def settled(value: Any) -> Any:
         if not isinstance(value, ObjectRef):
@@ -170,9 +172,12 @@ def pack_durable(
         try:
             return client.executor.get([value], None)[0]
         except Exception:
+            with client.reactor.lock:
+                content = objects.entry(value).content
+            if content is None or content.kind != FAILED:
+                raise
             return Later(value)
 
-    objects = client.objects
     with client.reactor.lock:
         for value in (*args, *kwargs.values()):
             if isinstance(value, ObjectRef):

@@ -18,6 +18,7 @@ import air
 from air.errors import (
     ActorDied,
     ActorPlacementError,
+    DeadlockError,
     OwnerDied,
     RuntimeEnvSetupError,
     SerializationError,
@@ -178,6 +179,20 @@ def test_an_argument_with_an_error_fails_the_constructor(one: Machines) -> None:
         value(keeper.total.remote())
     assert isinstance(caught.value.__cause__, KeyError)
     assert air.util.list_named_actors() == []
+
+
+def test_an_argument_that_its_maker_has_yet_to_make(one: Machines) -> None:
+    @air.remote
+    class Maker:
+        def two(self) -> Any:
+            return np.ones(2)
+
+        def make(self) -> None:
+            me = air.get_runtime_context().current_actor
+            Keeper.options(lifetime="detached").remote(me.two.remote(), [])
+
+    with pytest.raises(DeadlockError):
+        value(Maker.remote().make.remote())
 
 
 def test_names_of_other_namespaces(one: Machines) -> None:

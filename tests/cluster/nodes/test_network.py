@@ -119,25 +119,6 @@ class Watcher:
         assert self._process.returncode == 0
 
 
-def test_a_machine_that_was_cut_off_joins_again(network: Network, tmp_path: Path) -> None:
-    token = tmp_path / "token"
-    head, other = network.host(), network.host()
-    start(head, token, None)
-    start(other, token, head)
-    watcher = Watcher(head)
-    try:
-        assert watcher.addresses() == [head.address, other.address]
-        network.cut(other)
-        assert eventually(lambda: watcher.addresses() == [head.address])
-        network.heal(other)
-        assert eventually(lambda: watcher.addresses() == [head.address, other.address])
-    finally:
-        watcher.close()
-    # Programs on it use the node that it is now.
-    where = "import air; air.init(address='auto'); print(air.get(air.remote(len).remote('abc')))"
-    assert other.program(where) == "3\n"
-
-
 def test_nodes_wait_for_a_head_that_was_killed(network: Network, tmp_path: Path) -> None:
     token = tmp_path / "token"
     head, other = network.host(), network.host()
@@ -175,26 +156,30 @@ else:
 """
 
 
-def test_a_detached_actor_on_a_machine_that_is_cut_off_goes_on_elsewhere(
-    network: Network, tmp_path: Path
-) -> None:
+def test_a_machine_that_was_cut_off_joins_again(network: Network, tmp_path: Path) -> None:
+    """And a detached actor that was there goes on elsewhere."""
     token = tmp_path / "token"
     head, other = network.host(), network.host()
     start(head, token, None)
     start(other, token, head)
     where, pid = json.loads(other.program(LASTING, "make", other.address))
     assert where == other.address
-    network.cut(other)
-    # Calls wait until the machine is taken for dead.
-    where, pid_now = json.loads(head.program(LASTING, "use", ""))
-    assert where == head.address
-    # When it hears of that it ends what it has run all the time, and joins again without it.
-    assert psutil.pid_exists(pid)
-    network.heal(other)
     watcher = Watcher(head)
     try:
+        assert watcher.addresses() == [head.address, other.address]
+        network.cut(other)
+        # Calls wait until the machine is taken for dead.
+        where, pid_now = json.loads(head.program(LASTING, "use", ""))
+        assert where == head.address
+        assert watcher.addresses() == [head.address]
+        # When it hears of that it ends what it has run all the time, and joins again without it.
+        assert psutil.pid_exists(pid)
+        network.heal(other)
         assert eventually(lambda: watcher.addresses() == [head.address, other.address])
     finally:
         watcher.close()
     assert not psutil.pid_exists(pid)
+    # Programs on it use the node that it is now.
+    where = "import air; air.init(address='auto'); print(air.get(air.remote(len).remote('abc')))"
+    assert other.program(where) == "3\n"
     assert json.loads(other.program(LASTING, "use", "")) == [head.address, pid_now]
