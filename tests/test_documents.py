@@ -31,7 +31,7 @@ def spoken_of(document: str) -> set[str]:
 
 def tree() -> list[str]:
     """All files and folders that the project keeps, with a slash before each."""
-    tops = (".ci", "air", "backends", "tests", "examples", "benchmarks")
+    tops = (".ci", "air", "backends", "tests", "examples", "benchmarks", "docs")
     inside = [path for top in tops for path in (ROOT / top).rglob("*")]
     return [f"/{path.relative_to(ROOT)}" for path in [*ROOT.iterdir(), *inside]]
 

@@ -36,3 +36,20 @@ def test_the_quickstart_prints_what_the_readme_shows(tmp_path, backend):
     numbers = [float(number) for number in NUMBER.findall(printed)]
     assert numbers == pytest.approx([float(each) for each in NUMBER.findall(shown)], abs=0.002)
     assert numbers[-1] >= 0.94
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_scaling_runs(tmp_path):
+    process = subprocess.run(
+        [sys.executable, "benchmarks/scaling.py", "--quick", "--csv", str(tmp_path / "numbers")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert process.returncode == 0, process.stderr
+    rows = (tmp_path / "numbers").read_text().splitlines()
+    for part in ("nodes", "core", "objects"):
+        assert sum(row.startswith(f"{part},") for row in rows) >= 8
+    assert process.stdout.count("| growth |") == 3
