@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Generator, Iterator
 from typing import Any
@@ -16,6 +17,9 @@ from air.testing.leaks import Belongings, check_nothing_left
 # The same examples in every run, and no deadlines: the machine may be busy with other things.
 settings.register_profile("air", deadline=None, derandomize=True, database=None)
 settings.load_profile("air")
+
+# Tests kill daemons, whose log files would be kept for a person to look at.
+os.environ["AIR_CRASHED_SESSIONS"] = "0"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

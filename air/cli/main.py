@@ -12,21 +12,27 @@ each of its parsers sets ``run``: a function of the parsed options that returns 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import entry_points
+from typing import NoReturn
 
 import air
-from air.cli import state
+from air.cli import logs, state
 from air.errors import AirError
 from air.executor import registry
+from air.executor.validation import nearest
 
 GROUP = "air.commands"
+_INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with the arguments *argv* (``sys.argv[1:]`` if None); its exit status."""
-    parser = argparse.ArgumentParser(prog="air", description="Look after AIR from a shell.")
+    parser: argparse.ArgumentParser = _Parser(
+        prog="air", description="Look after AIR from a shell."
+    )
     parser.add_argument("--version", action="version", version=f"air {air.__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     backends = commands.add_parser(
@@ -36,13 +42,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     backends.set_defaults(run=_backends)
     state.add_commands(commands)
+    logs.add_command(commands)
     _add_others(commands)
-    options = parser.parse_args(argv)
+    options, others = parser.parse_known_args(argv)
+    if others:
+        known = commands.choices[options.command]._option_string_actions
+        hint = nearest(others[0].partition("=")[0], known)
+        commands.choices[options.command].error(f"unknown argument: {' '.join(others)}.{hint}")
     try:
         return int(options.run(options))
     except AirError as error:
         print(f"air {options.command}: {error}", file=sys.stderr)
         return 1
+    except BrokenPipeError:  # such as of `air list tasks | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+
+
+class _Parser(argparse.ArgumentParser):
+    """Complains in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
 
 
 def _add_others(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from air.core.actor import ActorClass
+from air.core.program_log import DEFAULT_LEVEL, check_format, check_level, configure
 from air.core.remote_function import RemoteFunction
 from air.errors import InvalidOption
 from air.executor import current
@@ -35,7 +36,8 @@ from air.executor.validation import (
 _MAX_GPUS = 1024  # of one machine; each is a numbered device
 _INIT_KEYS = (
     "address backend num_cpus num_gpus memory resources labels object_store_memory namespace"
-    " log_to_driver ignore_reinit_error runtime_env"
+    " log_to_driver ignore_reinit_error configure_logging logging_level logging_format"
+    " runtime_env"
 ).split()
 
 
@@ -53,6 +55,9 @@ def init(
     log_to_driver: bool = True,
     ignore_reinit_error: bool = False,
     runtime_env: Mapping[str, Any] | None = None,
+    configure_logging: bool = True,
+    logging_level: int | str = DEFAULT_LEVEL,
+    logging_format: str | None = None,
     **unknown: Any,
 ) -> None:
     """Start a backend, or connect to a running cluster.
@@ -77,10 +82,15 @@ def init(
         object_store_memory: bytes of shared memory for values.
         namespace: where the names of actors and placement groups are registered; programs of
             one cluster that give the same one see each other's. One of its own when ``None``.
-        log_to_driver: show what tasks and actors print.
+        log_to_driver: show what tasks and actors of this program print.
         ignore_reinit_error: do nothing if a backend is running already.
         runtime_env: the environment of this program's tasks and actors; see
             :mod:`air.runtime_env`.
+        configure_logging: have what is logged to ``air`` in this program shown on standard error,
+            as the next two say; where the root logger has handlers, these show it instead.
+        logging_level: from which level on, as a name or a number of :mod:`logging`.
+        logging_format: a format for :class:`logging.Formatter`; time, level and message when
+            ``None``.
 
     Raises:
         InvalidOption: an unknown option (names the nearest) or backend, or a bad value.
@@ -105,6 +115,8 @@ def init(
     environment = read_environment(runtime_env)
     if environment is not None:
         environment.check_files()
+    check_flag(configure_logging, "configure_logging")
+    level, formatter = check_level(logging_level), check_format(logging_format)
     config = InitConfig(
         address=address,
         num_cpus=num_cpus,
@@ -118,6 +130,8 @@ def init(
         runtime_env=environment,
     )
     current.start(backend, config, reuse=ignore_reinit_error)
+    if configure_logging:
+        configure(level, formatter)
 
 
 def _check_bytes(value: float | None, name: str) -> int | None:

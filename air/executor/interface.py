@@ -32,11 +32,12 @@ import abc
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from air.errors import UnsupportedByBackend
+from air.errors import BackendError, UnsupportedByBackend
 from air.executor.capabilities import Capability
 from air.executor.code import Code, MethodInfo
 from air.executor.handles import ActorHandle, ObjectRef, ObjectRefGenerator
 from air.executor.info import ContextInfo, InitConfig, NodeInfo, PlacementGroupInfo
+from air.executor.log_records import BEGINNING, LogListing, LogText
 from air.executor.options import ActorOptions, MethodOptions, TaskOptions
 from air.executor.scheduling import PlacementGroupSpec
 
@@ -378,6 +379,34 @@ class Executor(abc.ABC):
     @abc.abstractmethod
     def slices(self, timeout: float) -> Answer:
         """What the processes that live have run, the last few thousand each, by start."""
+
+    def log_files(self, timeout: float) -> LogListing:
+        """The files with what workers print and nodes log; none where there are none.
+
+        Raises:
+            BackendError: nobody has answered.
+        """
+        return LogListing()
+
+    def read_log(
+        self,
+        node_id: str,
+        name: str,
+        *,
+        place: tuple[int, int] = BEGINNING,
+        tail: int = -1,
+        timeout: float = 30.0,
+    ) -> LogText:
+        """A part of a log file, as it was written.
+
+        Args:
+            place: where to go on, as a part before has said.
+            tail: if it is not negative, that many lines before the end, in place of *place*.
+
+        Raises:
+            BackendError: there is no such file, or its node does not answer.
+        """
+        raise BackendError(f"backend {self.name!r} keeps no log files")
 
     @abc.abstractmethod
     def context(self) -> ContextInfo:

@@ -41,6 +41,7 @@ from air.errors import IncompleteListing, InvalidOption
 from air.executor import current
 from air.executor.interface import Executor
 from air.executor.keywords import suggests_keywords
+from air.executor.log_records import LogFile
 from air.executor.records import (
     EQUAL,
     IDENTITIES,
@@ -67,21 +68,25 @@ from air.executor.validation import (
     nearest,
     show_repr,
 )
+from air.util._logs import get_log, list_logs
 
 __all__ = [
     "ActorState",
+    "LogFile",
     "NodeState",
     "ObjectState",
     "PlacementGroupState",
     "TaskState",
     "WorkerState",
     "get_actor",
+    "get_log",
     "get_node",
     "get_objects",
     "get_placement_group",
     "get_task",
     "get_worker",
     "list_actors",
+    "list_logs",
     "list_nodes",
     "list_objects",
     "list_placement_groups",

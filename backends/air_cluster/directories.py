@@ -10,12 +10,14 @@ import tempfile
 import time
 from typing import NamedTuple
 
-from air.errors import BackendError
+from air.errors import BackendError, InvalidOption
 from air_cluster.credentials import Credentials
-from air_cluster.session_files import ABOUT, TOKEN, is_held
+from air_cluster.session_files import ABOUT, LOGS, TOKEN, is_held
 
 _MAX_ROOT_LENGTH = 50
 _STALE_S = 5.0
+_CRASHED = "crashed-"
+_KEPT_CRASHES = 3
 
 
 class RunningNode(NamedTuple):
@@ -41,20 +43,74 @@ class RunningNode(NamedTuple):
 
 
 def make_directory() -> str:
-    """A fresh directory that only this user can enter; removes those of dead programs."""
-    remove_dead()
-    return tempfile.mkdtemp(prefix=f"{_prefix()}{os.getpid()}-", dir=_root())
+    """A fresh directory that only this user can enter; removes those of dead programs.
+
+    Raises:
+        BackendError: it cannot be made.
+        InvalidOption: ``AIR_CRASHED_SESSIONS`` holds no number.
+    """
+    try:
+        remove_dead()
+        return tempfile.mkdtemp(prefix=f"{_prefix()}{os.getpid()}-", dir=_root())
+    except OSError as error:
+        raise cannot_write(_root(), error) from error
+
+
+def cannot_write(path: str, error: OSError) -> BackendError:
+    """The error for a session that finds no place on disk."""
+    return BackendError(
+        f"a node keeps sockets and log files under {path}, which cannot be written:"
+        f" {error.strerror or error}; TMPDIR in the environment names another directory"
+    )
 
 
 def remove_dead() -> None:
-    """Remove what is left of daemons that were killed, with the programs that started them."""
+    """Remove what is left of daemons that were killed, but for the newest log files of them."""
     for path, pid in _all():
         if is_held(path):
             continue
         # A program makes the directory before its daemon is there to hold it.
         was_held = os.path.exists(os.path.join(path, ABOUT))
         if was_held or (not _alive(pid) and _age(path) > _STALE_S):
-            shutil.rmtree(path, ignore_errors=True)
+            keep_logs(path)
+    _forget_crashes()
+
+
+def keep_logs(path: str) -> str:
+    """Remove the directory of a session that has crashed, but for its log files.
+
+    Of the last three only, or as many as ``AIR_CRASHED_SESSIONS`` says.
+
+    Returns:
+        Where the log files are now; empty if there are none.
+    """
+    logs, kept = os.path.join(path, LOGS), ""
+    with contextlib.suppress(OSError):
+        if _kept_crashes() and any(entry.stat().st_size for entry in os.scandir(logs)):
+            kept = tempfile.mkdtemp(prefix=f"{_prefix()}{_CRASHED}", dir=_root())
+            os.rename(logs, os.path.join(kept, LOGS))
+    shutil.rmtree(path, ignore_errors=True)
+    _forget_crashes()
+    return kept
+
+
+def _forget_crashes() -> None:
+    for path in sorted(crashed(), key=_age)[_kept_crashes() :]:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def crashed() -> list[str]:
+    """The directories with log files of crashed sessions of this user."""
+    root, mine = _root(), _prefix() + _CRASHED
+    paths = [os.path.join(root, name) for name in os.listdir(root) if name.startswith(mine)]
+    return [path for path in paths if _is_mine(path)]
+
+
+def _kept_crashes() -> int:
+    text = os.environ.get("AIR_CRASHED_SESSIONS", "").strip()
+    if text and not text.isdecimal():
+        raise InvalidOption(f"AIR_CRASHED_SESSIONS must be a whole number, got {text!r}")
+    return int(text) if text else _KEPT_CRASHES
 
 
 def running_nodes() -> list[RunningNode]:

@@ -12,6 +12,7 @@ from air.executor.capabilities import Capability
 from air.executor.code import Code, MethodInfo
 from air.executor.handles import ActorHandle, ObjectRef, ObjectRefGenerator
 from air.executor.interface import ContextInfo, Executor, NodeInfo, PlacementGroupInfo
+from air.executor.log_records import BEGINNING, LogListing, LogText
 from air.executor.options import ActorOptions, MethodOptions, TaskOptions
 from air.executor.scheduling import PlacementGroupSpec
 from air_cluster.client import context
@@ -281,6 +282,26 @@ class ClusterExecutor(Executor):
         from air_cluster.client.look import Looking
 
         return Looking(self._client, timeout).slices()
+
+    def log_files(self, timeout: float) -> LogListing:
+        self._check()
+        from air_cluster.client import log_files
+
+        return log_files.list_files(self._client, timeout)
+
+    def read_log(
+        self,
+        node_id: str,
+        name: str,
+        *,
+        place: tuple[int, int] = BEGINNING,
+        tail: int = -1,
+        timeout: float = 30.0,
+    ) -> LogText:
+        self._check()
+        from air_cluster.client import log_files
+
+        return log_files.read_file(self._client, node_id, name, place, tail, timeout)
 
     def context(self) -> ContextInfo:
         self._check()

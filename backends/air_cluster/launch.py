@@ -12,14 +12,17 @@ import sys
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from air.errors import BackendError
+from air.errors import BackendError, InvalidOption
 from air.executor.gpus import gpu_resources
 from air.executor.machine import count_cpus, memory_bytes
 from air_cluster.credentials import Credentials
-from air_cluster.session_files import LOG
+from air_cluster.directories import cannot_write
+from air_cluster.session_files import LOG, LOGS, LogLimits
 
 _START_TIMEOUT_S = 30.0
 _STORE_SHARE = 0.3
+_LEAST_STORE = 1 << 20
+_GIB = 1 << 30
 _DAEMON = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]);"
     " from air_cluster.daemon.main import main; main()"
@@ -47,6 +50,25 @@ class NodeOptions(NamedTuple):
     memory: int | None = None
     object_store_memory: int | None = None
     is_guest: bool = False
+
+    def check(self) -> None:
+        """Refuse what this machine cannot offer.
+
+        Raises:
+            InvalidOption: its memory is smaller than the store of values, or that holds nothing.
+        """
+        machine, wanted = memory_bytes(), self.object_store_memory
+        if wanted is None:
+            return
+        if wanted > machine:
+            raise InvalidOption(
+                f"object_store_memory must not be larger than this machine's memory, which has"
+                f" {machine} bytes ({machine / _GIB:.1f} GiB), got {wanted}"
+            )
+        if wanted < _LEAST_STORE:
+            raise InvalidOption(
+                f"object_store_memory is in bytes and must be at least {_LEAST_STORE}, got {wanted}"
+            )
 
     @property
     def store_bytes(self) -> int:
@@ -129,12 +151,19 @@ class DaemonProcess:
         stays: bool,
         attached: bool = False,
     ) -> None:
-        credentials.install(directory)
+        options.check()
+        limits = LogLimits.from_environment(os.environ)
+        try:
+            credentials.install(directory)
+            os.mkdir(os.path.join(directory, LOGS), mode=0o700)
+        except OSError as error:
+            raise cannot_write(directory, error) from error
         settings = {
             "session": directory,
             "argv": sys.argv,
             "token": credentials.token.hex(),
             "log": "" if attached else os.path.join(directory, LOG),
+            "logs": limits,
             "node_id": secrets.token_hex(8),
             "resources": options.total(),
             "labels": dict(options.labels),
@@ -199,6 +228,20 @@ class DaemonProcess:
         for line in self._process.stderr:
             sys.stderr.write(line.decode(errors="replace"))
         return self._process.wait()
+
+    def crash(self, timeout: float) -> str | None:
+        """How it has ended, if it has, though nobody asked it to.
+
+        Args:
+            timeout: seconds to wait for that.
+        """
+        try:
+            status = self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            return None
+        if not status:
+            return None
+        return f"was ended by signal {-status}" if status < 0 else f"exited with code {status}"
 
     def wait(self, timeout: float) -> None:
         """Wait for its end; kill it if that takes longer than *timeout* seconds."""

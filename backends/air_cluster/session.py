@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import shutil
@@ -14,15 +15,19 @@ from air.errors import BackendError, InvalidOption
 from air.executor.interface import InitConfig
 from air.executor.interrupts import HeldInterrupts
 from air_cluster.credentials import VARIABLE, Credentials
-from air_cluster.directories import RunningNode, make_directory, running_nodes
+from air_cluster.directories import RunningNode, keep_logs, make_directory, running_nodes
 from air_cluster.launch import DaemonProcess, Network, NodeOptions
 
 if TYPE_CHECKING:
     from air_cluster.client.client import Client
+    from air_cluster.client.console import ConsoleOptions
     from air_cluster.executor import ClusterExecutor
     from air_cluster.transport.interrupts import InterruptGuard
 
+logger = logging.getLogger("air.cluster")
+
 _STOP_TIMEOUT_S = 5.0
+_CRASH_S = 1.0
 _PRELOADED = ("numpy", "pandas", "pyarrow", "torch", "xgboost", "sklearn")
 """Large libraries: if the program has loaded one, its tasks are likely to need it as well."""
 
@@ -31,16 +36,19 @@ def connect(config: InitConfig) -> ClusterExecutor:
     """Join a cluster, or start one on this machine if *config* has no address.
 
     Raises:
+        InvalidOption: a variable of the environment holds what it may not.
         BackendError: the daemon does not start, or the cluster cannot be joined.
     """
-    session = None
+    from air_cluster.client.console import ConsoleOptions
+
+    session, shown = None, ConsoleOptions.from_environment(os.environ)
     try:
         with HeldInterrupts():  # or a daemon would have been started that nobody knows of
             if config.address is None:
                 session = Session.of_its_own(config)
             else:
                 session = Session.of_cluster(config.address, config)
-        return session.join(config)
+        return session.join(config, shown)
     except BaseException:
         if session is not None:
             session.stop()
@@ -109,10 +117,11 @@ class Session:
             shutil.rmtree(self._directory, ignore_errors=True)
             raise
 
-    def join(self, config: InitConfig) -> ClusterExecutor:
+    def join(self, config: InitConfig, shown: ConsoleOptions) -> ClusterExecutor:
         """Wait for the daemon and register with it."""
         # Imported while the daemon starts, in parallel with it.
         from air_cluster.client.client import Client
+        from air_cluster.client.console import Console
         from air_cluster.executor import ClusterExecutor
         from air_cluster.protocol.ids import new_process_id
         from air_cluster.transport.interrupts import InterruptGuard
@@ -127,7 +136,7 @@ class Session:
             "driver",
             host=self._host,
             namespace=config.namespace,
-            log_to_driver=config.log_to_driver,
+            console=Console(shown) if config.log_to_driver else None,
         )
         if threading.current_thread() is threading.main_thread():
             self._guard = InterruptGuard.for_keyboard(client.reactor)
@@ -154,6 +163,11 @@ class Session:
                 guard.remove()
 
     def _stop(self) -> None:
+        crash = None
+        if self._daemon is not None:
+            # When its connection is lost, it may take another moment to end.
+            is_lost = self._client is not None and self._client.is_lost
+            crash = self._daemon.crash(_CRASH_S if is_lost else 0.0)
         patience = 0.0  # a daemon that nobody has joined waits for somebody, and is killed
         if self._client is not None:
             from air_cluster.protocol.messages import Exit
@@ -170,7 +184,10 @@ class Session:
             client.close()
         if self._daemon is not None:
             self._daemon.wait(patience)
-            shutil.rmtree(self._directory, ignore_errors=True)
+            if crash is None:
+                shutil.rmtree(self._directory, ignore_errors=True)
+            elif kept := keep_logs(self._directory):
+                logger.warning("the node's daemon %s; its log files are in %s", crash, kept)
 
 
 def find_head(address: str) -> str:
@@ -180,12 +197,14 @@ def find_head(address: str) -> str:
         InvalidOption: it has another form.
         BackendError: its host is not known.
     """
-    from air_cluster.transport.addresses import AddressError, parse
+    from air_cluster.transport.addresses import AddressError, TcpAddress, parse
     from air_cluster.transport.tcp import resolve
 
     try:
-        parse(f"tcp:{address}")
-    except AddressError:
+        [parsed] = parse(f"tcp:{address}")
+        if isinstance(parsed, TcpAddress) and not parsed.port:
+            raise AddressError("0 is no port to connect to")
+    except (AddressError, ValueError):
         raise InvalidOption(f"address must be 'HOST:PORT' or 'auto', got {address!r}") from None
     try:
         return resolve(f"tcp:{address}").removeprefix("tcp:")

@@ -8,6 +8,10 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from air.errors import InvalidOption
 
 SOCKET = "daemon.sock"
 """Where the daemon serves the processes of its machine."""
@@ -27,10 +31,54 @@ SPILLED = "spilled"
 ENVIRONMENTS = "environments"
 """A directory for what runtime environments bring along, unpacked."""
 
-LOG = "daemon.log"
-"""What the daemon complains about."""
+LOGS = "logs"
+"""A directory with a file for each stream of each worker that has printed something."""
+
+LOG = os.path.join(LOGS, "daemon.log")
+"""What the daemon, and the head if that lives in it, have to say."""
 
 _LOCK = "lock"
+_MIB = 1 << 20
+
+
+class LogLimits(NamedTuple):
+    """How much the log files of a node may hold.
+
+    Attributes:
+        file_bytes: one file; ``AIR_ROTATION_MAX_BYTES`` in the environment.
+        backups: older parts that are kept of each; ``AIR_ROTATION_BACKUP_COUNT``.
+        total_bytes: all together, but the newest part of each running worker's is kept whatever
+            that is; ``AIR_LOGS_MAX_BYTES``.
+    """
+
+    file_bytes: int = 16 * _MIB
+    backups: int = 2
+    total_bytes: int = 512 * _MIB
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> LogLimits:
+        """What the environment says.
+
+        Raises:
+            InvalidOption: a variable holds something else than a number of that range.
+        """
+
+        def number(name: str, default: int, minimum: int, maximum: int) -> int:
+            text = environment.get(name, "").strip()
+            if not text:
+                return default
+            if not text.isdecimal() or not minimum <= int(text) <= maximum:
+                raise InvalidOption(
+                    f"{name} must be a whole number from {minimum} to {maximum}, got {text!r}"
+                )
+            return int(text)
+
+        plain = cls()
+        return cls(
+            number("AIR_ROTATION_MAX_BYTES", plain.file_bytes, 4096, 1 << 40),
+            number("AIR_ROTATION_BACKUP_COUNT", plain.backups, 0, 1000),
+            number("AIR_LOGS_MAX_BYTES", plain.total_bytes, 4096, 1 << 50),
+        )
 
 
 def write_private(path: str, content: bytes) -> None:

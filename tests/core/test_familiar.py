@@ -34,6 +34,9 @@ INIT = {
     "object_store_memory": None,
     "ignore_reinit_error": False,
     "log_to_driver": True,
+    "configure_logging": True,
+    "logging_level": "info",
+    "logging_format": None,
     "namespace": None,
     "runtime_env": None,
 }

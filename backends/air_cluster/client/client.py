@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -58,6 +57,7 @@ from air_cluster.transport.reactor import Reactor
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
+    from air_cluster.client.console import Console
     from air_cluster.executor import ClusterExecutor
 
 
@@ -73,6 +73,7 @@ class Client:
         process_id: this process.
         kind: ``"driver"`` or ``"worker"``.
         host: this machine's address for other nodes; empty if there are none.
+        console: shows what is printed for this program; ``None`` to have nothing shown.
     """
 
     def __init__(
@@ -84,7 +85,7 @@ class Client:
         *,
         host: str = "",
         namespace: str = "default",
-        log_to_driver: bool = False,
+        console: Console | None = None,
     ) -> None:
         self.session = session
         self.token = token
@@ -138,7 +139,7 @@ class Client:
         self._fds: dict[int, int] = {}
         self._welcome: Welcome | None = None
         self.host = host
-        self._log_to_driver = log_to_driver
+        self.console = console
         self.pid = os.getpid()
         self.daemon: Connection
         _clients.add(self)
@@ -161,7 +162,7 @@ class Client:
         handle(SegmentGone, lambda _c, message, _p: self.reader.forget(message.segment))
         handle(ProcessGone, self._on_process_gone)
         handle(NodeGone, self._on_node_gone)
-        handle(LogLines, _print_lines)
+        handle(LogLines, self._on_lines)
         self.peers.on_lost = self._on_lost
         lost: list[str] = []
         give_up, self.on_daemon_lost = self.on_daemon_lost, lost.append
@@ -181,7 +182,7 @@ class Client:
                     self.pid,
                     self.address,
                     self.namespace,
-                    self._log_to_driver,
+                    self.console is not None,
                     self.process_id,
                 )
             )
@@ -304,6 +305,10 @@ class Client:
             self._fds[message.request] = connection.fds.popleft()
         self.requests.answered(message.request, message)
 
+    def _on_lines(self, _connection: Connection, message: LogLines, payload: bytes) -> None:
+        if self.console is not None:
+            self.console.show(message.source, message.is_error, bytes(payload))
+
     # Failing ------------------------------------------------------------------------------
 
     def system_failure(self, error: BaseException) -> Content:
@@ -327,6 +332,11 @@ class Client:
         self.objects.owner_unreachable(connection.peer)
         self.submitter.unreachable(connection, why)
         self.actors.unreachable(connection, why)
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the daemon is gone, though nobody asked it to go."""
+        return self._loss is not None
 
     def check_alive(self) -> None:
         """Refuse what only a daemon could ever do; called under the lock.
@@ -406,6 +416,8 @@ class Client:
             if hasattr(self, "daemon"):
                 self.daemon.close("shut down")
         self.reactor.close()
+        if self.console is not None:
+            self.console.close()
         if self._helper is not None:
             self._helper.shutdown(wait=False)  # what it has to do yet may be waited for
         self.writer.close()
@@ -415,6 +427,8 @@ class Client:
         """In a forked child: it could only disturb what the parent sends and receives."""
         self.closed = True
         self.peers.abandon()
+        if self.console is not None:
+            self.console.abandon()
         self.reactor.abandon()
 
 
@@ -427,13 +441,3 @@ def _forked() -> None:
 
 
 os.register_at_fork(after_in_child=_forked)
-
-
-def _print_lines(_connection: Connection, message: LogLines, payload: bytes) -> None:
-    """Show what a worker printed; never fails, whatever the program did to its output."""
-    stream = sys.stderr if message.is_error else sys.stdout
-    text = bytes(payload).decode(errors="replace")
-    shown = "".join(f"({message.source}) {line}\n" for line in text.splitlines())
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        stream.write(shown)
-        stream.flush()

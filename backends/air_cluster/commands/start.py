@@ -113,6 +113,7 @@ def run(options: argparse.Namespace) -> int:
     network = _network(options)
     credentials = _credentials(options)
     directory = make_directory()
+    daemon = None
     try:
         daemon = DaemonProcess(
             directory,
@@ -131,6 +132,8 @@ def run(options: argparse.Namespace) -> int:
         )
         ready = daemon.wait_until_ready()
     except BaseException:
+        if daemon is not None:
+            daemon.wait(0.0)  # Ctrl-C: it must not become a node all the same
         shutil.rmtree(directory, ignore_errors=True)
         raise
     _say(directory, ready, options)
@@ -174,7 +177,11 @@ def _with_tls(found: Credentials, options: argparse.Namespace, path: str) -> Cre
 
 def _network(options: argparse.Namespace) -> Network:
     head = "" if options.head else find_head(options.address)
-    host = options.host or (DEFAULT_HOST if options.head else "")
+    host = options.host
+    if host is None:
+        host = DEFAULT_HOST if options.head else ""
+    elif not host.strip():
+        raise InvalidOption(f"--host must be a name or an address of this machine, got {host!r}")
     port = options.port
     if port is None:
         port = DEFAULT_PORT if options.head else 0

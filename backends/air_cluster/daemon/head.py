@@ -7,6 +7,7 @@ Clients never connect to it: their nodes pass on what is for it, and what comes 
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
@@ -18,6 +19,7 @@ from air_cluster.core.workers import SERIAL_DIGITS
 from air_cluster.daemon.agenda import Agenda
 from air_cluster.daemon.late import LateWatch
 from air_cluster.daemon.node_link import NodeLink
+from air_cluster.daemon.printing import Printing
 from air_cluster.daemon.supply import supply
 from air_cluster.protocol import head_messages as wire
 from air_cluster.protocol import messages
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 OF_ACTOR = "actor "
 """Followed by its identity: what is known of an actor."""
 
+logger = logging.getLogger(__name__)
+
 _TICK_S = 0.5
 _CLUSTER_BYTES = 16
 _MAX_ENDED = 10_000
@@ -45,9 +49,18 @@ class Link(Protocol):
         """Pass a message on, in order."""
         ...
 
+    @property
+    def unsent(self) -> int:
+        """How many bytes wait to be sent."""
+        ...
+
 
 class Downlink(Link, Protocol):
     """How they reach a node."""
+
+    def tell(self, message: Message, payload: Sequence[Buffer] = ()) -> None:
+        """Pass a message on that is not worth keeping for later."""
+        ...
 
     def greet(self, hello: wire.Joined) -> None:
         """Pass the first message of all on."""
@@ -119,11 +132,11 @@ class HeadService:
         self.groups = GroupService(self)
         self.demand = DemandService(self)
         self.surveys = HeadSurveys(self)
+        self.printing = Printing(self)
         self._late = LateWatch(self)
         self.on_node(wire.FromClient, self._on_client_message)
         self.on_node(wire.DriverHere, self._on_driver)
         self.on_node(wire.ProcessEnded, self._on_process_ended)
-        self.on_node(wire.Printed, self._on_printed)
         self.on_node(wire.OrphansKept, lambda _n, m, _p: self._pass_on(node_of(m.writer), m))
         self.on_node(wire.OrphanDropped, lambda _n, m, _p: self._pass_on(m.node, m))
         self.on_client(messages.Ask, self._on_ask)
@@ -164,6 +177,8 @@ class HeadService:
         self.nodes[record.entry.number] = self._by_name[record.entry.name] = record
 
     def _has_joined(self, record: NodeRecord) -> NodeRecord:
+        entry = record.entry
+        logger.info("node %s at %s has joined as number %d", entry.name, entry.host, entry.number)
         self.groups.node_joined(record)
         self.demand.node_joined(record)
         self._changed()
@@ -175,6 +190,7 @@ class HeadService:
         if node is None:
             return
         del self._by_name[node.entry.name]
+        logger.warning("node %s at %s is gone: %s", node.entry.name, node.entry.host, reason)
         down = wire.NodeDown(number, reason)
         for other in self.nodes.values():
             other.link.send(down)
@@ -230,6 +246,10 @@ class HeadService:
         """The node of that name, if it is a member."""
         return self._by_name.get(name)
 
+    def node_of_process(self, process: bytes) -> NodeRecord | None:
+        """The node that a process runs on, if it is a member."""
+        return self.nodes.get(node_of(process))
+
     def node_of_worker(self, worker: str) -> NodeRecord | None:
         """The node whose scheduler has named a worker so."""
         return self._by_name.get(worker[:-SERIAL_DIGITS])
@@ -261,7 +281,7 @@ class HeadService:
 
     def pass_to_client(self, process: bytes, body: bytes, payload: Sequence[Buffer] = ()) -> None:
         """The same of a message that is encoded already."""
-        node = self.nodes.get(node_of(process))
+        node = self.node_of_process(process)
         if node is not None:
             node.link.send(wire.ToClient(process, body), payload)
 
@@ -290,6 +310,7 @@ class HeadService:
     def _over(self, program: bytes) -> None:
         """A program has ended; what somebody still wants to start for it ends at once."""
         self.drivers.pop(program, None)
+        self.printing.program_gone(program)
         self._ended[program] = None
         if len(self._ended) > _MAX_ENDED:
             del self._ended[next(iter(self._ended))]
@@ -297,12 +318,6 @@ class HeadService:
     def is_over(self, program: bytes) -> bool:
         """Whether a program, or the process of a detached actor, ended a while ago at most."""
         return program in self._ended
-
-    def _on_printed(self, _node: NodeRecord, message: wire.Printed, payload: bytes) -> None:
-        lines = messages.LogLines(message.source, message.is_error)
-        for process, wants_logs in self.drivers.items():
-            if wants_logs:
-                self.send_to_client(process, lines, [payload])
 
     def _on_ask(self, route: ClientRoute, message: messages.Ask, _payload: bytes) -> None:
         content: object

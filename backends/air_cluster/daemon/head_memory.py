@@ -138,6 +138,11 @@ class HeadMemory:
 class _NoLink:
     """To a node that is gone already."""
 
+    unsent = 0
+
+    def tell(self, message: Message, payload: Sequence[Buffer] = ()) -> None:
+        """Nobody is there to hear it."""
+
     def send(self, message: Message, payload: Sequence[Buffer] = ()) -> None:
         """Nobody is there to hear it."""
 

@@ -25,7 +25,10 @@ class HeadStore:
     """
 
     def __init__(self, path: str) -> None:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        try:
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        except OSError as error:
+            raise OSError(f"the state file {path} cannot be opened: {error.strerror}") from error
         self._file = sqlite3.connect(path, timeout=0, isolation_level=None)
         try:
             self._open()

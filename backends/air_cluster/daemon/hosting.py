@@ -74,6 +74,9 @@ class ActorHosting:
     def _run(self, message: wire.RunActor, payload: bytes) -> None:
         record = self._node.workers.client(message.worker)
         if record is not None:
+            output = self._node.workers.pool.output_of(record.process)
+            if output is not None:
+                output.relabel(message.spec.job_id, message.spec.class_name)
             start = messages.StartActor(message.spec, message.gpu_ids, message.restarted)
             record.connection.send(start, [payload])
 

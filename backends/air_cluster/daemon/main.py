@@ -7,8 +7,11 @@ that it serves (see ``launch.Ready``).
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
+import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -19,14 +22,33 @@ from typing import TYPE_CHECKING, Any
 from air_cluster.daemon.hosts import local_host
 from air_cluster.daemon.rejoining import await_head, start_again
 from air_cluster.daemon.template import WorkerSetup, name_process, run_template
-from air_cluster.session_files import ABOUT, SOCKET, hold, write_private
+from air_cluster.session_files import (
+    ABOUT,
+    LOGS,
+    SOCKET,
+    LogLimits,
+    hold,
+    write_private,
+)
 
 if TYPE_CHECKING:
     from air_cluster.daemon.node import NodeDaemon
+    from air_cluster.transport.reactor import Reactor
+
+_HINTS = {
+    errno.EADDRINUSE: ": end what listens there ('air stop', if it is a node), or choose another"
+    " --port",
+    errno.EADDRNOTAVAIL: ": this machine has no such address; name one that it has with --host",
+    errno.EACCES: ": only root may listen on ports below 1024; choose another --port",
+}
 
 _TEMPLATE_ENDS_S = 3.0
 _POLL_S = 0.002
 _PROGRAM_S = 0.5
+_LOG_S = 2.0
+_DESCRIPTORS = 65536
+_STRANGERS_SHARE = 4
+"""Strangers may take this part of the descriptors, so that members are never kept out by them."""
 
 
 def main() -> None:
@@ -77,17 +99,20 @@ def _serve(config: dict[str, Any]) -> bool:
 def _run(config: dict[str, Any], token: bytes, control: socket.socket) -> bool:
     from air.executor.resources import Resources
     from air_cluster.daemon.joining import make_member
+    from air_cluster.daemon.log_files import LogDirectory
     from air_cluster.daemon.memory import NodeMemory
     from air_cluster.daemon.memory_guard import MemoryGuard
     from air_cluster.daemon.node import NodeDaemon
+    from air_cluster.daemon.output import Outputs
     from air_cluster.daemon.pool import WorkerPool
     from air_cluster.protocol.ids import NO_NODE, new_process_id
     from air_cluster.transport.encryption import contexts_in
-    from air_cluster.transport.peers import Peers
+    from air_cluster.transport.peers import MAX_STRANGERS, Peers
     from air_cluster.transport.reactor import Reactor
 
     # Ctrl-C on the terminal is for the program, which ends us when it ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    descriptors = _take_descriptors()
     reactor = Reactor()
     with reactor.lock:
         node = NodeDaemon(
@@ -97,6 +122,7 @@ def _run(config: dict[str, Any], token: bytes, control: socket.socket) -> bool:
                 token,
                 new_process_id(NO_NODE),
                 same_machine=lambda _process: False,
+                max_strangers=min(MAX_STRANGERS, max(1, descriptors // _STRANGERS_SHARE)),
                 tls=contexts_in(config["session"]),
             ),
             config["node_id"],
@@ -110,8 +136,13 @@ def _run(config: dict[str, Any], token: bytes, control: socket.socket) -> bool:
         node.workers.pool = WorkerPool.over(
             reactor,
             control,
+            Outputs(
+                reactor,
+                LogDirectory(os.path.join(config["session"], LOGS), LogLimits(*config["logs"])),
+                node.printed.from_worker,
+                files_stay=config["stays"],
+            ),
             exited=node.workers.exited,
-            printed=node.worker_printed,
             broken=node.stop,
         )
         node.address = node.peers.listen(f"unix:{config['session']}/{SOCKET}")
@@ -120,7 +151,7 @@ def _run(config: dict[str, Any], token: bytes, control: socket.socket) -> bool:
         try:
             member = make_member(node, config["network"], token, config["session"])
         except OSError as error:  # such as a port that is taken
-            sys.exit(f"air: {error.strerror or error}")
+            sys.exit(f"air: {error.strerror or error}{_HINTS.get(error.errno or 0, '')}")
         if config["program"]:
             _watch_program(node, config["program"])
     signal.signal(signal.SIGTERM, lambda _number, _frame: node.stop())
@@ -135,11 +166,15 @@ def _run(config: dict[str, Any], token: bytes, control: socket.socket) -> bool:
         sys.exit(f"air: {node.why_stopping}")
     if config["stays"]:
         about = json.dumps(member.about()).encode()
-        write_private(os.path.join(config["session"], ABOUT), about)
+        try:
+            write_private(os.path.join(config["session"], ABOUT), about)
+        except OSError as error:
+            sys.exit(f"air: {config['session']} cannot be written: {error.strerror}")
     if not rejoins:
         sys.stdout.write(json.dumps(member.ready()) + "\n")
         sys.stdout.flush()
         _leave_standard_streams(config["log"])
+    _keep_log(reactor, config)
     try:
         reactor.run(lambda: node.stopping)
     finally:
@@ -153,6 +188,21 @@ def _run(config: dict[str, Any], token: bytes, control: socket.socket) -> bool:
     return node.is_lost and bool(config["stays"])
 
 
+def _take_descriptors() -> int:
+    """Have as many file descriptors as this process may have; the number.
+
+    Its workers were forked from a process that keeps the limit which the user's programs know.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return _DESCRIPTORS if soft == resource.RLIM_INFINITY else soft
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        return wanted
+    return soft
+
+
 def _watch_program(node: NodeDaemon, program: int) -> None:
     """End the node when the program is gone that it was started for.
 
@@ -161,6 +211,22 @@ def _watch_program(node: NodeDaemon, program: int) -> None:
     if os.getppid() != program:
         node.stop("the program that started it has ended")
     node.reactor.call_later(_PROGRAM_S, partial(_watch_program, node, program))
+
+
+def _keep_log(reactor: Reactor, config: dict[str, Any]) -> None:
+    """Write down what is logged from now on, with the time; to files of a bounded size."""
+    from air_cluster.daemon.log_files import cap
+
+    path, limits = config["log"], LogLimits(*config["logs"])
+    level = logging.INFO if path else logging.WARNING
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=level)
+
+    def look() -> None:
+        cap(2, path, limits)
+        reactor.call_later(_LOG_S, look)
+
+    if path:
+        look()
 
 
 def _wait_for(template: int) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
@@ -29,6 +32,7 @@ from air_cluster.daemon.hosting import ActorHosting
 from air_cluster.daemon.leasing import Leasing
 from air_cluster.daemon.memory import NodeMemory
 from air_cluster.daemon.orphans import Orphans
+from air_cluster.daemon.printing import Printed
 from air_cluster.daemon.segments import SegmentService
 from air_cluster.daemon.surveys import NodeSurveys
 from air_cluster.daemon.workers import Workers
@@ -43,6 +47,8 @@ from air_cluster.transport.reactor import Reactor
 
 if TYPE_CHECKING:
     from air_cluster.daemon.values import RemoteValues
+
+logger = logging.getLogger(__name__)
 
 _TICK_S = 0.5
 
@@ -125,6 +131,7 @@ class NodeDaemon:
         self.surveys = NodeSurveys(self)
         self.segments = SegmentService(self)
         self.orphans = Orphans(self)
+        self.printed = Printed(self)
         self.values: RemoteValues | None = None
         self.make_values: Callable[[], RemoteValues]
         self.segments.spill = lambda nbytes, done: self._need_values().spill(nbytes, done)
@@ -166,10 +173,12 @@ class NodeDaemon:
 
     def head_away(self, reason: str) -> None:
         """The head is out of reach, at least for now: programs may have to wait for it."""
+        logger.warning("%s; waiting for it", reason)
         self._say(f"{reason}; waiting for it")
 
     def head_back(self, is_new: bool) -> None:
         """The head can be reached again; a new one does not know what is wanted here."""
+        logger.warning("the head is back")
         self._say("the head is back")
         if is_new:
             self._leasing.report_again()
@@ -189,7 +198,7 @@ class NodeDaemon:
 
     def _tick(self) -> None:
         self.follow(self.scheduler.tick(time.monotonic()))
-        if self.values is not None:
+        if self.values is not None and self.number:
             self.values.tick()
         self.reactor.call_later(_TICK_S, self._tick)
 
@@ -269,20 +278,22 @@ class NodeDaemon:
         )
         self.clients.add(record)
         if record.kind == "driver":
+            logger.info("program %s (pid %d) is here", record.process.hex(), record.os_pid)
             self.uplink.send(wire.DriverHere(record.process, record.wants_logs))
         setup = self.workers.setup_of(connection.peer)
         connection.send(messages.Welcome(self.name, record.address, setup))
         self.workers.registered(connection.peer)
 
     def _on_exit(self, connection: Connection, _message: messages.Exit, _p: object) -> None:
-        """A program leaves."""
-        if self._stays:
-            self.workers.pool.pass_on()  # what was printed last
-            self.reactor.run_soon()
+        """A program leaves, when it has seen what was printed last."""
+        self.printed.gather(connection.peer, partial(self._let_go, connection))
+
+    def _let_go(self, connection: Connection) -> None:
+        if not self._stays:
+            self.stop()
+        elif not connection.closed:
             connection.drain()
             connection.close("it has left")
-        else:
-            self.stop()
 
     def _connection_lost(self, connection: Connection, reason: str) -> None:
         for handler in self.on_connection_lost:
@@ -299,11 +310,12 @@ class NodeDaemon:
             self.stop()
             return
         if record.kind == "driver":
+            logger.info("program %s (pid %d) is gone", record.process.hex(), record.os_pid)
             self.tell_of_end(record.process, "the program has ended")
             self.forget_process(record.process, "the program has ended")
             return
         # Its template tells how it ended; should it live on without us, end it.
-        self.workers.pool.kill(record.process)
+        self.workers.pool.kill(record.process, seems_dead=True)
 
     def tell_of_end(self, process: bytes, how: str) -> None:
         """Tell the others on this node that a process is gone."""
@@ -318,14 +330,15 @@ class NodeDaemon:
 
     def forget_process(self, process: bytes, how: str) -> None:
         """A client of this node is gone."""
+        self.printed.program_gone(process)
+        # One that was killed has left its socket behind.
+        directory = os.path.dirname(self.address.removeprefix("unix:"))
+        with contextlib.suppress(OSError):
+            os.unlink(os.path.join(directory, f"{process.hex()}.sock"))
         self._leasing.forget_owner(process)
         self.workers.environments.program_gone(process)
         # Where nobody else has values of it, the question is answered already.
         self.uplink.send(wire.ProcessEnded(process, how, self.memory.asks(process)))
-
-    def worker_printed(self, source: str, is_error: bool, text: bytes) -> None:
-        """Pass on what a worker printed."""
-        self.uplink.send(wire.Printed(source, is_error), [text])
 
     # Following the scheduler --------------------------------------------------------------
 

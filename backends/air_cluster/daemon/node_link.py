@@ -45,6 +45,16 @@ class NodeLink:
         self.outbox.add((message, [bytes(part) for part in payload]))
         self._on_sent(self)
 
+    def tell(self, message: Message, payload: Sequence[Buffer] = ()) -> None:
+        """Send what is not worth keeping, if the node can be reached."""
+        if self.connection is not None:
+            self.connection.send(message, payload)
+
+    @property
+    def unsent(self) -> int:
+        """How many bytes wait for the node to take them; at least so many."""
+        return 0 if self.connection is None else self.connection.unsent
+
     def flush(self) -> None:
         """Send what was not sent yet; what was received is committed."""
         self.committed = self.received

@@ -9,11 +9,10 @@ import signal
 import socket
 from collections import deque
 from collections.abc import Callable, Mapping
-from functools import partial
 
 import msgspec
 
-from air_cluster.daemon.logs import LogPipe
+from air_cluster.daemon.output import Outputs, WorkerOutput
 from air_cluster.transport.poller import READ
 from air_cluster.transport.reactor import Reactor
 
@@ -34,7 +33,8 @@ class _Process(msgspec.Struct):
     environment: bytes
     pid: int = 0
     unwanted: bool = False
-    pipes: list[LogPipe] = msgspec.field(default_factory=list)
+    killed: bool = False
+    output: WorkerOutput | None = None
 
 
 class TemplateLink:
@@ -106,7 +106,6 @@ class TemplateLink:
 
 class _Hooks(msgspec.Struct):
     exited: Callable[[bytes, str], None]
-    printed: Callable[[str, bool, bytes], None]
     broken: Callable[[], None]
 
 
@@ -124,6 +123,7 @@ class WorkerPool(msgspec.Struct):
     """
 
     reactor: Reactor
+    outputs: Outputs
     hooks: _Hooks
     _templates: list[TemplateLink] = msgspec.field(default_factory=list)
     _prepared: dict[bytes, str] = msgspec.field(default_factory=dict)
@@ -136,20 +136,20 @@ class WorkerPool(msgspec.Struct):
         cls,
         reactor: Reactor,
         control: socket.socket,
+        outputs: Outputs,
         *,
         exited: Callable[[bytes, str], None],
-        printed: Callable[[str, bool, bytes], None],
         broken: Callable[[], None],
     ) -> WorkerPool:
         """A pool over the first template.
 
         Args:
             control: the daemon's end of its socket.
+            outputs: where what workers print goes.
             exited: called with a worker and how it ended.
-            printed: called with who printed, whether to standard error, and what.
             broken: called when the first template is gone, which nothing can replace.
         """
-        pool = cls(reactor, _Hooks(exited, printed, broken))
+        pool = cls(reactor, outputs, _Hooks(exited, broken))
         pool._templates.append(TemplateLink(pool, control, frozenset()))
         return pool
 
@@ -166,22 +166,13 @@ class WorkerPool(msgspec.Struct):
         template = usable[-1] if usable else self._templates[0]
         process = self._by_worker[worker] = _Process(worker, template, environment)
         template.children += 1
-        fds: list[int] = []
         try:
-            for is_error in (False, True):
-                reader, writer = os.pipe()
-                fds.append(writer)
-                on_text = partial(self._printed, process, is_error)
-                process.pipes.append(LogPipe(self.reactor, reader, on_text))
+            process.output, fds = self.outputs.of_worker(worker)
         except OSError as error:  # no more descriptors
-            _close(fds)
             reason = f"it could not be started: {error}"
             self.reactor.call_soon(lambda: self._gone(process, reason))
         else:
             template.command({"worker": worker.hex()}, fds)
-
-    def _printed(self, process: _Process, is_error: bool, text: bytes) -> None:
-        self.hooks.printed(f"pid={process.pid}", is_error, text)
 
     def preload(self, modules: list[str]) -> None:
         """Make a template that has imported these modules as well."""
@@ -220,11 +211,16 @@ class WorkerPool(msgspec.Struct):
         self._templates.append(TemplateLink(self, ours, modules, environment))
         self._retire()
 
-    def kill(self, worker: bytes) -> None:
-        """End a worker at once; ``exited`` is called when it is gone."""
+    def kill(self, worker: bytes, *, seems_dead: bool = False) -> None:
+        """End a worker at once; ``exited`` is called when it is gone.
+
+        Args:
+            seems_dead: it has probably ended by itself, and this is to make sure.
+        """
         process = self._by_worker.get(worker)
         if process is None:
             return
+        process.killed |= not seems_dead
         if process.pid:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process.pid, signal.SIGKILL)
@@ -235,6 +231,11 @@ class WorkerPool(msgspec.Struct):
         """The worker's process id, 0 while it is not known."""
         process = self._by_worker.get(worker)
         return 0 if process is None else process.pid
+
+    def output_of(self, worker: bytes) -> WorkerOutput | None:
+        """What a worker prints."""
+        process = self._by_worker.get(worker)
+        return None if process is None else process.output
 
     def on_event(self, template: TemplateLink, event: dict[str, object]) -> None:
         """A template has answered."""
@@ -250,16 +251,20 @@ class WorkerPool(msgspec.Struct):
             assert isinstance(pid, int)
             process.pid = pid
             self._by_pid[pid] = process
+            if process.output is not None:
+                process.output.start(pid)
             if process.unwanted:
                 self.kill(process.worker)
         elif kind == "failed" and event["worker"] is not None:
             process = self._by_worker[bytes.fromhex(str(event["worker"]))]
+            if process.output is not None:
+                process.output.close()
             self._gone(process, f"it could not be started: {event['error']}")
         elif kind == "exited":
             assert isinstance(pid, int)
             gone = self._by_pid.pop(pid, None)
             if gone is not None:
-                self._gone(gone, describe_exit(int(str(event["status"]))))
+                self._gone(gone, _describe_end(gone, int(str(event["status"]))))
 
     def _gone(self, process: _Process, how: str) -> None:
         del self._by_worker[process.worker]
@@ -300,16 +305,16 @@ class WorkerPool(msgspec.Struct):
     def pass_on(self) -> None:
         """Pass on what workers have printed so far."""
         for process in self._by_worker.values():
-            for pipe in process.pipes:
-                pipe.read()
+            if process.output is not None:
+                process.output.read()
 
     def close(self) -> None:
         """End all workers and templates at once."""
         self.closing = True
         for process in list(self._by_worker.values()):
             self.kill(process.worker)
-            for pipe in process.pipes:
-                pipe.drain()
+            if process.output is not None:
+                process.output.close()
         for template in self._templates:
             template.close()
 
@@ -322,6 +327,20 @@ class WorkerPool(msgspec.Struct):
 def _close(fds: list[int]) -> None:
     for fd in fds:
         os.close(fd)
+
+
+def _describe_end(process: _Process, status: int) -> str:
+    """How a worker ended, with what it said last if nobody wanted it to end."""
+    how, output = describe_exit(status), process.output
+    if output is None:
+        return how
+    output.read()
+    words = output.last_words() if status and not process.killed else ""
+    if words:
+        how = f"{how}; the last that it wrote to standard error:\n{words}"
+        if output.outputs.files_stay and output.path():
+            how = f"{how}\n    (all of it is in {output.path()})"
+    return how
 
 
 def describe_exit(status: int) -> str:

@@ -11,11 +11,14 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from air_cluster.core.listings import WorkerInfo
 from air_cluster.core.workers import WorkerState
 from air_cluster.protocol import head_messages as wire
 from air_cluster.protocol import messages
 from air_cluster.protocol.codec import encode
+from air_cluster.protocol.log_questions import LOGS_TOPIC, Question, Told
 from air_cluster.transport.connection import Connection
 
 if TYPE_CHECKING:
@@ -83,6 +86,8 @@ class NodeSurveys:
         present = self._present(set(asked))
         entry = node.nodes.get(node.number)
         host = "" if entry is None else entry.host
+        if message.topic == LOGS_TOPIC:
+            self._tell_of_logs(message)
         roll = messages.Roll(message.request, node.number, [], [], node.name, host, present)
         node.uplink.send(wire.PassOn(message.asker, encode(roll)))
         look = messages.Look(message.asker, message.request, message.topic, message.question)
@@ -94,6 +99,21 @@ class NodeSurveys:
         self._kept_bytes += len(told)
         while self._kept_bytes > _KEPT_BYTES or len(self._last_words) > _KEPT:
             self._kept_bytes -= len(self._last_words.popleft()[1])
+
+    def _tell_of_logs(self, message: wire.LookAround) -> None:
+        """What the node itself has to say; it comes before its list, which ends the answer."""
+        from air_cluster.daemon import log_reading
+
+        node, directory = self._node, self._node.workers.pool.outputs.files.path
+        question = msgspec.msgpack.decode(message.question, type=Question)
+        if not question.name:
+            told = Told(log_reading.listed(directory))
+        elif question.node == node.name:
+            told = Told(text=log_reading.read(directory, question))
+        else:
+            return
+        sight = messages.Sight(message.asker, message.request, node.number.to_bytes(8, "big"))
+        node.uplink.send(wire.PassOn(message.asker, encode(sight)), [msgspec.msgpack.encode(told)])
 
     def _present(self, answering: set[bytes]) -> list[messages.Present]:
         node = self._node

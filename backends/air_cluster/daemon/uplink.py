@@ -99,6 +99,11 @@ class Uplink:
         if self._is_up:
             self._connection.send(message, payload)
 
+    @property
+    def unsent(self) -> int:
+        """How many bytes wait for the head to take them."""
+        return self._connection.unsent
+
     def report_load(self, free: Callable[[], Resources]) -> None:
         """Something may have become free or taken: tell the head in a moment if so."""
         self._free = free
@@ -128,7 +133,7 @@ class Uplink:
         else:
             if isinstance(message, wire.Joined):
                 self._has_joined(message)
-            else:
+            elif not isinstance(message, wire.UNCOUNTED):
                 self._received += 1
             self._member.from_head(message, payload)
 
@@ -151,7 +156,7 @@ class Uplink:
             return
         reason = f"the head at {self._address} cannot be reached: {reason}"
         if not self._number:
-            self._end(reason)
+            self._end(f"{reason} (is that the address of a head, and does one run there?)")
         elif self._is_up:
             self._is_up = False
             self._away_since = time.monotonic()

@@ -174,7 +174,8 @@ class RemoteValues:
         self._spill.join()
         if self._server is not None:
             self._server.join()
-        self._copies.close()
+        if self._node.number:  # else it has never joined, and nothing was asked of this
+            self._copies.close()
 
 
 class _Owners:

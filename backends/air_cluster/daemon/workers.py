@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -20,6 +21,12 @@ from air_cluster.transport.connection import Connection
 if TYPE_CHECKING:
     from air_cluster.daemon.node import NodeDaemon
     from air_cluster.daemon.pool import WorkerPool
+
+
+logger = logging.getLogger(__name__)
+
+ENDED_WELL = "it exited with code 0"
+"""How a worker ends that was idle for long."""
 
 
 class End(msgspec.Struct, frozen=True):
@@ -145,6 +152,8 @@ class Workers:
             return
         worker.end = worker.why_stopped or End(how)
         how = worker.end.how
+        if how != ENDED_WELL:
+            logger.info("worker %s has ended: %s", process.hex(), how)
         self.on_ended(worker.name)
         node.tell_of_end(process, how)
         node.follow(node.scheduler.worker_died(worker.name, time.monotonic()))

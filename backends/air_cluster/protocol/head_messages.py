@@ -186,10 +186,31 @@ class PassOn(msgspec.Struct, tag=211, array_like=True, frozen=True):
 
 
 class Printed(msgspec.Struct, tag=81, array_like=True, frozen=True):
-    """A worker printed. Payload: the text."""
+    """A worker printed, for the program *job*, or for nobody knows whom. Payload: whole lines."""
 
+    job: bytes
     source: str
     is_error: bool
+
+
+class Show(msgspec.Struct, tag=160, array_like=True, frozen=True):
+    """To a program's node: what was printed for it. Payload: whole lines."""
+
+    process: bytes
+    source: str
+    is_error: bool
+
+
+class Gather(msgspec.Struct, tag=161, array_like=True, frozen=True):
+    """A program leaves: every node is to pass on what was printed there so far, then say so."""
+
+    process: bytes
+
+
+class Gathered(msgspec.Struct, tag=162, array_like=True, frozen=True):
+    """A node, or to the program's node: all of them, have done that."""
+
+    process: bytes
 
 
 # Demand ---------------------------------------------------------------------------------------
@@ -375,6 +396,9 @@ HeadMessage = (
     | Printed
     | LookAround
     | PassOn
+    | Show
+    | Gather
+    | Gathered
     | Unmet
     | NoRoom
     | Redirect
@@ -404,6 +428,9 @@ TO_NODES = (
     NodeDown,
     Beat,
     ToClient,
+    Show,
+    Gather,
+    Gathered,
     ProcessEnded,
     OrphansKept,
     OrphanDropped,
@@ -422,5 +449,5 @@ TO_NODES = (
 )
 """What the head sends."""
 
-UNCOUNTED = (Join, Joined, Return, Resumed, TurnedAway, Beat, Load, Printed, PassOn)
+UNCOUNTED = (Join, Joined, Return, Resumed, TurnedAway, Beat, Load, Printed, PassOn, Show)
 """What is of no use later: it is not sent again when a link is resumed."""

@@ -215,6 +215,11 @@ class Connection:
         return self.closed or self.broken
 
     @property
+    def unsent(self) -> int:
+        """How many bytes wait for the peer to take them."""
+        return sum(len(p.data if isinstance(p, _Parcel) else p) for p in self._out)
+
+    @property
     def gathered(self) -> int:
         """How many parts wait for :meth:`uncork`."""
         return len(self._cork_parts)

@@ -41,6 +41,7 @@ from air_cluster.worker.devices import show_gpus
 from air_cluster.worker.iteration import as_iterator
 from air_cluster.worker.reporter import Job, Reporter
 from air_cluster.worker.thread_host import ThreadGroups, ThreadHost
+from air_cluster.worker.voice import Voice
 
 
 class ExitActor(BaseException):
@@ -51,9 +52,15 @@ class ActorHost:
     """Makes the instance, then runs its methods in the order in which calls arrive."""
 
     def __init__(
-        self, client: Client, reporter: Reporter, start: StartActor, payload: bytes
+        self,
+        client: Client,
+        reporter: Reporter,
+        voice: Voice,
+        start: StartActor,
+        payload: bytes,
     ) -> None:
         self._client = client
+        self._voice = voice
         self.reactor = client.reactor
         self.lock = client.reactor.lock
         self.reporter = reporter
@@ -79,6 +86,7 @@ class ActorHost:
         self._interruptible = Interruptible(client.reactor)
         client.on_block = lambda blocked: client.daemon.send(Blocked(blocked))
         client.executor.leave_actor = self._leave
+        voice.become_actor(self.spec.job_id, self.spec.class_name)
         client.namespace = self.spec.job_namespace
         # One that outlives its program is what ends with it that it makes, as a program is.
         client.job_id = client.process_id if self.spec.detached else self.spec.job_id
@@ -133,6 +141,7 @@ class ActorHost:
             self._instance = cls(*args, **kwargs)
             del args, kwargs
             end_forked_child(self._pid, None)
+            self._voice.rename_actor(self._instance)
         except BaseException as error:
             end_forked_child(self._pid, error)
             self._construction_failed(error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import faulthandler
 import gc
 import os
 import random
@@ -20,6 +21,7 @@ from air_cluster.worker.actor_host import ActorHost
 from air_cluster.worker.devices import hide_gpus
 from air_cluster.worker.reporter import Reporter
 from air_cluster.worker.runner import TaskRunner
+from air_cluster.worker.voice import Voice
 
 _LOOK_AGAIN_S = 0.5
 
@@ -38,7 +40,9 @@ def run_worker(
         _fresh_process()
         if has_gpus:
             hide_gpus()
-        _serve(session, token, host, in_environment, worker_id)
+        voice = Voice()
+        voice.install()
+        _serve(voice, session, token, host, in_environment, worker_id)
         code = 0
     except BaseException:
         sys.excepthook(*sys.exc_info())
@@ -54,8 +58,7 @@ def run_worker(
 def _fresh_process() -> None:
     """Undo what a process shares with the one that it was forked from."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    sys.stderr.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    faulthandler.enable(2, all_threads=False)
     random.seed()
     numpy = sys.modules.get("numpy")
     if numpy is not None:
@@ -65,12 +68,14 @@ def _fresh_process() -> None:
         torch.seed()
 
 
-def _serve(session: str, token: bytes, host: str, in_environment: bool, worker_id: bytes) -> None:
+def _serve(
+    voice: Voice, session: str, token: bytes, host: str, in_environment: bool, worker_id: bytes
+) -> None:
     client = Client(session, token, worker_id, "worker", host=host)
     executor = ClusterExecutor(client, _no_shutdown)
     install(executor)
     reporter = Reporter(client)
-    runner = TaskRunner(client, reporter)
+    runner = TaskRunner(client, reporter, voice)
     become: list[tuple[StartActor, bytes]] = []
 
     def start_actor(_connection: Connection, message: StartActor, payload: bytes) -> None:
@@ -99,7 +104,7 @@ def _serve(session: str, token: bytes, host: str, in_environment: bool, worker_i
     if become:
         message, payload = become[0]
         runner.interruptible.remove()
-        ActorHost(client, reporter, message, payload).run()
+        ActorHost(client, reporter, voice, message, payload).run()
     _run_exit_functions()
     client.surveys.last_words()
     if become:

@@ -29,11 +29,12 @@ from air_cluster.protocol.messages import (
     TasksReturned,
 )
 from air_cluster.transport.connection import Connection
-from air_cluster.worker.aftermath import StandardStreams, end_forked_child
+from air_cluster.worker.aftermath import end_forked_child
 from air_cluster.worker.cancellation import Interruptible
 from air_cluster.worker.devices import show_gpus
 from air_cluster.worker.iteration import as_iterator
 from air_cluster.worker.reporter import Job, Reporter
+from air_cluster.worker.voice import Voice
 
 _LONG_S = 0.01
 _GATHER_S = 0.001
@@ -42,7 +43,7 @@ _GATHER_S = 0.001
 class TaskRunner:
     """The main loop of a worker that runs tasks."""
 
-    def __init__(self, client: Client, reporter: Reporter) -> None:
+    def __init__(self, client: Client, reporter: Reporter, voice: Voice) -> None:
         self._client = client
         self._reactor = client.reactor
         self._lock = client.reactor.lock
@@ -53,7 +54,7 @@ class TaskRunner:
         self._pickled: dict[bytes, bytes] = {}
         self._assignments: dict[bytes, Assign] = {}
         self._pid = os.getpid()
-        self._streams = StandardStreams()
+        self._voice = voice
         self._blocked = False
         self._running: Job | None = None
         self._ran = client.endings.ran
@@ -77,6 +78,7 @@ class TaskRunner:
         self._assignments[connection.peer] = message
         self._client.namespace = message.namespace
         self._client.job_id = message.job_id
+        self._voice.serve(message.job_id)
         show_gpus(message.gpu_ids)  # a worker with GPUs is lent once only
 
     def _on_task(self, connection: Connection, message: Task, payload: bytes) -> None:
@@ -204,8 +206,10 @@ class TaskRunner:
             contents = [] if cancelled else self._reporter.failed(job, error)
         finally:
             self._running = None
+            if self._voice.spoke:
+                self._voice.hush()
             context.current.reset(token)
-            self._streams.repair()
+            self._voice.repair()
         seconds = time.perf_counter() - started
         outcome = CANCELLED if cancelled else FAILED if failed else FINISHED
         self._ran.append((message.task_id, message.name, started, seconds, outcome))

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import re
 import signal
 import socket
 import stat
 import subprocess
-import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
+import air
 from air.cli.main import main
+from air.errors import InvalidOption
 from air.testing.executor_suite.harness import eventually
+from air_cluster import directories
 
 from .hosts import Host
 
@@ -173,7 +179,10 @@ def test_a_port_in_use(here: Host) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         said = complaint(here, "start", "--head", "--port", str(port))
-    assert said == f"air start: cannot listen on tcp:127.0.0.1:{port}: Address already in use"
+    assert said == (
+        f"air start: cannot listen on tcp:127.0.0.1:{port}: Address already in use: end what"
+        " listens there ('air stop', if it is a node), or choose another --port"
+    )
 
 
 def test_nobody_at_the_address(here: Host, tmp_path: Path) -> None:
@@ -203,7 +212,8 @@ def refusal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Refusal:
     """What the command says that does not do what it was asked for."""
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    # Not where others may have nodes, as they do where the paths of sockets are too long.
+    monkeypatch.setattr(directories, "_root", lambda: str(tmp_path))
     for name in ("AIR_TOKEN_FILE", "AIR_ADDRESS"):
         monkeypatch.delenv(name, raising=False)
 
@@ -256,6 +266,9 @@ def test_certificates_are_asked_for_where_there_are_none(refusal: Refusal, tmp_p
         (["--address", "somewhere"], "address must be 'HOST:PORT'"),
         (["--address", "no.such.host.invalid:1"], "cannot be found"),
         (["--address", "127.0.0.1:1"], "joining a cluster takes its token"),
+        (["--address", "127.0.0.1:0"], "address must be 'HOST:PORT'"),
+        (["--address", "http://127.0.0.1:80"], "address must be 'HOST:PORT'"),
+        (["--head", "--host", ""], "--host must be a name or an address"),
         (["--head", "--host", "0.0.0.0"], "stands for all addresses"),
         (["--head", "--host", "no.such.host.invalid"], "cannot be found"),
     ],
@@ -269,7 +282,7 @@ def test_addresses(refusal: Refusal, arguments: list[str], expected: str) -> Non
     [
         ([], "one of the arguments --head --address is required"),
         (["--head", "--address", "127.0.0.1:1"], "not allowed with argument --head"),
-        (["--head", "--prot", "1"], "unrecognized arguments: --prot"),
+        (["--head", "--prot", "1"], "unknown argument: --prot 1. Did you mean '--port'?"),
         (["--head", "--port", "70000"], "--port"),
         (["--head", "--num-cpus", "-1"], "num-cpus must be"),
         (["--head", "--num-cpus", "two"], "expected a number, got 'two'"),
@@ -279,6 +292,10 @@ def test_addresses(refusal: Refusal, arguments: list[str], expected: str) -> Non
         (["--head", "--resources", '{"a": -1}'], "-1"),
         (["--head", "--labels", '{"a": 1}'], "labels['a'] must be text"),
         (["--head", "--object-store-memory", "0"], "object-store-memory"),
+        (["--head", "--num-cpus", "nan"], "num-cpus must be"),
+        (["--head", "--resources", '{"a": NaN}'], "must be a number"),
+        (["--head", "--resources", "[1]"], "resources must map names to quantities"),
+        (["--head", "--memory", "1G"], "expected a number, got '1G'"),
     ],
 )
 def test_options(refusal: Refusal, arguments: list[str], expected: str) -> None:
@@ -297,3 +314,137 @@ def test_help_names_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr().out
     for name in ("backends", "start", "status", "stop"):
         assert re.search(rf"^    {name}\b", shown, re.MULTILINE)
+
+
+# Addresses at which no head is ---------------------------------------------------------------
+
+
+def _answer(server: socket.socket, said: bytes) -> None:
+    """Say the same to everybody who connects, and hang up, until the server is closed."""
+    with contextlib.suppress(OSError):
+        while True:
+            other, _ = server.accept()
+            with other, contextlib.suppress(OSError):
+                other.recv(100)
+                other.sendall(said)
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "the other side does not speak this protocol"),
+        (b"AIR\0\0\0\0\x07", "speaks protocol version 7, this one 1: install the same release"),
+        (b"", "closed by the other side during the handshake"),
+    ],
+    ids=["http", "version", "closes"],
+)
+def test_something_else_at_the_address(
+    here: Host, tmp_path: Path, said: bytes, expected: str
+) -> None:
+    token = make_token(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=_answer, args=(server, said), daemon=True).start()
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        refused = complaint(here, "start", "--address", address, "--token-file", token)
+        server.shutdown(socket.SHUT_RDWR)
+    assert refused.startswith(f"air start: the head at tcp:{address} cannot be reached: ")
+    assert expected in refused
+    assert refused.endswith("(is that the address of a head, and does one run there?)")
+
+
+@pytest.mark.slow
+def test_nobody_answers_at_the_address(here: Host, tmp_path: Path) -> None:
+    """Packets are swallowed, as by a firewall: the queue of those who connect is full."""
+    token = make_token(tmp_path)
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen(0)
+        waiting = [socket.socket() for _ in range(4)]
+        for one in waiting:
+            one.setblocking(False)
+            one.connect_ex(server.getsockname())
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        said = complaint(here, "start", "--address", address, "--token-file", token)
+        for one in waiting:
+            one.close()
+    assert f"the head at tcp:{address} cannot be reached: nothing was heard of it" in said
+
+
+def test_ctrl_c_while_nobody_answers_leaves_nothing(here: Host, tmp_path: Path) -> None:
+    words = ["start", "--token-file", make_token(tmp_path), "--address"]
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        words.append(f"127.0.0.1:{server.getsockname()[1]}")
+        process = subprocess.Popen(
+            here.air_words(*words), env=here.environment, stderr=subprocess.PIPE, text=True
+        )
+        other, _ = server.accept()  # the node tries to join
+        daemons = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+        other.close()
+    assert process.returncode == 130
+    assert err == ""
+    _, alive = psutil.wait_procs(daemons, timeout=20)
+    assert not alive
+    assert not os.listdir(here.directory)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--host", "192.0.2.1"], "this machine has no such address"),
+        (["--state-file", "/no/such/directory/state"], "the state file /no/such/directory/state"),
+        (["--state-file", "/"], "the state file / cannot be opened: Is a directory"),
+    ],
+)
+def test_what_the_daemon_finds_out(here: Host, options: list[str], expected: str) -> None:
+    said = complaint(here, "start", "--head", "--port", "0", *options)
+    assert expected in said
+
+
+def test_tls_at_the_head_only(here: Host, tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    start(here, "--head", "--port", "0", "--tls", "--token-file", str(token))
+    plain = tmp_path / "plain"
+    plain.write_bytes(token.read_bytes().partition(b"\n")[0])
+    plain.chmod(0o600)
+    address = running_head(here)
+    said = complaint(here, "start", "--address", address, "--token-file", str(plain))
+    assert "only one of the two uses TLS" in said
+
+
+def running_head(host: Host) -> str:
+    """The address of the head that runs there."""
+    [about] = Path(host.directory).glob("air-*/node.json")
+    return str(json.loads(about.read_text())["head"])
+
+
+def test_no_place_for_a_session(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("AIR_TOKEN_FILE", raising=False)
+    monkeypatch.setattr(directories, "_root", lambda: str(tmp_path / "missing"))
+    assert main(["start", "--head", "--port", "0"]) == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("air start: a node keeps sockets and log files under ")
+    assert line.endswith("TMPDIR in the environment names another directory")
+
+
+def test_misspelt_options_get_one_line_that_names_the_nearest(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["start", "--head", "--object-store-memroy=5"])
+    [line] = capsys.readouterr().err.splitlines()
+    assert "--object-store-memroy=5. Did you mean '--object-store-memory'?" in line
+    assert line.endswith("(see air start --help)")
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [(1, "is in bytes and must be at least"), (10**18, "larger than this machine's memory")],
+)
+def test_a_store_that_no_machine_has(size: int, expected: str) -> None:
+    with pytest.raises(InvalidOption, match=expected):
+        air.init(backend="cluster", object_store_memory=size)
+    assert not air.is_initialized()

@@ -12,6 +12,7 @@ from air_cluster.protocol.handshake import (
     MAGIC,
     NONCE_BYTES,
     PROCESS_ID_BYTES,
+    PROOF_BYTES,
     Handshake,
     HandshakeError,
 )
@@ -248,3 +249,24 @@ def test_whatever_comes_little_is_held(server: bool, data: bytes, cuts: list[int
         assert len(side._received) < 80
         assert side.wanted > 0
     assert not side.done
+
+
+@pytest.mark.parametrize("keep", [0, 32], ids=["as it is", "with room for a proof"])
+def test_a_mirror_is_no_member(keep: int) -> None:
+    """Who sends back what it gets, its own challenge among it, proves nothing."""
+    client = Handshake(TOKEN, CLIENT, server=False)
+    hello = client.opening()
+    with pytest.raises(HandshakeError):
+        client.feed(hello + hello[:keep] + bytes(PROOF_BYTES))
+    assert not client.done
+
+
+def test_a_server_cannot_be_made_to_answer_its_own_challenge() -> None:
+    """What one connection to a server says does not answer what another one asks."""
+    one, two = (Handshake(TOKEN, SERVER, server=True) for _ in range(2))
+    asked = one.feed(Handshake(b"?", CLIENT, server=False).opening())
+    hello = asked[:-PROOF_BYTES]
+    answered = two.feed(hello)  # the challenge of the one, put to the other
+    with pytest.raises(HandshakeError):
+        one.feed(answered[-PROOF_BYTES:])
+    assert not one.done
