@@ -124,8 +124,11 @@ class TestCancellation:
             value(ref)
         value(recorder.wait_for.remote("child was cancelled"))
 
-    def test_a_cancelled_call_does_not_hold_up_the_next(self) -> None:
+    @pytest.mark.parametrize("is_there", [False, True])
+    def test_a_cancelled_call_does_not_hold_up_the_next(self, is_there: bool) -> None:
         gate, counter = Gate.remote(), Counter.remote()
+        if is_there:
+            value(counter.get.remote())
         first = counter.add.remote(gate.wait.remote(10))
         second = counter.add.remote(1)
         air.cancel(first)

@@ -503,8 +503,10 @@ class Actors:
             )
         call = actor.waits(task_id)
         if call is not None:
-            del actor.lane(call.group)[task_id]
+            lane = actor.lane(call.group)
+            del lane[task_id]
             self._finish(actor, call, self._cancelled(call))
+            self._send_ready(actor, lane)  # it may have held up others
         elif actor.connection is not None:
             actor.connection.send(CancelTask(task_id, recursive))
         return True
