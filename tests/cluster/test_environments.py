@@ -64,6 +64,8 @@ def wheels(tmp_path: Path) -> Path:
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where environments are kept in this test."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(name, "127.0.0.1")
     return tmp_path / "cache" / "air" / "environments"
 
 
@@ -247,6 +249,31 @@ def test_what_is_preloaded_is_loaded_in_the_environment(tmp_path: Path) -> None:
     assert told == [(True, "1", "1", True)] * 2
     other = Look.options(runtime_env={**given, "env_vars": {NAME: "2"}}).remote()
     assert air.get(other.at.remote(), timeout=TIMEOUT_S) == (False, "2", "2", False)
+
+
+def test_gpus_that_an_environment_shows() -> None:
+    """Also in workers of a template of that environment; who holds some sees these."""
+    name = "CUDA_VISIBLE_DEVICES"
+    given = {"env_vars": {name: "5"}}
+
+    @air.remote(runtime_env=given)
+    class Look:
+        def at(self) -> str | None:
+            return os.environ.get(name)
+
+    air.init(backend="cluster", num_cpus=1, num_gpus=2)
+    try:
+        get_executor().preload(["json.tool"])
+        actors = []
+        for _ in range(2):
+            actors.append(Look.remote())
+            assert air.get(actors[-1].at.remote(), timeout=TIMEOUT_S) == "5"
+        holder = Look.options(num_gpus=1).remote()
+        assert air.get(holder.at.remote(), timeout=TIMEOUT_S) in ("0", "1")
+        bare = Look.options(runtime_env={}).remote()
+        assert air.get(bare.at.remote(), timeout=TIMEOUT_S) == ""
+    finally:
+        air.shutdown()
 
 
 @pytest.mark.usefixtures("cluster")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from air.errors import AirError, RuntimeEnvSetupError
 from air.executor.environments import SETUP_TIMEOUT_S, expand
+from air.executor.gpus import VISIBLE
 from air_cluster.client.environments import Package, Setup
 from air_cluster.session_files import ENVIRONMENTS
 
@@ -52,6 +53,7 @@ def set_up(client: Client, setup: Setup) -> str:
     sys.path[:] = dict.fromkeys([*first, *sys.path, *last])
     importlib.invalidate_caches()
     changed = {name: value for name, value in os.environ.items() if before.get(name) != value}
+    changed.pop(VISIBLE, None)  # each worker sees its own; see adjust()
     return json.dumps([changed, os.getcwd(), sys.path, sys.executable])
 
 
@@ -63,6 +65,12 @@ def enter(process: str) -> None:
     sys.path[:] = path
     sys.executable = executable
     importlib.invalidate_caches()
+
+
+def adjust(setup: Setup) -> None:
+    """Do what is left to do in a process that was forked from one which has entered."""
+    if VISIBLE in setup.env_vars:
+        os.environ[VISIBLE] = setup.env_vars[VISIBLE]
 
 
 def _unpacked(client: Client, package: Package, deadline: float) -> str:

@@ -122,12 +122,14 @@ def _set_up_environment(client: Client, is_done: bool) -> bool:
     import msgspec
 
     from air_cluster.client.environments import Setup
-    from air_cluster.worker.environment import set_up
+    from air_cluster.worker.environment import adjust, set_up
 
     error = process = ""
     try:
         setup = msgspec.msgpack.decode(client.setup, type=Setup)
-        if not is_done:
+        if is_done:
+            adjust(setup)
+        else:
             process = set_up(client, setup)
         client.environments.of_worker(setup)
     except Exception as failure:

@@ -126,7 +126,13 @@ def _build(
     has_pip = importlib.util.find_spec("pip") is not None
     shutil.rmtree(made.directory, ignore_errors=True)
     builder = venv.EnvBuilder(system_site_packages=True, with_pip=not has_pip)
-    builder.create(made.directory)
+    try:
+        builder.create(made.directory)
+    except subprocess.CalledProcessError as error:  # only if there is no pip
+        raise RuntimeEnvSetupError(
+            f"pip is not installed beside {sys.executable!r}, and cannot be put into a virtual"
+            f" environment either; install it there: {_last_lines(error.output)}"
+        ) from error
     seen = [path for path in sys.path if os.path.basename(path).endswith("-packages")]
     with open(os.path.join(made.packages, _SEEN), "w", encoding="utf-8") as file:
         # Of a virtual environment only what is below it would be seen otherwise.
