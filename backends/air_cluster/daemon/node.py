@@ -300,6 +300,9 @@ class NodeDaemon:
             handler(connection, reason)
 
     def _on_lost(self, connection: Connection, reason: str) -> None:
+        if connection.link is not None and connection.link.gave_up:
+            # A process of another node, which takes what it had here for lost.
+            self._leasing.forget_owner(connection.peer)
         record = self.clients.remove(connection)
         if record is None or self.stopping:
             return

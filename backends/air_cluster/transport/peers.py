@@ -21,6 +21,7 @@ one that a member of the cluster has opened; strangers are turned away without a
 
 from __future__ import annotations
 
+import errno
 import logging
 import socket
 import time
@@ -194,7 +195,15 @@ class Peers:
         part = choose(address, same_machine=here)
         if isinstance(part, UnixAddress):
             return self._add(unix.connect(part), process_id=process_id, takes_fds=takes_fds)
-        sock = tcp.connect(part)
+        try:
+            sock = tcp.connect(part)
+        except OSError as error:
+            if not process_id or error.errno == errno.ECONNREFUSED:
+                raise
+            connection = self._add(None, process_id=process_id)
+            connection.link = self._resumer.new_link(part)
+            connection.lose(f"cannot connect to {part}: {error}")
+            return connection
         connection = self._add(None, process_id=process_id)
         if process_id:
             connection.link = self._resumer.new_link(part)

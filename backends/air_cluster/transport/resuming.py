@@ -76,6 +76,7 @@ class Link:
         self.is_up = self.has_been_up = False
         self.gave_up = False
         self.broken_since: float | None = None
+        self.reason = ""  # why the last attempt to connect came to nothing
         self.retry_s = _RETRY_S
         self.acknowledging = False
 
@@ -172,12 +173,21 @@ class Resumer:
             connection.send_at_once(LinkGone())
             connection.close("the other side resumes a link that is over")
         else:
+            self._end_older(connection)
             link = Link(message.link, None, self._broke)
             connection.link = link
             self._accepted[message.link] = connection
             link.is_up = True
             if message.resumes:  # its first connection broke before we heard anything
                 connection.send_at_once(LinkResumed(0))
+
+    def _end_older(self, connection: Connection) -> None:
+        """Who opens another link has given up the one that is broken."""
+        for older in list(self._accepted.values()):
+            link = older.link
+            if older.peer == connection.peer and isinstance(link, Link) and not link.is_up:
+                link.gave_up = True
+                older.close("the other side has given the link up")
 
     def _resume(self, known: Connection, carrier: Connection, message: LinkOpen) -> None:
         link = known.link
@@ -203,6 +213,7 @@ class Resumer:
         link = connection.link
         assert isinstance(link, Link)
         link.is_up = False
+        link.reason = reason
         self._carrier.released(connection)
         if link.broken_since is None:
             link.broken_since = now = time.monotonic()
@@ -225,7 +236,9 @@ class Resumer:
     def _give_up(self, connection: Connection, link: Link, since: float, reason: str) -> None:
         if link.broken_since == since and not connection.closed:
             link.gave_up = True
-            connection.close(f"{reason}; no other connection came up within {self._patience_s:g} s")
+            last = "" if link.reason == reason else f": {link.reason}"
+            waited = f"no other connection came up within {self._patience_s:g} s{last}"
+            connection.close(f"{reason}; {waited}")
 
     def closed(self, connection: Connection) -> None:
         """A connection is closed for good."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import socket
 import stat
@@ -15,7 +16,10 @@ import numpy as np
 import pytest
 
 import air
+from air.errors import ActorDied, OwnerDied
+from air.executor.current import get_executor
 from air.testing.executor_suite.harness import eventually, value
+from air_cluster.transport import tcp
 
 pytestmark = pytest.mark.slow
 
@@ -118,6 +122,23 @@ def back(number: int) -> int:
     return -number
 
 
+@contextmanager
+def no_way(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """This process gets no connection to any other, and waits for none for long."""
+    client = get_executor()._client  # type: ignore[attr-defined]
+    client.peers._resumer._patience_s = 0.3
+
+    def refuse(address: object) -> socket.socket:
+        raise OSError(errno.EHOSTUNREACH, f"no way to {address}")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tcp, "connect", refuse)
+        with client.reactor.lock:
+            break_connections()
+        yield
+    client.peers._resumer._patience_s = 60.0
+
+
 @pytest.fixture
 def breaker(two: Any) -> Any:
     return Breaker.remote()
@@ -155,8 +176,6 @@ def test_values_and_borrowed_references(breaker: Any) -> None:
         found = value([large.remote(number) for number in range(20)])
         assert [array.min() for array in found] == list(range(20))
     # All of it is given back in the end.
-    from air.executor.current import get_executor
-
     del theirs, mine, found
     client = get_executor()._client  # type: ignore[attr-defined]
 
@@ -175,3 +194,27 @@ def test_tasks_that_only_the_other_node_can_run_are_asked_for_meanwhile(two: Any
         for step in range(6):
             refs = [double.options(num_cpus=0.2 + step / 100).remote(i) for i in range(20)]
             assert value(refs) == [2 * i for i in range(20)]
+
+
+def test_without_any_way_calls_fail_by_name_and_go_on_when_there_is_one(
+    breaker: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The head sees all nodes; only this program cannot reach one of them."""
+    (theirs,) = value(breaker.put.remote(1))
+    value(breaker.add.remote(1))
+    value(double.remote(1))
+    with no_way(monkeypatch):
+        calls = [breaker.add.remote(number) for number in (2, 3)]
+        with pytest.raises(ActorDied, match=r"Breaker\.add may have run or not: .*no way to tcp"):
+            value(calls[0])
+        with pytest.raises(ActorDied, match="cannot be reached"):
+            value(calls[1])
+        with pytest.raises(OwnerDied, match=theirs.hex()):
+            value(theirs)
+        tasks = [double.remote(number) for number in (5, 6)]
+    assert value(tasks) == [10, 12]
+    peers = get_executor()._client.peers  # type: ignore[attr-defined]
+    links = [connection.link for connection in peers._open if connection.link is not None]
+    assert eventually(lambda: all(link.is_up or link.gave_up for link in links))
+    assert value(breaker.add.remote(4)) == 4
+    assert value(breaker.all.remote())[-1] == 4

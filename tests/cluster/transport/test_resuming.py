@@ -257,6 +257,28 @@ def test_a_link_that_the_other_side_has_given_up_is_over(
     serve(lambda: len(b.came) == 2)
 
 
+def test_who_opens_another_link_has_given_up_the_one_before(
+    pair: tuple[Process, Process, Wire], serve: Serve, reactor: Reactor
+) -> None:
+    a, b, wire = pair
+    a.peers.send_to(b.id, wire.address, LogLines("1", False))
+    serve(lambda: b.came)
+    first = a.peers.known(b.id)
+    assert first is not None
+    with reactor.lock:
+        first.let_go()  # the other side notices a break
+        first.close("this side had enough")
+    assert b.back is not None
+    assert isinstance(b.back.link, resuming.Link)
+    link = b.back.link
+    serve(lambda: not link.is_up)
+    assert not b.lost
+    a.peers.send_to(b.id, wire.address, LogLines("2", False))
+    serve(lambda: len(b.came) == 2)
+    assert b.lost == [connection for connection in b.lost if connection.link is link] != []
+    assert link.gave_up
+
+
 def test_the_news_of_an_end_closes_a_link_that_is_broken(
     pair: tuple[Process, Process, Wire], serve: Serve, reactor: Reactor
 ) -> None:
