@@ -85,10 +85,14 @@ def keep_logs(path: str) -> str:
         Where the log files are now; empty if there are none.
     """
     logs, kept = os.path.join(path, LOGS), ""
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError):  # such as of another program that does the same just now
         if _kept_crashes() and any(entry.stat().st_size for entry in os.scandir(logs)):
-            kept = tempfile.mkdtemp(prefix=f"{_prefix()}{_CRASHED}", dir=_root())
-            os.rename(logs, os.path.join(kept, LOGS))
+            made = tempfile.mkdtemp(prefix=f"{_prefix()}{_CRASHED}", dir=_root())
+            try:
+                os.rename(logs, os.path.join(made, LOGS))
+                kept = made
+            except OSError:
+                os.rmdir(made)
     shutil.rmtree(path, ignore_errors=True)
     _forget_crashes()
     return kept

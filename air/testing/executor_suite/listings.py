@@ -181,6 +181,14 @@ class TestListings:
         assert objects["total_size_mb"] >= 2
         del refs
 
+    def test_log_files(self) -> None:
+        nodes = {node.node_id for node in state.list_nodes()}
+        for file in state.list_logs():
+            assert file.node_id in nodes
+            "".join(state.get_log(filename=file.name, node_id=file.node_id, errors="replace"))
+        with pytest.raises(InvalidOption, match=r"there is no log file 'missing.out'"):
+            list(state.get_log(filename="missing.out"))
+
     def test_a_listing_from_inside_a_task(self) -> None:
         @air.remote(name="the one that looks")
         def look() -> list[tuple[str, str]]:

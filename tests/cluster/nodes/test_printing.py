@@ -218,3 +218,24 @@ print(air.get(talk.remote()))
         assert said.returncode == 1
         [line] = said.stderr.splitlines()
         assert expected in line
+
+
+def test_an_actor_that_outlives_its_program_prints_to_files(here: Host) -> None:
+    begin(here, "--head", "--port", "0")
+    program = """
+import air, sys
+air.init(address="auto", namespace="common")
+
+@air.remote(num_cpus=0)
+class Talker:
+    def talk(self, name):
+        print("to", name)
+
+if sys.argv[1] == "first":
+    Talker.options(name="talker", lifetime="detached").remote()
+air.get(air.get_actor("talker").talk.remote(sys.argv[1]))
+"""
+    assert re.fullmatch(r"\(Talker pid=\d+\) to first\n", here.program(program, "first"))
+    assert here.program(program, "second") == ""
+    [file] = glob.glob(os.path.join(here.directory, "air-*", "logs", "worker-*.out"))
+    assert Path(file).read_text() == "to first\nto second\n"
