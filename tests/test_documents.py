@@ -75,6 +75,16 @@ def test_import_contracts_are_those_of_the_invariants() -> None:
     assert named == contracts
 
 
+def test_the_tests_of_faults_exist() -> None:
+    named = re.findall(r"`([\w/]*\.?p?y?)::(test_\w+)`", DOCUMENTS["CONTRIBUTING.md"])
+    assert len(named) > 30
+    path = ""
+    for file, test in named:
+        path = file or path  # `::test_more` is of the file before it
+        text = (ROOT / "tests/cluster" / path).read_text(encoding="utf-8")
+        assert f"def {test}(" in text, f"{path} has no {test}"
+
+
 def test_make_targets_exist_and_are_explained() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([\w-]+):.*##", makefile, re.MULTILINE))
