@@ -99,6 +99,8 @@ def test_what_an_actor_has_run_is_in_the_timeline_when_it_is_gone() -> None:
     events = air.timeline()
     assert events is not None
     [event] = [event for event in events if event["name"] == "before the end"]
+    row = [other for other in events if other["ph"] == "X" and other["tid"] == event["tid"]]
+    assert [one["name"].rpartition(".")[2] for one in row] == ["__init__", "before the end"]
     assert event["args"]["node_id"] == air.nodes()[0]["NodeID"]
 
 

@@ -16,7 +16,6 @@ from air_cluster.client.contents import Content, failure
 from air_cluster.client.copies import Copies
 from air_cluster.client.endings import Endings
 from air_cluster.client.environments import Environments
-from air_cluster.client.explaining import Explaining
 from air_cluster.client.groups import Groups
 from air_cluster.client.late import LateTasks
 from air_cluster.client.objects import Objects
@@ -30,6 +29,7 @@ from air_cluster.protocol.ids import IdMaker, node_of, task_of
 from air_cluster.protocol.messages import (
     Ask,
     DropSegment,
+    Explain,
     LogLines,
     NeedSegment,
     NodeGone,
@@ -41,6 +41,7 @@ from air_cluster.protocol.messages import (
     SegmentGone,
     SegmentReply,
     ShrinkSegment,
+    Situation,
     StoreTrimmed,
     TrimStore,
     Welcome,
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
     from air_cluster.client.console import Console
+    from air_cluster.client.explaining import Explaining
     from air_cluster.executor import ClusterExecutor
 
 
@@ -130,7 +132,7 @@ class Client:
         self.cancelling = Cancelling(self)
         self.surveys = Surveys(self)
         self.endings = Endings()
-        self.explaining = Explaining(self)
+        self._explaining: Explaining | None = None
         self.late = LateTasks(self)
         self.on_block: Callable[[bool], None] | None = None
         self.on_daemon_lost: Callable[[str], None] = self._fail_everything
@@ -163,6 +165,8 @@ class Client:
         handle(ProcessGone, self._on_process_gone)
         handle(NodeGone, self._on_node_gone)
         handle(LogLines, self._on_lines)
+        handle(Explain, lambda c, message, _p: self.explaining.on_explain(c, message))
+        handle(Situation, lambda _c, message, _p: self.requests.answered(message.request, message))
         self.peers.on_lost = self._on_lost
         lost: list[str] = []
         give_up, self.on_daemon_lost = self.on_daemon_lost, lost.append
@@ -195,6 +199,15 @@ class Client:
         self._welcome = message
         self.node_id = message.node_id
         self.setup = message.setup
+
+    @property
+    def explaining(self) -> Explaining:
+        """Says how far values are; most programs never want to know, and start sooner for it."""
+        if self._explaining is None:
+            from air_cluster.client.explaining import Explaining
+
+            self._explaining = Explaining(self)
+        return self._explaining
 
     # Waiting ------------------------------------------------------------------------------
 

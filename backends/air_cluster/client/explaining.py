@@ -57,11 +57,6 @@ class Explaining:
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        handle = client.peers.handle
-        handle(Explain, self._on_explain)
-        handle(
-            Situation, lambda _c, message, _p: client.requests.answered(message.request, message)
-        )
 
     # For who waits ------------------------------------------------------------------------
 
@@ -181,7 +176,8 @@ class Explaining:
 
     # For others ---------------------------------------------------------------------------
 
-    def _on_explain(self, connection: Connection, message: Explain, _payload: object) -> None:
+    def on_explain(self, connection: Connection, message: Explain) -> None:
+        """Somebody asks; called under the lock."""
         answer: Message
         if message.runs:
             answer = self._running(message.request, task_of(message.object_id))

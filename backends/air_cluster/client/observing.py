@@ -92,7 +92,7 @@ class Observing:
         actor_id = self._my_actor()
         offset = time.time() - time.perf_counter()
         for ran in reversed(list(client.endings.ran)):  # which its threads add to
-            if ran[4] == FINISHED:
+            if ran[4] == FINISHED and ran[0] != actor_id:  # the constructor's is no task
                 yield partial(self._finished, ran, offset, actor_id, question)
 
     def _task(self, record: TaskRecord, question: Question) -> dict[str, Any]:

@@ -132,6 +132,8 @@ class ActorHost:
         """Make the instance and say so; false if that failed, which is said as well."""
         spec = self.spec
         token = context.current.set(self._context(spec.actor_id, spec.class_name, 0))
+        name, started, outcome = f"{spec.class_name}.__init__", time.perf_counter(), FAILED
+        self._running[spec.actor_id] = started, name
         try:
             caller = (owner_of(spec.actor_id), spec.address)
             args, kwargs = unpack_arguments(
@@ -142,12 +144,16 @@ class ActorHost:
             del args, kwargs
             end_forked_child(self._pid, None)
             self._voice.rename_actor(self._instance)
+            outcome = FINISHED
         except BaseException as error:
             end_forked_child(self._pid, error)
             self._construction_failed(error)
             return False
         finally:
             context.current.reset(token)
+            del self._running[spec.actor_id]
+            seconds = time.perf_counter() - started
+            self._ran.append((spec.actor_id, name, started, seconds, outcome))
         self._settled(lambda: self._client.daemon.send(ActorStarted(spec.actor_id, False)))
         return True
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import air
-from air.errors import GetTimeout
+from air.errors import BackendError, GetTimeout
 from air.testing.executor_suite.harness import eventually, value
 from air.testing.executor_suite.tools import Counter, Gate
 from air.util import state
@@ -67,6 +67,26 @@ def test_a_node_that_dies_meanwhile(two: Any) -> None:
     assert eventually(lambda: len(state.list_nodes()) == 1)
     assert isinstance(state.list_tasks(), list)
     assert [one.state for one in state.list_actors()] == ["DEAD"]
+
+
+def test_a_head_that_does_not_answer(two: Any) -> None:
+    two.start()
+    air.shutdown()
+    air.init(address="auto", log_to_driver=False)
+    gate = Gate.options(num_cpus=0).remote()
+    ref = wait.options(name="anyway").remote(gate)
+    value(gate.arrived.remote(1))
+    os.kill(two.nodes[0].process.pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(BackendError, match=r"head of the cluster has not answered within 0\.3"):
+            state.list_nodes(timeout=0.3)
+        with pytest.raises(GetTimeout, match="task anyway"):
+            air.get(ref, timeout=0.3)
+    finally:
+        os.kill(two.nodes[0].process.pid, signal.SIGCONT)
+    assert len(state.list_nodes()) == 3
+    value(gate.open.remote())
+    value(ref)
 
 
 # The command ----------------------------------------------------------------------------------
