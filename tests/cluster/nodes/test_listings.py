@@ -40,9 +40,11 @@ def test_tasks_and_actors_of_two_nodes(two: Any) -> None:
         for name in names
     ]
     value(gate.arrived.remote(2))
-    for name in names:
+    for name, ref in zip(names, refs, strict=True):
         [task] = state.list_tasks(filters=[("name", "=", f"on {name}")])
         assert (task.state, task.node_id) == ("RUNNING", name)
+        with pytest.raises(GetTimeout, match=f"task on {name} has run for .* on node {name}"):
+            air.get(ref, timeout=0.3)
     assert [(node.node_id, node.is_head_node) for node in state.list_nodes()] == [
         (names[0], True),
         (names[1], False),
@@ -121,6 +123,7 @@ def host() -> Iterator[Host]:
     made.close()
 
 
+@pytest.mark.slow
 def test_the_commands(host: Host, tmp_path: Path) -> None:
     words = host.command(sys.executable, "-c", PROGRAM)
     program = subprocess.Popen(
@@ -206,14 +209,3 @@ def test_a_value_that_does_not_arrive_in_time(two: Any) -> None:
         os.kill(there, signal.SIGCONT)
     assert "did not get from its node to this one in time" in str(caught.value)
     assert len(value(ref)) == 3_000_000
-
-
-def test_a_task_on_another_node(two: Any) -> None:
-    gate = Gate.remote()
-    names = [node["NodeID"] for node in air.nodes()]
-    ref = wait.options(name="far", resources={"widget": 1}).remote(gate)
-    value(gate.arrived.remote(1))
-    with pytest.raises(GetTimeout, match=f"task far has run for .* on node {names[1]}"):
-        air.get(ref, timeout=0.3)
-    value(gate.open.remote())
-    value(ref)
