@@ -37,7 +37,9 @@ class ActorState(enum.Enum):
 
 TRANSITIONS: dict[ActorState, frozenset[ActorState]] = {
     ActorState.PENDING: frozenset({ActorState.PLACED, ActorState.DEAD}),
-    ActorState.PLACED: frozenset({ActorState.ALIVE, ActorState.RESTARTING, ActorState.DEAD}),
+    ActorState.PLACED: frozenset(
+        {ActorState.PENDING, ActorState.ALIVE, ActorState.RESTARTING, ActorState.DEAD}
+    ),
     ActorState.ALIVE: frozenset({ActorState.RESTARTING, ActorState.DEAD}),
     ActorState.RESTARTING: frozenset({ActorState.PLACED, ActorState.DEAD}),
     ActorState.DEAD: frozenset(),
@@ -311,7 +313,11 @@ class ActorRegistry:
     def worker_died(
         self, worker_id: str, now: float, message: str = "its worker process died"
     ) -> list[ActorInstruction]:
-        """A worker process is gone; *message* says what is known about why."""
+        """A worker process is gone; *message* says what is known about why.
+
+        It is empty if its node was asked to end it. If it has not started the actor by then, that
+        was recalled from there to go somewhere else just as it was placed: it is placed again.
+        """
         actor_id = self._workers.get(worker_id)
         if actor_id is None:
             return []
@@ -321,6 +327,9 @@ class ActorRegistry:
             ended = {DeathCause.RELEASED: "its last handle is gone"}
             why = ended.get(actor.ending, "it exited")
             return self._die(actor, actor.ending, f"{actor.label} ended: {why}", now)
+        if not message and actor.state is ActorState.PLACED:
+            back = ActorState.RESTARTING if actor.restarts else ActorState.PENDING
+            return [*self._move(actor, back, now), _request(actor.spec)]
         return self._lose(actor, DeathCause.WORKER_DIED, message, now)
 
     def kill(self, actor_id: bytes, no_restart: bool, now: float) -> list[ActorInstruction]:

@@ -163,12 +163,14 @@ class ActorService:
         if made is None:  # it needs none any more
             node.link.send(wire.EndActor(message.actor_id, message.worker, False))
             return
-        made.process, made.gpu_ids = message.process, message.gpu_ids
-        if made.message.detached:
-            self._roots.add(message.process)
         self._head.demand.placed(message.actor_id, node)
         now = time.monotonic()
-        self._follow(self._registry.placed(message.actor_id, message.worker, now))
+        out = self._registry.placed(message.actor_id, message.worker, now)
+        if any(isinstance(each, StartActor) for each in out):  # else it has another worker
+            made.process, made.gpu_ids = message.process, message.gpu_ids
+            if made.message.detached:
+                self._roots.add(message.process)
+        self._follow(out)
 
     def _on_refused(self, node: NodeRecord, message: wire.PlacementRefused, _p: bytes) -> None:
         if message.kind in ("broken", "environment"):  # no worker starts there

@@ -94,6 +94,8 @@ class Script:
             case "failed":
                 return registry.failed(name, args[1].encode(), now=1.0)
             case "died":
+                if "recalled" in args:
+                    return registry.worker_died(args[0], now=1.0, message="")
                 return registry.worker_died(args[0], now=1.0)
             case "kill":
                 return registry.kill(name, no_restart="again" not in args, now=1.0)
@@ -119,6 +121,26 @@ def script() -> Iterator[Script]:
     made = Script()
     yield made
     made.registry.check()
+
+
+def test_an_actor_that_was_recalled_as_it_was_placed_is_placed_again(script: Script) -> None:
+    script.play(
+        """
+        create a restarts=1 -> request a
+        subscribe a S       -> tell S a PENDING
+        placed a w1         -> start a w1; tell S a PLACED
+        died w1 recalled    -> tell S a PENDING; request a
+        placed a w2         -> start a w2; tell S a PLACED
+        placed a w3         -> stop a w3
+        started a :2        -> tell S a ALIVE :2
+        died w2             -> tell S a RESTARTING worker_died; request a
+        placed a w4         -> start a w4; tell S a PLACED
+        died w4 recalled    -> tell S a RESTARTING; request a
+        placed a w5         -> start a w5; tell S a PLACED
+        started a :5        -> tell S a ALIVE :5
+        died w5 recalled    -> tell S a DEAD worker_died
+        """
+    )
 
 
 def test_the_life_of_an_actor(script: Script) -> None:
