@@ -171,13 +171,13 @@ class Client:
         lost: list[str] = []
         give_up, self.on_daemon_lost = self.on_daemon_lost, lost.append
         with self.reactor.lock:
-            self.peers.listen(f"unix:{self.session}/{self.process_id.hex()}.sock")
-            if self.host:
-                self.peers.listen(str(TcpAddress(self.host, 0)))
-            self.address = self.peers.address
             try:
+                self.peers.listen(f"unix:{self.session}/{self.process_id.hex()}.sock")
+                if self.host:
+                    self.peers.listen(str(TcpAddress(self.host, 0)))
+                self.address = self.peers.address
                 self.daemon = self.peers.open(f"unix:{self.session}/{SOCKET}", takes_fds=True)
-            except OSError as error:
+            except OSError as error:  # its directory is gone with it, perhaps
                 raise BackendError(f"the node's daemon cannot be reached: {error}") from error
             on_ready()
             self.daemon.send(

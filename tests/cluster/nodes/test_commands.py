@@ -19,9 +19,10 @@ import pytest
 
 import air
 from air.cli.main import main
-from air.errors import InvalidOption
+from air.errors import BackendError, InvalidOption
 from air.testing.executor_suite.harness import eventually
-from air_cluster import directories
+from air_cluster import directories, session
+from air_cluster.credentials import Credentials
 
 from .hosts import Host
 
@@ -447,4 +448,23 @@ def test_misspelt_options_get_one_line_that_names_the_nearest(
 def test_a_store_that_no_machine_has(size: int, expected: str) -> None:
     with pytest.raises(InvalidOption, match=expected):
         air.init(backend="cluster", object_store_memory=size)
+    assert not air.is_initialized()
+
+
+def test_a_node_that_ends_while_a_program_joins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its directory was there a moment ago."""
+    gone = directories.RunningNode(
+        directory=str(tmp_path / "gone"),
+        pid=os.getpid(),
+        number=1,
+        head="127.0.0.1:1",
+        host="127.0.0.1",
+        is_head=True,
+        credentials=Credentials.fresh(tls=False),
+    )
+    monkeypatch.setattr(session, "running_nodes", lambda: [gone])
+    with pytest.raises(BackendError, match="the node's daemon cannot be reached: .*No such file"):
+        air.init(address="auto")
     assert not air.is_initialized()
