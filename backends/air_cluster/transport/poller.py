@@ -20,9 +20,9 @@ READ, WRITE = 1, 2
 """What a descriptor may be watched for; these are combined by ``|``."""
 
 _AWAKE_S = 0.000_2
-_TAKEN_S = 0.000_05
+_TAKEN_S = 0.000_1
 _SHORT_WAITS = 3
-_REST = 50
+_REST = 8
 _HAS_SEVERAL_CPUS = len(os.sched_getaffinity(0)) > 1
 
 

@@ -465,6 +465,6 @@ def test_a_node_that_ends_while_a_program_joins(
         credentials=Credentials.fresh(tls=False),
     )
     monkeypatch.setattr(session, "running_nodes", lambda: [gone])
-    with pytest.raises(BackendError, match="the node's daemon cannot be reached: .*No such file"):
+    with pytest.raises(BackendError, match=r"the node's daemon cannot be reached: .*No such file"):
         air.init(address="auto")
     assert not air.is_initialized()
