@@ -48,7 +48,8 @@ def describe() -> tuple[dict[str, Any], str]:
 def look(module: str | None = None) -> dict[str, Any]:
     """What is in the current directory, and what a module there says of itself."""
     found = importlib.import_module(module).NAME if module else ""
-    return {"here": sorted(os.listdir(".")), "at": os.getcwd(), "module": found}
+    here = sorted(set(os.listdir(".")) - {"__pycache__"})  # Python may have compiled something
+    return {"here": here, "at": os.getcwd(), "module": found}
 
 
 @air.remote

@@ -232,6 +232,7 @@ class NodeDaemon:
     def _on_to_client(self, message: wire.ToClient, payload: bytes) -> None:
         record = self.clients.get(message.process)
         if record is not None:
+            record.connection.gather()  # an answer is often followed by news at once
             record.connection.send(decode(message.body), [payload])
 
     def _on_process_ended(self, message: wire.ProcessEnded, _payload: bytes) -> None:

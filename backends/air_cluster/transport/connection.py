@@ -108,6 +108,7 @@ class Connection:
         self._waiting: list[Buffer] = []  # for the handshake to end
         self._out: deque[memoryview | _Parcel] = deque()
         self._corked = 0
+        self._gathers = False
         self._cork_parts: list[Buffer] = []
         self._writing = False
         self._attached = False
@@ -199,6 +200,17 @@ class Connection:
     def cork(self) -> None:
         """Gather what is sent from now on until :meth:`uncork`."""
         self._corked += 1
+
+    def gather(self) -> None:
+        """Send all that is sent in this round of events in one write, at its end."""
+        if not self._gathers:
+            self._gathers = True
+            self.cork()
+            self._reactor.call_last(self._end_of_round)
+
+    def _end_of_round(self) -> None:
+        self._gathers = False
+        self.uncork()
 
     def uncork(self, *, force: bool = False) -> None:
         """Send what was gathered, in one write."""

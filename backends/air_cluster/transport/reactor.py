@@ -62,6 +62,7 @@ class Reactor:
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._timer_ids = itertools.count()
         self._soon: deque[Callable[[], None]] = deque()
+        self._last: deque[Callable[[], None]] = deque()
         self._closed = False
         self._released = False
         self.rounds = 0
@@ -101,6 +102,11 @@ class Reactor:
         # The leading thread itself runs it at the end of its round.
         self._wake_leader()
 
+    def call_last(self, function: Callable[[], None]) -> None:
+        """Run *function* like :meth:`call_soon`, when nothing else is left for this round."""
+        self._last.append(function)
+        self._wake_leader()
+
     def nudge(self) -> None:
         """Have every thread that waits look again at what it waits for.
 
@@ -110,8 +116,8 @@ class Reactor:
 
     def run_soon(self) -> None:
         """Run now what was left to be run soon; called under the lock."""
-        while self._soon:
-            self._guarded(self._soon.popleft())
+        while self._soon or self._last:
+            self._guarded(self._soon.popleft() if self._soon else self._last.popleft())
 
     # Waiting ------------------------------------------------------------------------------
 
@@ -183,7 +189,7 @@ class Reactor:
             timeout = due if timeout is None else min(timeout, due)
         if timeout is not None:
             timeout = min(timeout, _LONGEST_S)
-        if self._soon:
+        if self._soon or self._last:
             timeout = 0
         try:
             try:

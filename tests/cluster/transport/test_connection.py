@@ -211,6 +211,30 @@ def test_what_is_corked_goes_out_in_one_write_and_in_order(
     assert pair.server.numbers == [0, 1, 2, 3]
 
 
+def test_what_is_sent_in_one_round_can_go_out_at_its_end(
+    connect: Callable[..., Pair], serve: Serve, reactor: Reactor
+) -> None:
+    pair = connect()
+    connection = pair.client.connection
+    gathered: list[int] = []
+
+    def send(number: int) -> None:
+        connection.gather()
+        connection.send(numbered(number))
+        gathered.append(connection.gathered)
+        if number < 3:
+            reactor.call_soon(lambda: send(number + 1))
+
+    with reactor.lock:
+        send(1)
+    serve(lambda: len(pair.server.received) == 3)
+    assert pair.server.numbers == [1, 2, 3]
+    assert gathered == [1, 2, 3]
+    connection.send(numbered(4))
+    assert connection.gathered == 0
+    serve(lambda: len(pair.server.received) == 4)
+
+
 def test_what_is_gathered_can_be_sent_off_under_the_cork(
     connect: Callable[..., Pair], serve: Serve
 ) -> None:

@@ -384,3 +384,22 @@ def test_a_closed_reactor_does_nothing(reactor: Reactor) -> None:
     reactor.call_soon(lambda: None)
     assert not reactor.wait_for(lambda: False)
     assert reactor.wait_for(lambda: True)
+
+
+def test_what_comes_last_comes_after_all_that_is_left_for_the_round(
+    reactor: Reactor, serve: Serve
+) -> None:
+    order: list[str] = []
+
+    def first() -> None:
+        order.append("first")
+        reactor.call_last(lambda: order.append("last"))
+        reactor.call_soon(second)
+
+    def second() -> None:
+        order.append("second")
+        reactor.call_soon(lambda: order.append("third"))
+
+    reactor.call_soon(first)
+    serve(lambda: "last" in order)
+    assert order == ["first", "second", "third", "last"]
