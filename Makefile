@@ -5,8 +5,8 @@ VENV   := .venv
 PYTHON ?=# an interpreter to use in place of the one that is found
 ARGS   :=# more arguments for pytest: make test ARGS="-k join -x"
 
-# Programs that run for long and are killed at many moments: `make test` stays short without them.
-SOAK := tests/cluster/soak
+# Clusters of several nodes, and programs that run for long: `make test` stays short without them.
+APART := tests/cluster/nodes tests/cluster/soak
 
 pip_install := $(VENV)/bin/python -m pip install --disable-pip-version-check -c constraints.txt
 
@@ -28,13 +28,13 @@ quickstart: $(VENV)/.quickstart ## Run the main job: load, prepare, train, tune,
 setup: $(VENV)/.dev ## Make .venv with everything that the targets below use
 
 test: $(VENV)/.dev ## Run the tests
-	$(VENV)/bin/python -m pytest --ignore=$(SOAK) $(ARGS)
+	$(VENV)/bin/python -m pytest $(APART:%=--ignore=%) $(ARGS)
 
-test-cluster: $(VENV)/.dev ## Run the tests of the libraries again, on the cluster, and its long ones
-	$(VENV)/bin/python -m pytest tests/data tests/train tests/tune $(SOAK) --backend=cluster $(ARGS)
+test-cluster: $(VENV)/.dev ## Run the libraries' tests on the cluster, and those of several nodes
+	$(VENV)/bin/python -m pytest tests/data tests/train tests/tune $(APART) --backend=cluster $(ARGS)
 
 test-fast: $(VENV)/.dev ## Run the tests that are not marked slow
-	$(VENV)/bin/python -m pytest -m "not slow" --ignore=$(SOAK) $(ARGS)
+	$(VENV)/bin/python -m pytest -m "not slow" $(APART:%=--ignore=%) $(ARGS)
 
 lint: $(VENV)/.dev ## Check style and formatting
 	$(VENV)/bin/ruff check

@@ -76,7 +76,8 @@ def exceptions(complaints):
     ends = []
     for number, line in enumerate(lines):
         if line.startswith("Traceback "):
-            ends += [rest for rest in lines[number + 1 :] if not rest.startswith(" ")][:1]
+            # A line of code may be shown with an empty one below it.
+            ends += [rest for rest in lines[number + 1 :] if rest and rest[0] != " "][:1]
     return ends
 
 

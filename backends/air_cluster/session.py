@@ -97,7 +97,8 @@ class Session:
                 " give the head's HOST:PORT, or leave address out to start a cluster here"
             )
         head = find_head(address)
-        session = cls(make_directory(), read_credentials(address))
+        credentials = read_credentials(address)  # first: it may be refused
+        session = cls(make_directory(), credentials)
         guest = NodeOptions(object_store_memory=config.object_store_memory, is_guest=True)
         session._start(guest, Network(host="", head=head))
         return session

@@ -468,3 +468,13 @@ def test_a_node_that_ends_while_a_program_joins(
     with pytest.raises(BackendError, match=r"the node's daemon cannot be reached: .*No such file"):
         air.init(address="auto")
     assert not air.is_initialized()
+
+
+def test_a_program_without_the_token_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(directories, "_root", lambda: str(tmp_path))
+    monkeypatch.delenv("AIR_TOKEN_FILE", raising=False)
+    with pytest.raises(BackendError, match="takes its token"):
+        air.init(address="127.0.0.1:1")
+    assert not list(tmp_path.iterdir())
