@@ -531,9 +531,11 @@ class Objects:
             try:
                 value, refs = self.unpack(content, entry.id, deadline)
             except CopyFailed as error:
-                if not self._renewed(entry, content):
-                    raise ObjectLost(str(error)) from None
-                continue
+                if self._renewed(entry, content, deadline):
+                    continue
+                if deadline is not None and time.monotonic() >= deadline:
+                    raise self._timed_out([entry], 0.0) from None
+                raise ObjectLost(str(error)) from None
             if refs:
                 with self._lock:
                     self.follow(self.references.register(refs, entry.id))
@@ -541,12 +543,15 @@ class Objects:
                 raise value
             return value
 
-    def _renewed(self, entry: Entry, content: Content) -> bool:
+    def _renewed(self, entry: Entry, content: Content, deadline: float | None) -> bool:
         """Whether a value that could not be read turns out to be somewhere else.
 
         That its node is gone is noticed here before the head has said so.
         """
-        return self.wait_until(lambda: entry.content is not content, _NEWS_S)
+        left = _NEWS_S
+        if deadline is not None:
+            left = min(left, max(0.0, deadline - time.monotonic()))
+        return self.wait_until(lambda: entry.content is not content, left)
 
     def wait(
         self, refs: Sequence[ObjectRef[Any]], count: int, timeout: float | None
@@ -699,10 +704,12 @@ class Objects:
                 continue
             if entry.owned:
                 lost.append(entry)
-            elif node_of(entry.id) != number:
-                entry.content = None
-                if entry.id in self._watchers:
-                    self.fetch(entry)
+                continue
+            entry.content = None
+            if node_of(entry.id) == number:  # nobody is left who could make it anew
+                self.owner_died(entry)
+            elif entry.id in self._watchers:
+                self.fetch(entry)
         self._client.recovery.lost(lost)
 
     # Messages -----------------------------------------------------------------------------

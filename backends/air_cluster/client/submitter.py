@@ -294,6 +294,11 @@ class Submitter:
         record.undelivered = connection is None or connection.is_lost
         if connection is None or connection.is_lost:
             return  # the daemon will tell that the worker is lost
+        if record.arguments.slots and record.arguments.missing:
+            # Lost since the task was queued, such as with their node, and being made anew.
+            record.undelivered = True
+            self._reactor.call_soon(partial(self._wait_again, record))
+            return
         known = connection.data
         assert isinstance(known, set)
         record.arguments.lend(self._client.references)
@@ -335,11 +340,22 @@ class Submitter:
 
     def _give_up(self, record: TaskRecord, failed: Content) -> None:
         """A task that was assigned to a worker cannot be sent to it after all."""
-        lease_id = self.scheduler.lease_of(record.task_id)
-        if lease_id is not None:
-            self._leases[lease_id].in_flight -= 1
-        self._follow(self.scheduler.finished(record.task_id, None, time.monotonic()))
+        self._unassign(record)
         self._finish(record, failed)
+
+    def _wait_again(self, record: TaskRecord) -> None:
+        """A task that was assigned to a worker has to wait for arguments once more."""
+        if self._unassign(record):  # else the worker died, and others see to the task
+            self._resolve(record)
+
+    def _unassign(self, record: TaskRecord) -> bool:
+        """Take a task back that was not sent; false if its worker's end has done so."""
+        lease_id = self.scheduler.lease_of(record.task_id)
+        if lease_id is None:
+            return False
+        self._leases[lease_id].in_flight -= 1
+        self._follow(self.scheduler.finished(record.task_id, None, time.monotonic()))
+        return True
 
     def flush(self) -> None:
         """Send what was gathered; called under the lock."""

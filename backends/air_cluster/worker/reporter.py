@@ -8,11 +8,13 @@ from typing import Any
 
 import msgspec
 
+from air.errors import ObjectLost
 from air.executor.failures import forget_frames, trim
 from air.executor.returns import split_returns
 from air.executor.streaming import BYTES_AHEAD, VALUES_AHEAD
 from air_cluster.client.client import Client
 from air_cluster.client.contents import INLINE_MAX_BYTES, Content
+from air_cluster.client.copies import CopyFailed
 from air_cluster.client.returned import failure_id
 from air_cluster.core.references import Register
 from air_cluster.protocol.ids import object_id, owner_of
@@ -210,6 +212,8 @@ class Reporter:
 
     def failed(self, job: Job, error: BaseException) -> list[Content]:
         """A user's exception in the place of all results; what is in it is kept for the caller."""
+        if isinstance(error, CopyFailed):
+            error = ObjectLost(str(error))  # what people know it by
         trim(error)
         try:
             content = self._client.objects.pack_failure(error, job.message.name)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gc
+import os
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +14,7 @@ import pytest
 import air
 from air.errors import ActorDied, ObjectLost, OwnerDied, Unschedulable
 from air.testing.executor_suite.harness import eventually, value
+from air.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 MB = 1_000_000
 
@@ -261,3 +265,46 @@ def test_an_owner_on_another_node_that_ended_before_the_reader_began(two: Any) -
 
     with pytest.raises(OwnerDied):
         value(read.remote(refs))
+
+
+def test_values_whose_owner_dies_with_its_node(two: Any) -> None:
+    """At once, whoever asks, and also where it was known already in whose memory they lay."""
+
+    @air.remote(num_cpus=0)
+    class Owner:
+        def put(self, count: int) -> Any:
+            self.kept = [air.put(np.ones(200_000)) for _ in range(count)]
+            return self.kept
+
+    owner = widget(Owner).remote()
+    refs = value(owner.put.remote(3))
+    air.wait(refs, num_returns=3, fetch_local=False)
+    two.nodes.pop().kill()
+    assert eventually(lambda: sum(node["Alive"] for node in air.nodes()) == 1)
+    for lost in (refs[0], total.remote(refs[1])):
+        with pytest.raises(OwnerDied):
+            value(lost)
+    with pytest.raises(OwnerDied):
+        air.get(refs[2], timeout=0)
+
+
+@air.remote
+def hold_until_opened(path: str) -> None:
+    """Keeps its CPU, which a task that waits in ``air.get`` lends to others."""
+    with open(path) as pipe:
+        pipe.read()
+
+
+def test_an_argument_that_is_lost_while_its_task_is_queued(two: Any, tmp_path: Path) -> None:
+    here, there = (NodeAffinitySchedulingStrategy(name, soft=False) for name in names())
+    soft = replace(there, soft=True)
+    first = make.options(scheduling_strategy=soft).remote(2, 8)
+    air.wait([first], fetch_local=False)
+    path = str(tmp_path / "pipe")
+    os.mkfifo(path)
+    holds_the_cpu = hold_until_opened.options(scheduling_strategy=here).remote(path)
+    with open(path, "w"):  # as soon as it runs
+        found = total.options(scheduling_strategy=here).remote(first)
+        two.nodes.pop().kill()
+        assert eventually(lambda: sum(node["Alive"] for node in air.nodes()) == 1)
+    assert value([holds_the_cpu, found]) == [None, 2 * MB]
