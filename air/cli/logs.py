@@ -6,6 +6,7 @@ import argparse
 import sys
 import time
 
+from air.cli.arguments import add_address
 from air.errors import InvalidOption
 
 _DEFAULT_TAIL = 1000
@@ -32,12 +33,7 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     )
     parser.add_argument("--err", action="store_true", help="of a pid: its standard error")
     parser.add_argument("--node-id", metavar="ID", help="only files of this node")
-    parser.add_argument(
-        "--address",
-        default="auto",
-        metavar="HOST:PORT",
-        help="of the head (default: the cluster of this machine's node)",
-    )
+    add_address(parser)
     parser.set_defaults(run=run)
 
 

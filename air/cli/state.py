@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from air.cli.arguments import add_address
 from air.errors import InvalidOption
 from air.executor.records import KINDS
 
@@ -73,7 +74,7 @@ def _add_timeline(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         description="Write what each process has run lately, as a trace that chrome://tracing and"
         " https://ui.perfetto.dev open.",
     )
-    _add_address(parser)
+    add_address(parser)
     parser.add_argument(
         "-o",
         "--output",
@@ -84,17 +85,8 @@ def _add_timeline(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     parser.set_defaults(run=_timeline)
 
 
-def _add_address(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--address",
-        default="auto",
-        metavar="HOST:PORT",
-        help="of the head (default: the cluster of this machine's node)",
-    )
-
-
 def _add_common(parser: argparse.ArgumentParser, default: str = "table") -> None:
-    _add_address(parser)
+    add_address(parser)
     parser.add_argument(
         "--timeout",
         type=float,

@@ -447,7 +447,7 @@ class Objects:
         entries = self._wait_for_all(refs, timeout)
         if len(entries) > 1:
             self._client.copies.prefetch((entry.id, entry.content) for entry in entries)
-        return [self.load(entry, deadline) for entry in entries]
+        return [self.load(entry, deadline, timeout) for entry in entries]
 
     def _wait_for_all(self, refs: Sequence[ObjectRef[Any]], timeout: float | None) -> list[Entry]:
         position = 0
@@ -514,19 +514,21 @@ class Objects:
             f"{len(missing)} of {len(entries)} values were not there after {timeout} s: {told}"
         )
 
-    def load(self, entry: Entry, deadline: float | None = None) -> Any:
+    def load(
+        self, entry: Entry, deadline: float | None = None, timeout: float | None = None
+    ) -> Any:
         """The value of an entry that is there, or raise its error.
 
         Raises:
             GetTimeout: it was not in this node's memory before *deadline*, in seconds of the
-                monotonic clock.
+                monotonic clock; *timeout* says how many these were in all.
         """
         while True:
             content = entry.content
             if content is None:  # it was lost, and is being made anew
                 left = None if deadline is None else max(0.0, deadline - time.monotonic())
                 if not self.wait_until(lambda: entry.content is not None, left):
-                    raise self._timed_out([entry], left)
+                    raise self._timed_out([entry], timeout)
                 continue
             try:
                 value, refs = self.unpack(content, entry.id, deadline)
@@ -534,7 +536,9 @@ class Objects:
                 if self._renewed(entry, content, deadline):
                     continue
                 if deadline is not None and time.monotonic() >= deadline:
-                    raise self._timed_out([entry], 0.0) from None
+                    raise GetTimeout(
+                        f"a value could not be read within {timeout} s: {error}"
+                    ) from None
                 raise ObjectLost(str(error)) from None
             if refs:
                 with self._lock:

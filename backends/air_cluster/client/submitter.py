@@ -345,7 +345,11 @@ class Submitter:
 
     def _wait_again(self, record: TaskRecord) -> None:
         """A task that was assigned to a worker has to wait for arguments once more."""
-        if self._unassign(record):  # else the worker died, and others see to the task
+        if not self._unassign(record):
+            return  # the worker died, and others see to the task
+        if record.cancelled:  # a moment ago, and the worker does not know the task
+            self._finish(record, self._cancelled(record))
+        else:
             self._resolve(record)
 
     def _unassign(self, record: TaskRecord) -> bool:
