@@ -64,6 +64,11 @@ def init(
 
     Not needed: the first call that needs a backend starts one. Call it to choose which.
 
+    What is said of the machine (``num_cpus``, ``num_gpus``, ``memory``, ``resources``, ``labels``,
+    ``object_store_memory``) is for a cluster that this call starts. A cluster that runs already has
+    been told by ``air start``, and the options are refused; only ``object_store_memory`` may be
+    given where no node of it runs on this machine, for the memory that the program itself has then.
+
     Args:
         address: of a running cluster, ``"HOST:PORT"`` or ``"auto"``; ``AIR_ADDRESS`` in the
             environment when ``None``, and without that a cluster on this machine is started.
@@ -93,7 +98,8 @@ def init(
             ``None``.
 
     Raises:
-        InvalidOption: an unknown option (names the nearest) or backend, or a bad value.
+        InvalidOption: an unknown option (names the nearest) or backend, a bad value, or an option
+            about the machine with the *address* of a cluster that runs already.
         RuntimeError: a backend is running already.
         BackendError: the backend cannot be started or reached.
     """

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 class InitConfig:
     """What ``air.init`` was told, checked; ``None`` means that the backend decides.
 
+    With an *address*, a backend refuses what says something of a node that it does not start.
+
     Attributes:
         address: a running cluster to connect to, ``"HOST:PORT"`` or ``"auto"``.
         num_cpus: CPUs of this node, instead of those that the machine has.

@@ -31,6 +31,9 @@ class RunningNode(NamedTuple):
         host: the node's address for others.
         is_head: whether the head lives in it.
         credentials: of its cluster.
+        waits_since: when it lost its head, in seconds of the Unix clock; it serves nobody until it
+            has one again. 0 if it has one.
+        why_it_waits: why it lost it.
     """
 
     directory: str
@@ -40,6 +43,8 @@ class RunningNode(NamedTuple):
     host: str
     is_head: bool
     credentials: Credentials
+    waits_since: float = 0.0
+    why_it_waits: str = ""
 
 
 def make_directory() -> str:

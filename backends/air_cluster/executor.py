@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from air.executor.records import Answer, Query
 
 
+_USAGE_S = 30.0
+
+
 class ClusterExecutor(Executor):
     """One process's access to the cluster, in a driver or in a worker."""
 
@@ -253,10 +256,15 @@ class ClusterExecutor(Executor):
         return [NodeInfo(**node) for node in self._client.ask("nodes")]
 
     def usage(self) -> list[dict[str, Any]]:
-        """The nodes as :meth:`nodes` gives them, with what is ``free`` on each."""
+        """The nodes as :meth:`nodes` gives them, with what is ``free`` on each.
+
+        Raises:
+            BackendError: the head is out of reach, or says nothing.
+        """
         self._check()
-        found: list[dict[str, Any]] = self._client.ask("usage")
-        return found
+        from air_cluster.client.look import Looking
+
+        return Looking(self._client, _USAGE_S).usage()
 
     def cluster_resources(self) -> Mapping[str, float]:
         total: dict[str, float] = {}

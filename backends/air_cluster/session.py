@@ -17,6 +17,7 @@ from air.executor.interrupts import HeldInterrupts
 from air_cluster.credentials import VARIABLE, Credentials
 from air_cluster.directories import RunningNode, keep_logs, make_directory, running_nodes
 from air_cluster.launch import DaemonProcess, Network, NodeOptions
+from air_cluster.session_files import waits_for_head
 
 if TYPE_CHECKING:
     from air_cluster.client.client import Client
@@ -36,7 +37,8 @@ def connect(config: InitConfig) -> ClusterExecutor:
     """Join a cluster, or start one on this machine if *config* has no address.
 
     Raises:
-        InvalidOption: a variable of the environment holds what it may not.
+        InvalidOption: a variable of the environment holds what it may not, or *config* says what
+            a node offers that runs already.
         BackendError: the daemon does not start, or the cluster cannot be joined.
     """
     from air_cluster.client.console import ConsoleOptions
@@ -84,18 +86,22 @@ class Session:
             address: ``HOST:PORT`` of the head, or ``auto`` for that of this machine's node.
 
         Raises:
-            InvalidOption: *address* has another form.
-            BackendError: there is none.
+            InvalidOption: *address* has another form, or *config* says what the node offers,
+                which was said when it was started.
+            BackendError: there is none, or this machine's node waits for its head.
         """
         nodes = [node for node in running_nodes() if address in ("auto", node.head)]
         if nodes:
             # Where several run on one machine, as in tests, the head's is the one that is named.
-            return cls._on_node(max(nodes, key=lambda node: node.is_head))
+            node = max(nodes, key=lambda node: (not node.waits_since, node.is_head))
+            refuse_what_is_of_nodes(config, guest=False)
+            return cls._on_node(node)
         if address == "auto":
             raise BackendError(
                 "address='auto' looks for a node of this user on this machine, and none runs;"
                 " give the head's HOST:PORT, or leave address out to start a cluster here"
             )
+        refuse_what_is_of_nodes(config, guest=True)
         head = find_head(address)
         credentials = read_credentials(address)  # first: it may be refused
         session = cls(make_directory(), credentials)
@@ -105,6 +111,8 @@ class Session:
 
     @classmethod
     def _on_node(cls, node: RunningNode) -> Session:
+        if node.waits_since:
+            raise BackendError(waits_for_head(node.why_it_waits, node.waits_since))
         session = cls(node.directory, node.credentials)
         session._node, session._host = node.number, node.host
         return session
@@ -143,6 +151,7 @@ class Session:
             self._guard = InterruptGuard.for_keyboard(client.reactor)
         executor = ClusterExecutor(client, self.stop)
         client.connect()
+        client.head.wait()
         client.reactor.start_background("air-background")
         client.environments.of_program(config.runtime_env, shared=self._is_shared)
         loaded = [name for name in _PRELOADED if name in sys.modules]
@@ -189,6 +198,32 @@ class Session:
                 shutil.rmtree(self._directory, ignore_errors=True)
             elif kept := keep_logs(self._directory):
                 logger.warning("the node's daemon %s; its log files are in %s", crash, kept)
+
+
+_OF_NODES = ("num_cpus", "num_gpus", "memory", "resources", "labels", "object_store_memory")
+
+
+def refuse_what_is_of_nodes(config: InitConfig, *, guest: bool) -> None:
+    """Complain about options that say what a node offers, where none is started for tasks.
+
+    Args:
+        guest: whether a daemon is started for the program alone, which has a store of values.
+
+    Raises:
+        InvalidOption: the program gives one; names it, and where it belongs.
+    """
+    for name in _OF_NODES:
+        value = getattr(config, name)
+        if value is None or value == {}:
+            continue
+        if guest and name == "object_store_memory":
+            continue
+        option = f"--{name.replace('_', '-')}"
+        raise InvalidOption(
+            f"{name} says what a node offers, and this program joins a cluster whose nodes run"
+            f" already (address={config.address!r}): leave it out here, and give {option} to the"
+            f" 'air start' of the node that it is about; got {name}={value!r}"
+        )
 
 
 def find_head(address: str) -> str:

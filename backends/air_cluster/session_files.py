@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
+import time
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -81,6 +83,21 @@ class LogLimits(NamedTuple):
         )
 
 
+def waits_for_head(reason: str, since: float) -> str:
+    """What is said to those who need the head that a node has lost.
+
+    Args:
+        reason: why it has; names the head.
+        since: when it did, in seconds of the Unix clock.
+    """
+    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(since))
+    return (
+        f"the node of this machine has waited for its head since {when}: {reason}."
+        " Start the head again there ('air start --head' with the same --host, --port and"
+        " --token-file), or end this node with 'air stop'"
+    )
+
+
 def write_private(path: str, content: bytes) -> None:
     """Write a file that only this user can read; it appears whole or not at all."""
     draft = f"{path}.{os.getpid()}"
@@ -92,6 +109,23 @@ def write_private(path: str, content: bytes) -> None:
     except BaseException:
         os.unlink(draft)
         raise
+
+
+def note_wait(directory: str, reason: str, since: float) -> None:
+    """Have programs know that the node of a session serves nobody until it has a head again.
+
+    Args:
+        reason: why it has lost it.
+        since: when, in seconds of the Unix clock; what was noted before holds until it has joined.
+
+    Raises:
+        OSError, ValueError: the file about the node cannot be read or written.
+    """
+    path = os.path.join(directory, ABOUT)
+    with open(path, "rb") as file:
+        about = json.load(file)
+    about = {"waits_since": since, **about, "why_it_waits": reason}
+    write_private(path, json.dumps(about).encode())
 
 
 def hold(directory: str) -> int:

@@ -17,6 +17,7 @@ from air_cluster.client.copies import Copies
 from air_cluster.client.endings import Endings
 from air_cluster.client.environments import Environments
 from air_cluster.client.groups import Groups
+from air_cluster.client.head import HeadWatch
 from air_cluster.client.late import LateTasks
 from air_cluster.client.objects import Objects
 from air_cluster.client.recovery import Recovery
@@ -30,6 +31,7 @@ from air_cluster.protocol.messages import (
     Ask,
     DropSegment,
     Explain,
+    HeadState,
     LogLines,
     NeedSegment,
     NodeGone,
@@ -109,6 +111,7 @@ class Client:
         self.ids = IdMaker(process_id)
         self.references = References(process_id)
         self.requests = Requests(self.reactor)
+        self.head = HeadWatch(self.reactor)
         mine = self.node_number
         self.peers = Peers(
             self.reactor,
@@ -165,6 +168,7 @@ class Client:
         handle(ProcessGone, self._on_process_gone)
         handle(NodeGone, self._on_node_gone)
         handle(LogLines, self._on_lines)
+        handle(HeadState, self.head.on_state)
         handle(Explain, lambda c, message, _p: self.explaining.on_explain(c, message))
         handle(Situation, lambda _c, message, _p: self.requests.answered(message.request, message))
         self.peers.on_lost = self._on_lost
@@ -261,12 +265,18 @@ class Client:
     # The daemon ---------------------------------------------------------------------------
 
     def ask(self, topic: str, deadline: float | None = None) -> Any:
-        """What the head knows about *topic*; ``None`` if it has not answered until *deadline*."""
+        """What the head knows about *topic*.
+
+        With a *deadline*, ``None`` if it has not answered until then, or is known to be away.
+        """
         if deadline is None:
             reply = self.requests.ask(self.daemon, lambda number: (Ask(number, topic), []))
         else:
             reply = self.requests.ask_peer(
-                self.daemon, lambda number: (Ask(number, topic), []), deadline
+                self.daemon,
+                lambda number: (Ask(number, topic), []),
+                deadline,
+                lambda: self.head.missing,
             )
         return None if reply is None else reply.content
 

@@ -49,6 +49,7 @@ def _ask(client: Client, question: Question, timeout: float) -> Gathered:
     deadline = time.monotonic() + timeout
     asked = msgspec.msgpack.encode(question)
     gathered = client.surveys.ask(LOGS_TOPIC, asked, deadline, processes=False)
+    client.head.check()
     if gathered.nodes is None:
         raise BackendError(f"the head has not answered within {timeout:g} s")
     return gathered

@@ -99,6 +99,15 @@ class Looking:
         answer.slices.sort(key=lambda one: one.start)
         return answer
 
+    def usage(self) -> list[dict[str, Any]]:
+        """The nodes, and what is free on them.
+
+        Raises:
+            BackendError: the head has not answered.
+        """
+        found: list[dict[str, Any]] = self._ask("usage")
+        return found
+
     # What nodes and the head know ---------------------------------------------------------
 
     def _rolls(self) -> Gathered:
@@ -167,7 +176,7 @@ class Looking:
                 "labels": node["labels"],
                 "resources_available": node["free"],
             }
-            for node in self._ask("usage")
+            for node in self.usage()
         ]
 
     def _groups(self) -> list[dict[str, Any]]:
@@ -190,10 +199,12 @@ class Looking:
     def _ask(self, topic: str) -> Any:
         answer = self._client.ask(topic, self._deadline)
         if answer is None:
+            self._client.head.check()
             raise self._no_head()
         return answer
 
     def _check(self, gathered: Gathered) -> None:
+        self._client.head.check()
         if gathered.nodes is None:
             if self._client.closed:
                 raise self._client.not_initialized()
@@ -201,8 +212,9 @@ class Looking:
 
     def _no_head(self) -> BackendError:
         return BackendError(
-            f"the head of the cluster has not answered within {self._timeout:g} s; `air status`"
-            " tells whether it can be reached"
+            f"the head of the cluster has not answered within {self._timeout:g} s, though the node"
+            " of this machine holds a connection to it: it may be overloaded, or its machine"
+            " unreachable for the last seconds"
         )
 
 

@@ -42,11 +42,18 @@ class Requests:
             raise NodeDied(f"the daemon of this node is gone ({self._lost or 'shut down'})")
         return answer
 
-    def ask_peer(self, connection: Connection, make: Make, deadline: float | None = None) -> Any:
+    def ask_peer(
+        self,
+        connection: Connection,
+        make: Make,
+        deadline: float | None = None,
+        hopeless: Callable[[], object] = lambda: False,
+    ) -> Any:
         """The same of another process; ``None`` if it ends, or time does, before it has answered.
 
         Args:
             deadline: in seconds of the monotonic clock.
+            hopeless: whether to wait no longer; called under the lock after events.
         """
         with self._reactor.lock:
             self._next += 1
@@ -55,7 +62,9 @@ class Requests:
             message, payload = make(number)
             connection.send(message, payload)
         self._reactor.wait_for(
-            lambda: self._lost or connection.is_lost or self._answers[number] is not None,
+            lambda: (
+                self._lost or connection.is_lost or self._answers[number] is not None or hopeless()
+            ),
             deadline,
         )
         with self._reactor.lock:

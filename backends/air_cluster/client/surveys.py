@@ -119,7 +119,11 @@ class Surveys:
             client.daemon.send(Survey(number, topic, processes, question))
         try:
             client.objects.wait_until(
-                lambda: gathered.is_complete(but_for) or client.daemon.closed,
+                lambda: (
+                    gathered.is_complete(but_for)
+                    or client.daemon.closed
+                    or bool(client.head.missing)
+                ),
                 max(0.0, deadline - time.monotonic()),
             )
         finally:

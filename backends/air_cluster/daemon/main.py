@@ -60,17 +60,17 @@ def main() -> None:
     try:
         if config["rejoins"]:
             await_head(config)
-        is_lost = _serve(config)
+        lost = _serve(config)
     except BaseException:
         _remove(config["session"])
         raise
-    if is_lost:
-        start_again(config)
+    if lost:
+        start_again(config, lost)
     _remove(config["session"])
 
 
-def _serve(config: dict[str, Any]) -> bool:
-    """Run a node; whether it has to join again when this returns."""
+def _serve(config: dict[str, Any]) -> str:
+    """Run a node; returns why it has lost its head, if it has to join again."""
     token = bytes.fromhex(config["token"])
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     # What both need is imported once, before the fork; the rest in parallel after it. The
@@ -96,7 +96,7 @@ def _serve(config: dict[str, Any]) -> bool:
         _wait_for(template)
 
 
-def _run(config: dict[str, Any], token: bytes, control: socket.socket) -> bool:
+def _run(config: dict[str, Any], token: bytes, control: socket.socket) -> str:
     from air.executor.resources import Resources
     from air_cluster.daemon.joining import make_member
     from air_cluster.daemon.log_files import LogDirectory
@@ -162,7 +162,7 @@ def _run(config: dict[str, Any], token: bytes, control: socket.socket) -> bool:
             member.leave()
             node.close()
         if rejoins:
-            return node.is_lost
+            return node.why_stopping if node.is_lost else ""
         sys.exit(f"air: {node.why_stopping}")
     if config["stays"]:
         about = json.dumps(member.about()).encode()
@@ -185,7 +185,7 @@ def _run(config: dict[str, Any], token: bytes, control: socket.socket) -> bool:
             node.values.join()
     if node.why_stopping:
         print(f"air: node {node.name} has ended: {node.why_stopping}", file=sys.stderr)
-    return node.is_lost and bool(config["stays"])
+    return node.why_stopping if node.is_lost and config["stays"] else ""
 
 
 def _take_descriptors() -> int:

@@ -24,6 +24,7 @@ from air_cluster.core.instructions import (
     StopWorker,
 )
 from air_cluster.core.leases import MAX_WEIGHTLESS, NodeScheduler
+from air_cluster.daemon.absence import Absence
 from air_cluster.daemon.agenda import Agenda
 from air_cluster.daemon.bundles import Bundles
 from air_cluster.daemon.clients import ClientRecord, Clients
@@ -124,6 +125,7 @@ class NodeDaemon:
         """Called once after each round of events that may have changed what is free."""
         self._from_head: dict[type, Callable[[Any, bytes], None]] = {}
         self._looking = False
+        self._absence = Absence(self)
         self.workers = Workers(self)
         self._leasing = Leasing(self)
         self._bundles = Bundles(self)
@@ -173,22 +175,13 @@ class NodeDaemon:
 
     def head_away(self, reason: str) -> None:
         """The head is out of reach, at least for now: programs may have to wait for it."""
-        logger.warning("%s; waiting for it", reason)
-        self._say(f"{reason}; waiting for it")
+        self._absence.begins(reason)
 
     def head_back(self, is_new: bool) -> None:
         """The head can be reached again; a new one does not know what is wanted here."""
-        logger.warning("the head is back")
-        self._say("the head is back")
+        self._absence.ends()
         if is_new:
             self._leasing.report_again()
-
-    def _say(self, text: str) -> None:
-        """Have the programs on this node show something to people."""
-        lines = messages.LogLines(f"node {self.name}", True)
-        for record in self.clients.drivers():
-            if record.wants_logs:
-                record.connection.send(lines, [f"{text}\n".encode()])
 
     def stop(self, reason: str = "") -> None:
         """End everything on this node."""
@@ -281,13 +274,17 @@ class NodeDaemon:
         if record.kind == "driver":
             logger.info("program %s (pid %d) is here", record.process.hex(), record.os_pid)
             self.uplink.send(wire.DriverHere(record.process, record.wants_logs))
+        self._absence.greet(connection)
         setup = self.workers.setup_of(connection.peer)
         connection.send(messages.Welcome(self.name, record.address, setup))
         self.workers.registered(connection.peer)
 
     def _on_exit(self, connection: Connection, _message: messages.Exit, _p: object) -> None:
         """A program leaves, when it has seen what was printed last."""
-        self.printed.gather(connection.peer, partial(self._let_go, connection))
+        if self._absence.is_now:  # who would bring it
+            self._let_go(connection)
+        else:
+            self.printed.gather(connection.peer, partial(self._let_go, connection))
 
     def _let_go(self, connection: Connection) -> None:
         if not self._stays:

@@ -6,6 +6,7 @@ it is kept, not even the process's memory: the daemon replaces itself with a fre
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -15,15 +16,21 @@ import sys
 import time
 from typing import Any, NoReturn
 
-from air_cluster.session_files import clear
+from air_cluster.session_files import clear, note_wait
 
 _PAUSE_S = 1.0
 _CONNECT_S = 5.0
 
 
-def start_again(config: dict[str, Any]) -> NoReturn:
-    """Replace this process, which has ended its children, with one that tries to join again."""
+def start_again(config: dict[str, Any], why: str) -> NoReturn:
+    """Replace this process, which has ended its children, with one that tries to join again.
+
+    Args:
+        why: it has to; for those who look for this node meanwhile.
+    """
     config = {**config, "rejoins": True, "node_id": secrets.token_hex(8)}
+    with contextlib.suppress(OSError, ValueError):  # such as a disk that is full
+        note_wait(config["session"], why, time.time())
     fd = os.memfd_create("air-config")
     os.write(fd, json.dumps(config).encode())
     os.lseek(fd, 0, os.SEEK_SET)

@@ -859,6 +859,12 @@ class Notice(msgspec.Struct, tag=206, array_like=True, frozen=True):
     text: str
 
 
+class HeadState(msgspec.Struct, tag=208, array_like=True, frozen=True):
+    """From a node to its clients: the head is *away*, and why, in words; empty: it is back."""
+
+    away: str = ""
+
+
 ClientMessage = (
     Register
     | Welcome
@@ -941,5 +947,6 @@ ClientMessage = (
     | LinkGone
     | LinkAck
     | Notice
+    | HeadState
     | LastWords
 )

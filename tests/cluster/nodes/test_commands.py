@@ -11,6 +11,7 @@ import socket
 import stat
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,7 +22,7 @@ import air
 from air.cli.main import main
 from air.errors import BackendError, InvalidOption
 from air.testing.executor_suite.harness import eventually
-from air_cluster import directories, session
+from air_cluster import directories, session, session_files
 from air_cluster.credentials import Credentials
 
 from .hosts import Host
@@ -467,6 +468,66 @@ def test_a_node_that_ends_while_a_program_joins(
     monkeypatch.setattr(session, "running_nodes", lambda: [gone])
     with pytest.raises(BackendError, match=r"the node's daemon cannot be reached: .*No such file"):
         air.init(address="auto")
+    assert not air.is_initialized()
+
+
+def test_a_node_that_has_lost_its_head(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has ended what it ran, and starts anew when there is a head."""
+    monkeypatch.setattr(directories, "_root", lambda: str(tmp_path))
+    path = tmp_path / f"air-{os.getuid()}-{os.getpid()}-x"
+    path.mkdir(mode=0o700)
+    Credentials.fresh(tls=False).write(str(path / "token"))
+    about = {"pid": 1, "number": 2, "head": "127.0.0.1:1", "host": "127.0.0.1", "is_head": False}
+    session_files.write_private(str(path / session_files.ABOUT), json.dumps(about).encode())
+    session_files.note_wait(str(path), "it went away", 1_700_000_000)
+    session_files.note_wait(str(path), "nobody answers", 1_800_000_000)
+    monkeypatch.setattr(directories, "is_held", lambda _path: True)
+    since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(1_700_000_000))
+    expected = f"has waited for its head since {since}: nobody answers. Start the head again"
+    for address in ("auto", "127.0.0.1:1"):
+        with pytest.raises(BackendError, match=expected):
+            air.init(address=address)
+    assert main(["status"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("num_cpus", 2),
+        ("num_gpus", 0),
+        ("memory", 10**9),
+        ("resources", {"widget": 1}),
+        ("labels", {"zone": "a"}),
+        ("object_store_memory", 10**8),
+    ],
+)
+def test_what_is_said_of_nodes_when_they_start(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: object
+) -> None:
+    """A program that joins cannot say it any more; it is not ignored either."""
+    node = directories.RunningNode(
+        directory="/nowhere",
+        pid=1,
+        number=1,
+        head="127.0.0.1:1",
+        host="127.0.0.1",
+        is_head=True,
+        credentials=Credentials.fresh(tls=False),
+    )
+    monkeypatch.delenv("AIR_TOKEN_FILE", raising=False)
+    monkeypatch.setattr(session, "running_nodes", lambda: [node])
+    option = f"--{name.replace('_', '-')}"
+    expected = f"{name} says what a node offers, and this program joins .* give {option} to the"
+    with pytest.raises(InvalidOption, match=expected):
+        air.init(address="auto", **{name: value})  # type: ignore[arg-type]
+    monkeypatch.setenv("AIR_ADDRESS", "127.0.0.1:1")
+    with pytest.raises(InvalidOption, match=r"the environment says AIR_ADDRESS=127\.0\.0\.1:1"):
+        air.init(**{name: value})  # type: ignore[arg-type]
+    # Outside the cluster, a program has a store of its own.
+    monkeypatch.setattr(session, "running_nodes", list)
+    error = BackendError if name == "object_store_memory" else InvalidOption
+    with pytest.raises(error, match="takes its token" if error is BackendError else expected):
+        air.init(**{name: value})  # type: ignore[arg-type]
     assert not air.is_initialized()
 
 

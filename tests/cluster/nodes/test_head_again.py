@@ -136,6 +136,47 @@ def programs() -> Iterator[list[Program]]:
         program.close()
 
 
+def test_those_who_look_meanwhile_are_told(cluster: Cluster, programs: list[Program]) -> None:
+    program = Program(
+        cluster.node,
+        """
+        from air.errors import BackendError
+        from air.util import state
+        tell("here")
+        wait()
+        try:
+            state.list_nodes()
+        except BackendError as error:
+            tell(str(error))
+        """,
+    )
+    programs.append(program)
+    assert program.hear() == "here"
+    cluster.kill_head()
+    program.go_on()
+    expected = (
+        f"the head at tcp:{cluster.address} cannot be reached: connection closed by the other side."
+        " Start the head again there"
+    )
+    said = [program.hear()]
+    for words in (["status"], ["list", "tasks"], ["timeline"]):
+        done = cluster.node.air(*words)
+        assert done.returncode == 1
+        said.append(done.stderr)
+    joining = subprocess.run(
+        cluster.node.command(sys.executable, "-c", "import air; air.init('auto')"),
+        env=cluster.node.environment,
+        capture_output=True,
+        text=True,
+    )
+    said.append(joining.stderr.splitlines()[-1])
+    for one in said:
+        assert "the node of this machine has waited for its head since 20" in one
+        assert expected in one
+    cluster.start_head()
+    assert eventually(lambda: cluster.node.air("status").stdout.startswith("2 nodes"))
+
+
 def test_everything_goes_on(cluster: Cluster, programs: list[Program], tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     program = Program(
