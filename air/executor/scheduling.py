@@ -30,7 +30,7 @@ class GroupPlacement:
 
 @dataclass(frozen=True, slots=True)
 class NodePlacement:
-    """Run on one node; ``soft`` allows another one when that node is gone."""
+    """Run on one node; ``soft`` allows another one while that node is full, or when it is gone."""
 
     node_id: str
     soft: bool = False
@@ -38,7 +38,7 @@ class NodePlacement:
 
 @dataclass(frozen=True, slots=True)
 class SpreadPlacement:
-    """Spread over the nodes instead of filling one first."""
+    """Spread over the nodes, each task for itself, instead of filling one first."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from air.executor.scheduling import (
     Placement,
     SpreadPlacement,
 )
+from air_cluster.core.tasks import Site
 from air_cluster.protocol.messages import Condition, Environment, Shape
 
 _FORGET_ABOVE = 256
@@ -25,7 +26,8 @@ _FORGET_ABOVE = 256
 class ShapeInfo(msgspec.Struct):
     """A combination of resources, placement and depth; *users* are unfinished tasks.
 
-    *preferred* is the number of the node that holds most of their arguments, 0 for none.
+    *preferred* is the number of the node that holds most of their arguments, 0 for none; *dealt*
+    whether the head has chosen nodes for them, so that the next may be better off on another one.
     """
 
     shape_id: int
@@ -35,6 +37,15 @@ class ShapeInfo(msgspec.Struct):
     depth: int
     preferred: int = 0
     users: int = 0
+    dealt: bool = False
+
+    @property
+    def site(self) -> Site:
+        """How much it matters where the tasks run."""
+        wire = self.wire
+        if wire.spread:
+            return Site.SPREAD
+        return Site.PREFERRED if wire.soft or wire.preferred_labels else Site.ANY
 
     @property
     def alike(self) -> Hashable:

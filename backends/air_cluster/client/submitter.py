@@ -123,6 +123,7 @@ class Submitter:
                 takes_resources=bool(info.resources),
                 alike=info.alike,
                 near=info.preferred,
+                site=info.site,
             ),
             forget=lambda info: self.scheduler.forget_shape(info.shape_id),
         )
@@ -397,9 +398,11 @@ class Submitter:
             message.lease_id, message.worker, message.address, daemon, connection
         )
         now = time.monotonic()
-        elsewhere = daemon is not self._client.daemon
+        elsewhere, dealt = daemon is not self._client.daemon, info.dealt
         self._follow(
-            self.scheduler.granted(message.shape_id, message.lease_id, now, elsewhere=elsewhere)
+            self.scheduler.granted(
+                message.shape_id, message.lease_id, now, elsewhere=elsewhere, dealt=dealt
+            )
         )
         self.flush()
         self._start_ticking()
@@ -408,6 +411,7 @@ class Submitter:
         info = self._shapes.get(message.shape_id)
         if info is None:
             return
+        info.dealt = True
         count = min(message.count, self.scheduler.queued(message.shape_id))
         if count == 0 and not message.pinned:
             return

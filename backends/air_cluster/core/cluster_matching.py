@@ -146,8 +146,6 @@ class Matching:
         out: list[ClusterInstruction] = []
         if waiter.actor_id is None:
             out.append(Redirect(waiter.client, waiter.shape, supply.number, count, pinned=False))
-            if not need.resources:  # it never seems to be full of these
-                self.shun(waiter.lane, supply.number, now)
         else:
             out += self._lines.leave(waiter)
             out.append(SendActor(waiter.actor_id, supply.number, pinned=False))

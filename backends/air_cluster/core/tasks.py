@@ -13,6 +13,8 @@ its lease). States of a lease: *open*, or *closing* once others wait for its res
 
 from __future__ import annotations
 
+import enum
+import math
 from collections import OrderedDict
 from collections.abc import Hashable, Iterable
 
@@ -24,6 +26,12 @@ PIPELINE_S = 0.002
 MAX_IN_FLIGHT = 128
 LINGER_S = 0.05
 """An idle lease is kept this long, for the next call of a program that makes them one by one."""
+
+SPREAD_PARTS = 64
+"""A lease that was dealt out is for one in so many of the tasks that are to be spread, or one."""
+
+DEALT_S = 1.0
+"""A lease is kept so long at most that may be on another node than the one that is preferred."""
 
 MAX_DEMAND = 4096
 MAX_DEMAND_WITHOUT_RESOURCES = 32
@@ -53,10 +61,24 @@ class GiveBack(msgspec.Struct, frozen=True):
 Instruction = Dispatch | Demand | GiveBack
 
 
+class Site(enum.Enum):
+    """How much the node matters to the tasks of a shape."""
+
+    ANY = enum.auto()
+    """Those that may run it are alike."""
+
+    PREFERRED = enum.auto()
+    """Some are better than others, which will do while there is no room."""
+
+    SPREAD = enum.auto()
+    """The next task had best be on the next node."""
+
+
 class _Shape(msgspec.Struct):
     takes_resources: bool
     alike: Hashable
     near: int
+    site: Site
     queue: OrderedDict[bytes, bytes] = msgspec.field(
         default_factory=OrderedDict
     )  # task -> code key
@@ -72,6 +94,8 @@ class _Lease(msgspec.Struct):
     closing: bool = False
     held_up: bool = False  # handed tasks back: its current one takes long
     idle_since: float = 0.0
+    tasks_left: int = 0  # it is for so many more; 0 if they are not counted
+    until: float = math.inf  # it is for no task after that
 
 
 class TaskScheduler:
@@ -89,7 +113,13 @@ class TaskScheduler:
     # Events -------------------------------------------------------------------------------
 
     def add_shape(
-        self, shape_id: int, *, takes_resources: bool, alike: Hashable = None, near: int = 0
+        self,
+        shape_id: int,
+        *,
+        takes_resources: bool,
+        alike: Hashable = None,
+        near: int = 0,
+        site: Site = Site.ANY,
     ) -> None:
         """A new shape: a combination of resources and placement.
 
@@ -100,8 +130,10 @@ class TaskScheduler:
             near: the number of the node where its tasks had best run, as their arguments are
                 there: an idle lease there of a shape that is *alike* is used for it, since the
                 node has no room for another one while it is ours. 0 for none.
+            site: how much the node matters. Where it does, leases that were *dealt* are given back
+                before they would have to be, so that the next task asks for its place.
         """
-        self._shapes[shape_id] = _Shape(takes_resources, alike, near)
+        self._shapes[shape_id] = _Shape(takes_resources, alike, near, site)
 
     def forget_shape(self, shape_id: int) -> bool:
         """Nothing will be submitted with this shape; false if something still refers to it."""
@@ -127,17 +159,37 @@ class TaskScheduler:
         return out
 
     def granted(
-        self, shape_id: int, lease_id: int, now: float, *, elsewhere: bool = False
+        self,
+        shape_id: int,
+        lease_id: int,
+        now: float,
+        *,
+        elsewhere: bool = False,
+        dealt: bool = False,
     ) -> list[Instruction]:
-        """A node has leased a worker to us; ours does not know of it if that was *elsewhere*."""
+        """A node has leased a worker to us.
+
+        Args:
+            shape_id: for tasks of which shape.
+            lease_id: what the lease is called.
+            now: the time.
+            elsewhere: whether that was another node than ours, which does not know of it then.
+            dealt: whether the node was chosen for it, from several.
+        """
         shape = self._shapes[shape_id]
         shape.outstanding = max(0, shape.outstanding - 1)
         lease = _Lease(lease_id, shape_id, idle_since=now)
+        if dealt and shape.site is Site.SPREAD:
+            lease.tasks_left = max(1, len(shape.queue) // SPREAD_PARTS)
+        elif dealt and shape.site is Site.PREFERRED:
+            lease.until = now + DEALT_S
         shape.leases[lease_id] = lease
         self._leases[lease_id] = lease
         out: list[Instruction] = []
         self._fill(shape, lease, out)
-        if elsewhere:
+        if elsewhere or (dealt and shape.site is not Site.ANY):
+            # In the latter case our node has counted it, but may have heard of more wishes since
+            # that were stated before it came: the last word must be a new one.
             shape.outstanding = self._wanted(shape)
             out.append(Demand(shape_id, shape.outstanding))
         else:
@@ -227,7 +279,8 @@ class TaskScheduler:
         """Give back leases idle for :data:`LINGER_S`; lower demands that cancelling lowered."""
         out: list[Instruction] = []
         for lease in list(self._leases.values()):
-            if not lease.in_flight and now - lease.idle_since >= LINGER_S:
+            idle = not lease.in_flight and now - lease.idle_since >= LINGER_S
+            if idle or now >= lease.until:
                 lease.closing = True
                 self._close_if_done(lease, out)
         for shape_id in sorted(self._shrunk):
@@ -317,7 +370,7 @@ class TaskScheduler:
         if found is not None:
             del self._shapes[found.shape_id].leases[found.lease_id]
             shape.leases[found.lease_id] = found
-            found.shape_id = shape_id
+            found.shape_id, found.tasks_left, found.until = shape_id, 0, math.inf
         return found
 
     def _takes(self, lease: _Lease, code: bytes) -> bool:
@@ -336,6 +389,9 @@ class TaskScheduler:
         estimate = self._seconds.get(code, PIPELINE_S)
         lease.in_flight[task_id] = estimate
         lease.load += estimate
+        if lease.tasks_left:
+            lease.tasks_left -= 1
+            lease.closing = not lease.tasks_left
         self._sent[task_id] = lease.lease_id
         self._codes[task_id] = code
         out.append(Dispatch(task_id, lease.lease_id))

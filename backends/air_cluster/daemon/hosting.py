@@ -56,6 +56,8 @@ class ActorHosting:
 
     def _place(self, message: wire.PlaceActor, _payload: bytes) -> None:
         self._node.workers.environments.know(message.shape)
+        if message.once:
+            self._node.on_promised()
         self._node.follow(
             self._node.scheduler.place(
                 message.actor_id,

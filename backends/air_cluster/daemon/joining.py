@@ -66,6 +66,7 @@ class _Remote(Member):
         self._uplink = Uplink(node.reactor, node.peers, where, node)
         node.uplink = self._uplink
         node.on_changed = partial(self._uplink.report_load, node.scheduler.available)
+        node.on_promised = self._uplink.report_anyway
         node.on_connection_lost.append(self._uplink.connection_lost)
 
     def join(self, entry: NodeEntry) -> None:

@@ -99,6 +99,8 @@ class Leasing:
         shape = shape_key(message.shape)
         owner.shape_ids[shape] = message.shape_id
         now, once = time.monotonic(), message.mode == ONCE
+        if once:
+            node.on_promised()
         node.follow(
             node.scheduler.set_demand(
                 owner.key, shape, message.count, message.depth, now, once=once

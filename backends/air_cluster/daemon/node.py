@@ -123,6 +123,8 @@ class NodeDaemon:
         self.uplink: Link
         self.on_changed: Callable[[], None] = lambda: None
         """Called once after each round of events that may have changed what is free."""
+        self.on_promised: Callable[[], None] = lambda: None
+        """Called for what the head has counted as taken here, which may be free again very soon."""
         self._from_head: dict[type, Callable[[Any, bytes], None]] = {}
         self._looking = False
         self._absence = Absence(self)

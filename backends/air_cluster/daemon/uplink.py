@@ -111,6 +111,10 @@ class Uplink:
             self._reporting = True
             self._reactor.call_later(_REPORT_S, self._report)
 
+    def report_anyway(self) -> None:
+        """The head counts something as taken: tell it what is free even if that is as before."""
+        self._reported = None
+
     def _report(self) -> None:
         self._reporting = False
         free = self._free()

@@ -217,6 +217,31 @@ def test_many_at_once_are_spread_evenly(script: Callable[..., Script]) -> None:
     )
 
 
+def test_what_takes_nothing_goes_where_it_should_be_as_often_as_it_comes(
+    script: Callable[..., Script],
+) -> None:
+    script().play(
+        """
+        join n1 CPU=4                       =>
+        join n2 CPU=4 zone=b                =>
+        join n3 CPU=4                       =>
+        unmet A@n1 - x1 soft=n2             => A->n2 x1
+        unmet A@n1 - x0 soft=n2             =>
+        unmet A@n1 - x3 soft=n2             => A->n2 x3
+        unmet A@n1 - x0 soft=n2             =>
+        unmet A@n1 - x2 ~zone=b             => A->n2 x2
+        unmet A@n1 - x0 ~zone=b             =>
+        unmet A@n1 - x1 ~zone=b             => A->n2 x1
+        unmet B@n1 - x7 spread              => B->n1 x3; B->n2 x2; B->n3 x2
+        unmet B@n1 - x0 spread              =>
+        busy A n2 - x1 ~zone=b              => A->n1 x1
+        unmet A@n1 - x0 ~zone=b             =>
+        at 1                                =>
+        unmet A@n1 - x1 ~zone=b             => A->n2 x1
+        """
+    )
+
+
 def test_requests_go_where_they_leave_least_and_gpus_are_kept(
     script: Callable[..., Script],
 ) -> None:

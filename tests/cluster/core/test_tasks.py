@@ -14,10 +14,12 @@ from air_cluster.core.tasks import (
     MAX_DEMAND_WITHOUT_RESOURCES,
     MAX_IN_FLIGHT,
     PIPELINE_S,
+    SPREAD_PARTS,
     Demand,
     Dispatch,
     GiveBack,
     Instruction,
+    Site,
     TaskScheduler,
 )
 from air_cluster.protocol.ids import lease_of_node, lease_on_wire
@@ -45,6 +47,8 @@ class Script:
             self.tasks.add_shape(shape, takes_resources=True)
         self.tasks.add_shape(2, takes_resources=False)
         self.tasks.add_shape(3, takes_resources=True, near=7)
+        self.tasks.add_shape(4, takes_resources=True, site=Site.SPREAD)
+        self.tasks.add_shape(5, takes_resources=True, site=Site.PREFERRED)
 
     def play(self, transcript: str) -> None:
         for line in transcript.strip().splitlines():
@@ -67,8 +71,13 @@ class Script:
         if word == "grant":
             lease, _, node = args[1][1:].partition("@")
             lease_id = lease_on_wire(int(node or 0), int(lease))
-            elsewhere = args[2:] == ["elsewhere"]
-            return tasks.granted(int(args[0][1:]), lease_id, self.now, elsewhere=elsewhere)
+            return tasks.granted(
+                int(args[0][1:]),
+                lease_id,
+                self.now,
+                elsewhere="elsewhere" in args,
+                dealt="dealt" in args,
+            )
         if word == "done":
             seconds = {"short": SHORT, "long": 1.0, "cancelled": None}[args[1]]
             return tasks.finished(args[0].encode(), seconds, self.now)
@@ -513,4 +522,64 @@ def test_the_node_is_told_of_workers_that_another_one_has_lent(script: Script) -
         submit d:f              -> demand s0 x3
         grant s0 L2@8 elsewhere -> send b L2; demand s0 x2
         grant s0 L3@6           -> send c L3
+    """)
+
+
+def test_what_is_spread_asks_for_a_place_for_each_task(script: Script) -> None:
+    script.play("""
+        submit a:f s4           -> demand s4 x1
+        grant s4 L1 elsewhere dealt -> send a L1; demand s4 x0
+        done a short            -> give back L1
+        submit b:f s4           -> demand s4 x1
+        submit c:f s4           ->
+        submit d:f s4           -> demand s4 x3
+        grant s4 L2 dealt       -> send b L2; demand s4 x2
+        grant s4 L3 dealt       -> send c L3; demand s4 x1
+        done b short            -> give back L2
+        grant s4 L4 dealt       -> send d L4; demand s4 x0
+        done c short            -> give back L3
+        done d short            -> give back L4
+    """)
+
+
+def test_of_very_many_that_are_spread_each_worker_gets_a_part(script: Script) -> None:
+    tasks = script.tasks
+    for number in range(4 * SPREAD_PARTS):
+        tasks.submit(b"%d" % number, b"f", 4, 0.0)
+    tasks.granted(4, 1, 0.0, dealt=True)
+    for number in range(3):
+        tasks.finished(b"%d" % number, SHORT, 0.0)
+        tasks.check()
+        assert tasks.lease_of(b"%d" % (number + 1)) == 1
+    assert GiveBack(1) in tasks.finished(b"3", SHORT, 0.0)
+    tasks.granted(4, 2, 0.0, dealt=True)
+    tasks.check()
+    assert tasks.lease_of(b"6") == 2, "it is known to be short by now"
+    assert tasks.lease_of(b"7") is None
+
+
+def test_on_one_node_there_is_nothing_to_spread_over(script: Script) -> None:
+    script.play("""
+        submit a:f s4           -> demand s4 x1
+        grant s4 L1             -> send a L1
+        done a short            ->
+        submit b:f s4           -> send b L1
+        at 5                    ->
+        done b short            ->
+    """)
+
+
+def test_a_place_that_is_second_best_is_given_up_after_a_while(script: Script) -> None:
+    script.play("""
+        submit a:f s5           -> demand s5 x1
+        grant s5 L1 elsewhere dealt -> send a L1; demand s5 x0
+        done a short            ->
+        at 0.02                 ->
+        submit b:f s5           -> send b L1
+        at 0.99                 ->
+        done b short            ->
+        submit c:f s5           -> send c L1
+        at 1                    ->
+        submit d:f s5           -> demand s5 x1
+        done c short            -> give back L1
     """)

@@ -15,11 +15,12 @@ from air_cluster.core.tasks import (
     Dispatch,
     GiveBack,
     Instruction,
+    Site,
     TaskScheduler,
 )
 from air_cluster.protocol.ids import lease_on_wire
 
-SHAPES = st.integers(0, 2)
+SHAPES = st.integers(0, 4)
 FUNCTIONS = st.sampled_from([b"f", b"g", b"h"])
 SECONDS = st.sampled_from([0.0, PIPELINE_S / 100, PIPELINE_S / 4, PIPELINE_S, 1.0, None])
 
@@ -40,10 +41,12 @@ class Submitter(RuleBasedStateMachine):
         self.reclaimed: set[int] = set()
         self.to_node: deque[Demand] = deque()
         self.to_us: deque[tuple[str, int, int]] = deque()
-        self.wanted = [0, 0, 0]  # what the node knows
+        self.wanted = [0] * 5  # what the node knows
         for shape in (0, 1):
             self.tasks.add_shape(shape, takes_resources=bool(shape))
         self.tasks.add_shape(2, takes_resources=True, near=2)
+        self.tasks.add_shape(3, takes_resources=True, site=Site.SPREAD)
+        self.tasks.add_shape(4, takes_resources=True, site=Site.PREFERRED)
 
     def obey(self, instructions: list[Instruction]) -> None:
         for instruction in instructions:
@@ -85,7 +88,8 @@ class Submitter(RuleBasedStateMachine):
         if kind in ("grant", "grant elsewhere"):
             self.workers[lease] = deque()
             elsewhere = kind == "grant elsewhere"
-            self.obey(self.tasks.granted(shape, lease, self.now, elsewhere=elsewhere))
+            dealt = elsewhere or bool(lease % 2)
+            self.obey(self.tasks.granted(shape, lease, self.now, elsewhere=elsewhere, dealt=dealt))
         elif kind == "refuse":
             for task in self.tasks.refused(shape):
                 self.queued.remove(task)
@@ -168,20 +172,20 @@ class Submitter(RuleBasedStateMachine):
     @precondition(lambda self: any(self.wanted))
     @rule(data=st.data())
     def grant(self, data: st.DataObject) -> None:
-        self.serve(data.draw(st.sampled_from([s for s in (0, 1, 2) if self.wanted[s]])))
+        self.serve(data.draw(st.sampled_from([s for s in range(5) if self.wanted[s]])))
 
     @precondition(lambda self: any(self.wanted))
     @rule(data=st.data())
     def grant_elsewhere(self, data: st.DataObject) -> None:
         """Another node grants a lease, of which ours does not know."""
-        shape = data.draw(st.sampled_from([s for s in (0, 1, 2) if self.wanted[s]]))
+        shape = data.draw(st.sampled_from([s for s in range(5) if self.wanted[s]]))
         self.serial += 1
         self.to_us.append(("grant elsewhere", shape, lease_on_wire(3, self.serial)))
 
     @precondition(lambda self: any(self.wanted))
     @rule(data=st.data())
     def refuse(self, data: st.DataObject) -> None:
-        shape = data.draw(st.sampled_from([s for s in (0, 1, 2) if self.wanted[s]]))
+        shape = data.draw(st.sampled_from([s for s in range(5) if self.wanted[s]]))
         self.wanted[shape] = 0
         self.to_us.append(("refuse", shape, 0))
 
@@ -197,14 +201,14 @@ class Submitter(RuleBasedStateMachine):
             assert self.tasks.state_of(task) == ("queued" if task in self.queued else "sent")
         for lease, worker in self.workers.items():
             assert all(self.tasks.lease_of(task) == lease for task in worker)
-        assert sum(self.tasks.queued(shape) for shape in (0, 1, 2)) == len(self.queued)
+        assert sum(self.tasks.queued(shape) for shape in range(5)) == len(self.queued)
 
     def teardown(self) -> None:
         """When the node grants what is wanted, all tasks end and all leases are given back."""
         for _ in range(2000):
             while self.to_node:
                 self.node_reads()
-            for shape in (0, 1, 2):
+            for shape in range(5):
                 if self.wanted[shape]:
                     self.serve(shape)
             while self.to_us:
@@ -219,7 +223,7 @@ class Submitter(RuleBasedStateMachine):
                 break
         assert not self.function, "some tasks never got a worker"
         assert not self.tasks.has_leases
-        assert self.wanted == [0, 0, 0]
+        assert self.wanted == [0] * 5
 
 
 TestSubmitter = Submitter.TestCase

@@ -110,6 +110,23 @@ def test_labels_that_are_better_than_others(zones: Any) -> None:
     assert value(where.options(scheduling_strategy=anywhere).remote()) in names()
 
 
+def test_tasks_that_take_nothing_go_where_they_had_best_be(zones: Any) -> None:
+    third = names()[2]
+    fast = NodeLabelSchedulingStrategy({}, soft={"disk": "fast"})
+    for strategy in (at(third, soft=True), fast):
+        actor = Actor.options(scheduling_strategy=strategy).remote()
+        assert value(actor.where.remote()) == third
+        task = where.options(num_cpus=0, scheduling_strategy=strategy)
+        assert value([task.remote() for _ in range(4)]) == [third] * 4
+
+
+def test_each_task_that_is_spread_goes_to_another_node(zones: Any) -> None:
+    for cpus in (0, 1):
+        task = where.options(num_cpus=cpus, scheduling_strategy="SPREAD")
+        assert {value(task.remote()) for _ in range(6)} == {*names()}
+        assert {*value([task.remote() for _ in range(9)])} == {*names()}
+
+
 def test_labels_of_a_node_that_comes_late(zones: Any) -> None:
     holder = Actor.options(num_cpus=1, label_selector={"disk": "fast"}).remote()
     value(holder.where.remote())
