@@ -206,6 +206,10 @@ def get(
 ) -> Any:
     """The value of a reference, or the list of values of a list of them, waiting for them.
 
+    Each call gives new objects, but their large buffers (arrays of numpy, Arrow and pandas, from
+    4096 bytes on) may be the ones that all others read, and so are read-only: change a copy
+    (``array.copy()``). They take memory of the object store for as long as anything uses them.
+
     Args:
         timeout: seconds; ``None`` waits as long as it takes.
 
@@ -231,6 +235,9 @@ def get(
 @suggests_keywords
 def put(value: Any) -> ObjectRef[Any]:
     """Store a copy of a value, to be shared by many tasks.
+
+    Of a part of a larger array, table or frame (numpy, Arrow, pandas, tensors of torch) the part
+    is stored and nothing else.
 
     Raises:
         SerializationError: names the path to what cannot be pickled.

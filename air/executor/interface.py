@@ -7,8 +7,9 @@ library of AIR.
 Terms. The *caller* is the thread that calls a method here. The *owner* of a reference is
 the process that submitted the task or called ``put``. A *value* given to a task or to
 ``put`` is copied at the call (pickle protocol 5): what the caller does to it afterwards
-changes nothing. Large buffers (numpy, Arrow, pandas, bytes) may be shared instead of copied
-on the way back and are read-only then.
+changes nothing. Of a part of a larger array or table only that part is copied. Large buffers
+(numpy, Arrow, pandas, bytes) may be shared instead of copied on the way back and are read-only
+then.
 
 Threads. Every method may be called from any thread.
 

@@ -9,6 +9,8 @@
 * So are those under :func:`functools.singledispatch`, which have weak references in them.
 * Classes may have a :func:`functools.cached_property`, which has a lock in it before Python 3.12.
 * A program may say itself how instances of a class travel (:data:`custom`).
+* Of arrays and tables that are parts of larger ones nothing is sent but the parts
+  (:mod:`air.executor.slices`).
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from typing import Any
 
 import cloudpickle
 
+from air.executor import slices
 from air.executor.handles import ActorHandle, ObjectRef
 from air.executor.validation import show
 
@@ -62,11 +65,21 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
     """Takes whatever ``cloudpickle.Pickler`` takes, and more; anybody can unpickle it who has
     this module."""
 
+    _shared: slices.Shared | None = None
+
     def reducer_override(self, obj: Any) -> Any:
         """How to pickle *obj*, called for all but the commonest kinds of values."""
+        if type(obj) is ObjectRef:  # thousands may be in one value
+            return NotImplemented
         if type(obj) in custom:
             serializer, deserializer = custom[type(obj)]
             return deserializer, (serializer(obj),)
+        if isinstance(obj, slices.classes()):
+            if self._shared is None:
+                self._shared = {}
+            part = slices.reduce(obj, self._shared)
+            if part is not NotImplemented:
+                return part
         if type(obj) is _Cached:
             return _reduce_cached(obj)
         if type(obj) is types.FunctionType and "_clear_cache" in vars(obj):

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import psutil
+import pyarrow as pa
 import pytest
 
 import air
@@ -17,6 +18,7 @@ from air.errors import ObjectStoreFull
 from air.executor.current import get_executor
 from air.testing.executor_suite.harness import eventually, value
 from air.testing.executor_suite.tools import identity
+from air.util.state import list_objects
 
 pytestmark = pytest.mark.usefixtures("cluster")
 
@@ -329,3 +331,21 @@ def test_many_processes_share_a_small_store() -> None:
         return seed
 
     assert value([write.remote(seed) for seed in range(5)]) == list(range(5))
+
+
+def test_parts_of_large_arrays_and_tables_take_their_own_size_only():
+    table = pa.table({"number": np.arange(16 * MB // 8), "text": ["x"] * (16 * MB // 8)})
+
+    @air.remote
+    def part(table: Any, array: Any) -> Any:
+        return table.slice(700, 20_000), array[:, 5:15]
+
+    refs = [air.put(table.slice(start, 20_000)) for start in range(0, 100_000, 1000)]
+    stored = air.put(table)
+    refs.append(part.remote(stored, np.zeros((20_000, 100))))
+    assert value(refs[7]).equals(table.slice(7000, 20_000))
+    assert value(refs[-1])[0].equals(table.slice(700, 20_000))
+    sizes = {found.object_id: found.object_size for found in list_objects(limit=1000)}
+    kept = [sizes[ref.hex()] for ref in refs]
+    assert 20_000 * 12 < min(kept) <= max(kept) < 20_000 * 13 + 20_000 * 10 * 8 + 10_000
+    assert sum(kept[:-1]) < 30 * MB < CAP < 100 * table.nbytes

@@ -98,6 +98,21 @@ class TestObjects:
         table = pa.table({"number": range(10_000), "text": ["x"] * 10_000})
         assert value(identity.remote(table)).equals(table)
 
+    def test_parts_of_arrays_and_tables(self) -> None:
+        @air.remote
+        def middle(table: pa.Table) -> Any:
+            numbers = table["number"].to_numpy().reshape(100, 100)
+            return table.slice(50, 10), numbers[:, 20:80]
+
+        table = pa.table({"number": np.arange(10_000), "text": [str(i) for i in range(10_000)]})
+        part = table.slice(5, 20)
+        assert value(air.put(part)).equals(part)
+        assert value(identity.remote([part, table.slice(9999)]))[0].equals(part)
+        rows, numbers = value(middle.remote(table))
+        assert rows.equals(table.slice(50, 10))
+        assert numbers.tolist() == np.arange(10_000).reshape(100, 100)[:, 20:80].tolist()
+        assert not numbers.flags.writeable
+
     def test_a_value_outlives_other_references(self) -> None:
         array = value(air.put(np.ones(BIG)))
         assert array.sum() == BIG

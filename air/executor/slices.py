@@ -1,0 +1,76 @@
+"""Parts of larger arrays, and how they are pickled without the rest.
+
+* Arrow arrays have the buffers of what they were cut from: see ``arrow_slices``.
+* So have tensors of torch.
+* A numpy array that does not lie in memory as one piece is copied into one, as pickle would do
+  inside its stream: so the buffer is kept beside that, like any other.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+Shared = dict[tuple[int, int], Any]
+"""Buffers of one pickle by address and size: those that several slices have are in it once."""
+
+MIN_BYTES = 4096
+"""What is smaller is pickled as it is."""
+
+# No library is imported for this: one that is not loaded has made no array.
+_LIBRARIES = {"numpy": "ndarray", "pyarrow.lib": "Array", "torch": "Tensor"}
+_classes: tuple[type, ...] = ()
+_modules = 0  # how many were loaded when these were looked up
+
+
+def classes() -> tuple[type, ...]:
+    """Whose instances may be slices."""
+    global _classes, _modules
+    if _modules != len(sys.modules):
+        found = ((sys.modules.get(module), name) for module, name in _LIBRARIES.items())
+        # One that is just being imported may have none yet.
+        _classes = tuple(getattr(module, name) for module, name in found if hasattr(module, name))
+        _modules = len(sys.modules)
+    return _classes
+
+
+def reduce(obj: Any, shared: Shared) -> Any:
+    """How to pickle an instance of one of them; ``NotImplemented`` if that is as ever.
+
+    Args:
+        shared: the buffers that are in the same pickle already; more are added.
+    """
+    library = sys.modules
+    if "numpy" in library and isinstance(obj, library["numpy"].ndarray):
+        return _reduce_ndarray(obj)
+    if "torch" in library and isinstance(obj, library["torch"].Tensor):
+        return _reduce_tensor(obj)
+    if obj.get_total_buffer_size() < MIN_BYTES or not obj.is_cpu:
+        return NotImplemented
+    from air.executor.arrow_slices import reduce_array
+
+    return reduce_array(obj, shared)
+
+
+def _reduce_ndarray(array: Any) -> Any:
+    if array.nbytes < MIN_BYTES or array.flags.forc or array.dtype.hasobject:
+        return NotImplemented
+    if type(array) is not sys.modules["numpy"].ndarray:
+        return NotImplemented
+    whole = array.copy(order="K")  # the order in which it lies there, where that has no gaps
+    if not whole.flags.forc:
+        whole = array.copy(order="C")
+    return whole.__reduce_ex__(5)
+
+
+def _reduce_tensor(tensor: Any) -> Any:
+    torch = sys.modules["torch"]
+    if type(tensor) is not torch.Tensor or vars(tensor):  # Parameters have one inside
+        return NotImplemented
+    if tensor.layout is not torch.strided or tensor.device.type != "cpu":
+        return NotImplemented
+    shown = tensor.numel() * tensor.element_size()
+    if tensor.untyped_storage().nbytes() < shown + MIN_BYTES:
+        return NotImplemented
+    whole = tensor.detach().clone().requires_grad_(tensor.requires_grad)
+    return whole.__reduce_ex__(5)
