@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any, TypeVar
 
 from air.errors import InvalidOption
 from air.executor.capabilities import Capability
-from air.executor.code import Code, MethodInfo, methods_of, signature_of
+from air.executor.code import Code, MethodInfo, methods_of
 from air.executor.concurrency import check_member
 from air.executor.current import get_executor
 from air.executor.handles import ActorHandle
@@ -21,6 +20,7 @@ from air.executor.options import (
     with_read_environment,
 )
 from air.executor.options import method_options as check_method_options
+from air.executor.signatures import CallSignature
 from air.executor.validation import listing, reject_unknown
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -54,14 +54,14 @@ class ActorClass:
     def _grouped(self) -> dict[str, str]:
         """The methods that are in a concurrency group, and in which."""
         return {
-            name: info.concurrency_group
+            name: info.options.concurrency_group
             for name, info in self._methods.items()
-            if info.concurrency_group is not None
+            if info.options.concurrency_group is not None
         }
 
     @cached_property
-    def _signature(self) -> inspect.Signature | None:
-        return signature_of(self._cls)
+    def _signature(self) -> CallSignature | None:
+        return CallSignature.of(self._cls)
 
     def remote(self, /, *args: Any, **kwargs: Any) -> ActorHandle:
         """Make an actor; does not wait for its constructor.
@@ -74,10 +74,7 @@ class ActorClass:
                 :meth:`Executor.create_actor`.
         """
         if self._signature is not None:
-            try:
-                self._signature.bind(*args, **kwargs)
-            except TypeError as error:
-                raise TypeError(f"{self._code.name}: {error}") from None
+            self._signature.check(args, kwargs, self._code.name)
         if self._grouped:
             self.check_groups()
         executor = get_executor()

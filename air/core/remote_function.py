@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from air.executor.code import Code, default_num_returns, signature_of
+from air.executor.code import Code, default_num_returns
 from air.executor.current import get_executor
 from air.executor.handles import unpack_returns
 from air.executor.options import TaskOptions, task_options, with_read_environment
+from air.executor.signatures import CallSignature
 
 
 class RemoteFunction:
@@ -31,8 +31,8 @@ class RemoteFunction:
         return Code(self._function)
 
     @functools.cached_property
-    def _signature(self) -> inspect.Signature | None:
-        return signature_of(self._function)
+    def _signature(self) -> CallSignature | None:
+        return CallSignature.of(self._function)
 
     @functools.cached_property
     def _options(self) -> TaskOptions:
@@ -54,10 +54,7 @@ class RemoteFunction:
             SerializationError, Unschedulable: see :meth:`Executor.submit_task`.
         """
         if self._signature is not None:
-            try:
-                self._signature.bind(*args, **kwargs)
-            except TypeError as error:
-                raise TypeError(f"{self._code.name}: {error}") from None
+            self._signature.check(args, kwargs, self._code.name)
         made = get_executor().submit_task(self._code, args, kwargs, self._options)
         return unpack_returns(made)
 

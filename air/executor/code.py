@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from air.executor.options import NumReturns
+from air.executor.options import MethodOptions, NumReturns
+from air.executor.signatures import CallSignature
 
 _NO_METHODS = (type, property, functools.cached_property)
 
@@ -20,19 +21,15 @@ class MethodInfo:
     """What a caller must know of an actor's method.
 
     Attributes:
-        num_returns: as given by ``@air.method(num_returns=...)``, else 1, or
+        options: as given by ``@air.method(...)``; by default ``num_returns`` is 1, or
             ``"streaming"`` for generator methods.
         is_async: whether it is a coroutine function or an async generator.
         signature: for checking a call's arguments before it is sent; ``None`` if unknown.
-        name: as given by ``@air.method(name=...)``.
-        concurrency_group: as given by ``@air.method(concurrency_group=...)``.
     """
 
-    num_returns: NumReturns
+    options: MethodOptions
     is_async: bool
-    signature: inspect.Signature | None = None
-    name: str | None = None
-    concurrency_group: str | None = None
+    signature: CallSignature | None = None
 
 
 class Code:
@@ -99,14 +96,6 @@ def default_num_returns(function: object) -> NumReturns:
     return 1
 
 
-def signature_of(function: Callable[..., Any]) -> inspect.Signature | None:
-    """The signature, or ``None`` where Python cannot tell (some built-ins)."""
-    try:
-        return inspect.signature(function)
-    except (TypeError, ValueError):
-        return None
-
-
 def methods_of(cls: type) -> Mapping[str, MethodInfo]:
     """The callable attributes of a class that an actor's handle offers.
 
@@ -125,24 +114,14 @@ def methods_of(cls: type) -> Mapping[str, MethodInfo]:
             continue
         options = getattr(member, "__air_method_options__", {})
         num_returns = options.get("num_returns")
-        signature = signature_of(member)
-        if signature is not None and not isinstance(item, (staticmethod, classmethod)):
-            signature = signature.replace(parameters=list(signature.parameters.values())[1:])
+        is_bound = not isinstance(item, (staticmethod, classmethod))
         found[name] = MethodInfo(
-            num_returns=default_num_returns(member) if num_returns is None else num_returns,
+            MethodOptions(
+                default_num_returns(member) if num_returns is None else num_returns,
+                options.get("name"),
+                options.get("concurrency_group"),
+            ),
             is_async=inspect.iscoroutinefunction(member) or inspect.isasyncgenfunction(member),
-            signature=None if signature is None else _bare(signature),
-            name=options.get("name"),
-            concurrency_group=options.get("concurrency_group"),
+            signature=CallSignature.of(member, without_first=is_bound),
         )
     return found
-
-
-def _bare(signature: inspect.Signature) -> inspect.Signature:
-    """A signature for binding only: it travels with handles, so it holds no user objects."""
-    empty = inspect.Parameter.empty
-    parameters = [
-        parameter.replace(annotation=empty, default=empty if parameter.default is empty else None)
-        for parameter in signature.parameters.values()
-    ]
-    return inspect.Signature(parameters)

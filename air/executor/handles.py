@@ -178,8 +178,7 @@ class ActorHandle:
                 f"actor {self._class_name} has no method {name!r}."
                 f"{nearest(name, self._methods)} Methods are: {methods}"
             )
-        options = MethodOptions(info.num_returns, info.name, info.concurrency_group)
-        return ActorMethod(self, name, info, options)
+        return ActorMethod(self, name, info, info.options)
 
     def __dir__(self) -> list[str]:
         return sorted(self._methods)
@@ -223,12 +222,9 @@ class ActorMethod:
 
     def remote(self, /, *args: Any, **kwargs: Any) -> Any:
         """Call the method; see :meth:`Executor.call_actor` for what it gives."""
-        if self._info.signature is not None:
-            try:
-                self._info.signature.bind(*args, **kwargs)
-            except TypeError as error:
-                raise TypeError(f"{self._handle._class_name}.{self._name}: {error}") from None
-        handle = self._handle
+        handle, signature = self._handle, self._info.signature
+        if signature is not None:
+            signature.check(args, kwargs, f"{handle._class_name}.{self._name}")
         made = handle._executor.call_actor(handle, self._name, args, kwargs, self._options)
         return unpack_returns(made)
 

@@ -7,6 +7,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -19,6 +20,7 @@ from air.errors import (
     InvalidOption,
     PendingCallsLimitExceeded,
     RuntimeEnvSetupError,
+    SerializationError,
     TaskCancelled,
     Unschedulable,
 )
@@ -32,6 +34,7 @@ from air_cluster.client.arguments import Arguments, pack_arguments, pack_durable
 from air_cluster.client.contents import Content, from_wire
 from air_cluster.client.shapes import shape_on_wire
 from air_cluster.core.references import Entry
+from air_cluster.protocol.frames import FrameError
 from air_cluster.protocol.ids import TASK_BYTES, object_id, task_of
 from air_cluster.protocol.messages import (
     FAILED,
@@ -225,6 +228,7 @@ class Actors:
                 creation=arguments,
             )
             handle = ActorHandle(actor_id, code.name, methods, client.executor, groups)
+            client.gathering.flush()
             if options.name is None:
                 message, parts = make(0)
                 client.daemon.send(message, parts)
@@ -350,6 +354,7 @@ class Actors:
         doing would be in the way of what comes next, such as of tidying up after it.
         """
         with self._lock:
+            self._client.gathering.flush()
             self._client.daemon.send(KillActor(handle._actor_id, no_restart))
             actor = self._actors.get(handle._actor_id)
             if actor is None:
@@ -398,8 +403,9 @@ class Actors:
                     " this process are unfinished; wait for some of them"
                 )
             # The handle may be dropped before the call is done.
-            client.references.hold([handle_id(actor.actor_id)])
-            arguments.held.append(handle_id(actor.actor_id))
+            held = handle_id(actor.actor_id)
+            client.references.hold([held])
+            arguments.held.append(held)
             made = client.submitter.make_returns(task_id, returns, name)
             call = _Call(
                 task_id,
@@ -417,10 +423,14 @@ class Actors:
                 self._finish_dead(actor, call)
                 return made
             lane = actor.lane(group) if group else actor.waiting
-            lane[task_id] = call
-            for entry in arguments.missing:
-                client.objects.watch(entry, lambda _entry: self._send_ready(actor, lane))
-            self._send_ready(actor, lane)
+            if lane or arguments.slots or not self._send(actor, call):
+                lane[task_id] = call
+                for entry in arguments.missing:
+                    client.objects.watch(entry, lambda _entry: self._send_ready(actor, lane))
+                self._send_ready(actor, lane)
+            is_full = client.gathering.is_full
+        if is_full:
+            client.gathering.pause()
         return made
 
     def _give_up(self, arguments: Arguments) -> None:
@@ -429,41 +439,56 @@ class Actors:
 
     def _send_ready(self, actor: _Actor, lane: _Calls) -> None:
         """Send calls of a lane in order, up to the first whose arguments are not there yet."""
-        connection = actor.connection
-        if actor.state != ALIVE or connection is None:
-            return
-        while lane and not connection.is_lost:
+        while lane:
             task_id, call = next(iter(lane.items()))
-            if call.arguments.missing:
+            if call.arguments.slots:
+                if call.arguments.missing:
+                    return
+                failed = call.arguments.failed
+                if failed is not None:
+                    del lane[task_id]
+                    self._finish(actor, call, failed)
+                    continue
+            if not self._send(actor, call):
                 return
             del lane[task_id]
-            failed = call.arguments.failed
-            if failed is not None:
-                self._finish(actor, call, failed)
-                continue
-            call.arguments.lend(self._client.references)
-            args, slots, slot_refs, payload = call.arguments.to_wire(self._client.address)
-            actor.sent[task_id] = call
-            connection.send(
-                ActorCall(
-                    task_id,
-                    actor.actor_id,
-                    call.method,
-                    call.name,
-                    call.returns,
-                    call.depth,
-                    self._client.address,
-                    args,
-                    slots,
-                    slot_refs,
-                    call.group,
-                ),
-                payload,
-            )
-            if connection.is_lost:
-                del actor.sent[task_id]
-                lane[task_id] = call
-                lane.move_to_end(task_id, last=False)
+
+    def _send(self, actor: _Actor, call: _Call) -> bool:
+        """Send a call whose arguments are there; false if the actor cannot be reached now."""
+        connection = actor.connection
+        if actor.state != ALIVE or connection is None or connection.is_lost:
+            return False
+        client = self._client
+        call.arguments.lend(client.references)
+        args, slots, slot_refs, payload = call.arguments.to_wire(client.address)
+        if actor.sent:
+            client.gathering.add(connection)
+        else:
+            client.gathering.flush()
+        message = ActorCall(
+            call.task_id,
+            actor.actor_id,
+            call.method,
+            call.name,
+            call.returns,
+            call.depth,
+            client.address,
+            args,
+            slots,
+            slot_refs,
+            call.group,
+        )
+        try:
+            connection.send(message, payload)
+        except FrameError as error:
+            # All arguments together are too much for one message.
+            failed = client.system_failure(SerializationError(f"{call.name}: {error}"))
+            client.reactor.call_soon(partial(self._finish, actor, call, failed))
+            return True
+        if connection.is_lost:
+            return False
+        actor.sent[call.task_id] = call
+        return True
 
     def on_done(self, connection: Connection, message: TaskDone, payload: bytes) -> None:
         """A call has ended; called under the lock."""

@@ -16,6 +16,7 @@ from air_cluster.client.contents import Content, failure
 from air_cluster.client.copies import Copies
 from air_cluster.client.endings import Endings
 from air_cluster.client.environments import Environments
+from air_cluster.client.gathering import Gathering
 from air_cluster.client.groups import Groups
 from air_cluster.client.head import HeadWatch
 from air_cluster.client.late import LateTasks
@@ -112,6 +113,7 @@ class Client:
         self.references = References(process_id)
         self.requests = Requests(self.reactor)
         self.head = HeadWatch(self.reactor)
+        self.gathering = Gathering(self.reactor)
         mine = self.node_number
         self.peers = Peers(
             self.reactor,
@@ -434,6 +436,7 @@ class Client:
             content = self.system_failure(self.not_initialized())
             self._let_nobody_wait(content)
             self.submitter.end_streams(content)
+            self.flush()  # detached actors go on
             self.closed = True
             self.peers.close()
             if hasattr(self, "daemon"):

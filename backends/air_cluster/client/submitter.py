@@ -325,7 +325,9 @@ class Submitter:
         )
         # The first task of an idle worker goes out at once. More are gathered: the worker is
         # busy, and its next answer (at the latest) sends them off.
-        if lease.in_flight > 1 and not lease.gathering:
+        if lease.in_flight == 1:
+            self._client.gathering.flush()
+        elif not lease.gathering:
             lease.gathering = True
             connection.cork()
             self._gathering.append(lease)
@@ -337,6 +339,7 @@ class Submitter:
             failed = self._client.system_failure(SerializationError(f"{record.name}: {error}"))
             self._reactor.call_soon(partial(self._give_up, record, failed))
         if lease.gathering and connection.gathered > _GATHER_PARTS:
+            self._client.gathering.flush()
             connection.uncork(force=True)
 
     def _give_up(self, record: TaskRecord, failed: Content) -> None:
@@ -364,6 +367,7 @@ class Submitter:
 
     def flush(self) -> None:
         """Send what was gathered; called under the lock."""
+        self._client.gathering.flush()
         while self._gathering:
             lease = self._gathering.pop()
             lease.gathering = False

@@ -41,7 +41,7 @@ def pack(message: Message, payload: Sequence[Buffer] = ()) -> list[Buffer]:
     """
     body = encode(message)
     size = len(body)
-    total = size + sum(len(part) for part in payload)
+    total = size + sum(map(len, payload)) if payload else size
     if total > MAX_FRAME_BYTES:
         raise FrameError(
             f"a {type(message).__name__} of {total} bytes is longer than {MAX_FRAME_BYTES}"

@@ -155,6 +155,20 @@ class Reactor:
             if self._leader == _NOBODY and not self._closed:
                 self._lead_once(_FOREGROUND, 0)
 
+    def serve(self) -> None:
+        """Serve what is there now, in place of the background thread, which rests for a while then.
+
+        Does nothing in the middle of a handler, and while another thread waits.
+        """
+        if self.owns_lock():
+            return
+        with self.lock:
+            if self._leader == _BACKGROUND:
+                self._wake()
+                self._sleep(_HANDOVER_S)
+            if self._leader == _NOBODY and not self._closed:
+                self._lead_once(_FOREGROUND, 0)
+
     def take_part(self, ready: Callable[[], bool], timeout: float | None) -> bool:
         """Serve one round of events, or wait until another thread has; *timeout* in seconds.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import os
 import pickle
 import threading
 import time
@@ -35,7 +34,7 @@ from air_cluster.protocol.messages import (
     TaskDone,
 )
 from air_cluster.transport.connection import Connection
-from air_cluster.worker.aftermath import end_forked_child
+from air_cluster.worker.aftermath import end_forked_child, forks
 from air_cluster.worker.cancellation import Interruptible
 from air_cluster.worker.devices import show_gpus
 from air_cluster.worker.iteration import as_iterator
@@ -67,7 +66,7 @@ class ActorHost:
         self.spec: CreateActor = start.spec
         self._start = start
         self._payload = payload
-        self._pid = os.getpid()
+        self._forks = forks()
         self._instance: Any = None
         self.queue: deque[Job] = deque()
         self.ending = False
@@ -142,11 +141,11 @@ class ActorHost:
             self._payload = b""
             self._instance = cls(*args, **kwargs)
             del args, kwargs
-            end_forked_child(self._pid, None)
+            end_forked_child(self._forks, None)
             self._voice.rename_actor(self._instance)
             outcome = FINISHED
         except BaseException as error:
-            end_forked_child(self._pid, error)
+            end_forked_child(self._forks, error)
             self._construction_failed(error)
             return False
         finally:
@@ -303,9 +302,9 @@ class ActorHost:
             else:
                 contents = self.reporter.pack_results(job, value)
                 del value
-            end_forked_child(self._pid, None)
+            end_forked_child(self._forks, None)
         except BaseException as error:
-            end_forked_child(self._pid, error)
+            end_forked_child(self._forks, error)
             if job.message.task_id == self._main_call and self._interruptible.ended_by(error):
                 self.finish(job, [], cancelled=True)
             else:

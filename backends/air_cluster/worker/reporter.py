@@ -149,6 +149,7 @@ class Reporter:
         connection = job.connection
         objects = self._client.objects
         with self._lock:
+            self._client.gathering.flush()
             objects.drain()
             registrations, tokens = self._client.references.settle(connection.peer)
             if not registrations:
@@ -196,6 +197,7 @@ class Reporter:
         item = StreamItem(job.message.task_id, production.made, content.to_wire())
         production.add(content.size_bytes)
         with self._lock:
+            self._client.gathering.flush()
             job.connection.send(item, content.pieces)
 
     def _on_credit(self, _connection: Connection, message: StreamCredit, _p: object) -> None:

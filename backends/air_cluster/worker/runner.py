@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import os
 import time
 from collections import deque
 from collections.abc import Callable
@@ -29,7 +28,7 @@ from air_cluster.protocol.messages import (
     TasksReturned,
 )
 from air_cluster.transport.connection import Connection
-from air_cluster.worker.aftermath import end_forked_child
+from air_cluster.worker.aftermath import end_forked_child, forks
 from air_cluster.worker.cancellation import Interruptible
 from air_cluster.worker.devices import show_gpus
 from air_cluster.worker.iteration import as_iterator
@@ -53,7 +52,7 @@ class TaskRunner:
         self._codes: dict[bytes, Callable[..., Any]] = {}
         self._pickled: dict[bytes, bytes] = {}
         self._assignments: dict[bytes, Assign] = {}
-        self._pid = os.getpid()
+        self._forks = forks()
         self._voice = voice
         self._blocked = False
         self._running: Job | None = None
@@ -196,12 +195,12 @@ class TaskRunner:
         started = time.perf_counter()
         try:
             contents = self._call(job, message)
-            end_forked_child(self._pid, None)
+            end_forked_child(self._forks, None)
         except CopyFailed as error:
             unread = failed = True
             contents = self._reporter.failed(job, error)
         except BaseException as error:
-            end_forked_child(self._pid, error)
+            end_forked_child(self._forks, error)
             cancelled, failed = self.interruptible.ended_by(error), True
             contents = [] if cancelled else self._reporter.failed(job, error)
         finally:

@@ -45,6 +45,18 @@ class Child:
         return 7
 
 
+@air.remote
+class Tally:
+    def __init__(self) -> None:
+        self.count = 0
+
+    def add(self) -> None:
+        self.count += 1
+
+    def get(self) -> int:
+        return self.count
+
+
 @air.remote(num_cpus=0)
 def make_child(name: str) -> int:
     return air.get(Child.options(name=name).remote().get.remote())
@@ -402,3 +414,12 @@ def test_the_files_of_its_environment_are_kept(machines: Machines, tmp_path: Pat
     assert other != node
     assert value(reader.read_in_task.remote()) == "text"
     air.kill(reader)
+
+
+def test_calls_that_were_made_right_before_the_end_are_not_lost(one: Machines) -> None:
+    tally = Tally.options(name="tally", lifetime="detached").remote()
+    value(tally.add.remote())
+    for _ in range(10):
+        tally.add.remote()
+    again(one)
+    assert eventually(lambda: value(air.get_actor("tally").get.remote()) == 11)

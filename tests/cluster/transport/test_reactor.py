@@ -76,6 +76,59 @@ def test_poll_serves_only_what_is_there(reactor: Reactor, make_bell: Any) -> Non
     assert bell.rung == 1
 
 
+def test_serving_takes_the_place_of_the_background(reactor: Reactor, make_bell: Any) -> None:
+    rung = threading.Event()
+    bell = make_bell(rung.set)
+    reactor.start_background("background")
+    bell.ring()
+    assert rung.wait(20)  # now it waits for the next event, or is about to
+    served_by: list[int] = []
+    reactor.call_later(0, lambda: served_by.append(threading.get_ident()))
+    deadline = time.monotonic() + 20
+    while threading.get_ident() not in served_by and time.monotonic() < deadline:
+        reactor.serve()
+        reactor.call_later(0, lambda: served_by.append(threading.get_ident()))
+    assert threading.get_ident() in served_by
+
+
+def test_serving_waits_for_nothing_and_disturbs_no_other_leader(
+    reactor: Reactor, threads: Any, make_bell: Any
+) -> None:
+    reactor.serve()
+    bell = make_bell()
+    results: list[bool] = []
+    wait_in_thread(reactor, threads, lambda: bell.rung, results)
+    reactor.serve()
+    assert results == []
+    bell.ring()
+    threads.join()
+    assert results == [True]
+
+
+def test_serving_in_a_handler_or_under_the_lock_does_nothing(
+    reactor: Reactor, make_bell: Any, serve: Serve
+) -> None:
+    order: list[str] = []
+    second = make_bell(lambda: order.append("second"))
+
+    def first() -> None:
+        second.ring()
+        reactor.serve()
+        order.append("first")
+
+    first_bell = make_bell(first)
+    first_bell.ring()
+    serve(lambda: second.rung)
+    assert order == ["first", "second"]
+    third = make_bell(lambda: order.append("third"))
+    third.ring()
+    with reactor.lock:
+        reactor.serve()
+        assert len(order) == 2
+    reactor.serve()
+    assert order[2:] == ["third"]
+
+
 def test_one_leader_serves_all_who_wait(reactor: Reactor, threads: Any, make_bell: Any) -> None:
     bells = [make_bell() for _ in range(4)]
     results: list[bool] = []

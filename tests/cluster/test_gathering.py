@@ -1,0 +1,87 @@
+"""Calls of busy actors go out several at a time, and nobody can tell but by their speed."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import air
+from air.errors import ActorDied, SerializationError
+from air.testing.executor_suite.harness import value
+from air.testing.executor_suite.tools import Counter, Gate, Recorder
+
+pytestmark = pytest.mark.usefixtures("cluster")
+
+
+@air.remote
+class Toucher:
+    """Several calls at once, each of which can be seen from outside."""
+
+    async def touch(self, path: str) -> None:
+        Path(path).touch()
+
+
+@air.remote
+class Taker:
+    def count(self, *args: Any) -> int:
+        return len(args)
+
+
+def test_a_program_that_goes_on_computing_sends_its_calls(tmp_path: Path) -> None:
+    toucher = Toucher.remote()
+    value(toucher.touch.remote(str(tmp_path / "first")))
+    paths = [tmp_path / str(number) for number in range(10)]
+    refs = [toucher.touch.remote(str(path)) for path in paths]
+    deadline = time.monotonic() + 30
+    while not all(path.exists() for path in paths):
+        assert time.monotonic() < deadline  # meanwhile this thread leaves the cluster alone
+    value(refs)
+
+
+def test_calls_wait_for_no_answer_of_earlier_ones() -> None:
+    gate = Gate.remote()
+    value(gate.arrived.remote(0))
+    waiting = [gate.wait.remote(number) for number in range(100)]
+    gate.open.remote()
+    assert value(waiting) == list(range(100))
+
+
+def test_a_caller_of_many_takes_answers_in_as_it_goes() -> None:
+    recorder = Recorder.remote()
+    refs = [recorder.add.remote(number) for number in range(500)]
+    assert value(refs) == list(range(1, 501))
+    assert value(recorder.items.remote()) == list(range(500))
+
+
+def test_calls_of_many_actors_take_turns() -> None:
+    counters = [Counter.options(num_cpus=0).remote() for _ in range(5)]
+    refs = [counter.add.remote() for _ in range(40) for counter in counters]
+    assert value(refs) == [number for number in range(1, 41) for _ in counters]
+
+
+def test_calls_of_an_actor_that_dies_with_them_waiting() -> None:
+    counter = Counter.remote()
+    value(counter.add.remote())
+    refs = [counter.add.remote() for _ in range(10)]
+    air.kill(counter)
+    refs += [counter.add.remote() for _ in range(10)]
+    for ref in refs:
+        try:
+            value(ref)
+        except ActorDied:
+            continue
+        assert ref in refs[:10]
+
+
+def test_a_call_that_is_too_long_for_a_message_fails_alone() -> None:
+    taker = Taker.remote()
+    before = taker.count.remote()
+    part = air.put(b"x" * 60_000)
+    refused = taker.count.remote(*[part] * 9_000)
+    after = taker.count.remote(part, part)
+    with pytest.raises(SerializationError, match=r"Taker.count: a ActorCall of \d+ bytes"):
+        value(refused)
+    assert value([before, after]) == [0, 2]
