@@ -512,28 +512,3 @@ def test_the_daemon(program: Any, survivors: Any) -> None:
     assert running.end() == 0
     assert survivors(processes) == []
     assert running.sessions() == []
-
-
-def test_the_template(program: Any, survivors: Any) -> None:
-    """Nothing can be started without it: the node ends."""
-    running = program(
-        """
-        import time
-        from air.errors import NodeDied
-
-        start()
-        ref = air.remote(lambda: time.sleep(1000)).remote()
-        tell(0)
-        try:
-            air.get(ref)
-        except NodeDied:
-            air.shutdown()
-            tell("over")
-        """
-    )
-    running.hear()
-    processes = running.descendants()
-    next(process for process in processes if process.name() == "air-template").kill()
-    assert running.hear() == "over"
-    assert running.end() == 0
-    assert survivors(processes) == []

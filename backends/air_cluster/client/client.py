@@ -35,6 +35,7 @@ from air_cluster.protocol.messages import (
     HeadState,
     LogLines,
     NeedSegment,
+    NodeEnds,
     NodeGone,
     OpenSegment,
     Orphans,
@@ -105,6 +106,7 @@ class Client:
         self.leaving = False
         """Whether the loss of the daemon is what we asked for."""
         self._loss: str | None = None  # how the daemon was lost
+        self._farewell = ""  # what the daemon said of that before
         self.address = ""
         self.fetching: set[bytes] = set()
         self.executor: ClusterExecutor
@@ -171,6 +173,7 @@ class Client:
         handle(NodeGone, self._on_node_gone)
         handle(LogLines, self._on_lines)
         handle(HeadState, self.head.on_state)
+        handle(NodeEnds, self._on_farewell)
         handle(Explain, lambda c, message, _p: self.explaining.on_explain(c, message))
         handle(Situation, lambda _c, message, _p: self.requests.answered(message.request, message))
         self.peers.on_lost = self._on_lost
@@ -334,6 +337,9 @@ class Client:
         if self.console is not None:
             self.console.show(message.source, message.is_error, bytes(payload))
 
+    def _on_farewell(self, _connection: Connection, message: NodeEnds, _p: object) -> None:
+        self._farewell = message.reason
+
     # Failing ------------------------------------------------------------------------------
 
     def system_failure(self, error: BaseException) -> Content:
@@ -344,6 +350,7 @@ class Client:
         if self.closed or self.leaving:
             return
         if connection is getattr(self, "daemon", None):
+            reason = self._farewell or reason
             self.requests.fail(reason)
             self.on_daemon_lost(reason)
         elif connection.link is not None and connection.link.gave_up:

@@ -17,11 +17,12 @@ import socket
 import sys
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from air_cluster.daemon.hosts import local_host
 from air_cluster.daemon.rejoining import await_head, start_again
-from air_cluster.daemon.template import WorkerSetup, name_process, run_template
+from air_cluster.daemon.spawning import Spawned, spawn_template
+from air_cluster.daemon.template import WorkerSetup, adopt_orphans, name_process, run_template
 from air_cluster.session_files import (
     ABOUT,
     LOGS,
@@ -60,17 +61,28 @@ def main() -> None:
     try:
         if config["rejoins"]:
             await_head(config)
-        lost = _serve(config)
+        end = _serve(config)
     except BaseException:
         _remove(config["session"])
         raise
-    if lost:
-        start_again(config, lost)
+    if end.has_failed:
+        sys.exit(
+            1
+        )  # what it has logged stays: who made the session keeps it, or who makes one next
+    if end.lost:
+        start_again(config, end.lost)
     _remove(config["session"])
 
 
-def _serve(config: dict[str, Any]) -> str:
-    """Run a node; returns why it has lost its head, if it has to join again."""
+class _End(NamedTuple):
+    """How a node has ended: why it has *lost* its head, if it has; whether it *has_failed*."""
+
+    lost: str = ""
+    has_failed: bool = False
+
+
+def _serve(config: dict[str, Any]) -> _End:
+    """Run a node."""
     token = bytes.fromhex(config["token"])
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     # What both need is imported once, before the fork; the rest in parallel after it. The
@@ -79,24 +91,34 @@ def _serve(config: dict[str, Any]) -> str:
     import air_cluster.transport.peers
     import air_cluster.transport.reactor  # noqa: F401
 
+    lifeline, held = os.pipe()
+    host = local_host(config["network"])
+    has_gpus = "GPU" in config["resources"]
+    setup = WorkerSetup(config["session"], token, host, has_gpus, lifeline=lifeline)
     template = os.fork()
     if template == 0:
         ours.close()
-        os.close(config["lock"])
+        for fd in (config["lock"], held):
+            os.close(fd)
         _leave_standard_streams(config["log"])
-        host = local_host(config["network"])
-        has_gpus = "GPU" in config["resources"]
-        run_template(theirs, WorkerSetup(config["session"], token, host, has_gpus), [])
+        run_template(theirs, setup, [])
     theirs.close()
     name_process("air-daemon")
+    adopt_orphans()  # should the template be killed
+    templates = [Spawned(template, ours)]
     try:
-        return _run(config, token, ours)
+        return _run(config, token, setup, templates)
     finally:
-        ours.close()
-        _wait_for(template)
+        for one in templates:
+            one.control.close()
+            _wait_for(one.pid)
+        os.close(held)
+        os.close(lifeline)
 
 
-def _run(config: dict[str, Any], token: bytes, control: socket.socket) -> str:
+def _run(
+    config: dict[str, Any], token: bytes, setup: WorkerSetup, templates: list[Spawned]
+) -> _End:
     from air.executor.resources import Resources
     from air_cluster.daemon.joining import make_member
     from air_cluster.daemon.log_files import LogDirectory
@@ -114,6 +136,11 @@ def _run(config: dict[str, Any], token: bytes, control: socket.socket) -> str:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     descriptors = _take_descriptors()
     reactor = Reactor()
+
+    def spawn() -> Spawned:
+        templates[:] = [spawn_template(setup)]  # those before it have ended
+        return templates[0]
+
     with reactor.lock:
         node = NodeDaemon(
             reactor,
@@ -135,7 +162,7 @@ def _run(config: dict[str, Any], token: bytes, control: socket.socket) -> str:
         )
         node.workers.pool = WorkerPool.over(
             reactor,
-            control,
+            templates[0],
             Outputs(
                 reactor,
                 LogDirectory(os.path.join(config["session"], LOGS), LogLimits(*config["logs"])),
@@ -143,7 +170,9 @@ def _run(config: dict[str, Any], token: bytes, control: socket.socket) -> str:
                 files_stay=config["stays"],
             ),
             exited=node.workers.exited,
-            broken=node.stop,
+            unforked=node.workers.unforked,
+            spawn=spawn,
+            broken=partial(_fail, node, config["session"]),
         )
         node.address = node.peers.listen(f"unix:{config['session']}/{SOCKET}")
         guard = MemoryGuard(node, config["memory"])
@@ -162,7 +191,7 @@ def _run(config: dict[str, Any], token: bytes, control: socket.socket) -> str:
             member.leave()
             node.close()
         if rejoins:
-            return node.why_stopping if node.is_lost else ""
+            return _End(node.why_stopping if node.is_lost else "")
         sys.exit(f"air: {node.why_stopping}")
     if config["stays"]:
         about = json.dumps(member.about()).encode()
@@ -185,7 +214,17 @@ def _run(config: dict[str, Any], token: bytes, control: socket.socket) -> str:
             node.values.join()
     if node.why_stopping:
         print(f"air: node {node.name} has ended: {node.why_stopping}", file=sys.stderr)
-    return node.why_stopping if node.is_lost and config["stays"] else ""
+    return _End(node.why_stopping if node.is_lost and config["stays"] else "", node.has_failed)
+
+
+def _fail(node: NodeDaemon, session: str, reason: str) -> None:
+    """End a node that is of no use any more."""
+    later = os.path.join(os.path.dirname(session), f"air-{os.getuid()}-crashed-*")
+    logs = os.path.join(session, LOGS)
+    node.fail(
+        f"{reason}. The node's log files are in {logs}; they are moved to {later} when another"
+        " node or program starts on this machine"
+    )
 
 
 def _take_descriptors() -> int:

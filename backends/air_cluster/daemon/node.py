@@ -77,6 +77,7 @@ class NodeDaemon:
         uplink: the way to the head.
         alone: whether there will never be another node.
         is_lost: whether it stops because the head is out of reach, or wants it no more.
+        has_failed: whether it stops because it cannot do its work any more.
         is_guest: whether it takes no tasks, and is there for its own programs only.
         nodes: the members of the cluster, by number.
     """
@@ -118,6 +119,7 @@ class NodeDaemon:
         self._stays = stays
         self.why_stopping = ""
         self.is_lost = False
+        self.has_failed = False
         self.on_connection_lost: list[Callable[[Connection, str], None]] = [self._on_lost]
         self.nodes: dict[int, NodeEntry] = {}
         self.uplink: Link
@@ -184,6 +186,12 @@ class NodeDaemon:
         self._absence.ends()
         if is_new:
             self._leasing.report_again()
+
+    def fail(self, reason: str) -> None:
+        """This node is of no use any more."""
+        logger.error("%s", reason)
+        self.has_failed = True
+        self.stop(reason)
 
     def stop(self, reason: str = "") -> None:
         """End everything on this node."""
@@ -279,7 +287,7 @@ class NodeDaemon:
         self._absence.greet(connection)
         setup = self.workers.setup_of(connection.peer)
         connection.send(messages.Welcome(self.name, record.address, setup))
-        self.workers.registered(connection.peer)
+        self.workers.registered(connection.peer, record.os_pid)
 
     def _on_exit(self, connection: Connection, _message: messages.Exit, _p: object) -> None:
         """A program leaves, when it has seen what was printed last."""
@@ -395,6 +403,8 @@ class NodeDaemon:
         self.workers.pool.close()
         self.reactor.run_soon()  # what was printed last is on its way
         for record in self.clients.drivers():
+            if self.why_stopping:
+                record.connection.send(messages.NodeEnds(self.why_stopping))
             record.connection.drain()
         if self.values is not None:
             self.values.close()

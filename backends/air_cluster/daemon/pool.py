@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import signal
 import socket
@@ -12,9 +13,13 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
+from air_cluster.daemon.adopted import Adopted
 from air_cluster.daemon.output import Outputs, WorkerOutput
+from air_cluster.daemon.spawning import Spawned, status_of
 from air_cluster.transport.poller import READ
 from air_cluster.transport.reactor import Reactor
+
+logger = logging.getLogger(__name__)
 
 _PACKET_BYTES = 1 << 16
 _PROCESS_CHARS = 40_000
@@ -26,12 +31,20 @@ _MAX_APART = 4
 _MAX_UNANSWERED = 16
 """Commands that a template has at a time: more could overflow its socket."""
 
+_MAX_FAILURES = 10
+"""So many first templates in a row may end before they have forked a worker."""
+
+
+_MAX_UNREADY = 3
+"""So many others in a row may end while they import."""
+
 
 class _Process(msgspec.Struct):
     worker: bytes
     template: TemplateLink
     environment: bytes
     pid: int = 0
+    joined: int = 0  # its process id, as it said itself
     unwanted: bool = False
     killed: bool = False
     output: WorkerOutput | None = None
@@ -46,7 +59,9 @@ class TemplateLink:
         control: socket.socket,
         modules: frozenset[str],
         environment: bytes = b"",
+        pid: int = 0,
     ) -> None:
+        self.pid = pid
         self._pool = pool
         self.control = control
         self.modules = modules
@@ -71,6 +86,11 @@ class TemplateLink:
         """A command was carried out."""
         self._unanswered -= 1
         self._send()
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether it has not done what it was asked for."""
+        return not self.ready or self._unanswered > 0
 
     def _send(self) -> None:
         while self._waiting and self._unanswered < _MAX_UNANSWERED:
@@ -106,7 +126,9 @@ class TemplateLink:
 
 class _Hooks(msgspec.Struct):
     exited: Callable[[bytes, str], None]
-    broken: Callable[[], None]
+    unforked: Callable[[bytes], None]
+    spawn: Callable[[], Spawned]
+    broken: Callable[[str], None]
 
 
 class WorkerPool(msgspec.Struct):
@@ -120,6 +142,10 @@ class WorkerPool(msgspec.Struct):
     one: variables must be there, and paths, before the modules are imported. It is made when one
     worker has set the environment up and another one is wanted. The others are forked from the
     first template, which has imported nothing of the user's.
+
+    A template that is killed leaves its workers behind, which go on; whom it was about to fork is
+    forked by another one. There is always a first one: another is started in its place, unless
+    that ends again and again without having forked anybody.
     """
 
     reactor: Reactor
@@ -129,28 +155,35 @@ class WorkerPool(msgspec.Struct):
     _prepared: dict[bytes, str] = msgspec.field(default_factory=dict)
     _by_worker: dict[bytes, _Process] = msgspec.field(default_factory=dict)
     _by_pid: dict[int, _Process] = msgspec.field(default_factory=dict)
+    _adopted: Adopted | None = None
+    _failures: int = 0
+    _unready: int = 0
     closing: bool = False
 
     @classmethod
     def over(
         cls,
         reactor: Reactor,
-        control: socket.socket,
+        first: Spawned,
         outputs: Outputs,
         *,
         exited: Callable[[bytes, str], None],
-        broken: Callable[[], None],
+        unforked: Callable[[bytes], None],
+        spawn: Callable[[], Spawned],
+        broken: Callable[[str], None],
     ) -> WorkerPool:
         """A pool over the first template.
 
         Args:
-            control: the daemon's end of its socket.
+            first: that one.
             outputs: where what workers print goes.
             exited: called with a worker and how it ended.
-            broken: called when the first template is gone, which nothing can replace.
+            unforked: called with a worker whose template ended before it was there.
+            spawn: makes another first template.
+            broken: called when that is of no use, with the reason.
         """
-        pool = cls(reactor, outputs, _Hooks(exited, broken))
-        pool._templates.append(TemplateLink(pool, control, frozenset()))
+        pool = cls(reactor, outputs, _Hooks(exited, unforked, spawn, broken))
+        pool._templates.append(TemplateLink(pool, first.control, frozenset(), pid=first.pid))
         return pool
 
     def start(self, worker: bytes, *, dedicated: bool, environment: bytes = b"") -> None:
@@ -245,16 +278,13 @@ class WorkerPool(msgspec.Struct):
             template.answered()
         if kind == "ready":
             template.ready = True
+            if template is not self._templates[0]:
+                self._unready = 0
             self._retire()
         elif kind == "forked" and event["worker"] is not None:
-            process = self._by_worker[bytes.fromhex(str(event["worker"]))]
             assert isinstance(pid, int)
-            process.pid = pid
-            self._by_pid[pid] = process
-            if process.output is not None:
-                process.output.start(pid)
-            if process.unwanted:
-                self.kill(process.worker)
+            self._forked(self._by_worker[bytes.fromhex(str(event["worker"]))], pid)
+            self._failures = 0
         elif kind == "failed" and event["worker"] is not None:
             process = self._by_worker[bytes.fromhex(str(event["worker"]))]
             if process.output is not None:
@@ -265,6 +295,20 @@ class WorkerPool(msgspec.Struct):
             gone = self._by_pid.pop(pid, None)
             if gone is not None:
                 self._gone(gone, _describe_end(gone, int(str(event["status"]))))
+
+    def _forked(self, process: _Process, pid: int) -> None:
+        process.pid = pid
+        self._by_pid[pid] = process
+        if process.output is not None:
+            process.output.start(pid)
+        if process.unwanted:
+            self.kill(process.worker)
+
+    def joined(self, worker: bytes, pid: int) -> None:
+        """A worker has registered: from now on it outlives its template."""
+        process = self._by_worker.get(worker)
+        if process is not None:
+            process.joined = pid
 
     def _gone(self, process: _Process, how: str) -> None:
         del self._by_worker[process.worker]
@@ -290,17 +334,69 @@ class WorkerPool(msgspec.Struct):
                 template.close()
 
     def template_lost(self, template: TemplateLink) -> None:
-        """A template died, and its children with it."""
+        """A template died; workers that have joined live on."""
         template.close()
         if self.closing:
             return
-        if template is self._templates[0]:
-            self.hooks.broken()
-            return
+        is_first = template is self._templates[0]
         self._templates.remove(template)
+        if is_first:
+            how = _ended_how(status_of(template.pid))
+            logger.warning("the template (pid %d) has ended: %s", template.pid, how)
+            self._failures += template.is_failing
+            if not self._replace_first(how):
+                return
+        elif not template.environment:
+            self._import_again(template)
         for process in [p for p in self._by_worker.values() if p.template is template]:
-            self._by_pid.pop(process.pid, None)
-            self._gone(process, "the template that it was forked from ended")
+            self._left_behind(process)
+
+    def _replace_first(self, how: str) -> bool:
+        if self._failures >= _MAX_FAILURES:
+            self._break(f"ended {self._failures} times before it had forked one; at last, {how}")
+            return False
+        try:
+            spawned = self.hooks.spawn()
+        except OSError as error:
+            self._break(f"has ended ({how}), and there can be no other one: {error}")
+            return False
+        again = TemplateLink(self, spawned.control, frozenset(), pid=spawned.pid)
+        self._templates.insert(0, again)
+        return True
+
+    def _import_again(self, template: TemplateLink) -> None:
+        """Replace one that had imported more, unless that was the end of it again and again."""
+        self._unready += not template.ready
+        others = [other.modules for other in self._templates if not other.environment]
+        if self._unready < _MAX_UNREADY and not any(m >= template.modules for m in others):
+            self._add_template(template.modules, {})
+
+    def _break(self, why: str) -> None:
+        self.hooks.broken(f"the process that workers are forked from {why}")
+
+    def _left_behind(self, process: _Process) -> None:
+        if process.joined or (process.pid and process.unwanted):
+            if not process.pid:
+                self._forked(process, process.joined)
+            if self._adopted is None:
+                self._adopted = Adopted(self.reactor, self._adopted_ended)
+            self._adopted.add(process.pid)
+            return
+        # It dies with its template, if it was forked at all.
+        self._by_pid.pop(process.pid, None)
+        if process.output is not None:
+            process.output.close()
+        if process.unwanted:
+            self._gone(process, "it was not needed any more")
+            return
+        del self._by_worker[process.worker]
+        self.hooks.unforked(process.worker)
+
+    def _adopted_ended(self, pid: int, status: int | None) -> None:
+        gone = self._by_pid.pop(pid, None)
+        if gone is not None:
+            told = "it ended, some time after the process that it was forked from"
+            self._gone(gone, told if status is None else _describe_end(gone, status))
 
     def pass_on(self) -> None:
         """Pass on what workers have printed so far."""
@@ -317,6 +413,8 @@ class WorkerPool(msgspec.Struct):
                 process.output.close()
         for template in self._templates:
             template.close()
+        if self._adopted is not None:
+            self._adopted.close()
 
     @property
     def running(self) -> int:
@@ -341,6 +439,10 @@ def _describe_end(process: _Process, status: int) -> str:
         if output.outputs.files_stay and output.path():
             how = f"{how}\n    (all of it is in {output.path()})"
     return how
+
+
+def _ended_how(status: int | None) -> str:
+    return "it is not known how" if status is None else describe_exit(status)
 
 
 def describe_exit(status: int) -> str:

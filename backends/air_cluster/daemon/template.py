@@ -8,7 +8,9 @@ which modules coming tasks will import.
 Commands and answers are JSON, one a packet of a sequential-packet socket.
 
 A worker leads a process group of its own, and what is left of the group ends soon after the
-worker: programs that a task has started would outlive the cluster otherwise.
+worker: programs that a task has started would outlive the cluster otherwise. A template that is
+killed leaves its workers behind (``worker.lifeline``), which the daemon looks after then
+(``daemon.adopted``), beside another template (``daemon.spawning``).
 """
 
 from __future__ import annotations
@@ -26,10 +28,12 @@ import sys
 import time
 from typing import Any, NamedTuple
 
+from air_cluster.worker.lifeline import die_with_parent
+
 _PACKET_BYTES = 1 << 16
 _MAX_FDS = 3
-_PR_SET_NAME, _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 15, 1, 36
-_GRACE_S = 1.0
+_PR_SET_NAME, _PR_SET_CHILD_SUBREAPER = 15, 36
+GRACE_S = 1.0
 """What a worker has started has this long to clean up after it, such as multiprocessing's
 tracker of shared memory."""
 _POLL_S = 0.005
@@ -44,6 +48,7 @@ class WorkerSetup(NamedTuple):
         host: the address of this machine for others; empty if there are none.
         has_gpus: whether the node offers some, which only those see who hold them.
         in_environment: whether the process is in the worker's runtime environment already.
+        lifeline: a pipe whose other end only the daemon has; see ``worker.lifeline``.
     """
 
     session: str
@@ -51,15 +56,10 @@ class WorkerSetup(NamedTuple):
     host: str
     has_gpus: bool = False
     in_environment: bool = False
+    lifeline: int = -1
 
 
-def die_with_parent(number: int = signal.SIGKILL) -> None:
-    """Have the kernel send a signal when the parent ends, however that happens; 0 for none."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number)
-
-
-def _adopt_orphans() -> None:
+def adopt_orphans() -> None:
     """Become the parent of what children have started when these end, in place of init.
 
     Not every container's first process looks after such orphans.
@@ -119,7 +119,7 @@ class _Template:
         # From here on the end of the socket says that the daemon is gone; then there is
         # something to do before we end.
         die_with_parent(0)
-        _adopt_orphans()
+        adopt_orphans()
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
         signal.set_wakeup_fd(wake_writer.fileno(), warn_on_full_buffer=False)
@@ -201,15 +201,15 @@ class _Template:
 
     def _worker_ended(self, pid: int) -> None:
         self._workers.discard(pid)
-        if _signal_group(pid, signal.SIGTERM):
-            self._groups[pid] = time.monotonic() + _GRACE_S
+        if signal_group(pid, signal.SIGTERM):
+            self._groups[pid] = time.monotonic() + GRACE_S
 
     def _end_groups(self) -> float | None:
         """Kill the groups whose time is up; returns how long the next one has."""
         now = time.monotonic()
         for group, deadline in list(self._groups.items()):
             if now >= deadline:
-                _signal_group(group, signal.SIGKILL)
+                signal_group(group, signal.SIGKILL)
                 del self._groups[group]
         return max(0.0, min(self._groups.values()) - now) if self._groups else None
 
@@ -222,7 +222,7 @@ class _Template:
         while self._workers or self._templates or self._groups:
             self._reap()
             self._end_groups()
-            for group in [g for g in self._groups if not _signal_group(g, 0)]:
+            for group in [g for g in self._groups if not signal_group(g, 0)]:
                 del self._groups[group]
             if self._workers or self._templates or self._groups:
                 time.sleep(_POLL_S)
@@ -237,7 +237,7 @@ def _lead_group(pid: int) -> None:
         os.setpgid(pid, pid)
 
 
-def _signal_group(group: int, number: int) -> bool:
+def signal_group(group: int, number: int) -> bool:
     """Send a signal to a process group; false if nobody is left in it."""
     try:
         os.killpg(group, number)

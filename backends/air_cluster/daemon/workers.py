@@ -50,6 +50,7 @@ class _Worker(msgspec.Struct):
     process: bytes
     end: End = End("it ended")
     why_stopped: End | None = None
+    dedicated: bool = False
     busy: bool = False
     environment: messages.Environment | None = None
 
@@ -75,13 +76,30 @@ class Workers:
         """Start a process."""
         environment = self.environments.get(instruction.environment)
         worker = _Worker(
-            instruction.worker_id, new_process_id(self._node.number), environment=environment
+            instruction.worker_id,
+            b"",
+            dedicated=instruction.dedicated,
+            environment=environment,
         )
         self._by_name[worker.name] = worker
+        self._start(worker)
+
+    def _start(self, worker: _Worker) -> None:
+        worker.process = new_process_id(self._node.number)
         self._by_process[worker.process] = worker
+        environment = worker.environment
         # Where only paths of the program are new, what others have imported will do.
         apart = environment.key if environment is not None and environment.fresh else b""
-        self.pool.start(worker.process, dedicated=instruction.dedicated, environment=apart)
+        self.pool.start(worker.process, dedicated=worker.dedicated, environment=apart)
+
+    def unforked(self, process: bytes) -> None:
+        """A worker was not there yet when its template ended: another one forks it.
+
+        Under another identity: it may have been there after all, and just about to join.
+        """
+        worker = self._by_process.pop(process, None)
+        if worker is not None and not self._node.stopping:
+            self._start(worker)
 
     def stop(self, instruction: StopWorker, why: str) -> None:
         """End a process; *why* is for those who lose what it does."""
@@ -105,8 +123,9 @@ class Workers:
 
     # Events -------------------------------------------------------------------------------
 
-    def registered(self, process: bytes) -> None:
+    def registered(self, process: bytes, pid: int) -> None:
         """A process has joined, perhaps a worker that was started."""
+        self.pool.joined(process, pid)
         worker = self._by_process.get(process)
         if worker is not None and worker.environment is None:
             self._ready(worker)

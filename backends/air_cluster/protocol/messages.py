@@ -865,6 +865,12 @@ class HeadState(msgspec.Struct, tag=208, array_like=True, frozen=True):
     away: str = ""
 
 
+class NodeEnds(msgspec.Struct, tag=209, array_like=True, frozen=True):
+    """From a node to programs on it: it ends without being asked to, for this reason."""
+
+    reason: str
+
+
 ClientMessage = (
     Register
     | Welcome
@@ -948,5 +954,6 @@ ClientMessage = (
     | LinkAck
     | Notice
     | HeadState
+    | NodeEnds
     | LastWords
 )

@@ -19,6 +19,7 @@ from air_cluster.protocol.messages import ActorOver, EnvironmentReady, Exit, Sta
 from air_cluster.transport.connection import Connection
 from air_cluster.worker.actor_host import ActorHost
 from air_cluster.worker.devices import hide_gpus
+from air_cluster.worker.lifeline import outlive_template
 from air_cluster.worker.reporter import Reporter
 from air_cluster.worker.runner import TaskRunner
 from air_cluster.worker.voice import Voice
@@ -32,6 +33,7 @@ def run_worker(
     host: str,
     has_gpus: bool,
     in_environment: bool,
+    lifeline: int,
     worker_id: bytes,
 ) -> None:
     """Join the cluster, run what comes, and leave. Never returns."""
@@ -42,7 +44,8 @@ def run_worker(
             hide_gpus()
         voice = Voice()
         voice.install()
-        _serve(voice, session, token, host, in_environment, worker_id)
+        client = Client(session, token, worker_id, "worker", host=host)
+        _serve(voice, client, in_environment, lifeline)
         code = 0
     except BaseException:
         sys.excepthook(*sys.exc_info())
@@ -68,10 +71,7 @@ def _fresh_process() -> None:
         torch.seed()
 
 
-def _serve(
-    voice: Voice, session: str, token: bytes, host: str, in_environment: bool, worker_id: bytes
-) -> None:
-    client = Client(session, token, worker_id, "worker", host=host)
+def _serve(voice: Voice, client: Client, in_environment: bool, lifeline: int) -> None:
     executor = ClusterExecutor(client, _no_shutdown)
     install(executor)
     reporter = Reporter(client)
@@ -97,6 +97,7 @@ def _serve(
     client.peers.handle(StartActor, start_actor)
     client.peers.handle(Exit, stop)
     client.connect()
+    outlive_template(lifeline)  # before that, nobody but the template knows of this process
     client.reactor.start_background("air-background")
     if client.setup and not _set_up_environment(client, in_environment):
         return
