@@ -46,27 +46,21 @@ _DEAD_KEPT = 1024
 arrive a moment later. Forgetting the others keeps a program small that makes actors for days."""
 
 
-class Entry:
+class Entry(msgspec.Struct, eq=False):
     """One value, as this process sees it; ``content``, ``pins`` and ``lent`` are the client's."""
 
-    __slots__ = (
-        "address", "borrowers", "contains", "content", "holds", "id", "lent", "local", "owned",
-        "pins", "state", "token",
-    )  # fmt: skip
-
-    def __init__(self, object_id: bytes, *, owned: bool, address: str = "") -> None:
-        self.id = object_id
-        self.owned = owned
-        self.address = address
-        self.state = REGISTERED if owned else FRESH
-        self.token = 0  # of the registration that must be acknowledged, if any
-        self.local = 0
-        self.pins = 0  # those of the local references that are buffers
-        self.holds = 0
-        self.lent = 0  # to calls that are under way: how many of these may read it
-        self.borrowers: set[bytes] | None = None
-        self.contains: Sequence[bytes] = ()
-        self.content: Any = None
+    id: bytes
+    owned: bool
+    state: str
+    address: str = ""
+    token: int = 0  # of the registration that must be acknowledged, if any
+    local: int = 0
+    pins: int = 0  # those of the local references that are buffers
+    holds: int = 0
+    lent: int = 0  # to calls that are under way: how many of these may read it
+    borrowers: set[bytes] | None = None
+    contains: Sequence[bytes] = ()
+    content: Any = None
 
 
 class Free(msgspec.Struct, frozen=True):
@@ -112,7 +106,7 @@ class References:
 
     def own(self, object_id: bytes) -> Entry:
         """A new value of this process, without any reference yet."""
-        entry = self.entries[object_id] = Entry(object_id, owned=True)
+        entry = self.entries[object_id] = Entry(object_id, True, REGISTERED)
         return entry
 
     def get(self, object_id: bytes) -> Entry | None:
@@ -128,7 +122,7 @@ class References:
         entry = self.entries.get(object_id)
         if entry is None:
             # Our own values have entries as long as anybody can send us references to them.
-            entry = self.entries[object_id] = Entry(object_id, owned=False, address=address)
+            entry = self.entries[object_id] = Entry(object_id, False, FRESH, address)
             self._fresh[object_id] = None
         entry.local += 1
         return entry

@@ -322,7 +322,8 @@ class ActorHost:
         self.alone_in_this_thread()
         queue = self.queue
         while True:
-            self.reactor.wait_for(lambda: queue or self.ending or self._client.closed)
+            if not queue:
+                self.reactor.wait_for(lambda: queue or self.ending or self._client.closed)
             with self.lock:
                 if not queue:
                     return
