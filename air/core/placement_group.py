@@ -40,12 +40,22 @@ class PlacementGroup:
     def ready(self) -> ObjectRef[bool]:
         """A reference that becomes ``True`` once all bundles are reserved.
 
-        ``air.get`` of it raises ``ActorPlacementError`` if the group was removed.
+        ``air.get`` of it raises ``ActorPlacementError`` if the group was removed, and
+        ``Unschedulable`` a second after the last nodes died that could ever have held the bundles,
+        as do tasks and actors in the group. The group is still placed when others join.
+
+        A group that has been reserved and has lost bundles with a node waits for another node, as
+        do the tasks and actors in those bundles. That is logged, and told by a ``GetTimeout``.
         """
         return get_executor().placement_group_ready(self._id)
 
     def wait(self, timeout_seconds: float = 30) -> bool:
-        """Whether all bundles are reserved within *timeout_seconds*."""
+        """Whether all bundles are reserved within *timeout_seconds*.
+
+        Raises:
+            ActorPlacementError: the group was removed.
+            Unschedulable: see :meth:`ready`.
+        """
         seconds = check_timeout(timeout_seconds, "timeout_seconds")
         executor, ref = get_executor(), self.ready()
         found, _ = executor.wait([ref], 1, seconds, True)

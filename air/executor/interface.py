@@ -333,7 +333,8 @@ class Executor(abc.ABC):
     def placement_group_ready(self, group_id: bytes) -> ObjectRef[bool]:
         """A reference that becomes ``True`` once the bundles are reserved.
 
-        For a group that was removed, or is not known, it raises ``ActorPlacementError``.
+        For a group that was removed, or is not known, it raises ``ActorPlacementError``; for one
+        that was never reserved and that no node could hold any more, ``Unschedulable``.
         """
 
     @abc.abstractmethod

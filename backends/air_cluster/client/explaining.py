@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from air.executor.resources import describe
-from air_cluster.core.explanations import NodeSupply, lasting, who_holds, who_holds_for_bundles
+from air_cluster.core.explanations import (
+    GroupView,
+    NodeSupply,
+    in_group,
+    lasting,
+    of_group,
+    who_holds,
+)
 from air_cluster.core.references import Entry
 from air_cluster.protocol.codec import Message
 from air_cluster.protocol.ids import object_id, owner_of, task_of
@@ -38,6 +45,8 @@ _LISTED = 5
 
 
 RUNS, WAITS, UNKNOWN = "runs", "waits", "unknown"
+
+NOT_RESERVED = "is not reserved yet"
 
 
 class Trail(msgspec.Struct, frozen=True):
@@ -129,16 +138,22 @@ class Explaining:
             return told.state, RUNS
         if found.actor_id:
             told_of = self._head(f"actor {found.actor_id.hex()}", deadline)
+            group = self._group(told_of["group"], deadline) if told_of else None
             supply = self._head("supply", deadline) if told_of else None
-            return f"{found.state}{of_actor(told_of, supply)}", WAITS
-        if found.group_id and not found.resources:
-            return f"{found.state}{self._of_group(found.group_id, deadline)}", WAITS
-        if found.resources and not found.group_id:
+            return f"{found.state}{of_actor(told_of, group, supply)}", WAITS
+        if found.group_id:
+            group = self._group(found.group_id, deadline)
+            supply = self._head("supply", deadline) if group is not None else None
+            if group is None or supply is None:
+                return found.state, WAITS
+            if found.state == NOT_RESERVED:
+                return f"{found.state}: {of_group(group, _supplies(supply))}", WAITS
+            return f"{found.state} {in_group(group, found.bundle, _supplies(supply))}", WAITS
+        if found.resources:
             supply = self._head("supply", deadline)
             if supply is not None:
                 return f"{found.state}: {who_holds(found.resources, _supplies(supply))}", WAITS
-        waits = found.resources or found.group_id
-        return found.state, WAITS if waits else UNKNOWN
+        return found.state, WAITS if found.resources else UNKNOWN
 
     def _of_runner(self, found: Situation, identity: bytes, deadline: float) -> Situation | None:
         client = self._client
@@ -147,13 +162,12 @@ class Explaining:
                 return self._running(0, task_of(identity))
         return self._ask(found.worker, found.address, identity, True, deadline)
 
-    def _of_group(self, group_id: bytes, deadline: float) -> str:
-        groups = self._head("groups", deadline)
-        for group in groups or ():
-            if group["group_id"] == group_id and group["state"] == "PENDING":
-                supply = self._head("supply", deadline)
-                return of_group(group["bundles"], group["nodes"], supply)
-        return ""
+    def _group(self, group_id: bytes, deadline: float) -> GroupView | None:
+        """What the head says of a placement group that is not removed."""
+        for told in (self._head("groups", deadline) if group_id else None) or ():
+            if told["group_id"] == group_id and told["state"] != "REMOVED":
+                return GroupView.of(told)
+        return None
 
     def _ask(
         self, process: bytes, address: str, identity: bytes, runs: bool, deadline: float
@@ -211,7 +225,7 @@ class Explaining:
         group_id = client.groups.group_of(identity)
         if group_id is not None:
             what = f"placement group {group_id.hex()}"
-            return Situation(request, what, "is not reserved yet", group_id=group_id)
+            return Situation(request, what, NOT_RESERVED, group_id=group_id)
         entry = client.references.get(identity)
         if entry is not None and entry.content is not None:
             return Situation(request, f"the value {identity.hex()}", "is on its way from its owner")
@@ -234,6 +248,7 @@ class Explaining:
             f"has waited for {waited} for a worker with {wanted}",
             resources=shape.resources,
             group_id=shape.group,
+            bundle=shape.bundle,
         )
 
     def _of_call(self, request: int, actor: _Actor, call: _Call) -> Situation:
@@ -263,8 +278,11 @@ class Explaining:
         return Situation(request, what, state, needs=first.id, needs_address=address)
 
 
-def of_actor(found: dict[str, Any] | None, supply: Any) -> str:
-    """What the head knows of an actor that takes no calls, as the end of a sentence."""
+def of_actor(found: dict[str, Any] | None, group: GroupView | None, supply: Any) -> str:
+    """What the head knows of an actor that takes no calls, as the end of a sentence.
+
+    *group* is the placement group that it is to be in.
+    """
     if found is None:
         return ""
     since, state = lasting(found["for_s"]), found["state"]
@@ -276,20 +294,12 @@ def of_actor(found: dict[str, Any] | None, supply: Any) -> str:
     told = f", which {doing} and has waited for {since} for a worker"
     if found["resources"]:
         told += f" with {describe(found['resources'])}"
-    if found["group"]:
-        told += f" in placement group {found['group'].hex()}"
-    elif supply is not None and found["resources"]:
+    if supply is None:
+        return told
+    if group is not None:
+        return f"{told} {in_group(group, found['bundle'], _supplies(supply))}"
+    if found["resources"]:
         told += f": {who_holds(found['resources'], _supplies(supply))}"
-    return told
-
-
-def of_group(bundles: list[dict[str, float]], nodes: list[str | None], supply: Any) -> str:
-    """What a placement group waits for, as the end of a sentence."""
-    missing = [bundle for bundle, node in zip(bundles, nodes, strict=True) if node is None]
-    listed = ", ".join(describe(bundle) for bundle in missing[:_LISTED])
-    told = f": {len(missing)} of its {len(bundles)} bundles have no place: {listed}"
-    if missing and supply is not None:
-        told += f"; {who_holds_for_bundles(missing, _supplies(supply))}"
     return told
 
 

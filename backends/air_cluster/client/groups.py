@@ -17,7 +17,7 @@ from air_cluster.transport.connection import Connection
 if TYPE_CHECKING:
     from air_cluster.client.client import Client
 
-CREATED = "CREATED"
+CREATED, HOPELESS = "CREATED", "HOPELESS"
 
 
 class Groups:
@@ -123,6 +123,8 @@ class Groups:
     def _content(self, event: GroupEvent) -> Content:
         if event.state == CREATED:
             return self._client.objects.pack(True, "the answer")
+        if event.state == HOPELESS:
+            return self._client.system_failure(Unschedulable(event.reason))
         return self._client.system_failure(
             ActorPlacementError(f"placement group {event.group_id.hex()} was removed")
         )

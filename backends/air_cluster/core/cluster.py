@@ -299,6 +299,22 @@ class ClusterScheduler:
             out += self._supply_came(self._map.add_bundle(group_id, index, node), now)
         return merged(out)
 
+    def group_hopeless(self, group_id: bytes, why: str, now: float) -> list[ClusterInstruction]:
+        """No node could ever hold a group that never had a place, and what waits for it is refused.
+
+        Or one could, if *why* is empty.
+        """
+        group = self._map.groups.get(group_id)
+        if group is None:
+            return []
+        group.hopeless = why
+        lanes = self._lanes_in(group_id)
+        if why:
+            return [i for lane in lanes for i in self._refuse(lane)]
+        for lane in lanes:
+            self._judge(lane, now)
+        return []
+
     def group_gone(self, group_id: bytes, now: float) -> list[ClusterInstruction]:
         """A placement group was removed: what waits for its bundles is refused."""
         group = self._map.groups.get(group_id)

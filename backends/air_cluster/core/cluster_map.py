@@ -21,13 +21,20 @@ _UNUSED_KEPT = 16
 
 
 class Group(msgspec.Struct, eq=False):
-    """A placement group: what its bundles are, and those that are somewhere."""
+    """A placement group: what its bundles are, and those that are somewhere.
+
+    Attributes:
+        hopeless: why none of them ever will be; empty if that may be.
+    """
 
     resources: tuple[Resources, ...]
     bundles: dict[int, Supply] = msgspec.field(default_factory=dict)
+    hopeless: str = ""
 
     def could_fit(self, request: Resources, index: int) -> bool:
-        """Whether there would be room in a bundle if it were empty."""
+        """Whether there would be room in a bundle if it were empty, and somewhere."""
+        if self.hopeless:
+            return False
         chosen = self.resources if index == ANY_BUNDLE else self.resources[index : index + 1]
         return any(Account(each).could_fit(request) for each in chosen)
 

@@ -86,6 +86,8 @@ def _why_no_bundle(need: Need, group_id: bytes, cluster: ClusterMap) -> Reason:
             f"placement group {group_id.hex()} has been removed, or never existed",
             lasting=True,
         )
+    if group.hopeless:
+        return Reason(RefusalKind.INFEASIBLE, group.hopeless)
     count = len(group.resources)
     if index >= count:
         has = f"it has {count} bundle{'s' * (count != 1)}, numbered from 0"

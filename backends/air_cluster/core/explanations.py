@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -35,6 +36,38 @@ class NodeSupply(msgspec.Struct, frozen=True):
     holders: list[Holder]
 
 
+class GroupView(msgspec.Struct, frozen=True):
+    """A placement group: its bundles, where they are, and with which nodes they were lost."""
+
+    label: str
+    bundles: list[dict[str, float]]
+    nodes: list[str | None]
+    lost: list[str | None]
+
+    @classmethod
+    def of(cls, told: Mapping[str, Any]) -> GroupView:
+        """What the head tells of a group."""
+        label = group_label(told["name"], told["group_id"])
+        return cls(label, told["bundles"], told["nodes"], told["lost"])
+
+    @property
+    def missing(self) -> list[dict[str, float]]:
+        """The bundles that have no place."""
+        return [bundle for bundle, node in zip(self.bundles, self.nodes, strict=True) if not node]
+
+
+def group_label(name: str, group_id: bytes) -> str:
+    """How a placement group is called: by its name, if it has one."""
+    return f"placement group {name!r}" if name else f"placement group {group_id.hex()}"
+
+
+def lost_bundles(lost: Sequence[str | None]) -> str:
+    """Which bundles were lost, and with which nodes: these are named, bundle by bundle."""
+    named = [f"bundle {index} with node {node}" for index, node in enumerate(lost) if node]
+    more = len(named) - _HOLDERS
+    return ", ".join(named[:_HOLDERS]) + (f" and {more} more" if more > 0 else "")
+
+
 def lasting(seconds: float) -> str:
     """A duration, such as ``3.2 s`` or ``2 min 5 s``."""
     if seconds < 60:
@@ -44,6 +77,32 @@ def lasting(seconds: float) -> str:
         return f"{minutes} min {rest} s"
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min"
+
+
+def of_group(group: GroupView, nodes: Sequence[NodeSupply]) -> str:
+    """What a group waits for that is not reserved."""
+    missing = group.missing
+    listed = ", ".join(describe(Resources(bundle)) for bundle in missing[:_HOLDERS])
+    lost = f" (lost: {lost_bundles(group.lost)})" if any(group.lost) else ""
+    told = f"{len(missing)} of its {len(group.bundles)} bundles have no place: {listed}{lost}"
+    return f"{told}; {who_holds_for_bundles(missing, nodes)}"
+
+
+def in_group(group: GroupView, index: int, nodes: Sequence[NodeSupply]) -> str:
+    """Where in a group something waits for a worker, and what for; *index* is -1 for any bundle."""
+    if index < 0:
+        told = f"in {group.label}"
+        return f"{told}: {of_group(group, nodes)}" if group.missing else f"{told}, which is full"
+    told = f"in bundle {index} of {group.label}"
+    bundle, node = group.bundles[index], group.nodes[index]
+    if node is not None:
+        return f"{told}, which has {describe(Resources(bundle))} on node {node} and is full"
+    if group.lost[index] is None:
+        return f"{told}: {of_group(group, nodes)}"
+    return (
+        f"{told}, which was lost with node {group.lost[index]} and waits for"
+        f" {describe(Resources(bundle))}: {who_holds(bundle, nodes)}"
+    )
 
 
 def who_holds(wanted: Mapping[str, float], nodes: Sequence[NodeSupply]) -> str:

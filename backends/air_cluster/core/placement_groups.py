@@ -6,7 +6,7 @@ See :class:`PlacementGroups`.
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -14,106 +14,21 @@ from air.errors import InvalidOption, Unschedulable
 from air.executor.info import PlacementGroupInfo
 from air.executor.resources import Resources
 from air.executor.scheduling import PlacementGroupSpec
+from air_cluster.core.group_instructions import (
+    Commit,
+    ExpectGroup,
+    GroupChanged,
+    GroupInstruction,
+    GroupSnapshot,
+    GroupState,
+    RemoveGroup,
+    Reserve,
+    UnmetGroup,
+    Unreserve,
+)
+from air_cluster.core.group_prospects import Prospects
 from air_cluster.core.placement import plan, why_never
 from air_cluster.core.placement_index import RoomIndex
-
-
-class GroupState(enum.Enum):
-    """Where a group is in its life."""
-
-    PENDING = "PENDING"
-    """Not all of its bundles are reserved."""
-
-    CREATED = "CREATED"
-    """All bundles are reserved and may be used."""
-
-    REMOVED = "REMOVED"
-
-
-class ExpectGroup(msgspec.Struct, frozen=True):
-    """Tell every node that a group exists, so that requests for it wait there."""
-
-    group_id: bytes
-
-
-class Reserve(msgspec.Struct, frozen=True):
-    """Phase one: ask a node for a bundle; answered by ``reserved`` or ``refused``.
-
-    Attributes:
-        group_id: the group.
-        index: the bundle.
-        node_id: which node.
-        resources: what to reserve.
-        wait: whether the node should reserve it as soon as it fits, instead of refusing.
-        attempt: to be repeated in the answer.
-    """
-
-    group_id: bytes
-    index: int
-    node_id: str
-    resources: Resources
-    wait: bool
-    attempt: int
-
-
-class Unreserve(msgspec.Struct, frozen=True):
-    """Take a request for a bundle back, or give the bundle back if it was reserved."""
-
-    group_id: bytes
-    index: int
-    node_id: str
-
-
-class Commit(msgspec.Struct, frozen=True):
-    """Phase two: requests may use the bundles of a group on a node."""
-
-    group_id: bytes
-    node_id: str
-
-
-class RemoveGroup(msgspec.Struct, frozen=True):
-    """Tell every node that a group is gone, with its bundles and all that is in them."""
-
-    group_id: bytes
-
-
-class GroupChanged(msgspec.Struct, frozen=True):
-    """Tell whoever cares about the state of a group, and the nodes of its bundles."""
-
-    group_id: bytes
-    state: GroupState
-    bundle_nodes: tuple[str | None, ...]
-
-
-GroupInstruction = ExpectGroup | Reserve | Unreserve | Commit | RemoveGroup | GroupChanged
-
-
-class UnmetGroup(msgspec.Struct, frozen=True):
-    """A group that waits for room: which bundles, and since when."""
-
-    group_id: bytes
-    bundles: tuple[Resources, ...]
-    strategy: str
-    since: float
-
-
-class GroupSnapshot(msgspec.Struct, frozen=True):
-    """What has to be kept of a group; see :meth:`PlacementGroups.restore`.
-
-    Attributes:
-        nodes: where bundles are reserved for good, bundle by bundle.
-        asked: where they were asked for, or are set aside, bundle by bundle.
-    """
-
-    group_id: bytes
-    bundles: list[dict[str, float]]
-    strategy: str
-    name: str
-    detached: bool
-    owner: bytes
-    nodes: list[str | None]
-    asked: list[str | None]
-    namespace: str = ""
 
 
 class _Phase(enum.Enum):
@@ -127,6 +42,7 @@ class _Bundle(msgspec.Struct, eq=False):
     resources: Resources
     phase: _Phase = _Phase.UNPLACED
     node_id: str | None = None
+    lost_with: str | None = None  # the node that it was on, and has no successor of
 
 
 class _Group(msgspec.Struct, eq=False):
@@ -170,11 +86,29 @@ class PlacementGroups:
     A group that lost bundles with a node is PENDING again until they have been placed anew;
     the others stay as they are. Owners take their groups along, save detached ones.
 
+    What no node could ever hold is refused when it is created. If that comes to be so later, as
+    nodes die, it is said once it has been so for *grace* seconds, and taken back when a node joins
+    that could: see :class:`~air_cluster.core.group_instructions.GroupHopeless`. The group stays
+    PENDING and is placed then.
+
     Events about groups and attempts that are over do nothing. The last *max_removed* removed
     groups are remembered.
+
+    Attributes:
+        expects_nodes: whether nodes may be added for what waits (there is an autoscaler): then
+            nothing is refused or said to be without hope.
     """
 
-    def __init__(self, *, max_removed: int = 1000, attempts: int = 0) -> None:
+    def __init__(
+        self,
+        *,
+        max_removed: int = 1000,
+        attempts: int = 0,
+        grace: float = 1.0,
+        expects_nodes: bool = False,
+    ) -> None:
+        self.expects_nodes = expects_nodes
+        self._prospects = Prospects(grace)
         self._max_removed = max_removed
         self._groups: dict[bytes, _Group] = {}
         self._removed: dict[bytes, None] = {}
@@ -194,7 +128,8 @@ class PlacementGroups:
         self._totals[node_id] = total
         self._room.put(node_id, total)
         self._reserved[node_id] = Resources()
-        return self._advance(now)
+        hopes = self._judge(self._prospects.doubted(), now)
+        return [*hopes, *self._advance(now)]
 
     def node_lost(self, node_id: str, now: float) -> list[GroupInstruction]:
         """A node is gone, with the bundles on it."""
@@ -211,6 +146,8 @@ class PlacementGroups:
                 out += self._abort(group, gone=node_id)
             self._changed[group.group_id] = None
             for bundle in lost:
+                if bundle.phase is _Phase.COMMITTED:
+                    bundle.lost_with = node_id
                 bundle.phase, bundle.node_id = _Phase.UNPLACED, None
             group.missing = _missing(group)
             if group.state is GroupState.CREATED:
@@ -222,7 +159,7 @@ class PlacementGroups:
             for group_id, group in self._groups.items()
             if group.state is GroupState.PENDING
         }
-        return out + self._advance(now)
+        return [*out, *self._judge(self._pending, now), *self._advance(now)]
 
     def resources_changed(
         self, nodes_free: Mapping[str, Resources], now: float
@@ -249,16 +186,18 @@ class PlacementGroups:
 
         Raises:
             InvalidOption: another group has that name.
-            Unschedulable: see :meth:`feasibility`. In both cases nothing has changed.
+            Unschedulable: no node that there is could ever hold it. In both cases nothing has
+                changed.
         """
         if group_id in self._groups:  # the request was sent again
             return []
         if spec.name and (spec.namespace, spec.name) in self._names:
             raise InvalidOption(f"the name {spec.name!r} is taken by another placement group")
         fits = self._room.plan(spec.bundles, spec.strategy) is not None
-        if not fits and (message := self.feasibility(spec)) is not None:
-            raise Unschedulable(message)
         group = _Group(group_id, spec, owner, [_Bundle(r) for r in spec.bundles], now)
+        group.missing = _missing(group)
+        if not fits and (message := self._why_never(group)) is not None:
+            raise Unschedulable(message)
         self._add(group)
         return [ExpectGroup(group_id), *self._advance(now)]
 
@@ -274,7 +213,7 @@ class PlacementGroups:
             return []
         nodes: dict[str, None] = {}
         for bundle in group.missing.values():
-            bundle.phase = _Phase.COMMITTED
+            bundle.phase, bundle.lost_with = _Phase.COMMITTED, None
             assert bundle.node_id is not None
             nodes[bundle.node_id] = None
         group.missing, group.waiting = {}, False
@@ -282,7 +221,8 @@ class PlacementGroups:
         self._changed[group_id] = None
         del self._pending[group_id]
         commits = [Commit(group_id, node_id) for node_id in nodes]
-        return [*commits, _changed(group), *self._advance(now)]
+        hopes = self._prospects.forget(group_id)
+        return [*commits, _changed(group), *hopes, *self._advance(now)]
 
     def refused(
         self, group_id: bytes, index: int, attempt: int, now: float
@@ -309,6 +249,7 @@ class PlacementGroups:
         group.state, group.since = GroupState.REMOVED, now
         self._changed[group_id] = None
         self._pending.pop(group_id, None)
+        self._prospects.forget(group_id)
         if group.spec.name:
             del self._names[group.spec.namespace, group.spec.name]
         if not group.spec.detached:
@@ -336,6 +277,22 @@ class PlacementGroups:
     def owner(self, group_id: bytes) -> bytes:
         """The process that has made a group."""
         return self._groups[group_id].owner
+
+    def name(self, group_id: bytes) -> str:
+        """The name of a group; empty for none."""
+        return self._groups[group_id].spec.name
+
+    def lost(self, group_id: bytes) -> list[str | None]:
+        """The nodes that bundles of a group were on and were lost with, bundle by bundle."""
+        return [bundle.lost_with for bundle in self._groups[group_id].bundles]
+
+    def tick(self, now: float) -> list[GroupInstruction]:
+        """Time has passed: call this about twice a second."""
+        return [*self._prospects.due(now)]
+
+    def why_hopeless(self, group_id: bytes) -> str:
+        """Why who waits for a group waits in vain; empty if that is not so, or not known yet."""
+        return self._prospects.why_hopeless(group_id)
 
     def owners(self) -> list[bytes]:
         """The processes that groups would go with."""
@@ -385,6 +342,7 @@ class PlacementGroups:
             [node if done else None for node, done in zip(places, committed, strict=True)],
             [None if done else node for node, done in zip(places, committed, strict=True)],
             spec.namespace,
+            [bundle.lost_with for bundle in group.bundles],
         )
 
     def restore(self, kept: GroupSnapshot, now: float) -> list[GroupInstruction]:
@@ -401,14 +359,17 @@ class PlacementGroups:
             namespace=kept.namespace,
         )
         group = _Group(kept.group_id, spec, kept.owner, [_Bundle(r) for r in spec.bundles], now)
-        for bundle, node_id in zip(group.bundles, kept.nodes, strict=True):
+        for index, (bundle, node_id) in enumerate(zip(group.bundles, kept.nodes, strict=True)):
             if node_id is not None and node_id in self._totals:
                 bundle.phase, bundle.node_id = _Phase.COMMITTED, node_id
                 self._reserved[node_id] += bundle.resources
                 self._note_free(node_id, self._room.free[node_id])
+            else:
+                bundle.lost_with = node_id or (kept.lost[index] if kept.lost else None)
         self._add(group)
         if not group.missing:
             group.state = GroupState.CREATED
+        self._judge([kept.group_id] if group.missing else [], now)
         return [
             Unreserve(kept.group_id, index, node_id)
             for index, node_id in enumerate(kept.asked)
@@ -416,13 +377,6 @@ class PlacementGroups:
         ]
 
     # Queries ----------------------------------------------------------------------------
-
-    def feasibility(self, spec: PlacementGroupSpec) -> str | None:
-        """Why a group can never be placed on the nodes that there are, or ``None``.
-
-        Override it where nodes can be added on demand.
-        """
-        return why_never(spec.bundles, spec.strategy, self._totals)
 
     def state(self, group_id: bytes) -> GroupState | None:
         """The state of a group; ``None`` if it never was, or was removed long ago."""
@@ -486,6 +440,9 @@ class PlacementGroups:
         assert all(sums[node_id].fits_in(total) for node_id, total in self._totals.items())
         assert sum(group.waiting for group in self._groups.values()) <= 1
         assert len(self._removed) <= self._max_removed
+        doubted = self._prospects.doubted()
+        hopeless = {g for g, group in self._pending.items() if self._why_never(group) is not None}
+        assert set(doubted) == hopeless, (doubted, hopeless)
         self._room.check()
         assert self._room.free.keys() == self._totals.keys()
 
@@ -529,6 +486,36 @@ class PlacementGroups:
                 out += self._ask(group, later, wait=True)
                 anybody_waits = True
         return out
+
+    def _judge(self, group_ids: Iterable[bytes], now: float) -> list[GroupInstruction]:
+        """The nodes are others: find out whether they could hold what these groups wait for."""
+        out: list[GroupInstruction] = []
+        known: dict[object, str | None] = {}  # groups are often alike
+        for group_id in group_ids:
+            group = self._pending[group_id]
+            missing = group.missing.values()
+            was_there = any(bundle.lost_with for bundle in missing)
+            alike = tuple(b.resources for b in missing), group.spec.strategy, group.bundle_nodes
+            if alike not in known:
+                known[alike] = self._why_never(group)
+            why = known[alike]
+            out += self._prospects.judged(group_id, why, was_there=was_there, now=now)
+        return out
+
+    def _why_never(self, group: _Group) -> str | None:
+        """Why no nodes could hold what a group misses if nothing else were on them."""
+        if self.expects_nodes:
+            return None
+        barred, nodes = self._barred(group), dict(self._totals)
+        for bundle in group.bundles:
+            if bundle.phase is _Phase.COMMITTED:
+                assert bundle.node_id is not None
+                nodes[bundle.node_id] -= bundle.resources
+        for node_id in barred:
+            assert node_id is not None
+            del nodes[node_id]
+        wanted = [bundle.resources for bundle in group.missing.values()]
+        return why_never(wanted, group.spec.strategy, nodes)
 
     def _plan(self, group: _Group) -> list[str] | None:
         """Nodes that have room for the missing bundles of *group*, in their order."""

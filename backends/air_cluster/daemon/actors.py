@@ -21,6 +21,7 @@ from air_cluster.core.actors import (
     StartActor,
     StopActor,
 )
+from air_cluster.core.shapes import ANY_BUNDLE
 from air_cluster.daemon.kept import KeptActor
 from air_cluster.daemon.shapes import shape_key
 from air_cluster.protocol import head_messages as wire
@@ -224,6 +225,7 @@ class ActorService:
             "process": made.process if has_process and made is not None else b"",
             "resources": spec.shape.resources.to_dict(),
             "group": spec.shape.pool[0] if spec.shape.pool else b"",
+            "bundle": spec.shape.pool[1] if spec.shape.pool else ANY_BUNDLE,
             "restarts": info.restarts,
             "message": info.message,
             "detached": spec.detached,

@@ -75,6 +75,10 @@ class DemandService:
             number = None if node is None else node.entry.number
             self._follow(self._scheduler.bundle_at(group_id, index, number, now))
 
+    def group_hopeless(self, group_id: bytes, why: str) -> None:
+        """No node could ever hold a placement group; or one could, without *why*."""
+        self._follow(self._scheduler.group_hopeless(group_id, why, time.monotonic()))
+
     def group_gone(self, group_id: bytes) -> None:
         """A placement group was removed."""
         self._follow(self._scheduler.group_gone(group_id, time.monotonic()))

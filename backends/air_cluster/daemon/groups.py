@@ -9,18 +9,20 @@ from typing import TYPE_CHECKING, Any
 from air.errors import InvalidOption, Unschedulable
 from air.executor.resources import Resources
 from air.executor.scheduling import PlacementGroupSpec
-from air_cluster.core.placement_groups import (
+from air_cluster.core.explanations import group_label, lost_bundles
+from air_cluster.core.group_instructions import (
     Commit,
     ExpectGroup,
     GroupChanged,
+    GroupHopeless,
     GroupInstruction,
     GroupState,
-    PlacementGroups,
     RemoveGroup,
     Reserve,
     UnmetGroup,
     Unreserve,
 )
+from air_cluster.core.placement_groups import PlacementGroups
 from air_cluster.daemon.kept import KeptGroup
 from air_cluster.protocol import head_messages as wire
 from air_cluster.protocol import messages
@@ -66,6 +68,10 @@ class GroupService:
         self._stale[node.entry.name] = None
         if self._groups.unmet():
             self._look_again()
+
+    def tick(self) -> None:
+        """Time passes."""
+        self._follow(self._groups.tick(time.monotonic()))
 
     def _look_again(self) -> None:
         """Bring up to date what the groups know of nodes, as far as it may have changed."""
@@ -119,6 +125,10 @@ class GroupService:
         """The process that has made a group."""
         return self._groups.owner(group_id)
 
+    def label(self, group_id: bytes) -> str:
+        """A group, in words."""
+        return group_label(self._groups.name(group_id), group_id)
+
     # Listing ------------------------------------------------------------------------------
 
     def infos(self) -> list[dict[str, Any]]:
@@ -131,6 +141,7 @@ class GroupService:
                 "bundles": [dict(bundle) for bundle in info.bundles],
                 "state": info.state,
                 "nodes": list(info.bundle_nodes),
+                "lost": self._groups.lost(info.group_id),
                 "namespace": info.namespace,
             }
             for info in self._groups.infos()
@@ -171,6 +182,11 @@ class GroupService:
 
     def _on_watch(self, client: ClientRoute, message: messages.WatchGroup, _p: bytes) -> None:
         state = self._groups.state(message.group_id)
+        why = self._groups.why_hopeless(message.group_id)
+        if why:
+            event = self._hopeless(message.group_id, why)
+            client.send(event)
+            return
         if state is GroupState.PENDING:
             self._watchers.setdefault(message.group_id, set()).add(client.peer)
             self._watched[message.group_id] = None
@@ -213,6 +229,8 @@ class GroupService:
         elif isinstance(instruction, RemoveGroup):
             self._head.demand.group_gone(group_id)
             self._to_all(wire.DropGroup(group_id))
+        elif isinstance(instruction, GroupHopeless):
+            self._doubted(instruction)
         else:
             self._changed(instruction)
 
@@ -230,6 +248,26 @@ class GroupService:
         self._head.demand.bundles_at(instruction.group_id, places)
         if instruction.state is GroupState.PENDING:
             return
-        event = messages.GroupEvent(instruction.group_id, instruction.state.value)
-        for process in sorted(self._watchers.pop(instruction.group_id, ())):
+        self._tell(messages.GroupEvent(instruction.group_id, instruction.state.value))
+
+    def _doubted(self, instruction: GroupHopeless) -> None:
+        group_id, why = instruction.group_id, instruction.why
+        if not instruction.was_there:
+            event = self._hopeless(group_id, why)
+            self._head.demand.group_hopeless(group_id, event.reason if why else "")
+            if why:
+                self._tell(event)
+                self._watched[group_id] = None
+        elif why:
+            lost = lost_bundles(self._groups.lost(group_id))
+            text = f"{self.label(group_id)} has lost {lost} and waits for a node: {why}"
+            self._head.send_to_client(self._groups.owner(group_id), messages.Notice(text))
+
+    def _hopeless(self, group_id: bytes, why: str) -> messages.GroupEvent:
+        return messages.GroupEvent(
+            group_id, "HOPELESS", f"{self.label(group_id)} can never be reserved: {why}"
+        )
+
+    def _tell(self, event: messages.GroupEvent) -> None:
+        for process in sorted(self._watchers.pop(event.group_id, ())):
             self._head.send_to_client(process, event)

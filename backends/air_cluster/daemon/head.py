@@ -262,6 +262,7 @@ class HeadService:
     def _tick(self) -> None:
         self.actors.tick()
         self.demand.tick()
+        self.groups.tick()
         self._late.tick()
         self._changed()
         self.reactor.call_later(_TICK_S, self._tick)

@@ -6,7 +6,14 @@ import time
 from typing import TYPE_CHECKING
 
 from air.executor.resources import describe
-from air_cluster.core.explanations import lasting, who_holds, who_holds_for_bundles
+from air_cluster.core.explanations import (
+    GroupView,
+    in_group,
+    lasting,
+    lost_bundles,
+    who_holds,
+    who_holds_for_bundles,
+)
 from air_cluster.core.lateness import LOOK_S, Lateness
 from air_cluster.daemon.supply import supply
 from air_cluster.protocol.messages import Notice
@@ -41,25 +48,30 @@ class LateWatch:
         if not due:
             return []
         nodes, said = supply(self._head), []
+        views = {told["group_id"]: GroupView.of(told) for told in self._head.groups.infos()}
         for key in list(due)[:_MAX_LINES]:
             waited = lasting(due[key])
             if key in actors:
                 spec = actors[key].spec
-                where = f"{who_holds(spec.shape.resources, nodes)}"
-                if spec.shape.pool is not None:
-                    where = f"it is to be in placement group {spec.shape.pool[0].hex()}"
+                pool = spec.shape.pool
+                if pool is not None and pool[0] in views:
+                    where = f" {in_group(views[pool[0]], pool[1], nodes)}"
+                else:
+                    where = f": {who_holds(spec.shape.resources, nodes)}"
                 name = f" {spec.name!r}" if spec.name else ""
                 text = (
                     f"actor {spec.class_name}{name} has waited for {waited} for a worker with"
-                    f" {describe(spec.shape.resources)}: {where}"
+                    f" {describe(spec.shape.resources)}{where}"
                 )
                 said.append((spec.job or spec.owner, text))
             else:
                 group = groups[key]
                 listed = ", ".join(describe(bundle) for bundle in group.bundles)
+                gone = lost_bundles(views[key[0]].lost)
+                lost = f" (lost: {gone})" if gone else ""
                 text = (
-                    f"placement group {key[0].hex()} ({group.strategy}) has waited for {waited} for"
-                    f" bundles of {listed}: {who_holds_for_bundles(group.bundles, nodes)}"
+                    f"{self._head.groups.label(key[0])} ({group.strategy}) has waited for {waited}"
+                    f" for bundles of {listed}{lost}: {who_holds_for_bundles(group.bundles, nodes)}"
                 )
                 said.append((self._head.groups.owner(key[0]), text))
         return said

@@ -321,10 +321,14 @@ class CreateGroup(msgspec.Struct, tag=20, array_like=True, frozen=True):
 
 
 class GroupEvent(msgspec.Struct, tag=21, array_like=True, frozen=True):
-    """A placement group is CREATED or REMOVED."""
+    """A placement group is CREATED, REMOVED, or HOPELESS: no node could ever hold it.
+
+    *reason* says why, in the last case.
+    """
 
     group_id: bytes
     state: str
+    reason: str = ""
 
 
 class RemoveGroup(msgspec.Struct, tag=22, array_like=True, frozen=True):
@@ -806,7 +810,7 @@ class Situation(msgspec.Struct, tag=205, array_like=True, frozen=True):
         worker: the process that it was sent to, which listens at *address*.
         resources: what it needs a worker with.
         actor_id: the actor that it waits for.
-        group_id: the placement group that it waits for.
+        group_id: the placement group that it waits for, or for *bundle* of it (-1 for any).
         needs: an argument of it that is not there, owned by who listens at *needs_address*.
     """
 
@@ -820,6 +824,7 @@ class Situation(msgspec.Struct, tag=205, array_like=True, frozen=True):
     group_id: bytes = b""
     needs: bytes = b""
     needs_address: str = ""
+    bundle: int = -1
 
 
 class LinkOpen(msgspec.Struct, tag=140, array_like=True, frozen=True):

@@ -164,6 +164,9 @@ class Script:
             case "bundle":
                 number = None if args[1] == "-" else int(args[1][1:])
                 return cluster.bundle_at(args[0][:1].encode(), int(args[0][1:]), number, now)
+            case "hopeless" | "hope":
+                why = "there is no node for it" if word == "hopeless" else ""
+                return cluster.group_hopeless(args[0].encode(), why, now)
             case "gone":
                 return cluster.group_gone(args[0].encode(), now)
         raise AssertionError(event)
@@ -260,3 +263,25 @@ def test_requests_go_where_they_leave_least_and_gpus_are_kept(
         unmet G@n1 CPU=1,GPU=1 x1 => G->n3 x1
         """
     )
+
+
+def test_what_waits_for_a_group_without_hope_is_refused(script: Callable[..., Script]) -> None:
+    made = script()
+    made.play(
+        """
+        join n1 CPU=2             =>
+        group g CPU=1             =>
+        unmet A@n1 CPU=1@g0 x1    =>
+        actor a@n1 CPU=1@g*       =>
+        hopeless g                => refuse A infeasible; refuse a infeasible
+        unmet A@n1 CPU=1@g0 x1    =>
+        at 0.9                    =>
+        at 1                      => refuse A infeasible
+        unmet A@n1 CPU=1@g* x1    =>
+        hope g                    =>
+        at 9                      =>
+        bundle g0 n1              =>
+        hope h                    =>
+        """
+    )
+    assert made.messages == ["there is no node for it"] * 3

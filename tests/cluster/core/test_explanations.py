@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from air_cluster.core.explanations import (
+    GroupView,
     Holder,
     NodeSupply,
+    in_group,
     lasting,
     who_holds,
     who_holds_for_bundles,
@@ -83,3 +85,62 @@ def test_bundles_that_fit_one_by_one_only():
     nodes = [node("a", {"CPU": 2}, {"CPU": 1}), node("b", {"CPU": 1}, {"CPU": 1})]
     assert "not all at a time" in who_holds_for_bundles([{"CPU": 1}] * 3, nodes)
     assert "node a has 1 of 2 CPU free" in who_holds_for_bundles([{"CPU": 1}] * 2, nodes)
+
+
+def group(nodes, lost, name="train"):
+    bundles = [{"CPU": 1}, {"widget": 1}]
+    told = {"name": name, "group_id": b"\7", "bundles": bundles, "nodes": nodes, "lost": lost}
+    return GroupView.of(told)
+
+
+NODES = [node("a", {"CPU": 2}, {"CPU": 0})]
+HELD = "held by tasks that run ({'CPU': 2})"
+
+
+@pytest.mark.parametrize(
+    ("nodes", "lost", "index", "said"),
+    [
+        (
+            ["a", None],
+            [None, "b"],
+            1,
+            (
+                "in bundle 1 of placement group 'train', which was lost with node b and waits for"
+                " {'widget': 1}: no node has that much"
+            ),
+        ),
+        (
+            ["a", None],
+            [None, "b"],
+            0,
+            "in bundle 0 of placement group 'train', which has {'CPU': 1} on node a and is full",
+        ),
+        (
+            ["a", None],
+            [None, "b"],
+            -1,
+            (
+                "in placement group 'train': 1 of its 2 bundles have no place: {'widget': 1} (lost:"
+                " bundle 1 with node b); no node has that much"
+            ),
+        ),
+        (
+            [None, None],
+            [None, None],
+            0,
+            (
+                "in bundle 0 of placement group 'train': 2 of its 2 bundles have no place:"
+                f" {{'CPU': 1}}, {{'widget': 1}}; node a has 0 of 2 CPU free, {HELD}"
+            ),
+        ),
+        (["a", "c"], [None, None], -1, "in placement group 'train', which is full"),
+    ],
+)
+def test_what_waits_in_a_placement_group(nodes, lost, index, said):
+    assert in_group(group(nodes, lost), index, NODES) == said
+
+
+def test_a_group_without_a_name():
+    assert in_group(group(["a", "a"], [None] * 2, ""), -1, NODES).startswith(
+        "in placement group 07,"
+    )

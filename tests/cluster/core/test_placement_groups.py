@@ -17,18 +17,19 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from air.errors import InvalidOption, Unschedulable
 from air.executor.resources import Resources
 from air.executor.scheduling import PLACEMENT_STRATEGIES, PlacementGroupSpec
-from air_cluster.core.placement_groups import (
+from air_cluster.core.group_instructions import (
     Commit,
     ExpectGroup,
     GroupChanged,
+    GroupHopeless,
     GroupInstruction,
     GroupSnapshot,
     GroupState,
-    PlacementGroups,
     RemoveGroup,
     Reserve,
     Unreserve,
 )
+from air_cluster.core.placement_groups import PlacementGroups
 
 
 def cpus(amount: float) -> Resources:
@@ -50,13 +51,18 @@ def render(instruction: GroupInstruction) -> str:
         case GroupChanged(group, state, nodes):
             where = "".join(node or "-" for node in nodes)
             return f"tell {group.decode()} {state.value} {where}"
+        case GroupHopeless(group, why, was_there):
+            assert not why or "no nodes could ever hold" in why
+            said = "hopeless" if why else "hope"
+            return f"{said} {group.decode()}" + (" lost" if was_there else "")
 
 
 class Script:
     """Feeds transcripts to the groups and compares what they say."""
 
-    def __init__(self) -> None:
-        self.groups = PlacementGroups()
+    def __init__(self, **options: bool) -> None:
+        self.groups = PlacementGroups(**options)
+        self.now = 0.0
         self.attempts: dict[tuple[bytes, int], int] = {}
 
     def play(self, transcript: str) -> None:
@@ -75,29 +81,32 @@ class Script:
         word, *args = event.split()
         groups, name = self.groups, args[0][:1].encode()
         match word:
+            case "at":
+                self.now = float(args[0])
+                return groups.tick(self.now)
             case "join":
-                return groups.node_joined(args[0], cpus(float(args[1])), now=0.0)
+                return groups.node_joined(args[0], cpus(float(args[1])), now=self.now)
             case "lost":
-                return groups.node_lost(args[0], now=0.0)
+                return groups.node_lost(args[0], now=self.now)
             case "free":
                 pairs = (arg.split("=") for arg in args)
                 free = {node: cpus(float(amount)) for node, amount in pairs}
-                return groups.resources_changed(free, now=0.0)
+                return groups.resources_changed(free, now=self.now)
             case "create":
                 spec = PlacementGroupSpec(
                     tuple(cpus(float(amount)) for amount in args[2].split(",")),
                     args[1],
                     detached="detached" in args,
                 )
-                return groups.create(name, spec, b"O", now=0.0)
+                return groups.create(name, spec, b"O", now=self.now)
             case "reserved" | "refused":
                 index = int(args[0][1:])
                 answer = groups.reserved if word == "reserved" else groups.refused
-                return answer(name, index, self.attempts[name, index], now=0.0)
+                return answer(name, index, self.attempts[name, index], now=self.now)
             case "remove":
-                return groups.remove(name, now=0.0)
+                return groups.remove(name, now=self.now)
             case "gone":
-                return groups.owner_gone(name, now=0.0)
+                return groups.owner_gone(name, now=self.now)
         raise AssertionError(event)
 
 
@@ -282,6 +291,76 @@ def test_what_can_never_be_placed_is_refused_at_once(script: Script) -> None:
         script.groups.create(b"g", spec, b"O", now=0.0)
     assert script.groups.infos() == []
     assert script.groups.state(b"g") is None
+
+
+def test_what_loses_all_hope_later_says_so_after_a_while(script: Script) -> None:
+    script.play(
+        """
+        join a 2                   ->
+        join b 4                   ->
+        free b=0                   ->
+        create g PACK 4            -> expect g; await g0 b
+        create h PACK 3            -> expect h
+        create i PACK 1            -> expect i; reserve i0 a
+        reserved i0                -> commit i a; tell i CREATED a
+        at 1                       ->
+        lost b                     ->
+        at 1.9                     ->
+        at 2                       -> hopeless g; hopeless h
+        at 9                       ->
+        join c 3                   -> hope h; reserve h0 c
+        lost c                     ->
+        at 9.9                     ->
+        join d 4                   -> hope g; reserve g0 d
+        remove g                   -> remove g; tell g REMOVED -; await h0 d
+        at 20                      ->
+        """
+    )
+    assert script.groups.why_hopeless(b"h") == ""
+
+
+def test_what_has_lost_its_place_waits_for_a_node(script: Script) -> None:
+    script.play(
+        """
+        join a 1                   ->
+        join b 1                   ->
+        create g STRICT_SPREAD 1,1 -> expect g; reserve g0 a; reserve g1 b
+        reserved g0                ->
+        reserved g1                -> commit g a; commit g b; tell g CREATED ab
+        lost b                     -> tell g PENDING a-
+        at 1                       -> hopeless g lost
+        """
+    )
+    assert script.groups.lost(b"g") == [None, "b"]
+    assert script.groups.why_hopeless(b"g") == ""
+    kept = script.groups.snapshot(b"g")
+    assert kept is not None
+    again = PlacementGroups()
+    again.node_joined("a", cpus(1), now=0.0)
+    again.restore(kept, now=0.0)
+    again.check()
+    assert again.lost(b"g") == [None, "b"]
+    assert [(i.group_id, i.was_there) for i in again.tick(1.0)] == [(b"g", True)]
+    script.play(
+        """
+        join c 1                   -> hope g lost; reserve g1 c
+        reserved g1                -> commit g c; tell g CREATED ac
+        """
+    )
+    assert script.groups.lost(b"g") == [None, None]
+
+
+def test_with_an_autoscaler_there_is_always_hope() -> None:
+    script = Script(expects_nodes=True)
+    script.play(
+        """
+        join a 1        ->
+        create g PACK 4 -> expect g
+        lost a          ->
+        at 9            ->
+        join b 4        -> reserve g0 b
+        """
+    )
 
 
 def test_names(script: Script) -> None:

@@ -45,7 +45,9 @@ class Head:
     def ask(self, message: Any) -> None:
         self.service.receive(self.node, wire.FromClient(self.program, encode(message)), b"")
 
-    def create(self, number: int, cpus: float, name: str = "") -> bytes:
+    def create(
+        self, number: int, cpus: float, name: str = "", pool: tuple[bytes, int] = (b"", -1)
+    ) -> bytes:
         actor_id = self.program + number.to_bytes(6, "big")
         spec: Any = {
             "request": 0,
@@ -58,7 +60,7 @@ class Head:
             "get_if_exists": False,
             "max_restarts": 0,
             "max_concurrency": 1,
-            "shape": Shape({"CPU": cpus}),
+            "shape": Shape({"CPU": cpus}, group=pool[0], bundle=pool[1]),
             "capture": False,
             "code": b"code",
             "code_bytes": 0,
@@ -120,6 +122,17 @@ def test_a_group_without_a_place(head: Head) -> None:
     assert text.endswith("node node has 0 of 2 CPU free, held by actor Thing ({'CPU': 2})")
     head.ask(messages.RemoveGroup(group_id))
     assert head.watch.look(1100.0) == []
+
+
+def test_what_waits_in_a_group(head: Head) -> None:
+    head.place(head.create(1, 2), 2)
+    group_id = head.program + (7).to_bytes(6, "big")
+    head.ask(CreateGroup(1, group_id, [{"CPU": 1.0}], "PACK", "mine", False))
+    head.create(2, 1, pool=(group_id, 0))
+    head.watch.look(1000.0)
+    [(_, of_actor), (_, of_group)] = head.watch.look(1030.0)
+    assert of_group.startswith("placement group 'mine' (PACK) has waited for 30.0 s for bundles of")
+    assert "with {'CPU': 1} in bundle 0 of placement group 'mine': 1 of its 1 bundles" in of_actor
 
 
 def test_programs_are_told(head: Head, monkeypatch: pytest.MonkeyPatch) -> None:

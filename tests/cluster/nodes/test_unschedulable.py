@@ -10,7 +10,8 @@ import air
 from air.errors import GetTimeout, Unschedulable
 from air.testing.executor_suite.harness import eventually, value
 from air.testing.executor_suite.tools import Counter, Gate, identity
-from air.util import placement_group, state
+from air.util import PlacementGroup, placement_group, state
+from air.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 
 @air.remote
@@ -26,6 +27,12 @@ def kind_of_refusal(what: str) -> str:
     except Unschedulable as error:
         return str(error)
     return "it was not refused"
+
+
+def within(group: PlacementGroup) -> Any:
+    """Options of what takes a ``widget`` of a group's first bundle."""
+    strategy = PlacementGroupSchedulingStrategy(group, 0)
+    return {"num_cpus": 0, "resources": {"widget": 1}, "scheduling_strategy": strategy}
 
 
 def test_from_a_worker_of_any_node(two: Any) -> None:
@@ -58,10 +65,50 @@ def test_what_waits_when_the_only_node_for_it_dies(two: Any) -> None:
     value(gate.open.remote())
 
 
-def test_a_group_that_has_lost_its_place_waits_for_a_node(two: Any) -> None:
+def test_a_group_that_waits_when_the_only_node_for_it_dies(two: Any) -> None:
+    holder = Counter.options(resources={"widget": 1}).remote()
+    value(holder.add.remote())
+    group = placement_group([{"widget": 1}], name="vain")
+    inside = within(group)
+    waiting = [
+        group.ready(),
+        identity.options(**inside).remote(1),
+        Counter.options(**inside).remote().add.remote(),
+    ]
+    assert air.wait(waiting, timeout=0)[0] == []
+    two.nodes.pop().kill()
+    why = r"placement group 'vain' can never be reserved: .*'widget': 1"
+    for ref in waiting:
+        with pytest.raises(Unschedulable, match=why):
+            value(ref)
+    # Who comes later is told as well.
+    with pytest.raises(Unschedulable, match=why):
+        group.wait(30)
+    with pytest.raises(Unschedulable, match=why):
+        value(identity.options(**inside).remote(1))
+    two.start(resources={"widget": 1})
+    assert group.wait(30)
+    assert value(identity.options(**inside).remote(1)) == 1
+
+
+def test_a_group_that_has_lost_its_place_waits_for_a_node(
+    two: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    second = air.nodes()[1]["NodeID"]
     group = placement_group([{"widget": 1}], name="lost")
     assert group.wait(30)
     two.nodes.pop().kill()
+    told = f"placement group 'lost' has lost bundle 0 with node {second} and waits for a node"
+    assert eventually(lambda: told in caplog.text)
+    inside = within(group)
+    why = (
+        rf"in bundle 0 of placement group 'lost', which was lost with node {second} and waits for"
+        r" {'widget': 1}: no node has that much"
+    )
+    task, actor = identity.options(**inside).remote(1), Counter.options(**inside).remote()
+    for waiting in (task, actor.add.remote()):
+        with pytest.raises(GetTimeout, match=why):
+            air.get(waiting, timeout=0.3)
     assert eventually(lambda: state.list_placement_groups()[0].state == "PENDING")
     with pytest.raises(GetTimeout, match=r"1 of its 1 bundles have no place: .*no node has that"):
         air.get(group.ready(), timeout=0.3)
