@@ -52,7 +52,14 @@ class NodeDied(AirError):
 
 
 class ObjectLost(AirError):
-    """The value of a reference exists nowhere any more and cannot be computed again."""
+    """The value of a reference exists nowhere any more and cannot be computed again.
+
+    What was lost with a node, or on its disk, is made anew by the task that it came from, and that
+    is noticed as a wait only; the values of a stream are, too. This error says why it was not
+    possible: ``air.put`` and methods of actors are not repeated, nor are tasks with
+    ``max_retries=0``, with large arguments that are no references, or with references to values
+    of other processes.
+    """
 
 
 class OwnerDied(ObjectLost):

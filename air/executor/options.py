@@ -56,7 +56,10 @@ class TaskOptions:
         num_returns: number of references that a call gives (0 gives ``None``), or
             ``"streaming"`` for a generator of references. ``None`` until the function is
             known: then 1, or ``"streaming"`` for generator functions.
-        max_retries: how often the task is run again after its worker died (-1: for ever).
+        max_retries: how often the task is run again after its worker died (-1: for ever). Unless
+            it is 0, the task is also run again when values are lost that it has made and somebody
+            still refers to. A streaming one then yields all its values again, and those that are
+            there still are passed over: so it should yield the same ones.
         retry_exceptions: exception classes after which it is run again too; ``True`` for every
             ``Exception``.
         placement: where to run.

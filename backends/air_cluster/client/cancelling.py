@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from air.executor.handles import ObjectRef
-from air_cluster.client.objects import PUT_INDEX
-from air_cluster.protocol.ids import object_id, owner_of, task_of
+from air_cluster.protocol.ids import PUT_INDEX, object_id, owner_of, task_of
 from air_cluster.protocol.messages import CancelOwned, CancelReply
 from air_cluster.transport.connection import Connection
 

@@ -9,8 +9,7 @@ from air.executor.handles import ObjectRef
 from air.executor.interface import PlacementGroupInfo
 from air.executor.scheduling import PlacementGroupSpec
 from air_cluster.client.contents import Content
-from air_cluster.client.objects import PUT_INDEX
-from air_cluster.protocol.ids import object_id
+from air_cluster.protocol.ids import PUT_INDEX, object_id
 from air_cluster.protocol.messages import CreateGroup, GroupEvent, RemoveGroup, Reply, WatchGroup
 from air_cluster.transport.connection import Connection
 

@@ -26,7 +26,7 @@ from air_cluster.client.lodgers import Lodgers
 from air_cluster.client.returned import Returned
 from air_cluster.core.lateness import FIRST_S
 from air_cluster.core.references import Entry, Free, Instruction, Register, Unregister
-from air_cluster.protocol.ids import node_of, object_id, owner_of
+from air_cluster.protocol.ids import PUT_INDEX, node_of, object_id, owner_of
 from air_cluster.protocol.messages import (
     FAILED,
     SHARED,
@@ -56,9 +56,6 @@ LATE_S = FIRST_S
 
 CODE_MAX_BYTES = 32 << 20
 """A pickled function or class must fit into a message together with small arguments."""
-
-PUT_INDEX = 0xFFFFFFFE
-"""Index of objects that no task made, but ``put``."""
 
 
 class _Pickling(threading.local):

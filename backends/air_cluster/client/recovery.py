@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from air.errors import ObjectLost
+from air_cluster.client.streams import Stream
 from air_cluster.core.lineage import Lineage, Unrecoverable
 from air_cluster.core.references import Entry
-from air_cluster.protocol.ids import object_id, owner_of, task_of
-from air_cluster.protocol.messages import SHARED, STREAMING, ValueLost
+from air_cluster.core.stream_losses import StreamLosses
+from air_cluster.protocol.ids import PUT_INDEX, index_of, object_id, owner_of, task_of
+from air_cluster.protocol.messages import INLINE, SHARED, STREAMING, StreamClose, ValueLost
 from air_cluster.transport.connection import Connection
 
 if TYPE_CHECKING:
@@ -24,48 +26,72 @@ CAPACITY_BYTES = 32 << 20
 """What is remembered of tasks takes no more than about this."""
 
 _RECORD_BYTES = 1000
+_RESULT_BYTES = 100
+
+_PUT = (
+    "air.put has stored it, and nothing makes that anew. Store it again, or return it from a task,"
+    " which runs again when its values are lost"
+)
+_OF_AN_ACTOR = (
+    "it came from a method of an actor, and these are not called again for what they returned."
+    " Call it again, or have a task make what must outlive a node"
+)
 
 
 class _Remembered(msgspec.Struct):
-    """A task that has ended, without the values that it was given."""
+    """A task that has ended, without the large values that it was given."""
 
     record: TaskRecord
     slots: list[bytes]
     inside: list[bytes]  # references inside its arguments
+    kept: list[bytes]  # those of them that are small: they cost nothing, and cannot be lost
 
 
 class Recovery:
     """Remembers tasks whose results lie in shared memory; all methods are under the lock.
 
-    Not remembered: tasks that may not be tried again (``max_retries=0``), streams, and tasks
-    with large arguments of their own (references to large values are fine).
+    Not remembered, but for the reason: tasks that may not be tried again (``max_retries=0``), and
+    those with large arguments of their own (references to large values are fine) or with values of
+    other processes. Of a stream that runs again, values that are there still are thrown away.
     """
 
     def __init__(self, client: Client) -> None:
         self._client = client
         self._remembered: dict[bytes, _Remembered] = {}
-        self._lineage = Lineage(CAPACITY_BYTES, lambda task_id: self._remembered.pop(task_id, None))
+        self._lineage = Lineage(CAPACITY_BYTES, self._forgotten)
+        self._losses = StreamLosses()
+        self._feeds: dict[bytes, Stream] = {}  # of streams that run again after their end
+        # Values in shared memory -> why they cannot be made anew.
+        self._reasons: dict[bytes, str] = {}
         client.peers.handle(ValueLost, self._on_value_lost)
+
+    # What is remembered -------------------------------------------------------------------
 
     def finished(self, record: TaskRecord) -> None:
         """A task has ended well; its arguments are still held."""
-        if record.options.max_retries == 0 or record.returns == STREAMING:
+        living, large = self._results(record)
+        if not large:
             return
-        references = self._client.references
-        living, is_large = [], False
-        for index in range(record.returns):
-            entry = references.get(object_id(record.task_id, index))
-            if entry is not None:
-                living.append(entry.id)
-                is_large = is_large or (entry.content is not None and entry.content.kind == SHARED)
-        arguments = record.arguments
-        if not is_large or arguments.content.location is not None:
+        if record.task_id in self._remembered:  # it ran again
+            self._lineage.finished(record.task_id, [], living, 0)
             return
-        if any(owner_of(held) != self._client.process_id for held in arguments.held):
+        reason = self._why_not(record)
+        if reason:
+            self._reasons.update(dict.fromkeys(large, reason))
             return
+        references, arguments = self._client.references, record.arguments
         slots = [entry.id for entry in arguments.slots]
         inside = [ref.id for ref in arguments.content.refs]
         cost = _RECORD_BYTES + sum(map(len, arguments.content.pieces))
+        kept = []
+        for identity in (*slots, *inside):
+            entry = references.entries[identity]
+            if entry.content is not None and entry.content.kind == INLINE and not entry.contains:
+                kept.append(identity)
+                cost += _RESULT_BYTES + entry.content.size_bytes
+        references.hold(kept)
+        if record.returns == STREAMING:
+            cost += _RESULT_BYTES * len(living)
         again = msgspec.structs.replace(
             record,
             arguments=msgspec.structs.replace(arguments, slots=[], held=[]),
@@ -73,27 +99,139 @@ class Recovery:
             missing=0,
             undelivered=False,
         )
-        self._remembered[record.task_id] = _Remembered(again, slots, inside)
+        self._remembered[record.task_id] = _Remembered(again, slots, inside, kept)
         self._lineage.finished(record.task_id, [*slots, *inside], living, cost)
+
+    def _results(self, record: TaskRecord) -> tuple[list[bytes], list[bytes]]:
+        """The results that somebody refers to, and those in shared memory."""
+        get = self._client.references.get
+        if record.stream is not None:
+            # Streams are long: nobody looks at all the small ones.
+            kept = [object_id(record.task_id, index) for index in record.stream.large]
+            kept = [identity for identity in kept if get(identity) is not None]
+            return kept, kept
+        living, large = [], []
+        for index in range(record.returns):
+            entry = get(object_id(record.task_id, index))
+            if entry is not None:
+                living.append(entry.id)
+                if entry.content is not None and entry.content.kind == SHARED:
+                    large.append(entry.id)
+        return living, large
+
+    def _why_not(self, record: TaskRecord) -> str:
+        """Why a task cannot run again once it has ended; empty if it can."""
+        task = f"task {record.name}, which made it,"
+        if record.options.max_retries == 0:
+            return f"{task} runs once only (max_retries=0)"
+        if record.arguments.content.location is not None:
+            return (
+                f"{task} was given large arguments, which are not kept for another run. Store them"
+                " with air.put and give it the references"
+            )
+        if any(owner_of(held) != self._client.process_id for held in record.arguments.held):
+            return (
+                f"{task} was given references to values of other processes, which may be gone."
+                " Values are made anew where the same process owns arguments and results"
+            )
+        return ""
+
+    def _forgotten(self, task_id: bytes, needed: Iterable[bytes]) -> None:
+        remembered = self._remembered.pop(task_id, None)
+        for identity in needed:
+            assert remembered is not None
+            self._reasons[identity] = (
+                f"task {remembered.record.name}, which made it, ended long ago: what a process"
+                f" remembers of its tasks takes no more than {CAPACITY_BYTES >> 20} MiB"
+            )
+        if remembered is not None and remembered.kept:
+            objects = self._client.objects
+            objects.follow(self._client.references.unhold(remembered.kept))
 
     def freed(self, identity: bytes) -> None:
         """Nobody refers to a value of ours any more."""
         if self._remembered:
             self._lineage.freed(identity)
+        if self._reasons:
+            self._reasons.pop(identity, None)
+        if self._losses:
+            self._losses.settled(task_of(identity), index_of(identity))
+
+    # What was lost ------------------------------------------------------------------------
 
     def lost(self, entries: Iterable[Entry], where: str = "with the node that held it") -> None:
         """The memory in which values of ours lay is gone."""
         entries = list(entries)
         for entry in entries:
             entry.content = None
+        started: set[bytes] = set()
         for entry in entries:
+            if self._is_streamed(entry.id, started):
+                self._want(entry.id, started)
+                continue
             try:
                 plan = self._lineage.plan(entry.id, self._is_there)
             except Unrecoverable as missing:
                 self._give_up(entry, missing.object_id, where)
                 continue
+            self._want(entry.id, started | set(plan))
             for task_id in plan:
-                self._run_again(task_id)
+                self._run_again(task_id, started)
+
+    def _is_streamed(self, identity: bytes, started: set[bytes]) -> bool:
+        """Whether a value is of a stream that is being made, by a task that may run again."""
+        record = self._client.submitter.records.get(task_of(identity))
+        if record is None or record.returns != STREAMING:
+            return False
+        return record.task_id in started or record.options.max_retries != 0
+
+    def _want(self, identity: bytes, started: set[bytes]) -> None:
+        """If a value is one of a stream: it has to come again."""
+        task_id = task_of(identity)
+        record = self._client.submitter.records.get(task_id)
+        runs = record is not None and task_id not in started
+        if record is None and task_id in self._remembered:
+            record = self._remembered[task_id].record
+        if record is not None and record.returns == STREAMING:
+            self._losses.lost(task_id, index_of(identity), runs=runs)
+
+    def came_again(
+        self, connection: Connection, task_id: bytes, index: int, content: Content, size: int
+    ) -> None:
+        """A value has come that the stream had before: it was lost, or is not wanted."""
+        self._losses.settled(task_id, index)
+        self._client.objects.fulfil(object_id(task_id, index), content, connection)
+        stream = self._client.submitter.streams.get(task_id)
+        if stream is None or stream.ended:  # nobody waits for what has not come before
+            if not self._losses.wants_more(task_id, index):
+                connection.send(StreamClose(task_id))
+                return
+            stream = self._feeds.setdefault(task_id, Stream(task_id, ""))
+        stream.connection = connection
+        stream.made_again(index, size)
+
+    def stream_ended(self, record: TaskRecord, failed: Content | None) -> None:
+        """A streaming task has ended, and may have to run again."""
+        task_id = record.task_id
+        assert record.stream is not None
+        record.stream.connection = None
+        self._feeds.pop(task_id, None)
+        if task_id not in self._losses:
+            return
+        if failed is not None:
+            for index in self._losses.given_up(task_id):
+                self._client.objects.fulfil(object_id(task_id, index), failed, None)
+            return
+        hopeless, again = self._losses.ended(task_id)
+        for index in hopeless:
+            entry = self._client.references.get(object_id(task_id, index))
+            if entry is not None:
+                why = f"task {record.name} has yielded {index} values or less when it ran again"
+                self._fail(entry, "with the node that held it", why)
+        if again:
+            identities = [object_id(task_id, index) for index in self._losses.given_up(task_id)]
+            entries = map(self._client.references.get, identities)
+            self.lost([entry for entry in entries if entry is not None])
 
     def unreadable(self, identity: bytes, content: Content) -> None:
         """A value cannot be read: if that was from this node's disk, its owner is told.
@@ -138,23 +276,41 @@ class Recovery:
         return entry.content is not None or task_of(identity) in self._client.submitter.records
 
     def _give_up(self, entry: Entry, missing: bytes, where: str) -> None:
-        if missing == entry.id:
-            why = "nothing is remembered of the task that made it"
-        else:
-            why = f"making it anew takes {missing.hex()}, which was lost as well"
+        why = self._reason(missing)
+        if missing != entry.id:
+            why = f"making it anew takes {missing.hex()}, which was lost as well; {why}"
+        self._fail(entry, where, why)
+
+    def _reason(self, identity: bytes) -> str:
+        """Why a value cannot be made anew."""
+        if index_of(identity) == PUT_INDEX:
+            return _PUT
+        record = self._client.submitter.records.get(task_of(identity))
+        if record is not None:
+            return self._why_not(record)
+        entry = self._client.references.get(identity)
+        if entry is None:
+            return "nothing is remembered of the task that made that"
+        return self._reasons.get(identity, _OF_AN_ACTOR)
+
+    def _fail(self, entry: Entry, where: str, why: str) -> None:
         entry.content = self._client.system_failure(
             ObjectLost(f"the value {entry.id.hex()} was lost {where}: {why}")
         )
         self._client.objects.notify(entry)
 
-    def _run_again(self, task_id: bytes) -> None:
+    def _run_again(self, task_id: bytes, started: set[bytes]) -> None:
         submitter, references = self._client.submitter, self._client.references
         if task_id in submitter.records:
             return
+        started.add(task_id)
         remembered = self._remembered[task_id]
         for identity in (*remembered.slots, *remembered.inside):
-            if references.get(identity) is None:  # it is on the plan as well
-                references.own(identity)
+            entry = references.get(identity)
+            if entry is None:  # it is on the plan as well
+                entry = references.own(identity)
+            if entry.content is None:
+                self._want(identity, started)
         record = remembered.record
         slots = [references.entries[identity] for identity in remembered.slots]
         held = [*remembered.slots, *remembered.inside]

@@ -26,6 +26,9 @@ class Stream(msgspec.Struct):
     consumed: int = 0
     untold: int = 0
     """Bytes that were taken since the producer was last told so."""
+    large: list[int] = msgspec.field(default_factory=list)
+    """Which values went to shared memory, but for some that were freed."""
+    prune_at: int = 64
     watchers: list[Callable[[], object]] = msgspec.field(default_factory=list)
 
     def add(self, size: int) -> bytes:
@@ -35,6 +38,17 @@ class Stream(msgspec.Struct):
         self.ready.append(identity)
         self.sizes.append(size)
         return identity
+
+    def note_large(self, lives: Callable[[int], object]) -> None:
+        """The value that arrived last lies in shared memory.
+
+        Args:
+            lives: whether anybody still wants the value of an index.
+        """
+        self.large.append(self.produced - 1)
+        if len(self.large) >= self.prune_at:
+            self.large = [index for index in self.large if lives(index)]
+            self.prune_at = 2 * len(self.large) + 64
 
     def take(self) -> bytes | None:
         """The next value's identity, or ``None`` at the end; lets the producer go on."""

@@ -53,7 +53,6 @@ from air_cluster.protocol.messages import (
     Redirected,
     SetDemand,
     Shape,
-    StreamClose,
     StreamItem,
     Task,
     TaskDone,
@@ -565,6 +564,8 @@ class Submitter:
         if record.arguments.held:
             record.arguments.take_back(self._client.references)
             self._client.objects.follow(self._client.references.unhold(record.arguments.held))
+        if record.stream is not None:
+            self._client.recovery.stream_ended(record, failed)
 
     def settle_returns(
         self, task_id: bytes, returns: int, name: str, failed: Content | None
@@ -572,7 +573,7 @@ class Submitter:
         """End a call's stream, or put its failure in the place of its results."""
         if returns == STREAMING:
             stream = self.streams.get(task_id)
-            if stream is not None:
+            if stream is not None and not stream.ended:  # else it ran again, for lost values
                 if failed is not None:
                     self._add_item(stream, failed, None)
                 stream.ended = True
@@ -605,25 +606,22 @@ class Submitter:
     def _on_stream_item(self, connection: Connection, message: StreamItem, payload: bytes) -> None:
         content, _ = from_wire(message.value, payload, 0, connection.peer)
         stream = self.streams.get(message.task_id)
-        if stream is None:
-            # It was closed before we knew who makes it, or is made again.
-            connection.send(StreamClose(message.task_id))
-            self._client.objects.discard(
-                object_id(message.task_id, message.index), content, connection
+        if stream is None or stream.ended or message.index < stream.produced:
+            # It is made again, or was closed before we knew who makes it.
+            size = sum(message.value.lengths)
+            self._client.recovery.came_again(
+                connection, message.task_id, message.index, content, size
             )
             return
         stream.connection = connection
-        if message.index < stream.produced:
-            # A retry makes again what was given out before.
-            identity = object_id(message.task_id, message.index)
-            self._client.objects.discard(identity, content, connection)
-            stream.made_again(message.index, sum(message.value.lengths))
-            return
         self._add_item(stream, content, connection)
 
     def _add_item(self, stream: Stream, content: Content, by: Connection | None) -> None:
         identity = stream.add(content.size_bytes)
-        self._client.references.own(identity).local = 1  # the stream's own, until it is taken
+        references = self._client.references
+        references.own(identity).local = 1  # the stream's own, until it is taken
+        if content.location is not None:
+            stream.note_large(lambda index: references.get(object_id(stream.task_id, index)))
         self._client.objects.fulfil(identity, content, by)
         stream.notify()
 

@@ -1,7 +1,7 @@
 """Lineage: which tasks have to run again to make lost values anew, without I/O.
 
 A task that has ended is remembered while one of its results lives, or is an argument of a
-task that is remembered. Values are not kept for that: an argument that was freed meanwhile
+task that is remembered. Large values are not kept for that: an argument that was freed meanwhile
 is made anew too, from where it came, however far back that goes. What is remembered is
 bounded; the oldest is forgotten first, and then its results can no longer be made anew.
 """
@@ -35,10 +35,13 @@ class Lineage:
 
     Args:
         capacity: the costs of what is remembered, together.
-        forgotten: called with each task that is remembered no more.
+        forgotten: called with each task that is remembered no more, and those of its results
+            that somebody refers to even so.
     """
 
-    def __init__(self, capacity: int, forgotten: Callable[[bytes], object]) -> None:
+    def __init__(
+        self, capacity: int, forgotten: Callable[[bytes, Iterable[bytes]], object]
+    ) -> None:
         self._capacity = capacity
         self._forgotten = forgotten
         self._tasks: dict[bytes, _Task] = {}  # oldest first
@@ -121,12 +124,12 @@ class Lineage:
         """Forget a task; returns those that are perhaps not needed any more either."""
         task = self._tasks.pop(task_id)
         self._cost -= task.cost
-        self._forgotten(task_id)
         makers = [task_of(argument) for argument in task.arguments]
         for maker in makers:
             self._used[maker] -= 1
             if not self._used[maker]:
                 del self._used[maker]
+        self._forgotten(task_id, task.living)  # which may free values, and so come back here
         return makers
 
     def check(self) -> None:

@@ -51,6 +51,10 @@ def node_of_lease(lease: int) -> int:
     return lease >> _LEASE_BITS
 
 
+PUT_INDEX = 0xFFFFFFFE
+"""Index of objects that no task made, but ``put``."""
+
+
 class IdMaker:
     """Numbers the tasks, actors and values of one process. Safe to use from any thread."""
 
@@ -71,6 +75,11 @@ def object_id(task_id: bytes, index: int) -> bytes:
 def task_of(object_id: bytes) -> bytes:
     """The task (or put, or actor) that an object belongs to."""
     return object_id[:TASK_BYTES]
+
+
+def index_of(object_id: bytes) -> int:
+    """Which of the results of its task an object is."""
+    return int.from_bytes(object_id[TASK_BYTES:], "big")
 
 
 def owner_of(identity: bytes) -> bytes:

@@ -7,7 +7,7 @@ from collections.abc import Collection
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
 
 from air_cluster.core.lineage import Lineage, Unrecoverable
 from air_cluster.protocol.ids import object_id
@@ -31,7 +31,7 @@ class Book:
     def __init__(self, capacity: int = 100) -> None:
         self.forgotten: list[str] = []
         self.lineage = Lineage(
-            capacity, lambda task_id: self.forgotten.append(task_id.decode().lstrip("_"))
+            capacity, lambda task_id, _: self.forgotten.append(task_id.decode().lstrip("_"))
         )
 
     def finished(self, results: str, arguments: str = "", living: str | None = None) -> None:
@@ -130,7 +130,7 @@ def test_a_task_that_ran_again_is_remembered_once() -> None:
 
 
 def test_a_chain_of_ten_thousand_is_planned_without_recursion() -> None:
-    lineage = Lineage(1 << 30, lambda task_id: None)
+    lineage = Lineage(1 << 30, lambda task_id, living: None)
     before: list[bytes] = []
     for number in range(10_000):
         made = object_id(number.to_bytes(14, "big"), 0)
@@ -147,8 +147,12 @@ class LineageMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.lineage = Lineage(60, lambda task_id: None)
+        self.lineage = Lineage(60, lambda task_id, living: None)
         self.serial = 0
+
+    @initialize(target=made)
+    def first(self) -> bytes:
+        return self.finish([], 1)
 
     @rule(target=made, arguments=st.lists(made, max_size=3), returns=st.integers(1, 2))
     def finish(self, arguments: list[bytes], returns: int) -> bytes:
