@@ -1,7 +1,8 @@
 """The limits that containers are given: control groups of Linux, both versions.
 
-See the kernel's ``Documentation/admin-guide/cgroup-v2.rst`` and ``cgroup-v1/memory.rst``. A limit
-may be set on a group or on any that it is part of, so all of them are looked at.
+See the kernel's ``Documentation/admin-guide/cgroup-v2.rst``, and ``memory.rst`` and ``pids.rst``
+below ``cgroup-v1``. A limit may be set on a group or on any that it is part of, so all of them are
+looked at.
 """
 
 from __future__ import annotations
@@ -62,6 +63,14 @@ def cpu_limit(root: str = ROOT, membership: str = "/proc/self/cgroup") -> float:
             period = _text(os.path.join(directory, "cpu.cfs_period_us"))
         if quota.strip().isdigit() and period.strip().isdigit():
             limit = min(limit, int(quota) / int(period))
+    return limit
+
+
+def process_limit(root: str = ROOT, membership: str = "/proc/self/cgroup") -> float:
+    """How many processes and threads there may be in this group; infinite if there is no limit."""
+    limit = math.inf
+    for _, directory in _directories(root, membership, "pids"):
+        limit = min(limit, _number(os.path.join(directory, "pids.max")) or math.inf)
     return limit
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from air.executor import machine
-from air.executor.cgroups import cpu_limit, memory_groups
+from air.executor.cgroups import cpu_limit, memory_groups, process_limit
 
 
 class Kernel:
@@ -56,6 +56,17 @@ def test_version_1(kernel: Kernel) -> None:
     assert group.limit == 2000
     assert group.used() == 0
     assert cpu_limit(*kernel.arguments) == 2.5
+
+
+def test_processes_and_threads(kernel: Kernel) -> None:
+    kernel.membership.write_text("0::/pod/app\n")
+    kernel.write("pod/app/pids.max", "max\n")
+    assert process_limit(*kernel.arguments) == math.inf
+    kernel.write("pod/pids.max", "500\n")
+    assert process_limit(*kernel.arguments) == 500
+    kernel.membership.write_text("7:pids:/b\n")
+    kernel.write("pids/b/pids.max", "30\n")
+    assert process_limit(*kernel.arguments) == 30
 
 
 def test_inside_a_container_its_own_part_is_at_the_top(kernel: Kernel) -> None:

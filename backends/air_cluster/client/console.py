@@ -93,8 +93,10 @@ class Console:
             self._nbytes += len(text)
             self._waiting.append((source, is_error, text))
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="air-console", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="air-console", daemon=True)
+                with contextlib.suppress(RuntimeError):  # no more threads; perhaps for next lines
+                    thread.start()
+                    self._thread = thread
             self._changed.notify()
 
     def close(self) -> None:

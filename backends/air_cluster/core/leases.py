@@ -254,8 +254,8 @@ class NodeScheduler:
         self._workers.lend(worker, claim)
         return [_placed(claim)]
 
-    def worker_died(self, worker_id: str, now: float) -> list[Instruction]:
-        """A worker process is gone, for whatever reason."""
+    def worker_died(self, worker_id: str, now: float, how: str = "") -> list[Instruction]:
+        """A worker process is gone, for whatever reason; *how* tells people of it."""
         worker = self._workers.get(worker_id)
         if worker is None:
             return []
@@ -265,7 +265,7 @@ class NodeScheduler:
         claim = worker.claim
         if worker.state is WorkerState.STARTING:
             self._start_failures += 1
-            out += self._start_failed(worker.environment, claim, now)
+            out += self._start_failed(worker.environment, claim, now, how)
         elif claim is not None:
             if worker.state is WorkerState.LEASED:
                 out.append(LeaseLost(claim.claim_id, claim.owner, LossKind.WORKER_DIED))
@@ -586,7 +586,7 @@ class NodeScheduler:
         return Grant(claim.owner, claim.shape, claim.claim_id, worker.worker_id, gpu_ids)
 
     def _start_failed(
-        self, environment: bytes, claim: Claim | None, now: float
+        self, environment: bytes, claim: Claim | None, now: float, how: str
     ) -> list[Instruction]:
         """A worker died while it was being started; *claim* is that of its actor, if any."""
         if self._start_failures < MAX_START_FAILURES:
@@ -609,7 +609,7 @@ class NodeScheduler:
                 now,
                 RefusalKind.WORKER_START_FAILED,
                 f"node {self.node_id} cannot start workers: {self._start_failures} in a row"
-                " ended before they were ready; their logs say why",
+                f" ended before they were ready. Of the last: {how}",
             )
         return out
 

@@ -11,7 +11,6 @@ import errno
 import json
 import logging
 import os
-import resource
 import signal
 import socket
 import sys
@@ -19,6 +18,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from air_cluster.daemon.descriptors import take_all
 from air_cluster.daemon.hosts import local_host
 from air_cluster.daemon.rejoining import await_head, start_again
 from air_cluster.daemon.spawning import Spawned, spawn_template
@@ -47,7 +47,6 @@ _TEMPLATE_ENDS_S = 3.0
 _POLL_S = 0.002
 _PROGRAM_S = 0.5
 _LOG_S = 2.0
-_DESCRIPTORS = 65536
 _STRANGERS_SHARE = 4
 """Strangers may take this part of the descriptors, so that members are never kept out by them."""
 
@@ -134,7 +133,7 @@ def _run(
 
     # Ctrl-C on the terminal is for the program, which ends us when it ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    descriptors = _take_descriptors()
+    descriptors = take_all()
     reactor = Reactor()
 
     def spawn() -> Spawned:
@@ -225,21 +224,6 @@ def _fail(node: NodeDaemon, session: str, reason: str) -> None:
         f"{reason}. The node's log files are in {logs}; they are moved to {later} when another"
         " node or program starts on this machine"
     )
-
-
-def _take_descriptors() -> int:
-    """Have as many file descriptors as this process may have; the number.
-
-    Its workers were forked from a process that keeps the limit which the user's programs know.
-    """
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS)
-    if soft == resource.RLIM_INFINITY or soft >= wanted:
-        return _DESCRIPTORS if soft == resource.RLIM_INFINITY else soft
-    with contextlib.suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-        return wanted
-    return soft
 
 
 def _watch_program(node: NodeDaemon, program: int) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from air_cluster.daemon.adopted import Adopted
+from air_cluster.daemon.descriptors import lack_of
 from air_cluster.daemon.output import Outputs, WorkerOutput
 from air_cluster.daemon.spawning import Spawned, status_of
 from air_cluster.transport.poller import READ
@@ -199,13 +200,17 @@ class WorkerPool(msgspec.Struct):
         template = usable[-1] if usable else self._templates[0]
         process = self._by_worker[worker] = _Process(worker, template, environment)
         template.children += 1
-        try:
-            process.output, fds = self.outputs.of_worker(worker)
-        except OSError as error:  # no more descriptors
-            reason = f"it could not be started: {error}"
+        lack = lack_of(self._descriptors_wanted)
+        if lack:
+            reason = f"it could not be started: {lack}"
             self.reactor.call_soon(lambda: self._gone(process, reason))
         else:
+            process.output, fds = self.outputs.of_worker(worker)
             template.command({"worker": worker.hex()}, fds)
+
+    def _descriptors_wanted(self) -> int:
+        """For a new worker's output, and for the connections of those that have yet to join."""
+        return 4 + sum(not process.joined for process in self._by_worker.values())
 
     def preload(self, modules: list[str]) -> None:
         """Make a template that has imported these modules as well."""

@@ -28,6 +28,7 @@ import sys
 import time
 from typing import Any, NamedTuple
 
+from air.executor.threads import process_limits
 from air_cluster.worker.lifeline import die_with_parent
 
 _PACKET_BYTES = 1 << 16
@@ -150,7 +151,8 @@ class _Template:
         try:
             pid = os.fork()
         except OSError as error:  # no more processes
-            answer = {"event": "failed", "worker": worker, "error": str(error)}
+            why = f"{error.strerror}; {process_limits()}"
+            answer = {"event": "failed", "worker": worker, "error": why}
         else:
             if pid == 0:
                 self._become(command, fds)

@@ -175,7 +175,7 @@ class Workers:
             logger.info("worker %s has ended: %s", process.hex(), how)
         self.on_ended(worker.name)
         node.tell_of_end(process, how)
-        node.follow(node.scheduler.worker_died(worker.name, time.monotonic()))
+        node.follow(node.scheduler.worker_died(worker.name, time.monotonic(), how))
         node.uplink.send(wire.WorkerGone(worker.name, how))
         del self._by_name[worker.name]
         node.forget_process(process, how)

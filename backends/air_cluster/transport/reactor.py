@@ -28,6 +28,7 @@ from typing import Any
 
 import msgspec
 
+from air.executor.threads import start_thread
 from air_cluster.transport.poller import READ, Pollable, Poller, to_mask
 
 logger = logging.getLogger(__name__)
@@ -303,10 +304,14 @@ class Reactor:
     # The background thread ----------------------------------------------------------------
 
     def start_background(self, name: str) -> None:
-        """Have a thread lead while no other does."""
+        """Have a thread lead while no other does.
+
+        Raises:
+            RuntimeError: the system gives no more threads.
+        """
         self._background = threading.Thread(target=self._run_background, name=name, daemon=True)
         self._own_threads = 2
-        self._background.start()
+        start_thread(self._background)
 
     def _run_background(self) -> None:
         with self.lock:

@@ -96,9 +96,9 @@ def _serve(voice: Voice, client: Client, in_environment: bool, lifeline: int) ->
     client.on_daemon_lost = lambda _reason: os._exit(1)
     client.peers.handle(StartActor, start_actor)
     client.peers.handle(Exit, stop)
+    client.reactor.start_background("air-background")  # if there are threads, or nobody joins
     client.connect()
     outlive_template(lifeline)  # before that, nobody but the template knows of this process
-    client.reactor.start_background("air-background")
     if client.setup and not _set_up_environment(client, in_environment):
         return
     runner.run()
