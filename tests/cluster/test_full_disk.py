@@ -130,6 +130,29 @@ def test_it_goes_on_once_there_is_room(tmp_path: Path) -> None:
     assert found == ["True", "7.0", "True", "3.0"]
 
 
+def test_what_is_on_disk_can_be_read_there(tmp_path: Path) -> None:
+    """While neither memory nor disk has room, by the program and by tasks; it stays until then."""
+    found = run(
+        """
+        kept, _ = fill()
+        all_of_them = air.get(kept, timeout=60)
+        print([found[0] for found in all_of_them] == list(range(len(kept))))
+        print(sum(found.nbytes for found in all_of_them) > 60 * MB, len(files()) > 0)
+        print(all_of_them[0].flags.writeable)
+        count = len(kept)
+        print(air.get([first.remote(ref) for ref in kept], timeout=60) == list(range(count)))
+        del kept
+        for number in range(20):
+            refused(lambda: air.put(array(number)))
+        print([found[-1] for found in all_of_them] == list(range(count)))
+        del all_of_them
+        print(air.get(air.put(array(3)))[0])
+        """,
+        tmp_path,
+    )
+    assert found == ["True", "True True", "False", "True", "True", "3.0"]
+
+
 def test_a_disk_that_others_have_filled(tmp_path: Path) -> None:
     """Nothing is spilled, nothing is lost; once they have made room it is."""
     found = run(

@@ -127,7 +127,7 @@ class Client:
         self.writer = Writer(
             self._need_segment, self._drop_segment, shrink_segment=self._shrink_segment
         )
-        self.reader = Reader(self._open_segment)
+        self.reader = Reader(self.open_segment)
         self.copies = Copies(self)
         self.spilling = OwnedSpilling(self)
         self.objects = Objects(self)
@@ -293,8 +293,15 @@ class Client:
             raise ObjectStoreFull(reply.error)
         return reply.segment, self._fds.pop(reply.request), reply.size
 
-    def _open_segment(self, segment: int) -> tuple[int, int]:
-        reply = self.requests.ask(self.daemon, lambda number: (OpenSegment(number, segment), []))
+    def open_segment(self, segment: int, *, on_disk: bool = False) -> tuple[int, int]:
+        """A descriptor, and the size, of a segment of this node or of a file of spilled values.
+
+        Raises:
+            ObjectLost: it is gone; says why.
+        """
+        reply = self.requests.ask(
+            self.daemon, lambda number: (OpenSegment(number, segment, on_disk), [])
+        )
         if reply.error:
             raise ObjectLost(reply.error)
         return self._fds.pop(reply.request), reply.size

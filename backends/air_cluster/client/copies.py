@@ -9,6 +9,7 @@ from air.errors import GetTimeout, ObjectLost, ObjectStoreFull
 from air_cluster.client.contents import Content, shared_location
 from air_cluster.protocol.messages import CopyReleased, CopyReply, FetchCopy
 from air_cluster.store.layout import Location
+from air_cluster.store.segment import Mapping
 
 if TYPE_CHECKING:
     from air_cluster.client.client import Client
@@ -34,8 +35,12 @@ class Copies:
             CopyReply, lambda _c, message, _p: client.requests.answered(message.request, message)
         )
 
-    def fetch(self, object_id: bytes, content: Content, deadline: float | None) -> Location:
+    def fetch(self, object_id: bytes, content: Content, deadline: float | None) -> Location | None:
         """Where the copy of a value lies; waits until it is here. Its entry must be pinned.
+
+        Returns:
+            The place, or ``None`` if there is no memory for a copy now, but the value is on this
+            node's disk: see :meth:`map_file`.
 
         Raises:
             GetTimeout: it was not here before *deadline*.
@@ -54,6 +59,8 @@ class Copies:
         )
         if reply is None:
             raise GetTimeout(_on_its_way(object_id, content))
+        if reply.on_disk:
+            return None
         if reply.full:
             raise ObjectStoreFull(reply.error)
         if reply.error:
@@ -62,6 +69,25 @@ class Copies:
         with self._lock:
             self._here[object_id] = location
         return location
+
+    def map_file(self, object_id: bytes, content: Content) -> memoryview:
+        """The bytes of a value on this node's disk, in its file, for as long as the view lives.
+
+        Files do not change while a value lies in them, and what is mapped stays when they go.
+
+        Raises:
+            CopyFailed: the file is gone, or shorter than it was.
+        """
+        location = content.location
+        assert location is not None
+        try:
+            mapping = Mapping(*self._client.open_segment(location.segment, on_disk=True))
+        except (ObjectLost, OSError, ValueError) as error:
+            raise CopyFailed(f"the value {object_id.hex()} cannot be read: {error}") from None
+        try:
+            return mapping.view(location.offset, location.nbytes)
+        finally:
+            mapping.close()  # with the view
 
     def is_here(self, object_id: bytes, content: Content) -> bool:
         """Whether a value can be read without waiting for another node."""

@@ -40,6 +40,7 @@ from air_cluster.protocol.messages import (
     Ref,
 )
 from air_cluster.store.layout import Location
+from air_cluster.store.reader import load
 from air_cluster.transport.connection import Connection
 
 if TYPE_CHECKING:
@@ -184,12 +185,12 @@ class Objects:
                 entry.local += 1
                 entry.pins += 1
                 self._client.spilling.touched(entry)
+        location: Location | None = content.location
         try:
-            if content.node == self._client.node_number and not content.spilled:
-                location = content.location
-            else:
+            if content.node != self._client.node_number or content.spilled:
                 location = self._client.copies.fetch(pin, content, deadline)
-            assert location is not None
+            if location is None:
+                view = self._client.copies.map_file(pin, content)
         except CopyFailed:
             self._client.recovery.unreadable(pin, content)
             self._unpin(pin)
@@ -197,6 +198,9 @@ class Objects:
         except BaseException:
             self._unpin(pin)
             raise
+        if location is None:
+            assert content.location is not None
+            return load(view, content.location.lengths, lambda: self._unpin(pin))
         return self._client.reader.load(location, lambda: self._unpin(pin))
 
     def pack_code(self, code: Code) -> bytes:

@@ -42,6 +42,9 @@ class FailureKind(enum.Enum):
     TOO_LARGE = "too large"
     """There will never be."""
 
+    ON_DISK = "on disk"
+    """There is no memory for it now; but it is on this node's disk, and can be read there."""
+
 
 class Fetch(msgspec.Struct, frozen=True):
     """Find memory for a value and fetch it.

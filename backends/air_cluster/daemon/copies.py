@@ -48,7 +48,8 @@ class Answers(Protocol):
     def failed(self, process: bytes, request: int, kind: FailureKind, reason: str) -> None:
         """There will be no copy.
 
-        ``FULL`` and ``TOO_LARGE`` are an ``ObjectStoreFull``, all else is an ``ObjectLost``.
+        ``FULL`` and ``TOO_LARGE`` are an ``ObjectStoreFull``; what is ``ON_DISK`` the process reads
+        there; all else is an ``ObjectLost``.
         """
         ...
 
@@ -237,8 +238,10 @@ class CopyService:
         return bool(dropped)
 
     def _full(self, job: _Job, reason: str) -> None:
-        is_possible = job.fetch.source.nbytes <= self._memory.cap
-        kind = FailureKind.FULL if is_possible else FailureKind.TOO_LARGE
+        source = job.fetch.source
+        kind = FailureKind.FULL if source.nbytes <= self._memory.cap else FailureKind.TOO_LARGE
+        if source.node == self._node:
+            kind = FailureKind.ON_DISK
         self._over(job, Failure(kind, reason))
 
     def _cancel(self, job: _Job) -> None:

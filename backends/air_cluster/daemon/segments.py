@@ -15,6 +15,7 @@ Who does not fit then is refused.
 from __future__ import annotations
 
 import itertools
+import os
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -67,6 +68,8 @@ class SegmentService:
             that has freed anything.
         spill: spills values of so many bytes and calls back, once, with how many bytes are
             being freed and what is wrong with the disk, if anything is.
+        open_file: a descriptor of a file of spilled values, to be closed here, and its size; or
+            why there is none.
         on_freed: called when memory was given back and nobody waits for it here.
     """
 
@@ -76,6 +79,7 @@ class SegmentService:
         self._memory.on_closed = self._closed
         self.drop_copies: Callable[[int], bool] = lambda nbytes: False
         self.spill: Callable[[int, Callable[[int, str], None]], None] = _spill_nothing
+        self.open_file: Callable[[int], tuple[int, int] | str] = lambda file: "nothing was spilled"
         self.on_freed: Callable[[], None] = lambda: None
         self._line: deque[Wanted] = deque()
         self._numbers = itertools.count(1)
@@ -124,12 +128,17 @@ class SegmentService:
         self.want(Wanted(message.size, message.at_least, attempt, refuse))
 
     def _on_open(self, c: Connection, message: messages.OpenSegment, _p: object) -> None:
-        opened = self._memory.open(message.segment, c.peer)
+        if message.on_disk:
+            opened = self.open_file(message.segment)
+        else:
+            opened = self._memory.open(message.segment, c.peer)
         if isinstance(opened, str):
             c.send(messages.SegmentReply(message.request, 0, 0, opened))
-        else:
-            fd, size = opened
-            c.send_with_fd(messages.SegmentReply(message.request, message.segment, size, ""), fd)
+            return
+        fd, size = opened
+        c.send_with_fd(messages.SegmentReply(message.request, message.segment, size, ""), fd)
+        if message.on_disk:
+            os.close(fd)
 
     def _grant(self, connection: Connection, message: messages.NeedSegment) -> bool:
         if connection.closed:

@@ -60,6 +60,7 @@ class RemoteValues:
         self._transfers = Transfers(token, identity, tls=None if tls is None else tls.client)
         self._copies: CopyService
         node.segments.spill = self._spill.spill
+        node.segments.open_file = self._spill.open
 
     def joined(self) -> None:
         """The node has its number; to be called before anything is asked of this."""
@@ -137,7 +138,8 @@ class RemoteValues:
     def failed(self, process: bytes, request: int, kind: FailureKind, reason: str) -> None:
         """See ``daemon.copies.Answers``."""
         full = kind in (FailureKind.FULL, FailureKind.TOO_LARGE)
-        self._answer(process, messages.CopyReply(request, 0, 0, [], reason, full))
+        on_disk = kind is FailureKind.ON_DISK
+        self._answer(process, messages.CopyReply(request, 0, 0, [], reason, full, on_disk))
 
     def _answer(self, process: bytes, reply: messages.CopyReply) -> None:
         record = self._node.clients.get(process)

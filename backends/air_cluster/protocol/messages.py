@@ -365,10 +365,11 @@ class NeedSegment(msgspec.Struct, tag=25, array_like=True, frozen=True):
 
 
 class OpenSegment(msgspec.Struct, tag=26, array_like=True, frozen=True):
-    """Let me map this segment."""
+    """Let me map this segment, or (*on_disk*) this file of values that were spilled."""
 
     request: int
     segment: int
+    on_disk: bool = False
 
 
 class SegmentReply(msgspec.Struct, tag=27, array_like=True, frozen=True):
@@ -495,7 +496,8 @@ class FetchCopy(msgspec.Struct, tag=57, array_like=True, frozen=True):
 class CopyReply(msgspec.Struct, tag=58, array_like=True, frozen=True):
     """Answer to ``FetchCopy``: where the copy lies, in a segment of this node.
 
-    With an error, *full* says that there is no memory for it, else that the value is lost.
+    With an error, *full* says that there is no memory for it, *on_disk* that there is none but
+    that it can be read from its file; else the value is lost.
     """
 
     request: int
@@ -504,6 +506,7 @@ class CopyReply(msgspec.Struct, tag=58, array_like=True, frozen=True):
     lengths: list[int]
     error: str
     full: bool = False
+    on_disk: bool = False
 
 
 class CopyReleased(msgspec.Struct, tag=59, array_like=True, frozen=True):

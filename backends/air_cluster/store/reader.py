@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from air.executor.serialization import loads
@@ -42,19 +42,12 @@ class Reader:
         Raises:
             ValueError: the range is not inside the segment.
         """
-        if len(location.lengths) == 1:
-            try:
-                return loads(self._view(location))
-            finally:
-                on_release()
         try:
-            from air_cluster.store.pins import pinned
-
-            view = pinned(self._view(location), on_release)
+            view = self._view(location)
         except BaseException:
             on_release()
             raise
-        return loads(*layout.split(view, location.lengths))
+        return load(view, location.lengths, on_release)
 
     def forget(self, segment: int) -> None:
         """Drop a mapping; values that were read from it stay valid. Unknown ids are fine."""
@@ -75,3 +68,24 @@ class Reader:
             if mapping is not opened:  # another thread was faster
                 opened.close()
         return mapping.view(location.offset, location.nbytes)
+
+
+def load(view: memoryview, lengths: Sequence[int], on_release: Callable[[], None]) -> Any:
+    """Rebuild the value in *view*: see :meth:`Reader.load`.
+
+    Args:
+        lengths: as in :class:`Location`.
+    """
+    if len(lengths) == 1:
+        try:
+            return loads(view)
+        finally:
+            on_release()
+    try:
+        from air_cluster.store.pins import pinned
+
+        view = pinned(view, on_release)
+    except BaseException:
+        on_release()
+        raise
+    return loads(*layout.split(view, lengths))

@@ -45,10 +45,13 @@ def create(size: int) -> int:
 
 
 class Mapping:
-    """A segment in this process's memory.
+    """A segment, or a file that does not change, in this process's memory.
 
     Takes over *fd* and closes it, also when the mapping fails: at once if the mapping is
     read-only, with the mapping if it is writable.
+
+    Raises:
+        ValueError: a file is shorter than *size*.
 
     Attributes:
         size: bytes of the segment.
@@ -56,7 +59,7 @@ class Mapping:
 
     __slots__ = ("_fd", "_map", "_view", "size")
 
-    def __init__(self, fd: int, size: int, *, writable: bool) -> None:
+    def __init__(self, fd: int, size: int, *, writable: bool = False) -> None:
         self.size = size
         self._fd: int | None = fd
         # From 3.13 on, mmap can do without a descriptor of its own.

@@ -57,6 +57,8 @@ class Script:
             case [number, "arrived"]:
                 self.at[1, int(number)] = self.names[int(number)]
                 return copies.fetched(int(number), 1, int(number))
+            case [number, "on", "disk"]:
+                return copies.fetch_failed(int(number), FailureKind.ON_DISK, "is on disk", now)
             case [number, ("lost" | "cut" | "full") as kind]:
                 return copies.fetch_failed(int(number), FailureKind(kind), f"is {kind}", now)
             case [who, "releases", value]:
@@ -439,6 +441,16 @@ def test_without_memory_and_without_hope_a_value_fails(script: Script) -> None:
         2 arrived                   -> ready A2 u
         A3 wants v from 2 of 10     -> fetch 3 v from 2
         3 full                      -> fail A3 full
+    """)
+
+
+def test_what_can_be_read_where_it_is_waits_for_no_memory(script: Script) -> None:
+    script("""
+        A1 wants u from 2 of 10     -> fetch 1 u from 2
+        1 arrived                   -> ready A1 u
+        B1 wants v from 1 of 10     -> fetch 2 v from 1
+        C1 wants v from 1 of 10     ->
+        2 on disk                   -> fail B1 on disk; fail C1 on disk
     """)
 
 
