@@ -90,10 +90,18 @@ class Groups:
         return None
 
     def remove(self, group_id: bytes) -> None:
-        """Give the bundles back."""
+        """Give the bundles back.
+
+        A worker waits until that is known: whoever gets the result of its task may ask for the
+        group at once, and would be told that it is there.
+        """
+        client = self._client
         with self._lock:
             self._latest = b""
-            self._client.daemon.send(RemoveGroup(group_id))
+            if not client.can_block():
+                client.daemon.send(RemoveGroup(group_id))
+                return
+        client.requests.ask(client.daemon, lambda number: (RemoveGroup(group_id, number), []))
 
     def infos(self) -> list[PlacementGroupInfo]:
         """All groups that the cluster knows."""

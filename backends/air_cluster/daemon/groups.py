@@ -177,8 +177,10 @@ class GroupService:
         if self._head.is_over(owner):
             self.owner_gone(owner)
 
-    def _on_remove(self, _c: ClientRoute, message: messages.RemoveGroup, _p: bytes) -> None:
+    def _on_remove(self, client: ClientRoute, message: messages.RemoveGroup, _p: bytes) -> None:
         self._follow(self._groups.remove(message.group_id, time.monotonic()))
+        if message.request:
+            client.send(messages.Reply(message.request, ""))
 
     def _on_watch(self, client: ClientRoute, message: messages.WatchGroup, _p: bytes) -> None:
         state = self._groups.state(message.group_id)

@@ -332,9 +332,10 @@ class GroupEvent(msgspec.Struct, tag=21, array_like=True, frozen=True):
 
 
 class RemoveGroup(msgspec.Struct, tag=22, array_like=True, frozen=True):
-    """Give the bundles back."""
+    """Give the bundles back. Answered by ``Reply`` if *request* is not 0."""
 
     group_id: bytes
+    request: int = 0
 
 
 OF_PACKAGE = "package "
@@ -349,7 +350,7 @@ class Ask(msgspec.Struct, tag=23, array_like=True, frozen=True):
 
 
 class Reply(msgspec.Struct, tag=24, array_like=True, frozen=True):
-    """Answer to ``Ask`` and ``CreateGroup``; a non-empty error says why not."""
+    """Answer to ``Ask``, ``CreateGroup`` and ``RemoveGroup``; a non-empty error says why not."""
 
     request: int
     error: str
