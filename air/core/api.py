@@ -341,7 +341,14 @@ def list_named_actors(all_namespaces: bool = False) -> list[str] | list[dict[str
 
 
 def exit_actor() -> None:
-    """End the actor from inside one of its methods."""
+    """End the actor from inside one of its methods, by an exception that leaves the method.
+
+    This call and all others of the actor that have not ended raise ``ActorDied``, whether they run
+    or wait; see :meth:`Executor.exit_actor`.
+
+    Raises:
+        RuntimeError: not called from a method of an actor.
+    """
     current.get_executor().exit_actor()
 
 

@@ -6,7 +6,7 @@ import json
 
 from air.executor.current import get_executor
 from air.executor.handles import ActorHandle
-from air.executor.interface import ContextInfo
+from air.executor.interface import ContextInfo, outside_of_actors
 from air.runtime_env import RuntimeEnv, unchecked
 
 
@@ -73,7 +73,7 @@ class RuntimeContext:
             RuntimeError: this is not a method of an actor.
         """
         if self._info.actor_id is None:
-            raise RuntimeError("current_actor is only there inside a method of an actor")
+            raise outside_of_actors("current_actor")
         return get_executor().current_actor()
 
     @property

@@ -244,7 +244,11 @@ class Executor(abc.ABC):
         Any process that holds the reference may do so. A task that has not started never
         will. One that runs gets a ``KeyboardInterrupt`` (async: ``CancelledError``) in user
         code; with *force* its process is ended. With *recursive* the tasks it started are
-        cancelled too. Does nothing if the task has ended already.
+        cancelled too. Does nothing if the task has ended already, or what was raised in it is
+        caught: then the value is what it returns.
+
+        In an actor with several threads only Python code can be interrupted, and what waits for
+        values: what waits otherwise (``time.sleep``, a lock, a socket) does so to its end first.
 
         Raises:
             TypeError: *ref* was made by ``put`` or stands for a placement group, or *force*
@@ -423,10 +427,20 @@ class Executor(abc.ABC):
 
     @abc.abstractmethod
     def exit_actor(self) -> None:
-        """End the actor that calls this, by raising an exception that leaves its method.
+        """End the actor that calls this, and raise an exception that leaves its method.
 
-        That is no subclass of ``Exception``. This call and all that are not finished raise
-        ``ActorDied``.
+        That is no subclass of ``Exception``; the actor ends too if somebody catches it. From this
+        call on nothing is accepted: it raises ``ActorDied`` itself, and so do all calls that have
+        not ended, queued or running, whatever they still return. What had ended before keeps its
+        value, and so does what streaming methods have yielded before. There is no restart.
+
+        May be called where the context of a method has gone: in coroutines and tasks that it has
+        started, and in threads by way of ``asyncio.to_thread`` or ``contextvars.copy_context``. In
+        a constructor it fails that.
+
+        Where the actor has a process of its own, that ends when the method that has called this
+        is left. Others that run are interrupted as by :meth:`cancel`, and have five seconds to
+        clean up.
 
         Raises:
             RuntimeError: not called from a method of an actor.
@@ -455,3 +469,12 @@ class Executor(abc.ABC):
         """Raise :class:`UnsupportedByBackend` unless this backend has *capability*."""
         if capability not in self.capabilities:
             raise UnsupportedByBackend(self.name, capability.value, hint)
+
+
+def outside_of_actors(what: str) -> RuntimeError:
+    """The error of what only an actor can ask for, asked for by somebody else."""
+    return RuntimeError(
+        f"{what} is only there inside a method of an actor; a thread that a method has started does"
+        " not count as one, unless it runs in a copy of the method's context:"
+        " contextvars.copy_context().run(...), or asyncio.to_thread"
+    )

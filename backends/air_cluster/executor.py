@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from air.executor.capabilities import Capability
 from air.executor.code import Code, MethodInfo
 from air.executor.handles import ActorHandle, ObjectRef, ObjectRefGenerator
-from air.executor.interface import ContextInfo, Executor, NodeInfo, PlacementGroupInfo
+from air.executor.interface import (
+    ContextInfo,
+    Executor,
+    NodeInfo,
+    PlacementGroupInfo,
+    outside_of_actors,
+)
 from air.executor.log_records import BEGINNING, LogListing, LogText
 from air.executor.options import ActorOptions, MethodOptions, TaskOptions
 from air.executor.scheduling import PlacementGroupSpec
@@ -99,13 +105,13 @@ class ClusterExecutor(Executor):
 
     def exit_actor(self) -> None:
         if self.leave_actor is None:
-            raise RuntimeError("air.exit_actor() is only there inside a method of an actor")
+            raise outside_of_actors("air.exit_actor()")
         self.leave_actor()
 
     def current_actor(self) -> ActorHandle:
         running = context.current.get()
         if running is None or not running.actor_id:
-            raise RuntimeError("current_actor is only there inside a method of an actor")
+            raise outside_of_actors("current_actor")
         return self._client.actors.own_handle()
 
     # Values -------------------------------------------------------------------------------

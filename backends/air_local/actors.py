@@ -136,7 +136,8 @@ class Construction(Call):
         self._actor.instance = self._load()(*args, **kwargs)
 
     def succeed(self, value: Any) -> None:
-        self._actor.state = "ALIVE"
+        if self._actor.state != "DEAD":
+            self._actor.state = "ALIVE"
         self.finish()
 
     def fail(self, failure: Failure) -> None:
@@ -145,20 +146,12 @@ class Construction(Call):
             self._actors.end(self._actor, why, failure.to_raise())
         self.finish()
 
-    def leave(self) -> None:
-        self._actors.end(self._actor, "it called air.exit_actor()")
-        self.finish()
-
 
 class MethodCall(ValueCall):
     """A call of an actor's method."""
 
-    def __init__(self, actors: Actors, actor: Actor, method: str, **common: Any) -> None:
+    def __init__(self, actor: Actor, method: str, **common: Any) -> None:
         super().__init__(function=lambda: getattr(actor.instance, method), **common)
-        self._actors, self._actor = actors, actor
-
-    def leave(self) -> None:
-        self._actors.end(self._actor, "it called air.exit_actor()")
 
 
 class Actors:

@@ -51,7 +51,7 @@ current_frame: ContextVar[Frame | None] = ContextVar("air_local_frame", default=
 
 
 class ActorExit(BaseException):
-    """Raised by ``air.exit_actor()`` to leave the method that runs."""
+    """Raised by ``air.exit_actor()``, which has ended the actor, to leave what runs."""
 
 
 class Arguments:
@@ -152,10 +152,6 @@ class Call:
         """Deliver an error."""
         raise NotImplementedError
 
-    def leave(self) -> None:
-        """The code called ``air.exit_actor()``."""
-        raise NotImplementedError
-
     def should_retry(self, error: BaseException) -> bool:
         """Whether to run the code again after *error*."""
         return False
@@ -249,10 +245,6 @@ class ValueCall(Call):
         for entry in self._entries:
             self.store.resolve(entry, failure=failure)
         self.finish()
-
-    def leave(self) -> None:
-        """The code called ``air.exit_actor()``."""
-        raise NotImplementedError
 
     def should_retry(self, error: BaseException) -> bool:
         if not isinstance(error, self._retry_on) or self._retries_left == 0:

@@ -414,10 +414,8 @@ def _forget_context(error: BaseException, handled: BaseException | None) -> None
 
 
 def _fail(call: Call, error: BaseException) -> None:
-    if isinstance(error, ActorExit):
-        call.leave()
-        return
-    call.fail(Failure(error, call.name))
+    if not isinstance(error, ActorExit):  # else all calls of its actor have failed already
+        call.fail(Failure(error, call.name))
 
 
 def _inside_loop(pending: Sequence[Entry]) -> str:

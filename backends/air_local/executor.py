@@ -24,6 +24,7 @@ from air.executor.interface import (
     InitConfig,
     NodeInfo,
     PlacementGroupInfo,
+    outside_of_actors,
 )
 from air.executor.options import ActorOptions, MethodOptions, NumReturns, TaskOptions
 from air.executor.records import Answer, Query, select
@@ -219,7 +220,6 @@ class LocalExecutor(Executor):
                 )
             )
         call = MethodCall(
-            self._actors,
             actor,
             method,
             store=self._store,
@@ -501,7 +501,8 @@ class LocalExecutor(Executor):
 
     def exit_actor(self) -> None:
         self._check_open()
-        self._running_actor("air.exit_actor()")
+        actor = self._running_actor("air.exit_actor()")
+        self._actors.end(actor, "it called air.exit_actor()")
         raise ActorExit
 
     def current_actor(self) -> ActorHandle:
@@ -594,7 +595,7 @@ class LocalExecutor(Executor):
     def _running_actor(self, what: str) -> Actor:
         frame = current_frame.get()
         if frame is None or frame.actor is None:
-            raise RuntimeError(f"{what} is only there inside a method of an actor")
+            raise outside_of_actors(what)
         return frame.actor
 
     def _wait_for(

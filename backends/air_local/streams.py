@@ -262,12 +262,6 @@ class Step(Call):
         self._stream.end()
         self._finish_step()
 
-    def leave(self) -> None:
-        actor = self.frame.actor
-        assert actor is not None
-        assert self._stream.actors is not None
-        self._stream.actors.end(actor, "it called air.exit_actor()")
-
     def should_retry(self, error: BaseException) -> bool:
         return self._stream.should_retry(error)
 

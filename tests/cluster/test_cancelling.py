@@ -14,7 +14,7 @@ import pytest
 import air
 from air.errors import ActorDied, AirError, OwnerDied, TaskCancelled
 from air.executor.current import get_executor
-from air.testing.executor_suite.harness import eventually, value
+from air.testing.executor_suite.harness import TIMEOUT, eventually, value
 from air.testing.executor_suite.tools import Gate, Recorder, identity
 
 pytestmark = pytest.mark.usefixtures("cluster")
@@ -85,6 +85,39 @@ def test_a_storm_over_an_actor(seed: int) -> None:
     assert set(found) == {"done", "ValueError", "TaskCancelled"}
     assert sum(found.values()) == 480
     assert value(computer.compute.remote(0, False)) == pid
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_storm_over_threads(seed: int) -> None:
+    computer = Computer.options(max_concurrency=3).remote()
+    pid = value(computer.compute.remote(0, False))
+    found = storm(computer.compute.remote, seed)
+    assert set(found) == {"done", "ValueError", "TaskCancelled"}
+    assert sum(found.values()) == 480
+    assert value([computer.compute.remote(0, False) for _ in range(20)]) == [pid] * 20
+
+
+def test_a_storm_over_threads_that_talk() -> None:
+    """They are in the middle of calls and puts when they are interrupted."""
+
+    @air.remote(max_concurrency=4)
+    class Talker:
+        def talk(self, recorder: Any, rounds: int) -> int:
+            for number in range(rounds):
+                refs = [air.put(number), recorder.add.remote(number), identity.remote(number)]
+                air.get(refs)
+            return rounds
+
+    recorder = Recorder.remote()
+    talker, choice, found = Talker.remote(), random.Random(0), Tally[str]()
+    for _ in range(30):
+        refs = [talker.talk.remote(recorder, choice.choice([1, 20])) for _ in range(6)]
+        air.wait(refs, num_returns=choice.randrange(1, 3), timeout=TIMEOUT)
+        for ref in choice.sample(refs, 4):
+            air.cancel(ref)
+        found += outcomes(refs)
+    assert set(found) == {"done", "TaskCancelled"}
+    assert value([talker.talk.remote(recorder, 2) for _ in range(8)]) == [2] * 8
 
 
 def test_half_of_five_hundred_that_wait() -> None:

@@ -23,9 +23,9 @@ from __future__ import annotations
 import pytest
 
 _AREAS = (
-    "actors async_actors cancellation concurrency_groups context environments errors generators"
-    " listings nesting objects ordering placement_groups references resources serialization"
-    " shutdown tasks threads"
+    "actors async_actors cancellation concurrency_groups context environments errors exits"
+    " generators listings nesting objects ordering placement_groups references resources"
+    " serialization shutdown tasks threads"
 )
 for _area in _AREAS.split():
     pytest.register_assert_rewrite(f"{__name__}.{_area}")
@@ -40,6 +40,7 @@ from air.testing.executor_suite.environments import (  # noqa: E402
     TestProgramEnvironment,
 )
 from air.testing.executor_suite.errors import TestErrors  # noqa: E402
+from air.testing.executor_suite.exits import TestExits  # noqa: E402
 from air.testing.executor_suite.generators import TestGenerators  # noqa: E402
 from air.testing.executor_suite.harness import Backend, gap, session  # noqa: E402
 from air.testing.executor_suite.listings import TestListings  # noqa: E402
@@ -63,6 +64,7 @@ __all__ = [
     "TestContext",
     "TestEnvironments",
     "TestErrors",
+    "TestExits",
     "TestGenerators",
     "TestListings",
     "TestNesting",

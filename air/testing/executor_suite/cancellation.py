@@ -63,6 +63,47 @@ class Starter:
         return [add.remote(gate.wait.remote(1), 1)]
 
 
+@air.remote
+class Busy:
+    """Waits or computes until it is interrupted."""
+
+    def ping(self) -> str:
+        return "pong"
+
+    def wait(self, gate: Any, recorder: Any) -> Any:
+        try:
+            air.get(recorder.add.remote("runs"))
+            return air.get(gate.wait.remote())
+        except KeyboardInterrupt:
+            recorder.add.remote("cleaned up")
+            raise
+
+    def compute(self, _gate: Any, recorder: Any) -> Any:
+        try:
+            air.get(recorder.add.remote("runs"))
+            while True:
+                sum(range(100))
+        finally:
+            recorder.add.remote("cleaned up")
+
+    def catch(self, gate: Any, recorder: Any) -> str:
+        try:
+            self.wait(gate, recorder)
+        except KeyboardInterrupt:
+            return "caught it"
+        return "was not interrupted"
+
+    @air.method(num_returns="streaming")
+    def wait_in_a_stream(self, gate: Any, recorder: Any) -> Any:
+        yield 0
+        yield self.wait(gate, recorder)
+
+    @air.method(num_returns="streaming")
+    def compute_in_a_stream(self, gate: Any, recorder: Any) -> Any:
+        yield 0
+        yield self.compute(gate, recorder)
+
+
 @pytest.mark.usefixtures("session")
 class TestCancellation:
     def test_a_task_that_waits_for_its_arguments_never_runs(self) -> None:
@@ -219,6 +260,55 @@ class TestCancellation:
     def test_only_references(self) -> None:
         with pytest.raises(TypeError, match="takes an ObjectRef"):
             air.cancel("ref")  # type: ignore[arg-type]
+
+    @pytest.mark.parametrize(
+        "options", [{}, {"max_concurrency": 2}, {"concurrency_groups": {"io": 1}}]
+    )
+    @pytest.mark.parametrize("what", ["wait", "compute", "wait_in_a_stream", "compute_in_a_stream"])
+    def test_a_running_method(self, what: str, options: dict[str, Any]) -> None:
+        need(Capability.PARALLEL_TASKS)
+        gate, recorder = Gate.remote(), Recorder.remote()
+        busy = Busy.options(**options).remote()
+        method = getattr(busy, what)
+        if "concurrency_groups" in options:
+            method = method.options(concurrency_group="io")
+        is_stream = what.endswith("stream")
+        made = method.remote(gate, recorder)
+        ref = next(made) if is_stream else made
+        value(recorder.wait_for.remote("runs"))
+        if is_stream:
+            assert value(ref) == 0
+        air.cancel(ref)
+        with pytest.raises(TaskCancelled):
+            value(list(made) if is_stream else ref)
+        value(recorder.wait_for.remote("cleaned up"))
+        assert value(busy.ping.remote()) == "pong"
+        value(gate.open.remote())
+        assert value(busy.wait.remote(gate, recorder)) == "through"
+
+    @pytest.mark.parametrize("options", [{}, {"max_concurrency": 2}])
+    def test_a_method_that_goes_on(self, options: dict[str, Any]) -> None:
+        need(Capability.PARALLEL_TASKS)
+        gate, recorder = Gate.remote(), Recorder.remote()
+        busy = Busy.options(**options).remote()
+        ref = busy.catch.remote(gate, recorder)
+        value(recorder.wait_for.remote("runs"))
+        air.cancel(ref)
+        assert value(ref) == "caught it"
+
+    def test_one_thread_of_several(self) -> None:
+        need(Capability.THREADED_ACTORS)
+        gate, recorder = Gate.remote(), Recorder.remote()
+        busy = Busy.options(max_concurrency=3).remote()
+        refs = [busy.wait.remote(gate, recorder) for _ in range(3)]
+        value(gate.arrived.remote(3))
+        queued = busy.ping.remote()
+        air.cancel(refs[1])
+        assert value(queued) == "pong"
+        value(gate.open.remote())
+        assert value([refs[0], refs[2]]) == ["through", "through"]
+        with pytest.raises(TaskCancelled):
+            value(refs[1])
 
     def test_force_is_not_for_methods(self) -> None:
         gate = Gate.remote()

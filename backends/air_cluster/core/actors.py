@@ -325,7 +325,7 @@ class ActorRegistry:
         self._leave_worker(actor)
         if actor.ending is not None:
             ended = {DeathCause.RELEASED: "its last handle is gone"}
-            why = ended.get(actor.ending, "it exited")
+            why = ended.get(actor.ending, "it called air.exit_actor()")
             return self._die(actor, actor.ending, f"{actor.label} ended: {why}", now)
         if not message and actor.state is ActorState.PLACED:
             back = ActorState.RESTARTING if actor.restarts else ActorState.PENDING

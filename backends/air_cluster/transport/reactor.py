@@ -70,6 +70,8 @@ class Reactor:
         """In how many rounds something has happened: if none was added, nothing has arrived."""
         self.interrupt: Callable[[], None] | None = None
         """Set by the interrupt guard when it caught the main thread in the middle of things."""
+        self.thread_interrupts: dict[int, Callable[[], None]] = {}
+        """The same for other threads: what each calls at the end of a wait, and may raise."""
 
     # Registration (under the lock) ------------------------------------------------------
 
@@ -224,7 +226,7 @@ class Reactor:
                     self._background_parked = False
                     self._background_wakes.notify()
             self._wake_sleeping()
-        self._interrupt_main_thread()
+        self._interrupt_this_thread()
 
     def _sleep(self, timeout: float | None) -> None:
         """Wait without the lock until the leader has ended a round.
@@ -244,12 +246,16 @@ class Reactor:
             self._waiting.discard(me)
             if alarm in self._sleeping:
                 self._sleeping.remove(alarm)
-        self._interrupt_main_thread()
+        self._interrupt_this_thread()
 
-    def _interrupt_main_thread(self) -> None:
+    def _interrupt_this_thread(self) -> None:
         if self.interrupt is not None and _is_main_thread():
             interrupt, self.interrupt = self.interrupt, None
             interrupt()
+        if self.thread_interrupts:
+            raises = self.thread_interrupts.pop(threading.get_ident(), None)
+            if raises is not None:
+                raises()
 
     def _wake_sleeping(self) -> None:
         while self._sleeping:

@@ -14,6 +14,7 @@ from typing import Any
 
 from air.errors import ActorDied
 from air.executor.failures import forget_frames, trim
+from air.executor.interface import outside_of_actors
 from air.executor.serialization import loads_code
 from air_cluster.client import context
 from air_cluster.client.arguments import unpack_arguments
@@ -40,7 +41,11 @@ from air_cluster.worker.devices import show_gpus
 from air_cluster.worker.iteration import as_iterator
 from air_cluster.worker.reporter import Job, Reporter
 from air_cluster.worker.thread_host import ThreadGroups, ThreadHost
+from air_cluster.worker.thread_interrupts import InterruptibleCall
 from air_cluster.worker.voice import Voice
+
+LEAVING_S = 5.0
+"""What runs beside a method that ends the actor may take so long to clean up."""
 
 
 class ExitActor(BaseException):
@@ -70,7 +75,13 @@ class ActorHost:
         self._instance: Any = None
         self.queue: deque[Job] = deque()
         self.ending = False
-        self._running: dict[bytes, tuple[float, str]] = {}  # call -> since when, and its name
+        self.left = False  # by air.exit_actor()
+        self.leaver = b""  # the call that has called it, if it is one that runs
+        self._why = ""
+        self._constructing = True
+        # Since when each call runs, the constructor among them. Whoever takes an entry out, the
+        # call when it ends or air.exit_actor(), is the one to tell the caller.
+        self._running: dict[bytes, tuple[float, Job | None]] = {}
         self._ran = client.endings.ran
         client.endings.runs = self._runs
         client.endings.ahead = self._ahead
@@ -79,6 +90,10 @@ class ActorHost:
         self.arrived: Callable[[Job], object] = self.queue.append
         # Cancels a call that has been taken from the queue, and with True what it started.
         self.cancel: Callable[[bytes, bool], object] = self._interrupt
+        # Takes out the calls that have not begun, besides those in the queue.
+        self.take_waiting: Callable[[], list[Job]] = list
+        # Whether a call is what the calling thread, or coroutine, runs.
+        self.is_own: Callable[[bytes], bool] = self._is_main_call
         # Has the main loop look whether it has to end; a reactor's own loop looks anyway.
         self.wake: Callable[[], object] = bool
         self._main_call: bytes | None = None
@@ -132,7 +147,7 @@ class ActorHost:
         spec = self.spec
         token = context.current.set(self._context(spec.actor_id, spec.class_name, 0))
         name, started, outcome = f"{spec.class_name}.__init__", time.perf_counter(), FAILED
-        self._running[spec.actor_id] = started, name
+        self._running[spec.actor_id] = started, None
         try:
             caller = (owner_of(spec.actor_id), spec.address)
             args, kwargs = unpack_arguments(
@@ -142,6 +157,10 @@ class ActorHost:
             self._instance = cls(*args, **kwargs)
             del args, kwargs
             end_forked_child(self._forks, None)
+            with self.lock:
+                self._constructing = False
+                if self.left:
+                    raise ExitActor  # again: the constructor has caught it
             self._voice.rename_actor(self._instance)
             outcome = FINISHED
         except BaseException as error:
@@ -191,11 +210,48 @@ class ActorHost:
             was_restarted=self._start.restarted,
         )
 
+    # Leaving ------------------------------------------------------------------------------
+
     def _leave(self) -> None:
         running = context.current.get()
         if running is None or running.actor_id != self.spec.actor_id:
-            raise RuntimeError("air.exit_actor() is only there inside a method of an actor")
+            raise outside_of_actors("air.exit_actor()")
+        with self.lock:
+            if not self.left:
+                self.left = True
+                if not self._constructing:
+                    self._give_up(running)
         raise ExitActor
+
+    def _give_up(self, by: TaskContext) -> None:
+        """End all calls but the one that leaves, and take no more; called under the lock."""
+        self._client.daemon.send(ActorExit(self.spec.actor_id))
+        self._why = f"{by.name} called air.exit_actor()"
+        if self.is_own(by.task_id):
+            self.leaver = by.task_id
+        self.arrived = self._refuse
+        waiting = [*self.queue, *self.take_waiting()]
+        self.queue.clear()
+        for job in waiting:
+            self._refuse(job)
+        for task_id in list(self._running):
+            if task_id != self.leaver:
+                _, running = self._running.pop(task_id, (0.0, None))
+                if running is not None:
+                    self._refuse(running)
+                    self.cancel(task_id, False)
+        self._end()
+
+    def _refuse(self, job: Job) -> None:
+        """Tell the caller that a call will not end; called under the lock."""
+        error = ActorDied(f"{job.message.name} did not finish: {self._why}")
+        self.reporter.refuse(job, self._client.system_failure(error))
+
+    def _is_main_call(self, task_id: bytes) -> bool:
+        here = threading.current_thread() is threading.main_thread()
+        return here and task_id == self._main_call
+
+    # Listings -----------------------------------------------------------------------------
 
     def is_running(self, task_id: bytes) -> bool:
         """Whether a call has begun and not ended."""
@@ -207,9 +263,12 @@ class ActorHost:
 
     def _runs(self) -> list[Running]:
         now, actor_id = time.perf_counter(), self.spec.actor_id
+        constructor = f"{self.spec.class_name}.__init__"
         return [
-            Running(task_id, name, actor_id, now - since)
-            for task_id, (since, name) in self._running.copy().items()
+            Running(
+                task_id, constructor if job is None else job.message.name, actor_id, now - since
+            )
+            for task_id, (since, job) in self._running.copy().items()
         ]
 
     def _on_exit(self, _connection: Connection, _message: ActorExit, _payload: object) -> None:
@@ -244,10 +303,16 @@ class ActorHost:
         self._client.cancelling.children(task_id)
 
     def begin(self, job: Job) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
-        """Note that a call runs, in this context; returns the method and its arguments."""
+        """Note that a call runs, in this context; returns the method and its arguments.
+
+        Raises:
+            ExitActor: it has come too late.
+        """
         message = job.message
         assert isinstance(message, ActorCall)
-        self._running[message.task_id] = (time.perf_counter(), message.name)
+        self._running[message.task_id] = (time.perf_counter(), job)
+        if self.left:
+            raise ExitActor
         context.current.set(self._context(message.task_id, message.name, message.depth))
         caller = (job.connection.peer, message.address)
         args, kwargs = unpack_arguments(
@@ -266,27 +331,39 @@ class ActorHost:
         outcome: str = FINISHED,
     ) -> None:
         """Report a call that has ended."""
-        task_id, now = job.message.task_id, time.perf_counter()
-        since, name = self._running.pop(task_id, (now, job.message.name))
+        task_id, name, now = job.message.task_id, job.message.name, time.perf_counter()
+        running = self._running.pop(task_id, None)
+        if self.left and (running is None or outcome != FAILED):
+            self.reporter.take_back(job, contents)
+            if running is None:
+                return  # its caller has been told
+            contents, cancelled, outcome = self._left_by(job, None), False, FAILED
+        since = now if running is None else running[0]
         seconds = now - since
         self._ran.append((task_id, name, since, seconds, CANCELLED if cancelled else outcome))
         self.reporter.report(job, contents, seconds, cancelled=cancelled, unread=unread)
 
     def fail(self, job: Job, error: BaseException) -> None:
         """Report a call that has raised, or left the actor."""
-        if isinstance(error, ExitActor):
-            error = ActorDied(f"{job.message.name} called air.exit_actor()")
-            with self.lock:
-                self._client.daemon.send(ActorExit(self.spec.actor_id))
-                # Calls that wait are not run any more: the daemon tells their callers.
-                self.queue.clear()
-                self.arrived = lambda _job: None
-                self._end()
-        unread = isinstance(error, CopyFailed)
-        self.finish(job, self.reporter.failed(job, error), unread=unread, outcome=FAILED)
+        unread = False
+        if not self.left:
+            contents, unread = self.reporter.failed(job, error), isinstance(error, CopyFailed)
+        elif self.is_running(job.message.task_id):
+            contents = self._left_by(job, error)
+        else:
+            contents = []  # its caller has been told
+        self.finish(job, contents, unread=unread, outcome=FAILED)
 
-    def run_job(self, job: Job, run: Callable[[Callable[[], Any]], Any]) -> None:
-        """Run one call in this thread; the user's code by means of *run*."""
+    def _left_by(self, job: Job, error: BaseException | None) -> list[Any]:
+        """What stands for the results of the call that has left the actor."""
+        died = ActorDied(f"{job.message.name} did not finish: {self._why}")
+        if error is not None and not isinstance(error, ExitActor):
+            died.__cause__ = error  # of its clean-up
+        return self.reporter.failed(job, died)
+
+    def run_job(self, job: Job, running: Interruptible | InterruptibleCall) -> None:
+        """Run one call in this thread; the user's code by means of *running*."""
+        run: Callable[[Callable[[], Any]], Any] = running.run
         try:
             method, args, kwargs = self.begin(job)
             value = run(partial(method, *args, **kwargs))
@@ -305,7 +382,7 @@ class ActorHost:
             end_forked_child(self._forks, None)
         except BaseException as error:
             end_forked_child(self._forks, error)
-            if job.message.task_id == self._main_call and self._interruptible.ended_by(error):
+            if running.ended_by(error):
                 self.finish(job, [], cancelled=True)
             else:
                 self.fail(job, error)
@@ -331,7 +408,7 @@ class ActorHost:
                 self._main_call = job.message.task_id
                 self._interruptible.begin()
             try:
-                copy_context().run(self.run_job, job, self._interruptible.run)
+                copy_context().run(self.run_job, job, self._interruptible)
             finally:
                 self._main_call = None
 
@@ -341,6 +418,8 @@ class ActorHost:
         threads = ThreadHost(self, self.spec.max_concurrency)
         hosts = [threads]
         with self.lock:
+            if self.left:
+                return
             self.arrived = threads.arrived
             self.cancel = threads.cancel
             self.ahead = threads.ahead
@@ -349,6 +428,8 @@ class ActorHost:
                 hosts = groups.hosts
                 self.arrived, self.cancel = groups.arrived, groups.cancel
                 self.ahead = groups.ahead
+            self.take_waiting = lambda: [job for host in hosts for job in host.take_waiting()]
+            self.is_own = lambda task_id: any(host.is_own(task_id) for host in hosts)
             self.wake = self.reactor.nudge
             while self.queue:
                 self.arrived(self.queue.popleft())
@@ -356,7 +437,12 @@ class ActorHost:
         def is_over() -> bool:
             return self.ending and all(host.is_idle for host in hosts)
 
-        self.reactor.wait_for(lambda: is_over() or self._client.closed)
+        def is_left() -> bool:
+            return self.left and not any(host.runs(self.leaver) for host in hosts)
+
+        self.reactor.wait_for(lambda: is_over() or is_left() or self._client.closed)
+        if self.left:
+            self.reactor.wait_for(is_over, time.monotonic() + LEAVING_S)
         for host in hosts:
             host.close()
 

@@ -39,7 +39,8 @@ async def produce(reporter: Reporter, job: Job, items: AsyncIterator[Any]) -> No
     production.resume = lambda: loop.call_soon_threadsafe(room.set)
     try:
         async for value in items:
-            reporter.send_item(job, production, value)
+            if not production.ended:
+                reporter.send_item(job, production, value)
             while not production.has_room:
                 room.clear()
                 if not production.has_room:

@@ -9,12 +9,16 @@ from __future__ import annotations
 import asyncio
 import selectors
 import threading
+import time
 from collections.abc import Callable, Coroutine
 from contextvars import copy_context
 from typing import Any
 
 from air_cluster.transport.poller import READ
 from air_cluster.transport.reactor import Reactor
+
+CLEAN_UP_S = 5.0
+"""Tasks and threads of a loop that is closed may take so long to end."""
 
 
 class _LoopSelector(selectors.EpollSelector):
@@ -67,9 +71,39 @@ class LeadingLoop:
         self._context = copy_context()
 
     def run(self, main: Coroutine[Any, Any, None]) -> None:
-        """Run *main* to its end, then close the loop."""
-        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
-            runner.run(main)
+        """Run *main* to its end, then cancel what is left and close the loop.
+
+        What does not end by that, nor what runs in threads, is not waited for but for a while.
+        """
+        try:
+            self._loop.run_until_complete(main)
+        finally:
+            self._close()
+
+    def _close(self) -> None:
+        loop = self._loop
+        tasks = asyncio.all_tasks(loop)
+        for task in tasks:
+            task.cancel()
+        clean_up = [loop.shutdown_asyncgens, loop.shutdown_default_executor]
+        deadline = time.monotonic() + CLEAN_UP_S
+        self._wait(tasks, deadline)
+        for task in tasks:
+            if task.done() and not task.cancelled() and task.exception() is not None:
+                context = {"message": "a task failed as its actor ended", "task": task}
+                loop.call_exception_handler({**context, "exception": task.exception()})
+        for shut_down in clean_up:
+            self._wait({loop.create_task(shut_down())}, deadline)
+        loop.close()
+
+    def _wait(self, tasks: set[asyncio.Task[Any]], deadline: float) -> None:
+        if tasks:
+            left = max(0.0, deadline - time.monotonic())
+            self._loop.run_until_complete(asyncio.wait(tasks, timeout=left))
+
+    def is_here(self) -> bool:
+        """Whether the calling thread is that of the loop."""
+        return threading.get_ident() == self._thread
 
     def call_soon(self, function: Callable[..., object], *args: object) -> None:
         """Run *function* on the loop; may be called in any thread, by handlers above all."""

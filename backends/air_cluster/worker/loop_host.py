@@ -36,7 +36,7 @@ class _LoopHost:
             group: asyncio.Semaphore(size)
             for group, size in {"": host.spec.max_concurrency, **host.spec.groups}.items()
         }
-        self._tasks: dict[bytes, asyncio.Task[None]] = {}
+        self._tasks: dict[bytes, tuple[asyncio.Task[None], Job]] = {}
         self._cancelled: set[bytes] = set()
         self._ended = asyncio.Event()
 
@@ -44,7 +44,11 @@ class _LoopHost:
         host, loop = self._host, self._loop
         host.alone_in_this_thread()
         with host.lock:
+            if host.left:
+                return
             host.ahead = self._ahead
+            host.is_own = self._is_own
+            host.take_waiting = self._take_waiting
             host.arrived = partial(loop.call_soon, self._start)
             host.cancel = partial(loop.call_soon, self._cancel)
             host.wake = partial(loop.call_soon, self._look)
@@ -57,9 +61,20 @@ class _LoopHost:
         waiting = list(self._tasks)
         return position(task_id, [one for one in waiting if not self._host.is_running(one)])
 
+    def _is_own(self, task_id: bytes) -> bool:
+        if not self._loop.is_here() or task_id not in self._tasks:
+            return False
+        return self._tasks[task_id][0] is asyncio.current_task()
+
+    def _take_waiting(self) -> list[Job]:
+        """Those that wait for room; they are cancelled with the loop, in which nothing begins."""
+        known = list(self._tasks.items())
+        return [job for task_id, (_, job) in known if not self._host.is_running(task_id)]
+
     def _start(self, job: Job) -> None:
         task_id = job.message.task_id
-        task = self._tasks[task_id] = asyncio.create_task(self._run(job))
+        task = asyncio.create_task(self._run(job))
+        self._tasks[task_id] = task, job
         task.add_done_callback(partial(self._done, job))
 
     def _done(self, job: Job, task: asyncio.Task[None]) -> None:
@@ -71,7 +86,8 @@ class _LoopHost:
         self._look()
 
     def _look(self) -> None:
-        if self._host.ending and not self._tasks:
+        host = self._host
+        if host.ending and (not self._tasks or (host.left and host.leaver not in self._tasks)):
             self._ended.set()
 
     def _cancel(self, task_id: bytes, recursive: bool) -> None:
@@ -79,7 +95,7 @@ class _LoopHost:
             return
         self._cancelled.add(task_id)
         # Before its children, or it might see the end of one of these in place of its own.
-        self._tasks[task_id].cancel()
+        self._tasks[task_id][0].cancel()
         if recursive:
             with self._host.lock:
                 self._host.cancel_children(task_id)

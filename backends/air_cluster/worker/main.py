@@ -15,7 +15,13 @@ from air.errors import RuntimeEnvSetupError
 from air.executor.current import install
 from air_cluster.client.client import Client
 from air_cluster.executor import ClusterExecutor
-from air_cluster.protocol.messages import ActorOver, EnvironmentReady, Exit, StartActor
+from air_cluster.protocol.messages import (
+    ActorExit,
+    ActorOver,
+    EnvironmentReady,
+    Exit,
+    StartActor,
+)
 from air_cluster.transport.connection import Connection
 from air_cluster.worker.actor_host import ActorHost
 from air_cluster.worker.devices import hide_gpus
@@ -77,6 +83,7 @@ def _serve(voice: Voice, client: Client, in_environment: bool, lifeline: int) ->
     reporter = Reporter(client)
     runner = TaskRunner(client, reporter, voice)
     become: list[tuple[StartActor, bytes]] = []
+    early: list[ActorExit] = []  # its last handle was gone before it began
 
     def start_actor(_connection: Connection, message: StartActor, payload: bytes) -> None:
         become.append((message, bytes(payload)))
@@ -95,6 +102,7 @@ def _serve(voice: Voice, client: Client, in_environment: bool, lifeline: int) ->
 
     client.on_daemon_lost = lambda _reason: os._exit(1)
     client.peers.handle(StartActor, start_actor)
+    client.peers.handle(ActorExit, lambda _c, message, _p: early.append(message))
     client.peers.handle(Exit, stop)
     client.reactor.start_background("air-background")  # if there are threads, or nobody joins
     client.connect()
@@ -105,9 +113,13 @@ def _serve(voice: Voice, client: Client, in_environment: bool, lifeline: int) ->
     if become:
         message, payload = become[0]
         runner.interruptible.remove()
-        ActorHost(client, reporter, voice, message, payload).run()
+        with client.reactor.lock:
+            actor = ActorHost(client, reporter, voice, message, payload)
+            actor.ending = bool(early)
+        actor.run()
     _run_exit_functions()
     client.surveys.last_words()
+    client.reactor.wait_for(lambda: reporter.is_idle or client.closed)
     if become:
         _outlive_actor(client, become[0][0].spec.actor_id)
     with client.reactor.lock:

@@ -85,6 +85,7 @@ class Reporter:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._lock = client.reactor.lock
+        self._delayed = 0  # reports that wait for owners to know of references
         self.productions: dict[bytes, Production] = {}
         client.peers.handle(StreamCredit, self._on_credit)
         client.peers.handle(StreamClose, self._on_close)
@@ -105,9 +106,7 @@ class Reporter:
                 contents.append(self._pack(job, len(contents), item, what, room))
                 room -= sum(map(len, contents[-1].pieces))
         except BaseException:
-            with self._lock:
-                for index, content in enumerate(contents):
-                    self._take_back(object_id(job.message.task_id, index), content)
+            self.take_back(job, contents)
             raise
         return contents
 
@@ -123,12 +122,29 @@ class Reporter:
                 objects.lodgers.add(owner_of(job.message.task_id), content.location)
         return content
 
+    def take_back(self, job: Job, contents: list[Content]) -> None:
+        """Packed results are not returned after all."""
+        with self._lock:
+            for index, content in enumerate(contents):
+                self._take_back(object_id(job.message.task_id, index), content)
+
     def _take_back(self, result_id: bytes, content: Content) -> None:
-        """A packed result is not returned after all."""
         if content.location is not None:
             self._client.objects.lodgers.freed(owner_of(result_id), content.location)
             self._client.writer.free(content.location)
         self._client.objects.returned.drop(result_id)
+
+    def refuse(self, job: Job, failed: Content) -> None:
+        """Say for a call, running or not, that it will not end; called under the lock.
+
+        What it still yields goes nowhere; what it returns is for the caller to take back.
+        """
+        production = self.productions.get(job.message.task_id)
+        if production is not None:
+            production.closed = True
+            production.resume()
+        done = TaskDone(job.message.task_id, 0.0, [failed.to_wire()], False)
+        job.connection.send(done, failed.pieces)
 
     def report(
         self,
@@ -161,15 +177,27 @@ class Reporter:
                     away.append(made)
                 else:
                     connection.send(BorrowAdd(made.object_ids, 0))
-            objects.when_acknowledged(tokens, lambda: connection.send(done, payload))
+
+            def send() -> None:
+                self._delayed -= 1
+                connection.send(done, payload)
+
+            self._delayed += 1
+            objects.when_acknowledged(tokens, send)
             objects.follow(away)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether all that was reported is on its way."""
+        return not self._delayed
 
     def produce(self, job: Job, items: Iterator[Any]) -> None:
         """Send each value that a generator yields, as fast as they are consumed."""
         production = self.open_production(job)
         try:
             for value in items:
-                self.send_item(job, production, value)
+                if not production.ended:
+                    self.send_item(job, production, value)
                 if not production.has_room:
                     self._client.objects.wait_until(lambda: production.has_room, None)
                 if production.ended:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextvars import copy_context
+from functools import partial
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from air_cluster.client.endings import position
 from air_cluster.protocol.messages import ActorCall, TaskDone
 from air_cluster.worker.reporter import Job
+from air_cluster.worker.thread_interrupts import InterruptibleCall
 
 if TYPE_CHECKING:
     from air_cluster.worker.actor_host import ActorHost
@@ -29,7 +31,7 @@ class ThreadHost:
         self._name = f"air-actor_{group}_" if group else "air-actor_"
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._waiting: dict[bytes, Job] = {}
-        self._active: set[bytes] = set()
+        self._active: dict[bytes, InterruptibleCall] = {}
         self._started = 0
 
     @property
@@ -47,16 +49,34 @@ class ThreadHost:
             threading.Thread(target=self._work, name=name, daemon=True).start()
 
     def cancel(self, task_id: bytes, recursive: bool) -> None:
-        """Take a call out that waits; one that runs in a thread cannot be interrupted."""
+        """Take a call out that waits, or interrupt one that runs; called under the lock."""
         job = self._waiting.pop(task_id, None)
         if job is not None:
             job.connection.send(TaskDone(task_id, 0.0, [], True))
-        elif recursive and task_id in self._active:
-            self._host.cancel_children(task_id)
+            return
+        running = self._active.get(task_id)
+        if running is not None:
+            # It is not to see the end of one of its children in place of its own.
+            children = partial(self._host.cancel_children, task_id) if recursive else bool
+            running.cancel(children)
 
     def ahead(self, task_id: bytes) -> int | None:
         """How many calls wait in front of one that waits."""
         return position(task_id, list(self._waiting))
+
+    def take_waiting(self) -> list[Job]:
+        """Take out all calls that wait."""
+        taken = (self._waiting.pop(task_id, None) for task_id in list(self._waiting))
+        return [job for job in taken if job is not None]
+
+    def runs(self, task_id: bytes) -> bool:
+        """Whether one of the threads has taken a call, and is not done with it."""
+        return task_id in self._active
+
+    def is_own(self, task_id: bytes) -> bool:
+        """Whether a call runs in the calling thread."""
+        running = self._active.get(task_id)
+        return running is not None and running.is_here
 
     def close(self) -> None:
         """Let the threads end that have nothing to do."""
@@ -66,14 +86,14 @@ class ThreadHost:
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
             task_id = job.message.task_id
-            self._active.add(task_id)
+            self._active[task_id] = running = InterruptibleCall(self._host.reactor)
             if self._waiting.pop(task_id, None) is None:  # it was cancelled
-                self._active.discard(task_id)
+                del self._active[task_id]
                 continue
             try:
-                copy_context().run(self._host.run_job, job, _call)
+                copy_context().run(self._host.run_job, job, running)
             finally:
-                self._active.discard(task_id)
+                del self._active[task_id]
                 del job
                 if self._host.ending:
                     self._host.wake()  # the main thread looks again
@@ -101,7 +121,3 @@ class ThreadGroups:
         """See :meth:`ThreadHost.cancel`; only one of them knows the call."""
         for host in self.hosts:
             host.cancel(task_id, recursive)
-
-
-def _call(function: Callable[[], Any]) -> Any:
-    return function()
