@@ -22,7 +22,7 @@ from air.executor.log_records import BEGINNING, LogListing, LogText
 from air.executor.options import ActorOptions, MethodOptions, TaskOptions
 from air.executor.scheduling import PlacementGroupSpec
 from air_cluster.client import context
-from air_cluster.client.actors import handle_id
+from air_cluster.client.actor_records import handle_id
 from air_cluster.client.client import Client
 from air_cluster.client.objects import BLOCKED_AFTER_S
 from air_cluster.core.references import Entry
@@ -89,7 +89,7 @@ class ClusterExecutor(Executor):
         options: MethodOptions,
     ) -> list[ObjectRef[Any]] | ObjectRefGenerator:
         self._check()
-        return self._client.actors.call(handle, method, args, kwargs, options)
+        return self._client.calls.call(handle, method, args, kwargs, options)
 
     def kill_actor(self, handle: ActorHandle, *, no_restart: bool) -> None:
         self._check()

@@ -52,13 +52,13 @@ class Cancelling:
     def children(self, parent: bytes) -> None:
         """Cancel what a task has started here; called under the lock."""
         self._client.submitter.cancel_children(parent)
-        self._client.actors.cancel_children(parent)
+        self._client.calls.cancel_children(parent)
 
     def _cancel_own(self, identity: bytes, *, force: bool, recursive: bool) -> None:
         client, task_id = self._client, task_of(identity)
         if client.submitter.cancel(
             task_id, force=force, recursive=recursive
-        ) or client.actors.cancel(task_id, force=force, recursive=recursive):
+        ) or client.calls.cancel(task_id, force=force, recursive=recursive):
             client.reactor.nudge()
 
     def _on_cancel(self, connection: Connection, message: CancelOwned, _payload: object) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from air.errors import AirError, BackendError, NodeDied, NotInitialized, ObjectLost, ObjectStoreFull
 from air.executor.failures import dump_failure
 from air_cluster.client.actors import Actors
+from air_cluster.client.calls import Calls
 from air_cluster.client.cancelling import Cancelling
 from air_cluster.client.contents import Content, failure
 from air_cluster.client.copies import Copies
@@ -134,6 +135,7 @@ class Client:
         self.environments = Environments(self)
         self.submitter = Submitter(self)
         self.recovery = Recovery(self)
+        self.calls = Calls(self)
         self.actors = Actors(self)
         self.groups = Groups(self)
         self.cancelling = Cancelling(self)
@@ -437,7 +439,7 @@ class Client:
         record = self.submitter.records.get(task_id)
         if record is not None:
             return f"task {record.name}"
-        found = self.actors.call_of(task_id)
+        found = self.calls.call_of(task_id)
         if found is not None:
             return f"call {found[1].name}"
         return self.groups.label(object_id) or f"a value of another process ({object_id.hex()})"

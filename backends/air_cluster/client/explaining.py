@@ -30,7 +30,7 @@ from air_cluster.protocol.messages import Explain, Situation
 from air_cluster.transport.connection import Connection
 
 if TYPE_CHECKING:
-    from air_cluster.client.actors import _Actor, _Call
+    from air_cluster.client.actor_records import Call, CalledActor
     from air_cluster.client.client import Client
     from air_cluster.client.submitter import TaskRecord
 
@@ -219,7 +219,7 @@ class Explaining:
         record = client.submitter.records.get(task_id)
         if record is not None:
             return self._of_task(request, record)
-        found = client.actors.call_of(task_id)
+        found = client.calls.call_of(task_id)
         if found is not None:
             return self._of_call(request, *found)
         group_id = client.groups.group_of(identity)
@@ -251,7 +251,7 @@ class Explaining:
             bundle=shape.bundle,
         )
 
-    def _of_call(self, request: int, actor: _Actor, call: _Call) -> Situation:
+    def _of_call(self, request: int, actor: CalledActor, call: Call) -> Situation:
         what = f"call {call.name}"
         if call.task_id in actor.sent:
             state = "was sent to the process of its actor,"

@@ -461,7 +461,7 @@ class Objects:
                     self.fetch(entry)
             self._client.flush()
             if timeout is None:
-                self._client.actors.check_no_deadlock(e for e in entries if e.content is None)
+                self._client.calls.check_no_deadlock(e for e in entries if e.content is None)
 
         def settled() -> bool:
             nonlocal position

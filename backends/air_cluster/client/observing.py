@@ -22,7 +22,7 @@ from air_cluster.protocol.ids import owner_of, task_of
 from air_cluster.protocol.messages import FAILED, SHARED
 
 if TYPE_CHECKING:
-    from air_cluster.client.actors import _Actor, _Call
+    from air_cluster.client.actor_records import Call, CalledActor
     from air_cluster.client.client import Client
     from air_cluster.client.submitter import TaskRecord
 
@@ -85,7 +85,7 @@ class Observing:
         client = self._client
         for record in client.submitter.records.values():
             yield partial(self._task, record, question)
-        for actor, call in client.actors.unfinished():
+        for actor, call in client.calls.unfinished():
             yield partial(self._call, actor, call, question)
         for failure in reversed(client.endings.failures):
             yield partial(self._failed, failure)
@@ -108,8 +108,8 @@ class Observing:
             "waits_for": partial(self._client.submitter.waits_for, record),
         }
 
-    def _call(self, actor: _Actor, call: _Call, question: Question) -> dict[str, Any]:
-        state = self._client.actors.situation(actor, call)
+    def _call(self, actor: CalledActor, call: Call, question: Question) -> dict[str, Any]:
+        state = self._client.calls.situation(actor, call)
         worker = actor.worker if state == SUBMITTED else b""
         return {
             **self._common(call.task_id, call.name, state, worker, question),
@@ -119,7 +119,7 @@ class Observing:
             "parent_task_id": call.parent.hex() or None,
             "actor_id": actor.actor_id.hex(),
             "required_resources": {},
-            "waits_for": partial(self._client.actors.waits_for, actor, call),
+            "waits_for": partial(self._client.calls.waits_for, actor, call),
         }
 
     def _common(
@@ -213,8 +213,8 @@ class Observing:
         record = client.submitter.records.get(task_id)
         if record is not None:
             return client.submitter.situation(record)[0]
-        found = client.actors.call_of(task_id)
-        return PENDING_NODE if found is None else client.actors.situation(*found)
+        found = client.calls.call_of(task_id)
+        return PENDING_NODE if found is None else client.calls.situation(*found)
 
 
 def _object(entry: Entry) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from air.executor.options import TaskOptions
 from air.executor.resources import describe
 from air.executor.scheduling import GroupPlacement, Placement
 from air_cluster.client import context
-from air_cluster.client.actors import REFUSALS
+from air_cluster.client.actor_records import REFUSALS
 from air_cluster.client.arguments import Arguments, pack_arguments
 from air_cluster.client.contents import Content, from_wire
 from air_cluster.client.returned import failure_id
@@ -489,7 +489,7 @@ class Submitter:
     def _on_done(self, connection: Connection, message: TaskDone, payload: bytes) -> None:
         record = self.records.get(message.task_id)
         if record is None:
-            self._client.actors.on_done(connection, message, payload)
+            self._client.calls.on_done(connection, message, payload)
             return
         record.arguments.take_back(self._client.references)
         lease_id = self.scheduler.lease_of(message.task_id)
