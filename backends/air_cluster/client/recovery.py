@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -60,6 +61,7 @@ class Recovery:
         self._remembered: dict[bytes, _Remembered] = {}
         self._lineage = Lineage(CAPACITY_BYTES, self._forgotten)
         self._losses = StreamLosses()
+        self._codes: Counter[bytes] = Counter()  # key of a function -> tasks remembered
         self._feeds: dict[bytes, Stream] = {}  # of streams that run again after their end
         # Values in shared memory -> why they cannot be made anew.
         self._reasons: dict[bytes, str] = {}
@@ -90,6 +92,9 @@ class Recovery:
                 kept.append(identity)
                 cost += _RESULT_BYTES + entry.content.size_bytes
         references.hold(kept)
+        if not self._codes[record.code.key]:
+            cost += len(record.code.pickled)
+        self._codes[record.code.key] += 1
         if record.returns == STREAMING:
             cost += _RESULT_BYTES * len(living)
         again = msgspec.structs.replace(
@@ -137,14 +142,17 @@ class Recovery:
         return ""
 
     def _forgotten(self, task_id: bytes, needed: Iterable[bytes]) -> None:
-        remembered = self._remembered.pop(task_id, None)
+        remembered = self._remembered.pop(task_id)
+        code = remembered.record.code.key
+        self._codes[code] -= 1
+        if not self._codes[code]:
+            del self._codes[code]
         for identity in needed:
-            assert remembered is not None
             self._reasons[identity] = (
                 f"task {remembered.record.name}, which made it, ended long ago: what a process"
                 f" remembers of its tasks takes no more than {CAPACITY_BYTES >> 20} MiB"
             )
-        if remembered is not None and remembered.kept:
+        if remembered.kept:
             objects = self._client.objects
             objects.follow(self._client.references.unhold(remembered.kept))
 

@@ -32,6 +32,7 @@ from air_cluster.client.contents import Content, from_wire
 from air_cluster.client.returned import failure_id
 from air_cluster.client.shapes import Shapes, may_be_drawn
 from air_cluster.client.streams import Stream
+from air_cluster.client.task_links import TaskLink, task_link
 from air_cluster.core.locality import node_with_most
 from air_cluster.core.tasks import LINGER_S, Demand, Dispatch, Instruction, TaskScheduler
 from air_cluster.protocol.frames import FrameError
@@ -300,12 +301,11 @@ class Submitter:
             self._reactor.call_soon(partial(self._wait_again, record))
             return
         known = connection.data
-        assert isinstance(known, set)
+        assert isinstance(known, TaskLink)
         record.arguments.lend(self._client.references)
         args, slots, slot_refs, payload = record.arguments.to_wire(self._client.address)
         code_bytes = 0
-        if record.code.key not in known:
-            known.add(record.code.key)
+        if record.code.key not in known.sent.entries:
             pickled = record.code.pickled
             code_bytes = len(pickled)
             payload.insert(0, pickled)
@@ -333,6 +333,8 @@ class Submitter:
         try:
             connection.send(message, payload)
             record.undelivered = connection.is_lost
+            if code_bytes:
+                known.sent.add(record.code.key, code_bytes, None)
         except FrameError as error:
             # All arguments together are too much for one message.
             failed = self._client.system_failure(SerializationError(f"{record.name}: {error}"))
@@ -386,8 +388,7 @@ class Submitter:
         except OSError:
             connection = None  # it died already; the daemon will say so
         else:
-            if connection.data is None:
-                connection.data = set()
+            task_link(connection)
             connection.send(
                 Assign(
                     info.wire.resources,

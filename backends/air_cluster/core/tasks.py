@@ -36,6 +36,8 @@ DEALT_S = 1.0
 MAX_DEMAND = 4096
 MAX_DEMAND_WITHOUT_RESOURCES = 32
 _SMOOTHING = 0.25
+_KNOWN_CODES = 1024
+"""Of so many functions it is known how long they take: programs may make one for each call."""
 
 
 class Dispatch(msgspec.Struct, frozen=True):
@@ -403,6 +405,8 @@ class TaskScheduler:
         code = self._codes.pop(task_id)
         if seconds is not None:
             known = self._seconds.get(code)
+            if known is None and len(self._seconds) >= _KNOWN_CODES:
+                del self._seconds[next(iter(self._seconds))]
             self._seconds[code] = (
                 seconds if known is None else known + _SMOOTHING * (seconds - known)
             )

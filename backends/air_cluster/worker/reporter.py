@@ -16,6 +16,7 @@ from air_cluster.client.client import Client
 from air_cluster.client.contents import INLINE_MAX_BYTES, Content
 from air_cluster.client.copies import CopyFailed
 from air_cluster.client.returned import failure_id
+from air_cluster.client.task_links import Loaded
 from air_cluster.core.references import Register
 from air_cluster.protocol.ids import object_id, owner_of
 from air_cluster.protocol.messages import (
@@ -42,6 +43,7 @@ class Job(msgspec.Struct):
     message: Task | ActorCall
     payload: bytes
     assignment: Assign | None
+    code: Loaded | None = None
 
 
 class Production(msgspec.Struct):

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import Any
+from weakref import WeakValueDictionary
 
 from air.executor.serialization import loads_code
 from air_cluster.client import context
@@ -17,6 +18,7 @@ from air_cluster.client.contents import Content
 from air_cluster.client.context import TaskContext
 from air_cluster.client.copies import CopyFailed
 from air_cluster.client.endings import CANCELLED, FAILED, FINISHED, Running, position
+from air_cluster.client.task_links import Loaded, TaskLink, task_link
 from air_cluster.protocol.frames import FrameError
 from air_cluster.protocol.messages import (
     STREAMING,
@@ -49,9 +51,8 @@ class TaskRunner:
         self._reporter = reporter
         self.queue: deque[Job] = deque()
         self.stop = False
-        self._codes: dict[bytes, Callable[..., Any]] = {}
-        self._pickled: dict[bytes, bytes] = {}
-        self._assignments: dict[bytes, Assign] = {}
+        # Of all callers, as long as one of them has it in its book.
+        self._codes: WeakValueDictionary[bytes, Loaded] = WeakValueDictionary()
         self._forks = forks()
         self._voice = voice
         self._blocked = False
@@ -74,16 +75,24 @@ class TaskRunner:
     # Messages (under the lock) ------------------------------------------------------------
 
     def _on_assign(self, connection: Connection, message: Assign, _payload: object) -> None:
-        self._assignments[connection.peer] = message
+        task_link(connection).assignment = message
         self._client.namespace = message.namespace
         self._client.job_id = message.job_id
         self._voice.serve(message.job_id)
         show_gpus(message.gpu_ids)  # a worker with GPUs is lent once only
 
     def _on_task(self, connection: Connection, message: Task, payload: bytes) -> None:
+        link = connection.data
+        assert isinstance(link, TaskLink)
         if message.code_bytes:
-            self._pickled[message.code] = bytes(payload[: message.code_bytes])
-        self.queue.append(Job(connection, message, payload, self._assignments[connection.peer]))
+            code = self._codes.get(message.code)
+            if code is None:
+                code = Loaded(bytes(payload[: message.code_bytes]))
+                self._codes[message.code] = code
+            link.got.add(message.code, message.code_bytes, code)
+        else:
+            code = link.got.entries[message.code]
+        self.queue.append(Job(connection, message, payload, link.assignment, code))
         # It was sent before its caller knew that this worker is blocked, or busy for long.
         if self._blocked:
             self._return_queue()
@@ -219,7 +228,7 @@ class TaskRunner:
             self._reporter.report(job, contents, seconds, cancelled=False)
 
     def _call(self, job: Job, message: Task) -> list[Content]:
-        function = self._function(message)
+        function = self._function(job.code, message)
         caller = (job.connection.peer, message.address)
         # What fails to be read in here has not run; in user code that is an ObjectLost.
         args, kwargs = unpack_arguments(
@@ -238,10 +247,9 @@ class TaskRunner:
             return []
         return self._reporter.pack_results(job, value)
 
-    def _function(self, message: Task) -> Callable[..., Any]:
-        function = self._codes.get(message.code)
-        if function is None:
-            function = loads_code(self._pickled[message.code], f"task {message.name}")
-            self._codes[message.code] = function
-            del self._pickled[message.code]
-        return function
+    def _function(self, code: Loaded | None, message: Task) -> Callable[..., Any]:
+        assert code is not None
+        if code.function is None:
+            code.function = loads_code(code.pickled, f"task {message.name}")
+            code.pickled = b""
+        return code.function
