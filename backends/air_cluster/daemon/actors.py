@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from air.errors import InvalidOption
-from air_cluster.core.actors import (
+from air_cluster.core.actor_states import (
     ActorInfo,
     ActorInstruction,
-    ActorRegistry,
     ActorSpec,
     ActorState,
     CancelPlacement,
@@ -21,6 +20,7 @@ from air_cluster.core.actors import (
     StartActor,
     StopActor,
 )
+from air_cluster.core.actors import ActorRegistry
 from air_cluster.core.shapes import ANY_BUNDLE
 from air_cluster.daemon.kept import KeptActor
 from air_cluster.daemon.shapes import shape_key

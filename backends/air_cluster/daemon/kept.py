@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from air_cluster.core.actors import ActorSnapshot
+from air_cluster.core.actor_states import ActorSnapshot
 from air_cluster.core.group_instructions import GroupSnapshot
 from air_cluster.protocol.head_messages import NodeEntry
 from air_cluster.protocol.messages import CreateActor

@@ -15,9 +15,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from air.errors import InvalidOption
 from air.executor.resources import Resources
-from air_cluster.core.actors import (
+from air_cluster.core.actor_states import (
     ActorInstruction,
-    ActorRegistry,
     ActorSnapshot,
     ActorSpec,
     ActorState,
@@ -28,6 +27,7 @@ from air_cluster.core.actors import (
     StartActor,
     StopActor,
 )
+from air_cluster.core.actors import ActorRegistry
 from air_cluster.core.shapes import ShapeKey
 
 SHAPE = ShapeKey(Resources({"CPU": 1}))
