@@ -164,7 +164,8 @@ def _timeline(options: argparse.Namespace) -> int:
     try:
         timeline_at(options.address, options.output)
     except OSError as error:
-        reason = error.strerror or error
+        where = f" ({error.filename})" if isinstance(error, FileNotFoundError) else ""
+        reason = f"{error.strerror or error}{where}"
         print(f"air timeline: {options.output} cannot be written: {reason}", file=sys.stderr)
         return 1
     print(f"{options.output}: open it in chrome://tracing or https://ui.perfetto.dev")

@@ -23,7 +23,7 @@ from air.executor.info import InitConfig
 from air.executor.interface import Executor
 from air.executor.keywords import suggests_keywords
 from air.executor.options import ACTOR_KEYS, TASK_KEYS
-from air.executor.resources import check_custom
+from air.executor.resources import check_custom, check_quantity
 from air.executor.validation import (
     check_flag,
     check_labels,
@@ -113,7 +113,7 @@ def init(
     if namespace is not None:
         check_text(namespace, "namespace")
     if num_cpus is not None:
-        check_number(num_cpus, "num_cpus", minimum=0)
+        check_quantity(num_cpus, "num_cpus")
     if num_gpus is not None:
         check_number(num_gpus, "num_gpus", minimum=0, maximum=_MAX_GPUS, integer=True)
     check_flag(log_to_driver, "log_to_driver")

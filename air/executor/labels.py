@@ -60,7 +60,9 @@ def describe_rules(rules: tuple[LabelRule, ...]) -> str:
     return " and ".join(map(str, rules))
 
 
-_SEVERAL = re.compile(r"(!?)in\((.*)\)", re.DOTALL)
+_SEVERAL = re.compile(r"(!?)in\(([^()]*)\)")
+_LIKE_SEVERAL = re.compile(r"(!|not\b)?\s*in\s*\(", re.IGNORECASE)
+"""Begins what was meant to name several; taken as a value, it would match nothing in silence."""
 
 
 def check_selector(selector: object) -> tuple[LabelRule, ...]:
@@ -92,7 +94,8 @@ def _selected(key: str, value: object) -> LabelRule:
     else:
         negated = text.startswith("!")
         values = [text.removeprefix("!")]
-    if not all(values) or values[0].startswith("!"):
+    is_meant = several is None and _LIKE_SEVERAL.match(text.lstrip()) is not None
+    if not all(values) or values[0].startswith("!") or is_meant:
         raise InvalidOption(f"{name} must be 'a', '!a', 'in(a, b)' or '!in(a, b)', got {value!r}")
     operator = Operator.NOT_IN if negated else Operator.IN
     return LabelRule(key, operator, tuple(dict.fromkeys(values)))

@@ -131,21 +131,26 @@ def make_request(
             ``resources`` names a resource that has an option of its own.
     """
     quantities: dict[str, float] = {
-        CPU: default_cpus if num_cpus is None else _check_quantity(num_cpus, "num_cpus")
+        CPU: default_cpus if num_cpus is None else check_quantity(num_cpus, "num_cpus")
     }
     if num_gpus is not None:
-        quantities[GPU] = _check_quantity(num_gpus, "num_gpus")
+        quantities[GPU] = check_quantity(num_gpus, "num_gpus")
         if num_gpus > 1 and num_gpus != int(num_gpus):
             raise InvalidOption(f"num_gpus above 1 must be a whole number, got {num_gpus!r}")
     if memory is not None:
-        quantities[MEMORY] = _check_quantity(memory, "memory (in bytes)")
+        quantities[MEMORY] = check_quantity(memory, "memory (in bytes)")
     quantities.update(check_custom(resources or {}))
     if accelerator_type is not None:
         quantities.setdefault(ACCELERATOR + accelerator_type, _TOKEN)
     return Resources(quantities)
 
 
-def _check_quantity(value: object, name: str) -> float:
+def check_quantity(value: object, name: str) -> float:
+    """Return *value* if it is a quantity that can be told from nothing; raise otherwise.
+
+    Raises:
+        InvalidOption: it is no number, negative, or smaller than one unit and not 0.
+    """
     quantity = check_number(value, name, minimum=0)
     if quantity and not round(quantity * UNIT):
         raise InvalidOption(f"{name} must be 0 or at least {1 / UNIT:g}, got {value!r}")
@@ -160,7 +165,7 @@ def check_custom(resources: Mapping[str, float], *, what: str = "resources") -> 
         check_text(name, f"a key of {what}")
         if name in _OPTION_OF:
             raise InvalidOption(f"{what} must not hold {name!r}: use {_OPTION_OF[name]}=...")
-        _check_quantity(value, f"{what}[{name!r}]")
+        check_quantity(value, f"{what}[{name!r}]")
     return dict(resources)
 
 
@@ -178,7 +183,7 @@ def check_bundle(bundle: Mapping[str, float], index: int) -> Resources:
                 f"{nearest(name.removeprefix('num_').removesuffix('s').upper(), [CPU, GPU])}"
                 " Bundles use the names CPU, GPU, memory and custom ones"
             )
-        _check_quantity(value, f"bundle {index}, resource {name!r}")
+        check_quantity(value, f"bundle {index}, resource {name!r}")
     made = Resources(bundle)
     if not made:
         raise InvalidOption(f"bundle {index} asks for nothing: {dict(bundle)!r}")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections.abc import Iterable
 from os import PathLike, fspath
 from typing import Any
@@ -30,7 +32,7 @@ def timeline(filename: str | PathLike[str] | None = None) -> list[dict[str, Any]
     Raises:
         BackendError: the head of the cluster does not answer. Of processes that do not, the log
             tells, and the others are in the trace.
-        OSError: the file cannot be written.
+        OSError: the file cannot be written; its directory is not made.
     """
     return timeline_at(None, filename)
 
@@ -39,6 +41,10 @@ def timeline_at(
     address: str | None, filename: str | PathLike[str] | None
 ) -> list[dict[str, Any]] | None:
     """The same of the cluster at *address*."""
+    if filename is not None:
+        directory = os.path.dirname(os.path.abspath(fspath(filename)))
+        if not os.path.isdir(directory):
+            raise FileNotFoundError(errno.ENOENT, "there is no such directory", directory)
     with executor_at(address) as executor:
         answer = executor.slices(_TIMEOUT_S)
     check_complete(answer, [], "the timeline", False)

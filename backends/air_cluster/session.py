@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 from air.errors import BackendError, InvalidOption
 from air.executor.interface import InitConfig
 from air.executor.interrupts import HeldInterrupts
-from air_cluster.credentials import VARIABLE, Credentials
-from air_cluster.directories import RunningNode, keep_logs, make_directory, running_nodes
+from air_cluster.credentials import Credentials
+from air_cluster.directories import RunningNode, keep_logs, make_directory
+from air_cluster.heads import check_token_file, find_head, nodes_here, read_credentials
 from air_cluster.launch import DaemonProcess, Network, NodeOptions
 from air_cluster.session_files import waits_for_head
 
@@ -90,11 +91,12 @@ class Session:
                 which was said when it was started.
             BackendError: there is none, or this machine's node waits for its head.
         """
-        nodes = [node for node in running_nodes() if address in ("auto", node.head)]
+        nodes = nodes_here(address)
         if nodes:
             # Where several run on one machine, as in tests, the head's is the one that is named.
             node = max(nodes, key=lambda node: (not node.waits_since, node.is_head))
             refuse_what_is_of_nodes(config, guest=False)
+            check_token_file(node)
             return cls._on_node(node)
         if address == "auto":
             raise BackendError(
@@ -224,43 +226,6 @@ def refuse_what_is_of_nodes(config: InitConfig, *, guest: bool) -> None:
             f" already (address={config.address!r}): leave it out here, and give {option} to the"
             f" 'air start' of the node that it is about; got {name}={value!r}"
         )
-
-
-def find_head(address: str) -> str:
-    """The address of a head with its name looked up, as ``IP:PORT``.
-
-    Raises:
-        InvalidOption: it has another form.
-        BackendError: its host is not known.
-    """
-    from air_cluster.transport.addresses import AddressError, TcpAddress, parse
-    from air_cluster.transport.tcp import resolve
-
-    try:
-        [parsed] = parse(f"tcp:{address}")
-        if isinstance(parsed, TcpAddress) and not parsed.port:
-            raise AddressError("0 is no port to connect to")
-    except (AddressError, ValueError):
-        raise InvalidOption(f"address must be 'HOST:PORT' or 'auto', got {address!r}") from None
-    try:
-        return resolve(f"tcp:{address}").removeprefix("tcp:")
-    except AddressError as error:
-        raise BackendError(str(error)) from error
-
-
-def read_credentials(address: str) -> Credentials:
-    """Those of the cluster at *address*, from the file that ``AIR_TOKEN_FILE`` names.
-
-    Raises:
-        BackendError: the variable is not set, or the file cannot be used.
-    """
-    path = os.environ.get(VARIABLE)
-    if not path:
-        raise BackendError(
-            f"joining the cluster at {address} takes its token: copy the token file of its head to"
-            f" this machine and set {VARIABLE} to the path"
-        )
-    return Credentials.read(path)
 
 
 def _options(config: InitConfig) -> NodeOptions:

@@ -34,6 +34,7 @@ class Box:
     [
         ({"num_cpu": 1}, "Did you mean 'num_cpus'"),
         ({"num_cpus": -1}, "num_cpus must be a number >= 0, got -1"),
+        ({"num_cpus": 0.00001}, "num_cpus must be 0 or at least 0.0001, got 1e-05"),
         ({"num_gpus": "all"}, "num_gpus"),
         ({"resources": {"CPU": 2}}, "use num_cpus="),
         ({"labels": {"zone": 1}}, "labels['zone'] must be text, got 1"),

@@ -53,7 +53,7 @@ def test_environment_names_the_backend(monkeypatch):
         (
             {"AIR_ADDRESS": "nowhere"},
             InvalidOption,
-            r"'HOST:PORT' or 'auto', got 'nowhere' \(the environment says AIR_ADDRESS=nowhere\)",
+            r"got 'nowhere': there is no port \(the environment says AIR_ADDRESS=nowhere\)",
         ),
         (
             {"AIR_ADDRESS": "127.0.0.1:1", "AIR_BACKEND": "cluster"},

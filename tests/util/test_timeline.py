@@ -66,6 +66,12 @@ def test_times_are_microseconds_and_results_are_told():
 @pytest.mark.usefixtures("air_local")
 def test_a_file(tmp_path):
     air.get(air.remote(lambda: 1).options(name="kept").remote())
-    path = tmp_path / "deeper" / "trace.json"
+    path = tmp_path / "trace.json"
     assert air.timeline(path) is None
     assert "kept" in [event["name"] for event in json.loads(path.read_text())]
+
+
+def test_a_directory_that_is_not_there_is_not_made(tmp_path):
+    with pytest.raises(FileNotFoundError, match="there is no such directory"):
+        air.timeline(tmp_path / "missing" / "trace.json")
+    assert not list(tmp_path.iterdir())

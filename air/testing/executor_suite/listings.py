@@ -70,6 +70,9 @@ class TestListings:
         assert call.start_time_ms is not None
         assert call.end_time_ms is not None
         assert call.end_time_ms >= call.start_time_ms
+        assert str(call.func_or_class_name).endswith("Sleeper.wait")
+        [task] = tasks("the next one")
+        assert str(task.func_or_class_name).endswith("identity")
 
     def test_a_task_that_has_failed(self) -> None:
         ref = fail.options(name="a failure", max_retries=0).remote()
@@ -78,6 +81,8 @@ class TestListings:
         [task] = tasks("a failure")
         assert (task.state, task.error_type) == ("FAILED", "ArithmeticError")
         assert "it was to fail" in str(task.error_message)
+        assert task.node_id == air.nodes()[0]["NodeID"]
+        assert task.worker_id
         assert state.get_task(task.task_id) == task
         assert state.get_task("0123") is None
 

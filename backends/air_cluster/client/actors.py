@@ -327,7 +327,8 @@ class Actors:
             sent, actor.sent = list(actor.sent.values()), OrderedDict()
             for call in sent:
                 error = ActorDied(f"{call.name} may have run or not: {reason}")
-                self._client.calls.finish(actor, call, self._client.system_failure(error))
+                failed = self._client.system_failure(error)
+                self._client.calls.finish(actor, call, failed, connection.peer)
             try:
                 actor.connection = self._client.peers.to(actor.worker, actor.address)
             except OSError:
@@ -346,9 +347,8 @@ class Actors:
                 lane[call.task_id] = call
                 lane.move_to_end(call.task_id, last=False)
             else:
-                self._client.calls.finish(
-                    actor, call, self._client.calls.died_under(actor, call.name)
-                )
+                failed = self._client.calls.died_under(actor, call.name)
+                self._client.calls.finish(actor, call, failed, actor.worker)
         actor.sent.clear()
 
     def _die(self, actor: CalledActor, reason: str) -> None:

@@ -176,22 +176,27 @@ class Calls:
         if call is None:
             return
         if message.cancelled:
-            self.finish(actor, call, self._cancelled(call))
+            self.finish(actor, call, self._cancelled(call), connection.peer)
         elif message.results and message.results[0].kind == FAILED:
             content, _ = from_wire(message.results[0], payload, 0, connection.peer)
             with self._client.objects.returned.failing(content, call.task_id, connection):
-                self.finish(actor, call, content)
+                self.finish(actor, call, content, connection.peer)
         else:
             self._client.submitter.take_results(message, payload, connection)
             self.finish(actor, call, None)
 
-    def finish(self, actor: CalledActor, call: Call, failed: Content | None) -> None:
-        """The call has ended; with *failed* all results that are missing hold that error."""
+    def finish(
+        self, actor: CalledActor, call: Call, failed: Content | None, worker: bytes = b""
+    ) -> None:
+        """The call has ended; with *failed* all results that are missing hold that error.
+
+        *worker* is who ran it, of one that failed.
+        """
         self._calls.pop(call.task_id, None)
         if failed is not None:
             function = f"{actor.class_name}.{call.method}"
             endings = self._client.endings
-            endings.failed(call.task_id, call.name, function, failed, actor.actor_id)
+            endings.failed(call.task_id, call.name, function, failed, worker, actor.actor_id)
         self._client.submitter.settle_returns(call.task_id, call.returns, call.name, failed)
         self.give_up(call.arguments)
 
@@ -241,7 +246,7 @@ class Calls:
             error = ActorDied(f"{call.name} {'did not finish' if sent else 'cannot run'}: {why}")
             error.__cause__ = cause
         failed = self._client.objects.pack_failure(error, "")
-        self.finish(actor, call, failed)
+        self.finish(actor, call, failed, actor.worker if sent else b"")
         self._client.objects.give_up(failed)
 
     def check_no_deadlock(self, pending: Iterable[Entry]) -> None:

@@ -21,8 +21,9 @@ SLICES_KEPT = 4096
 _MAX_FAILURE_BYTES = 8 << 10
 _MESSAGE_CHARS = 200
 
-Ran = tuple[bytes, str, float, float, str]
-"""Identity, name, when it began (``time.perf_counter``), how long it took, what came of it."""
+Ran = tuple[bytes, str, float, float, str, str]
+"""Identity, name, when it began (``time.perf_counter``), how long it took, what came of it, and the
+name of the function or method."""
 
 FINISHED, FAILED, CANCELLED = "finished", "failed", "cancelled"
 
@@ -55,12 +56,16 @@ def position(task_id: bytes, queue: Iterable[bytes]) -> int | None:
 
 
 class Failure(msgspec.Struct):
-    """A task or a call that has failed; *pickled* is the failure, if it is short."""
+    """A task or a call that has failed.
+
+    *worker* is the process that ran it, if any did; *pickled* is the failure, if it is short.
+    """
 
     task_id: bytes
     name: str
     function: str
     actor_id: bytes
+    worker: bytes
     ended: float
     pickled: bytes
 
@@ -79,6 +84,7 @@ class Endings:
         ran: what it has run.
         runs: says what it runs now.
         ahead: how many wait here in front of a task or call that waits, if it does.
+        class_name: of the actor that lives here, if one does.
         failures: of what it has submitted, the last that have failed.
     """
 
@@ -86,6 +92,7 @@ class Endings:
         self.ran: deque[Ran] = deque(maxlen=SLICES_KEPT)
         self.runs: Callable[[], list[Running]] = list
         self.ahead: Callable[[bytes], int | None] = lambda _task_id: None
+        self.class_name = ""
         self.failures: deque[Failure] = deque(maxlen=FAILURES_KEPT)
 
     def slices(self, actor_id: bytes, node_id: str, pid: int) -> list[ToldSlice]:
@@ -94,18 +101,26 @@ class Endings:
         offset = now - time.perf_counter()
         told = [
             ToldSlice(task_id, name, start + offset, start + offset + seconds, outcome, *mine)
-            for task_id, name, start, seconds, outcome in list(self.ran)
+            for task_id, name, start, seconds, outcome, _ in list(self.ran)
         ]
         for one in self.runs():
             told.append(ToldSlice(one.task_id, one.name, now - one.seconds, now, "running", *mine))
         return told
 
     def failed(
-        self, task_id: bytes, name: str, function: str, content: Content, actor_id: bytes = b""
+        self,
+        task_id: bytes,
+        name: str,
+        function: str,
+        content: Content,
+        worker: bytes,
+        actor_id: bytes = b"",
     ) -> None:
         """A task or a call has failed."""
         piece = content.pieces[0]
         # What holds references would count as their holder, if only it were looked into.
         is_short = len(piece) <= _MAX_FAILURE_BYTES and not content.refs
         pickled = bytes(piece) if is_short else b""
-        self.failures.append(Failure(task_id, name, function, actor_id, time.time(), pickled))
+        self.failures.append(
+            Failure(task_id, name, function, actor_id, worker, time.time(), pickled)
+        )

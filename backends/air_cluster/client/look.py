@@ -65,7 +65,8 @@ class Looking:
             for process, told in first.sights.items()
             for one in msgspec.msgpack.decode(told, type=list[Running])
         }
-        question = msgspec.msgpack.encode(Question(query, running, first.places))
+        nodes = {number: roll.name for number, roll in first.rolls.items()}
+        question = msgspec.msgpack.encode(Question(query, running, first.places, nodes))
         topic = TASKS_TOPIC if query.kind == "tasks" else OBJECTS_TOPIC
         silent = frozenset(first.missing())
         second = surveys.ask(topic, question, self._deadline, but_for=silent)

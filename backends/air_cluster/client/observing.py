@@ -18,7 +18,7 @@ from air.executor.records import Answer, Query, select
 from air_cluster.client.endings import FINISHED, Failure, Ran
 from air_cluster.client.surveys import Place
 from air_cluster.core.references import Entry
-from air_cluster.protocol.ids import owner_of, task_of
+from air_cluster.protocol.ids import node_of, owner_of, task_of
 from air_cluster.protocol.messages import FAILED, SHARED
 
 if TYPE_CHECKING:
@@ -34,11 +34,12 @@ Make = Callable[[], dict[str, Any]]
 
 
 class Question(msgspec.Struct, frozen=True):
-    """What is asked of owners: the query, what runs where, and which processes there are."""
+    """What is asked of owners: the query, what runs where, which processes and nodes there are."""
 
     query: Query
     running: dict[bytes, tuple[bytes, float]] = {}
     places: dict[bytes, Place] = {}
+    nodes: dict[int, str] = {}
 
 
 class ToldAnswer(msgspec.Struct, frozen=True):
@@ -88,7 +89,7 @@ class Observing:
         for actor, call in client.calls.unfinished():
             yield partial(self._call, actor, call, question)
         for failure in reversed(client.endings.failures):
-            yield partial(self._failed, failure)
+            yield partial(self._failed, failure, question)
         actor_id = self._my_actor()
         offset = time.time() - time.perf_counter()
         for ran in reversed(list(client.endings.ran)):  # which its threads add to
@@ -143,8 +144,10 @@ class Observing:
             "start_time_ms": started,
         }
 
-    def _failed(self, failure: Failure) -> dict[str, Any]:
+    def _failed(self, failure: Failure, question: Question) -> dict[str, Any]:
         kind, message = failure.explain()
+        place = question.places.get(failure.worker)  # none if it has ended, but its node is there
+        ran_on = question.nodes.get(node_of(failure.worker)) if failure.worker else None
         return {
             "task_id": failure.task_id.hex(),
             "name": failure.name,
@@ -153,6 +156,9 @@ class Observing:
             "func_or_class_name": failure.function,
             "job_id": self._client.job_id.hex(),
             "actor_id": failure.actor_id.hex() or None,
+            "node_id": ran_on,
+            "worker_id": failure.worker.hex() or None,
+            "worker_pid": None if place is None else place.pid,
             "owner_worker_id": self._client.process_id.hex(),
             "error_type": kind,
             "error_message": message,
@@ -162,14 +168,15 @@ class Observing:
     def _finished(
         self, ran: Ran, offset: float, actor_id: bytes, question: Question
     ) -> dict[str, Any]:
-        task_id, name, start, seconds, _ = ran
-        me = self._client.process_id
+        task_id, name, start, seconds, _, function = ran
+        me, of_class = self._client.process_id, self._client.endings.class_name
         place = question.places.get(me)
         return {
             "task_id": task_id.hex(),
             "name": name,
             "state": "FINISHED",
             "type": "ACTOR_TASK" if actor_id else "NORMAL_TASK",
+            "func_or_class_name": f"{of_class}.{function}" if of_class else function,
             "job_id": self._client.job_id.hex(),
             "actor_id": actor_id.hex() or None,
             "node_id": None if place is None else place.node_id,

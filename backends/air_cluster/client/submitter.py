@@ -473,7 +473,8 @@ class Submitter:
                     record.retries_left -= 1
                 self._queue(record)
             else:
-                self._finish(record, self._died(record, lease, loss))
+                worker = b"" if lease is None else lease.worker
+                self._finish(record, self._died(record, lease, loss), worker)
 
     def _died(self, record: TaskRecord, lease: _Lease | None, loss: LeaseLost) -> Content:
         if loss.out_of_memory:
@@ -513,7 +514,7 @@ class Submitter:
     ) -> None:
         """Take in what a task came to."""
         if message.cancelled:
-            self._finish(record, self._cancelled(record))
+            self._finish(record, self._cancelled(record), connection.peer)
             return
         if message.results and message.results[0].kind == FAILED:
             content, _ = from_wire(message.results[0], payload, 0, connection.peer)
@@ -544,7 +545,7 @@ class Submitter:
             self._queue(record)
         else:
             with returned.failing(content, record.task_id, by):
-                self._finish(record, content)
+                self._finish(record, content, by.peer)
 
     def _is_retried(self, record: TaskRecord, content: Content) -> bool:
         wanted = record.options.retried
@@ -552,15 +553,18 @@ class Submitter:
             return False
         return isinstance(load_raised(content.pieces[0]), wanted)
 
-    def _finish(self, record: TaskRecord, failed: Content | None) -> None:
-        """The task is over; with *failed* all results that are missing hold that error."""
+    def _finish(self, record: TaskRecord, failed: Content | None, worker: bytes = b"") -> None:
+        """The task is over; with *failed* all results that are missing hold that error.
+
+        *worker* is who ran it, of one that failed.
+        """
         if self.records.pop(record.task_id, None) is not None:
             self._shapes.release(record.shape_id)
             if failed is None:
                 self._client.recovery.finished(record)
             else:
                 endings = self._client.endings
-                endings.failed(record.task_id, record.name, record.code.name, failed)
+                endings.failed(record.task_id, record.name, record.code.name, failed, worker)
         self.settle_returns(record.task_id, record.returns, record.name, failed)
         if record.arguments.held:
             record.arguments.take_back(self._client.references)

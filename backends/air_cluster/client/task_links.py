@@ -13,10 +13,11 @@ from air_cluster.transport.connection import Connection
 
 
 class Loaded(msgspec.Struct, eq=False, weakref=True):
-    """A function of a task: its pickle until it is first called, and then itself."""
+    """A function of a task: its pickle until it is first called, and then itself and its name."""
 
     pickled: bytes
     function: Callable[..., Any] | None = None
+    name: str = ""
 
 
 class TaskLink:

@@ -10,15 +10,16 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from air.errors import BackendError, InvalidOption
-from air.executor.resources import check_custom
+from air.executor.resources import check_custom, check_quantity
 from air.executor.validation import check_labels, check_number
 from air_cluster.credentials import VARIABLE, Credentials
-from air_cluster.directories import make_directory, running_nodes
+from air_cluster.directories import make_directory
+from air_cluster.heads import find_head, nodes_here
 from air_cluster.launch import DaemonProcess, Network, NodeOptions, Ready
-from air_cluster.session import find_head
 from air_cluster.session_files import TOKEN
 
 DEFAULT_HOST = "127.0.0.1"
@@ -152,9 +153,8 @@ def _credentials(options: argparse.Namespace) -> Credentials:
         return _with_tls(Credentials.read(path), options, path)
     if path is not None:
         return _with_tls(Credentials.read(path), options, path)
-    for node in running_nodes():
-        if node.head == options.address:
-            return node.credentials
+    for node in nodes_here(options.address):
+        return node.credentials
     raise BackendError(
         "joining a cluster takes its token: copy the token file of the head to this machine and"
         f" say where it is, with --token-file or in {VARIABLE}"
@@ -241,18 +241,35 @@ def _stay(daemon: DaemonProcess) -> int:
 
 
 def _number(name: str) -> Callable[[str], float]:
-    return lambda text: _checked(lambda: check_number(float(text), name, minimum=0), name, text)
+    return lambda text: _checked(lambda: check_quantity(float(text), name), name, text)
 
 
 def _integer(name: str, minimum: int, maximum: int | None) -> Callable[[str], int]:
     def parse(text: str) -> int:
-        return int(check_number(int(text), name, minimum=minimum, maximum=maximum, integer=True))
+        value = float(text)
+        try:
+            value = int(text)
+        except ValueError:  # such as 2e9
+            value = int(value) if value.is_integer() else value
+        return int(check_number(value, name, minimum=minimum, maximum=maximum, integer=True))
 
     return lambda text: _checked(lambda: parse(text), name, text)
 
 
 def _mapping(name: str, check: Callable[[Any], Any]) -> Callable[[str], Any]:
-    return lambda text: _checked(lambda: check(json.loads(text)), name, text)
+    def parse(text: str) -> Any:
+        return check(json.loads(text, object_pairs_hook=partial(_distinct, name)))
+
+    return lambda text: _checked(lambda: parse(text), name, text)
+
+
+def _distinct(name: str, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise InvalidOption(f"{name} names {key!r} twice, with {found[key]!r} and {value!r}")
+        found[key] = value
+    return found
 
 
 def _checked(parse: Callable[[], Any], name: str, text: str) -> Any:

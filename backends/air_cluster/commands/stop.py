@@ -10,7 +10,8 @@ import signal
 import time
 
 from air.errors import BackendError
-from air_cluster.directories import RunningNode, remove_dead, running_nodes
+from air_cluster.directories import RunningNode, remove_dead
+from air_cluster.heads import nodes_here
 
 _GRACE_S = 10.0
 
@@ -36,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         BackendError: none of that cluster runs here.
     """
-    nodes = [n for n in running_nodes() if options.address in (None, n.head)]
+    nodes = nodes_here(options.address or "auto")
     if not nodes and options.address is not None:
         raise BackendError(f"no node of a cluster with the head {options.address} runs here")
     for node in sorted(nodes, key=lambda node: node.is_head):

@@ -20,7 +20,15 @@ _PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
 
 
 class AddressError(ValueError):
-    """A text is no address, or no address that can be used for this."""
+    """A text is no address, or no address that can be used for this.
+
+    Attributes:
+        why: what is wrong with it, without the text and what is expected in its place.
+    """
+
+    def __init__(self, message: str, why: str = "") -> None:
+        super().__init__(message)
+        self.why = why or message
 
 
 class UnixAddress(msgspec.Struct, frozen=True):
@@ -148,5 +156,6 @@ def _ip_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | No
 def _invalid(text: str, why: str) -> AddressError:
     return AddressError(
         f"invalid address {text!r}: {why}. An address is unix:PATH, tcp:HOST:PORT or"
-        " tcp:[IPV6]:PORT, or several of these joined by '|'"
+        " tcp:[IPV6]:PORT, or several of these joined by '|'",
+        why,
     )

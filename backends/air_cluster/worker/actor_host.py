@@ -84,6 +84,7 @@ class ActorHost:
         self._running: dict[bytes, tuple[float, Job | None]] = {}
         self._ran = client.endings.ran
         client.endings.runs = self._runs
+        client.endings.class_name = self.spec.class_name
         client.endings.ahead = self._ahead
         # Calls that wait in front of one, where they are taken from the queue at once.
         self.ahead: Callable[[bytes], int | None] = lambda _task_id: None
@@ -171,7 +172,7 @@ class ActorHost:
             context.current.reset(token)
             del self._running[spec.actor_id]
             seconds = time.perf_counter() - started
-            self._ran.append((spec.actor_id, name, started, seconds, outcome))
+            self._ran.append((spec.actor_id, name, started, seconds, outcome, "__init__"))
         self._settled(lambda: self._client.daemon.send(ActorStarted(spec.actor_id, False)))
         return True
 
@@ -331,6 +332,7 @@ class ActorHost:
         outcome: str = FINISHED,
     ) -> None:
         """Report a call that has ended."""
+        assert isinstance(job.message, ActorCall)
         task_id, name, now = job.message.task_id, job.message.name, time.perf_counter()
         running = self._running.pop(task_id, None)
         if self.left and (running is None or outcome != FAILED):
@@ -340,7 +342,8 @@ class ActorHost:
             contents, cancelled, outcome = self._left_by(job, None), False, FAILED
         since = now if running is None else running[0]
         seconds = now - since
-        self._ran.append((task_id, name, since, seconds, CANCELLED if cancelled else outcome))
+        outcome = CANCELLED if cancelled else outcome
+        self._ran.append((task_id, name, since, seconds, outcome, job.message.method))
         self.reporter.report(job, contents, seconds, cancelled=cancelled, unread=unread)
 
     def fail(self, job: Job, error: BaseException) -> None:

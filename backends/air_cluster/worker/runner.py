@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 from weakref import WeakValueDictionary
 
+from air.executor.code import describe_callable
 from air.executor.serialization import loads_code
 from air_cluster.client import context
 from air_cluster.client.arguments import unpack_arguments
@@ -220,7 +221,8 @@ class TaskRunner:
             self._voice.repair()
         seconds = time.perf_counter() - started
         outcome = CANCELLED if cancelled else FAILED if failed else FINISHED
-        self._ran.append((message.task_id, message.name, started, seconds, outcome))
+        function = "" if job.code is None else job.code.name
+        self._ran.append((message.task_id, message.name, started, seconds, outcome, function))
         try:
             self._reporter.report(job, contents, seconds, cancelled=cancelled, unread=unread)
         except FrameError as error:
@@ -251,5 +253,6 @@ class TaskRunner:
         assert code is not None
         if code.function is None:
             code.function = loads_code(code.pickled, f"task {message.name}")
+            code.name = describe_callable(code.function)
             code.pickled = b""
         return code.function

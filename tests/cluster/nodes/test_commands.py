@@ -22,7 +22,7 @@ import air
 from air.cli.main import main
 from air.errors import BackendError, InvalidOption
 from air.testing.executor_suite.harness import eventually
-from air_cluster import directories, session, session_files
+from air_cluster import directories, heads, session_files
 from air_cluster.credentials import Credentials
 
 from .hosts import Host
@@ -270,6 +270,8 @@ def test_certificates_are_asked_for_where_there_are_none(refusal: Refusal, tmp_p
         (["--address", "127.0.0.1:1"], "joining a cluster takes its token"),
         (["--address", "127.0.0.1:0"], "address must be 'HOST:PORT'"),
         (["--address", "http://127.0.0.1:80"], "address must be 'HOST:PORT'"),
+        (["--address", "127.0.0.1:99999"], "the port '99999' is no number from 0 to 65535"),
+        (["--head", "--object-store-memory", "1e30"], "larger than this machine's memory"),
         (["--head", "--host", ""], "--host must be a name or an address"),
         (["--head", "--host", "0.0.0.0"], "stands for all addresses"),
         (["--head", "--host", "no.such.host.invalid"], "cannot be found"),
@@ -288,7 +290,18 @@ def test_addresses(refusal: Refusal, arguments: list[str], expected: str) -> Non
         (["--head", "--port", "70000"], "--port"),
         (["--head", "--num-cpus", "-1"], "num-cpus must be"),
         (["--head", "--num-cpus", "two"], "expected a number, got 'two'"),
-        (["--head", "--num-gpus", "0.5"], "expected a number"),
+        (
+            ["--head", "--num-gpus", "1.5"],
+            "num-gpus must be a whole number >= 0 and <= 1024, got 1.5",
+        ),
+        (["--head", "--num-gpus", "many"], "expected a number"),
+        (["--head", "--num-cpus", "0.00001"], "num-cpus must be 0 or at least 0.0001, got 1e-05"),
+        (
+            ["--head", "--resources", '{"a": 1, "a": 2}'],
+            "--resources names 'a' twice, with 1 and 2",
+        ),
+        (["--head", "--labels", '{"a": "b", "a": "c"}'], "--labels names 'a' twice"),
+        (["--head", "--memory", "inf"], "memory must be a whole number"),
         (["--head", "--resources", "{"], "expected a JSON object"),
         (["--head", "--resources", '{"CPU": 1}'], "CPU"),
         (["--head", "--resources", '{"a": -1}'], "-1"),
@@ -415,6 +428,29 @@ def test_tls_at_the_head_only(here: Host, tmp_path: Path) -> None:
     assert "only one of the two uses TLS" in said
 
 
+def test_what_a_machine_calls_itself(here: Host) -> None:
+    head = head_of(start(here, "--head", "--port", "0"))
+    port = head.rpartition(":")[2]
+    local = f"localhost:{port}"
+    assert head_of(start(here, "--address", local)) == head
+    for name in (local, f"[::1]:{port}", f"127.0.0.1:{port}"):
+        assert here.air("status", "--address", name).stdout.startswith("2 nodes")
+    # It is a member, and no guest that would need the token.
+    assert here.program(WHERE.replace("auto", local)).endswith(" 2\n")
+    assert "no node of a cluster" in here.air("stop", "--address", "localhost:1").stderr
+    assert len(here.air("stop", "--address", f"[::1]:{port}").stdout.splitlines()) == 2
+
+
+def test_the_token_of_another_cluster_where_a_node_runs(here: Host, tmp_path: Path) -> None:
+    start(here, "--head", "--port", "0")
+    here.environment["AIR_TOKEN_FILE"] = make_token(tmp_path)
+    said = complaint(here, "status")
+    assert "AIR_TOKEN_FILE=" in said
+    assert "holds another token than the cluster with the head 127.0.0.1:" in said
+    here.environment["AIR_TOKEN_FILE"] = str(next(Path(here.directory).glob("air-*/token")))
+    assert here.air("status").returncode == 0
+
+
 def running_head(host: Host) -> str:
     """The address of the head that runs there."""
     [about] = Path(host.directory).glob("air-*/node.json")
@@ -465,7 +501,7 @@ def test_a_node_that_ends_while_a_program_joins(
         is_head=True,
         credentials=Credentials.fresh(tls=False),
     )
-    monkeypatch.setattr(session, "running_nodes", lambda: [gone])
+    monkeypatch.setattr(heads, "running_nodes", lambda: [gone])
     with pytest.raises(BackendError, match=r"the node's daemon cannot be reached: .*No such file"):
         air.init(address="auto")
     assert not air.is_initialized()
@@ -515,7 +551,7 @@ def test_what_is_said_of_nodes_when_they_start(
         credentials=Credentials.fresh(tls=False),
     )
     monkeypatch.delenv("AIR_TOKEN_FILE", raising=False)
-    monkeypatch.setattr(session, "running_nodes", lambda: [node])
+    monkeypatch.setattr(heads, "running_nodes", lambda: [node])
     option = f"--{name.replace('_', '-')}"
     expected = f"{name} says what a node offers, and this program joins .* give {option} to the"
     with pytest.raises(InvalidOption, match=expected):
@@ -524,7 +560,7 @@ def test_what_is_said_of_nodes_when_they_start(
     with pytest.raises(InvalidOption, match=r"the environment says AIR_ADDRESS=127\.0\.0\.1:1"):
         air.init(**{name: value})  # type: ignore[arg-type]
     # Outside the cluster, a program has a store of its own.
-    monkeypatch.setattr(session, "running_nodes", list)
+    monkeypatch.setattr(heads, "running_nodes", list)
     error = BackendError if name == "object_store_memory" else InvalidOption
     with pytest.raises(error, match="takes its token" if error is BackendError else expected):
         air.init(**{name: value})  # type: ignore[arg-type]
