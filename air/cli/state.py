@@ -27,7 +27,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def _add_list(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser(
         "list",
-        help="list tasks, actors, objects, nodes, workers or placement groups",
+        help="list tasks, actors, objects, nodes, workers, placement groups or jobs",
         description="List what a cluster does and has; air.util.state says what the fields mean.",
     )
     parser.add_argument("kind", choices=[_typed(kind) for kind in KINDS], help="what to list")
@@ -47,7 +47,7 @@ def _add_list(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 def _add_get(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser(
         "get",
-        help="show one task, actor, object, node, worker or placement group",
+        help="show one task, actor, object, node, worker, placement group or job",
         description="Show everything that is known of one of them; exits with 1 if nothing is.",
     )
     parser.add_argument("kind", choices=[_typed(kind) for kind in KINDS], help="what it is")

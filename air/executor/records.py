@@ -181,7 +181,38 @@ class PlacementGroupState:
     bundles: Sequence[Mapping[str, Any]] | None = field(default=None, metadata={"detail": True})
 
 
-Record = TaskState | ActorState | ObjectState | NodeState | WorkerState | PlacementGroupState
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobState:
+    """A program that uses the cluster, or has used it; the last 1,000 that have ended, too.
+
+    Attributes:
+        job_id: as tasks and actors name it (``job_id``), and the runtime context of the program.
+        status: ``RUNNING``, ``SUCCEEDED`` or ``FAILED`` (it was killed, its node is gone, or it
+            ended with an exception). Exit codes are not known here, so one that ends by
+            ``sys.exit(1)`` counts as ``SUCCEEDED``, as one does that calls ``air.shutdown()``.
+        type: ``DRIVER``.
+        entrypoint: the command line of the program, shortened.
+        message: why it is ``FAILED``.
+        start_time: when it joined, in milliseconds of the Unix clock.
+        end_time: when it left.
+        driver_node_id: the node that it joined by.
+        driver_pid: its process there.
+    """
+
+    job_id: str
+    status: str
+    type: str
+    entrypoint: str
+    message: str | None = None
+    start_time: float | None = None
+    end_time: float | None = None
+    driver_node_id: str | None = None
+    driver_pid: int | None = None
+
+
+Record = (
+    TaskState | ActorState | ObjectState | NodeState | WorkerState | PlacementGroupState | JobState
+)
 
 KINDS: Mapping[str, type[Record]] = {
     "tasks": TaskState,
@@ -190,6 +221,7 @@ KINDS: Mapping[str, type[Record]] = {
     "nodes": NodeState,
     "workers": WorkerState,
     "placement_groups": PlacementGroupState,
+    "jobs": JobState,
 }
 """What can be asked for."""
 

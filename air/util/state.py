@@ -1,4 +1,4 @@
-"""What is it doing? Lists of tasks, actors, values, nodes, workers and placement groups.
+"""What is it doing? Lists of tasks, actors, values, nodes, workers, placement groups and jobs.
 
 ::
 
@@ -50,6 +50,7 @@ from air.executor.records import (
     ActorState,
     Answer,
     Filter,
+    JobState,
     NodeState,
     ObjectState,
     PlacementGroupState,
@@ -72,6 +73,7 @@ from air.util._logs import get_log, list_logs
 
 __all__ = [
     "ActorState",
+    "JobState",
     "LogFile",
     "NodeState",
     "ObjectState",
@@ -79,6 +81,7 @@ __all__ = [
     "TaskState",
     "WorkerState",
     "get_actor",
+    "get_job",
     "get_log",
     "get_node",
     "get_objects",
@@ -86,6 +89,7 @@ __all__ = [
     "get_task",
     "get_worker",
     "list_actors",
+    "list_jobs",
     "list_logs",
     "list_nodes",
     "list_objects",
@@ -192,6 +196,20 @@ def list_placement_groups(
     return cast(list[PlacementGroupState], found)
 
 
+@suggests_keywords
+def list_jobs(
+    address: str | None = None,
+    filters: Filters = None,
+    limit: int = 100,
+    timeout: float = 30,
+    detail: bool = False,
+    raise_on_missing_output: bool = True,
+) -> list[JobState]:
+    """Programs that use the cluster, and have used it, in the order in which they came."""
+    found = _list("jobs", address, filters, limit, timeout, detail, raise_on_missing_output)
+    return cast(list[JobState], found)
+
+
 # One of them ----------------------------------------------------------------------------------
 
 
@@ -232,6 +250,12 @@ def get_placement_group(
 ) -> PlacementGroupState | None:
     """The placement group with this identity, in detail; ``None`` if there is none."""
     return cast("PlacementGroupState | None", _get("placement_groups", id, address, timeout))
+
+
+@suggests_keywords
+def get_job(id: str, address: str | None = None, timeout: float = 30) -> JobState | None:
+    """The program with this identity; ``None`` if nobody knows of it."""
+    return cast("JobState | None", _get("jobs", id, address, timeout))
 
 
 # Counts ---------------------------------------------------------------------------------------

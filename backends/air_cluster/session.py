@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from air.errors import BackendError, InvalidOption
 from air.executor.interface import InitConfig
 from air.executor.interrupts import HeldInterrupts
+from air.executor.program import entrypoint, failure
 from air_cluster.credentials import Credentials
 from air_cluster.directories import RunningNode, keep_logs, make_directory
 from air_cluster.heads import check_token_file, find_head, nodes_here, read_credentials
@@ -148,6 +149,7 @@ class Session:
             host=self._host,
             namespace=config.namespace,
             console=Console(shown) if config.log_to_driver else None,
+            entrypoint=entrypoint() if config.namespace else "",  # commands only look
         )
         if threading.current_thread() is threading.main_thread():
             self._guard = InterruptGuard.for_keyboard(client.reactor)
@@ -190,7 +192,7 @@ class Session:
                 # It sends what workers have printed so far, then closes the connection.
                 client.leaving = True
                 with client.reactor.lock:
-                    client.daemon.send(Exit())
+                    client.daemon.send(Exit(failure=failure()))
                 deadline = time.monotonic() + patience
                 client.reactor.wait_for(lambda: client.daemon.closed, deadline)
             client.close()

@@ -63,6 +63,7 @@ class LocalExecutor(Executor):
         self._ids = Ids()
         self._namespace = config.namespace
         self._job_id = self._ids.new().hex()
+        self._began = time.time()
         self._worker_id = self._ids.new().hex()
         self._code: OrderedDict[tuple[bytes, Environment], Callable[..., Any]] = OrderedDict()
         self._streams: dict[bytes, Stream] = {}
@@ -465,6 +466,8 @@ class LocalExecutor(Executor):
             return [listing_of.node(self._node.info(), self._node.available())]
         if kind == "workers":
             return [listing_of.worker(here, host)]
+        if kind == "jobs":
+            return [listing_of.job(here, self._began)]
         return listing_of.groups(self._node.group_infos())
 
     def _here(self) -> ContextInfo:

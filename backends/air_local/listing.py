@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from air.executor.interface import ContextInfo, NodeInfo, PlacementGroupInfo
+from air.executor.program import entrypoint
 from air.executor.records import Slice
 from air_local.actors import Actor
 from air_local.calls import Call
@@ -105,6 +106,19 @@ def _place(here: ContextInfo) -> dict[str, Any]:
         "worker_id": here.worker_id,
         "worker_pid": os.getpid(),
         "owner_worker_id": here.worker_id,
+    }
+
+
+def job(here: ContextInfo, began: float) -> dict[str, Any]:
+    """The program; *began* in seconds of the Unix clock."""
+    return {
+        "job_id": here.job_id,
+        "status": "RUNNING",
+        "type": "DRIVER",
+        "entrypoint": entrypoint(),
+        "start_time": _ms(began),
+        "driver_node_id": here.node_id,
+        "driver_pid": os.getpid(),
     }
 
 

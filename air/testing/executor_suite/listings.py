@@ -92,6 +92,19 @@ class TestListings:
         assert task.start_time_ms is None
         assert task.worker_pid
 
+    def test_the_program_is_a_job(self) -> None:
+        mine = air.get_runtime_context().get_job_id()
+        [job] = [job for job in state.list_jobs() if job.job_id == mine]
+        assert (job.status, job.type) == ("RUNNING", "DRIVER")
+        assert "python" in job.entrypoint
+        assert job.driver_pid == os.getpid()
+        assert job.driver_node_id == air.get_runtime_context().get_node_id()
+        assert job.start_time is not None
+        assert job.end_time is None
+        assert state.get_job(mine) == job
+        value(identity.options(name="of the job").remote(1))
+        assert [task.job_id for task in tasks("of the job")] == [mine]
+
     def test_filters_and_limits(self) -> None:
         value([identity.options(name="one of many").remote(number) for number in range(5)])
         mine = ("name", "=", "one of many")

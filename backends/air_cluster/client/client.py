@@ -81,6 +81,7 @@ class Client:
         kind: ``"driver"`` or ``"worker"``.
         host: this machine's address for other nodes; empty if there are none.
         console: shows what is printed for this program; ``None`` to have nothing shown.
+        entrypoint: what this program is, for listings; empty for one that is not listed.
     """
 
     def __init__(
@@ -93,7 +94,9 @@ class Client:
         host: str = "",
         namespace: str = "default",
         console: Console | None = None,
+        entrypoint: str = "",
     ) -> None:
+        self._entrypoint = entrypoint
         self.session = session
         self.token = token
         self.process_id = process_id
@@ -199,6 +202,7 @@ class Client:
                     self.namespace,
                     self.console is not None,
                     self.process_id,
+                    self._entrypoint,
                 )
             )
         self.reactor.wait_for(lambda: self._welcome or lost)

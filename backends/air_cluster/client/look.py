@@ -50,6 +50,8 @@ class Looking:
             return self._actors(query)
         if query.kind == "workers":
             return self._workers(query)
+        if query.kind == "jobs":
+            return _select(self._ask("jobs"), query)
         records = self._nodes() if query.kind == "nodes" else self._groups()
         return _select(records, query)
 

@@ -8,7 +8,7 @@ from air_cluster.transport.connection import Connection
 
 
 class ClientRecord(msgspec.Struct):
-    """A registered driver or worker."""
+    """A registered driver or worker; *failure* is what a driver has failed with if it ends now."""
 
     process: bytes
     kind: str
@@ -17,6 +17,7 @@ class ClientRecord(msgspec.Struct):
     namespace: str
     wants_logs: bool
     os_pid: int = 0
+    failure: str = "it ended without leaving the cluster: it was killed, or crashed"
 
 
 class Clients:

@@ -17,6 +17,7 @@ import msgspec
 from air.executor.resources import Resources
 from air_cluster.core.workers import SERIAL_DIGITS
 from air_cluster.daemon.agenda import Agenda
+from air_cluster.daemon.jobs import Jobs
 from air_cluster.daemon.late import LateWatch
 from air_cluster.daemon.node_link import NodeLink
 from air_cluster.daemon.printing import Printing
@@ -124,6 +125,7 @@ class HeadService:
         self.own: NodeEntry | None = None
         self.memory: HeadMemory | None = None
         self.drivers: dict[bytes, bool] = {}
+        self.jobs = Jobs()
         self._ended: dict[bytes, None] = {}
         self._gone: list[int] = []
         self._from_nodes: dict[type, NodeHandler] = {}
@@ -197,6 +199,7 @@ class HeadService:
         roots = [*self.drivers, *self.actors.roots()]
         programs = [process for process in roots if node_of(process) == number]
         for program in programs:
+            self.jobs.over(program, f"its node {node.entry.name} is gone: {reason}")
             self._over(program)
         self._gone.append(number)
         why = f"its node {node.entry.name} is gone ({reason})"
@@ -293,12 +296,14 @@ class HeadService:
         handler = self._from_clients[type(inner)]
         handler(ClientRoute(self, message.process), inner, payload)
 
-    def _on_driver(self, _node: NodeRecord, message: wire.DriverHere, _payload: bytes) -> None:
+    def _on_driver(self, node: NodeRecord, message: wire.DriverHere, _payload: bytes) -> None:
         self.drivers[message.process] = message.wants_logs
+        self.jobs.began(message.process, node.entry.name, message.os_pid, message.entrypoint)
 
     def _on_process_ended(
         self, node: NodeRecord, message: wire.ProcessEnded, _payload: bytes
     ) -> None:
+        self.jobs.over(message.process, message.failure)
         if message.process in self.drivers or self.actors.is_root(message.process):
             self._over(message.process)
             self.actors.job_gone(message.process)
@@ -335,6 +340,8 @@ class HeadService:
             content = self.actors.names()
         elif message.topic == "actors":
             content = self.actors.infos()
+        elif message.topic == "jobs":
+            content = self.jobs.infos()
         elif message.topic == "supply":
             content = supply(self)
         elif message.topic.startswith(OF_ACTOR):

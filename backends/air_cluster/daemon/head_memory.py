@@ -18,6 +18,7 @@ import msgspec
 
 from air.executor.resources import Resources
 from air_cluster.daemon.head_store import HeadStore
+from air_cluster.daemon.jobs import Job
 from air_cluster.daemon.kept import KeptActor, KeptGroup, KeptHead, KeptNode
 from air_cluster.daemon.node_link import NodeLink
 from air_cluster.protocol.channel import Outbox
@@ -71,6 +72,12 @@ class HeadMemory:
                 store.delete("group", group_id)
             else:
                 store.put("group", group_id, encode(group))
+        for process in head.jobs.take_changed():
+            job = head.jobs.kept(process)
+            if job is None:
+                store.delete("job", process)
+            else:
+                store.put("job", process, encode(job))
         links, self._changed_links = self._changed_links, {}
         by_link = {record.link: record for record in head.nodes.values()}
         for link in links:
@@ -108,6 +115,7 @@ class HeadMemory:
         head, now = self._head, time.monotonic()
         head.take_up(kept.cluster, kept.incarnation + 1, kept.next_number)
         head.drivers = kept.drivers
+        head.jobs.restore([decode(value, type=Job) for _, value in self._store.all("job")])
         for _, value in self._store.all("node"):
             self._restore_node(decode(value, type=KeptNode), members, now)
         if kept.own is not None:

@@ -283,14 +283,21 @@ class NodeDaemon:
         self.clients.add(record)
         if record.kind == "driver":
             logger.info("program %s (pid %d) is here", record.process.hex(), record.os_pid)
-            self.uplink.send(wire.DriverHere(record.process, record.wants_logs))
+            self.uplink.send(
+                wire.DriverHere(
+                    record.process, record.wants_logs, record.os_pid, message.entrypoint
+                )
+            )
         self._absence.greet(connection)
         setup = self.workers.setup_of(connection.peer)
         connection.send(messages.Welcome(self.name, record.address, setup))
         self.workers.registered(connection.peer, record.os_pid)
 
-    def _on_exit(self, connection: Connection, _message: messages.Exit, _p: object) -> None:
+    def _on_exit(self, connection: Connection, message: messages.Exit, _p: object) -> None:
         """A program leaves, when it has seen what was printed last."""
+        record = self.clients.get(connection.peer)
+        if record is not None:
+            record.failure = message.failure
         if self._absence.is_now:  # who would bring it
             self._let_go(connection)
         else:
@@ -323,7 +330,7 @@ class NodeDaemon:
         if record.kind == "driver":
             logger.info("program %s (pid %d) is gone", record.process.hex(), record.os_pid)
             self.tell_of_end(record.process, "the program has ended")
-            self.forget_process(record.process, "the program has ended")
+            self.forget_process(record.process, "the program has ended", record.failure)
             return
         # Its template tells how it ended; should it live on without us, end it.
         self.workers.pool.kill(record.process, seems_dead=True)
@@ -339,8 +346,8 @@ class NodeDaemon:
         for record in others:
             record.connection.send(gone)
 
-    def forget_process(self, process: bytes, how: str) -> None:
-        """A client of this node is gone."""
+    def forget_process(self, process: bytes, how: str, failure: str = "") -> None:
+        """A client of this node is gone; *failure* is that of a program."""
         self.printed.program_gone(process)
         # One that was killed has left its socket behind.
         directory = os.path.dirname(self.address.removeprefix("unix:"))
@@ -349,7 +356,8 @@ class NodeDaemon:
         self._leasing.forget_owner(process)
         self.workers.environments.program_gone(process)
         # Where nobody else has values of it, the question is answered already.
-        self.uplink.send(wire.ProcessEnded(process, how, self.memory.asks(process)))
+        asks = self.memory.asks(process)
+        self.uplink.send(wire.ProcessEnded(process, how, asks, failure))
 
     # Following the scheduler --------------------------------------------------------------
 

@@ -125,21 +125,25 @@ class ToClient(msgspec.Struct, tag=78, array_like=True, frozen=True):
 
 
 class DriverHere(msgspec.Struct, tag=79, array_like=True, frozen=True):
-    """A driver has registered with its node."""
+    """A driver has registered with its node. *entrypoint* is empty of one that only looks."""
 
     process: bytes
     wants_logs: bool
+    os_pid: int = 0
+    entrypoint: str = ""
 
 
 class ProcessEnded(msgspec.Struct, tag=80, array_like=True, frozen=True):
     """A client is gone; the head passes it on to the other nodes.
 
-    With *asks*, it has left memory behind: each of them answers with ``OrphansKept``.
+    With *asks*, it has left memory behind: each of them answers with ``OrphansKept``. *failure* is
+    what a program has failed with, as far as is known.
     """
 
     process: bytes
     reason: str
     asks: bool = False
+    failure: str = ""
 
 
 class Keeper(msgspec.Struct, array_like=True, frozen=True):

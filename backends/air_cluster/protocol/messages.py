@@ -89,7 +89,7 @@ class Shape(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Register(msgspec.Struct, tag=1, array_like=True, frozen=True):
-    """First message of a client: who it is and where it listens."""
+    """First message of a client: who it is and where it listens; of a program, what it is."""
 
     kind: str
     os_pid: int
@@ -97,6 +97,7 @@ class Register(msgspec.Struct, tag=1, array_like=True, frozen=True):
     namespace: str = "default"
     log_to_driver: bool = False
     worker_id: bytes = b""
+    entrypoint: str = ""
 
 
 class Welcome(msgspec.Struct, tag=2, array_like=True, frozen=True):
@@ -412,10 +413,11 @@ class ProcessGone(msgspec.Struct, tag=31, array_like=True, frozen=True):
 class Exit(msgspec.Struct, tag=32, array_like=True, frozen=True):
     """To a worker: end (with *graceful*, once nobody wants values of yours any more).
 
-    To the daemon: end everything.
+    To the daemon: this program leaves; *failure* is what it has failed with, if it knows.
     """
 
     graceful: bool = False
+    failure: str = ""
 
 
 class KillWorker(msgspec.Struct, tag=33, array_like=True, frozen=True):

@@ -10,6 +10,7 @@ import signal
 import socket
 import stat
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -149,6 +150,43 @@ def test_a_node_in_the_foreground(here: Host) -> None:
     assert process.wait(30) == 0
     process.stdout.close()
     assert not os.listdir(here.directory)
+
+
+JOBS = """
+import os, sys
+import air
+air.init(address="auto", namespace="mine")
+how = sys.argv[1]
+if how == "raise":
+    raise KeyError("the key")
+if how == "kill":
+    os.kill(os.getpid(), 9)
+"""
+
+
+def test_programs_that_come_and_go(here: Host) -> None:
+    printed = start(here, "--head", "--port", "0")
+    for how in ("end", "raise", "kill"):
+        words = here.command(sys.executable, "-c", JOBS, how)
+        subprocess.run(words, env=here.environment, capture_output=True, check=False)
+    jobs: list[dict[str, object]] = []
+
+    def are_over() -> bool:
+        jobs[:] = json.loads(here.air("list", "jobs", "--format", "json").stdout)
+        return [job["status"] for job in jobs] == ["SUCCEEDED", "FAILED", "FAILED"]
+
+    assert eventually(are_over)  # the command itself is none
+    assert [str(job["entrypoint"]).rpartition(" ")[2] for job in jobs] == ["end", "raise", "kill"]
+    assert [job["message"] for job in jobs] == [
+        None,
+        "KeyError: 'the key'",
+        "it ended without leaving the cluster: it was killed, or crashed",
+    ]
+    for job in jobs:
+        assert job["driver_node_id"] == name_of(printed)
+        assert 0 < float(str(job["start_time"])) <= float(str(job["end_time"]))
+    shown = here.air("get", "jobs", str(jobs[1]["job_id"])).stdout
+    assert 'status: "FAILED"' in shown
 
 
 def test_a_node_that_was_killed_is_not_found(here: Host) -> None:
