@@ -14,9 +14,10 @@ from air.executor.scheduling import PLACEMENT_STRATEGIES, PlacementGroupSpec
 from air_cluster.core.cluster import ClusterScheduler
 from air_cluster.core.cluster_instructions import Redirect, SendActor
 from air_cluster.core.cluster_shapes import ClusterShape, NodeView
+from air_cluster.core.group_instructions import Reserve
 from air_cluster.core.instructions import Grant, Instruction, StartWorker
 from air_cluster.core.leases import NodeScheduler
-from air_cluster.core.placement_groups import PlacementGroups, Reserve
+from air_cluster.core.placement_groups import PlacementGroups
 from air_cluster.core.shapes import ShapeKey
 
 CPUS, ZONES, BUNDLES = 8, 10, 8

@@ -35,13 +35,13 @@ class Resources(Mapping[str, float]):
     def __init__(self, quantities: Mapping[str, float] = {}) -> None:
         units = {name: round(value * UNIT) for name, value in quantities.items()}
         self._units = {name: value for name, value in sorted(units.items()) if value}
-        self._hash = hash(tuple(self._units.items()))
+        self._hash: int | None = None
 
     @classmethod
     def _of_units(cls, units: Mapping[str, int]) -> Resources:
-        made = cls()
+        made = cls.__new__(cls)
         made._units = {name: value for name, value in sorted(units.items()) if value}
-        made._hash = hash(tuple(made._units.items()))
+        made._hash = None
         return made
 
     def __getitem__(self, name: str) -> float:
@@ -54,6 +54,8 @@ class Resources(Mapping[str, float]):
         return len(self._units)
 
     def __hash__(self) -> int:
+        if self._hash is None:  # most are never asked for it
+            self._hash = hash(tuple(self._units.items()))
         return self._hash
 
     def __eq__(self, other: object) -> bool:
@@ -73,7 +75,11 @@ class Resources(Mapping[str, float]):
 
     def fits_in(self, supply: Resources) -> bool:
         """Whether *supply* holds at least this much of everything."""
-        return all(supply._units.get(name, 0) >= value for name, value in self._units.items())
+        held = supply._units
+        for name, value in self._units.items():  # noqa: SIM110 - a generator takes twice as long
+            if held.get(name, 0) < value:
+                return False
+        return True
 
     def without(self, *names: str) -> Resources:
         """The same quantities less the named ones."""

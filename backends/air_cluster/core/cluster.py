@@ -348,6 +348,11 @@ class ClusterScheduler:
 
     # Queries ----------------------------------------------------------------------------
 
+    @property
+    def anybody_waits(self) -> bool:
+        """Whether there is anything to find room for."""
+        return bool(self._demands or self._actors)
+
     def demands(self) -> list[ClusterDemand]:
         """What waits, each need once, in the order in which they came."""
         found = []

@@ -22,7 +22,7 @@ class GroupState(enum.Enum):
 
 
 class ExpectGroup(msgspec.Struct, frozen=True):
-    """Tell every node that a group exists, so that requests for it wait there."""
+    """Tell every node that a group exists that has no place, so that requests for it wait there."""
 
     group_id: bytes
 

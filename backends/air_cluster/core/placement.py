@@ -37,8 +37,13 @@ def plan(bundles: Sequence[Resources], strategy: str, nodes_free: Nodes) -> list
             as there are bundles).
         nodes_free: what is free on each node. Among equals, earlier nodes are preferred.
     """
+    needed = _total(bundles)
+    if len(nodes_free) == 1:
+        [(only, free)] = nodes_free.items()
+        may_be_there = strategy != "STRICT_SPREAD" or len(bundles) == 1
+        return [only] * len(bundles) if may_be_there and needed.fits_in(free) else None
     total = _total(nodes_free.values())
-    if not nodes_free or not _total(bundles).fits_in(total):
+    if not nodes_free or not needed.fits_in(total):
         return None
     size = _Size(total)
     if strategy == "STRICT_PACK":
@@ -89,8 +94,11 @@ class _Size:
 
 
 def _total(many: Iterable[Resources]) -> Resources:
+    each = list(many)
+    if len(each) == 1:
+        return each[0]
     amounts: dict[str, float] = {}
-    for resources in many:
+    for resources in each:
         for name, amount in resources.items():
             amounts[name] = amounts.get(name, 0.0) + amount
     return Resources(amounts)

@@ -193,12 +193,14 @@ class PlacementGroups:
             return []
         if spec.name and (spec.namespace, spec.name) in self._names:
             raise InvalidOption(f"the name {spec.name!r} is taken by another placement group")
-        fits = self._room.plan(spec.bundles, spec.strategy) is not None
+        nodes = self._room.plan(spec.bundles, spec.strategy)
         group = _Group(group_id, spec, owner, [_Bundle(r) for r in spec.bundles], now)
         group.missing = _missing(group)
-        if not fits and (message := self._why_never(group)) is not None:
+        if nodes is None and (message := self._why_never(group)) is not None:
             raise Unschedulable(message)
         self._add(group)
+        if nodes is not None:  # those before it that wait would have been placed, had they room
+            return self._ask(group, nodes, wait=False)
         return [ExpectGroup(group_id), *self._advance(now)]
 
     def reserved(
@@ -307,7 +309,6 @@ class PlacementGroups:
 
     def _add(self, group: _Group) -> None:
         group_id, spec = group.group_id, group.spec
-        group.missing = _missing(group)
         self._groups[group_id] = group
         self._changed[group_id] = None
         if group.missing:
@@ -366,6 +367,7 @@ class PlacementGroups:
                 self._note_free(node_id, self._room.free[node_id])
             else:
                 bundle.lost_with = node_id or (kept.lost[index] if kept.lost else None)
+        group.missing = _missing(group)
         self._add(group)
         if not group.missing:
             group.state = GroupState.CREATED
@@ -397,6 +399,11 @@ class PlacementGroups:
             )
             for group in self._groups.values()
         ]
+
+    @property
+    def any_unmet(self) -> bool:
+        """Whether any group waits, or is being placed."""
+        return bool(self._pending)
 
     def unmet(self) -> list[UnmetGroup]:
         """Groups that wait, with the bundles that are missing, oldest first."""
@@ -581,12 +588,11 @@ class PlacementGroups:
         Nor is anything below zero, such as CPU that blocked workers have taken again.
         """
         most = self._totals[node_id] - self._reserved[node_id]
-        self._room.put(
-            node_id,
-            Resources(
+        if not free.fits_in(most) or free.is_negative():
+            free = Resources(
                 {name: max(0.0, min(amount, most.get(name, 0.0))) for name, amount in free.items()}
-            ),
-        )
+            )
+        self._room.put(node_id, free)
 
     def _forget_request(self, bundle: _Bundle) -> None:
         assert bundle.node_id is not None

@@ -34,6 +34,7 @@ class DemandService:
         self._scheduler = ClusterScheduler()
         self._shape_ids: dict[tuple[bytes, ClusterShape], int] = {}
         self._actors: dict[bytes, tuple[Shape, bytes, int]] = {}  # shape, owner and depth
+        self._stale: dict[int, NodeRecord] = {}  # something else is free there than is known
         head.on_node(wire.Unmet, self._on_unmet)
         head.on_node(wire.NoRoom, self._on_no_room)
 
@@ -48,14 +49,26 @@ class DemandService:
     def node_lost(self, node: NodeRecord) -> None:
         """A node is gone, with its clients."""
         number = node.entry.number
+        self._stale.pop(number, None)
         self._follow(self._scheduler.node_lost(number, time.monotonic()))
         for key in [key for key in self._shape_ids if node_of(key[0]) == number]:
             del self._shape_ids[key]
 
     def load_changed(self, node: NodeRecord) -> None:
-        """Something else is free on a node."""
+        """Something else is free on a node.
+
+        That happens with every task, and matters only to those who wait.
+        """
+        self._stale[node.entry.number] = node
+        if self._scheduler.anybody_waits:
+            self._look_again()
+
+    def _look_again(self) -> None:
+        """Tell the scheduler what is free where that may have changed."""
+        stale, self._stale = self._stale, {}
         now = time.monotonic()
-        self._follow(self._scheduler.load(node.entry.number, node.free(), now))
+        for number, node in stale.items():
+            self._follow(self._scheduler.load(number, node.free(), now))
 
     def tick(self) -> None:
         """Time passes."""
@@ -90,6 +103,7 @@ class DemandService:
         key = message.owner, shape
         if message.count:
             self._shape_ids[key] = message.shape_id
+            self._look_again()
         now = time.monotonic()
         self._follow(
             self._scheduler.unmet(
@@ -114,6 +128,7 @@ class DemandService:
     def place(self, actor_id: bytes, shape: Shape, owner: bytes, depth: int) -> None:
         """Find a worker for an actor."""
         self._actors[actor_id] = shape, owner, depth
+        self._look_again()
         now = time.monotonic()
         self._follow(
             self._scheduler.place(

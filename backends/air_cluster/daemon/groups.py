@@ -66,7 +66,7 @@ class GroupService:
     def load_changed(self, node: NodeRecord) -> None:
         """Something else is free on a node."""
         self._stale[node.entry.name] = None
-        if self._groups.unmet():
+        if self._groups.any_unmet:
             self._look_again()
 
     def tick(self) -> None:
@@ -172,6 +172,8 @@ class GroupService:
         # It is told without asking: nearly everybody who makes a group waits for it next.
         self._watchers[message.group_id] = {client.peer}
         # Before the answer: what the client asks for next must find the group known.
+        if out:  # else the request has come again
+            self._head.demand.group_created(message.group_id, spec.bundles)
         self._follow(out)
         client.send(messages.Reply(message.request, ""))
         if self._head.is_over(owner):
@@ -226,7 +228,6 @@ class GroupService:
         elif isinstance(instruction, Commit):
             self._to_node(instruction.node_id, wire.CommitGroup(group_id))
         elif isinstance(instruction, ExpectGroup):
-            self._head.demand.group_created(group_id, self._groups.bundles(group_id))
             self._to_all(wire.ExpectGroup(group_id))
         elif isinstance(instruction, RemoveGroup):
             self._head.demand.group_gone(group_id)

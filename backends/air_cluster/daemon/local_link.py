@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 
@@ -9,6 +10,8 @@ from air_cluster.protocol.codec import Message
 from air_cluster.protocol.frames import Buffer
 from air_cluster.protocol.head_messages import Joined
 from air_cluster.transport.reactor import Reactor
+
+logger = logging.getLogger(__name__)
 
 
 class LocalLink:
@@ -26,7 +29,8 @@ class LocalLink:
     def send(self, message: Message, payload: Sequence[Buffer] = ()) -> None:
         """Deliver a message soon."""
         self._queue.append((message, b"".join(payload)))
-        self._reactor.call_soon(self._next)
+        if len(self._queue) == 1:
+            self._reactor.call_soon(self._deliver_all)
 
     def tell(self, message: Message, payload: Sequence[Buffer] = ()) -> None:
         """Deliver a message soon."""
@@ -41,5 +45,12 @@ class LocalLink:
         """Deliver the first message of all."""
         self.send(hello)
 
-    def _next(self) -> None:
-        self._deliver(*self._queue.popleft())
+    def _deliver_all(self) -> None:
+        while self._queue:
+            message, payload = self._queue[0]
+            try:
+                self._deliver(message, payload)
+            except Exception:
+                # As of those that come over a socket: the messages behind it must not wait for it.
+                logger.exception("handling %s failed", type(message).__name__)
+            self._queue.popleft()
