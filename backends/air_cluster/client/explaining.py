@@ -152,7 +152,8 @@ class Explaining:
         if found.resources:
             supply = self._head("supply", deadline)
             if supply is not None:
-                return f"{found.state}: {who_holds(found.resources, _supplies(supply))}", WAITS
+                holders = who_holds(found.resources, _supplies(supply), found.tied_to)
+                return f"{found.state}: {holders}", WAITS
         return found.state, WAITS if found.resources else UNKNOWN
 
     def _of_runner(self, found: Situation, identity: bytes, deadline: float) -> Situation | None:
@@ -249,6 +250,7 @@ class Explaining:
             resources=shape.resources,
             group_id=shape.group,
             bundle=shape.bundle,
+            tied_to="" if shape.soft else shape.node,
         )
 
     def _of_call(self, request: int, actor: CalledActor, call: Call) -> Situation:
@@ -299,7 +301,7 @@ def of_actor(found: dict[str, Any] | None, group: GroupView | None, supply: Any)
     if group is not None:
         return f"{told} {in_group(group, found['bundle'], _supplies(supply))}"
     if found["resources"]:
-        told += f": {who_holds(found['resources'], _supplies(supply))}"
+        told += f": {who_holds(found['resources'], _supplies(supply), found['tied_to'])}"
     return told
 
 

@@ -68,6 +68,7 @@ class ActorSpec(msgspec.Struct, frozen=True):
         depth: blocked tasks above the one that creates it, for the order of placement.
         class_name: for messages.
         job: the program that all this is for, with which it ends at the latest.
+        tied_to: the only node that may host it; empty if any may.
     """
 
     actor_id: bytes
@@ -80,6 +81,7 @@ class ActorSpec(msgspec.Struct, frozen=True):
     depth: int = 0
     class_name: str = ""
     job: bytes = b""
+    tied_to: str = ""
 
 
 class RequestPlacement(msgspec.Struct, frozen=True):

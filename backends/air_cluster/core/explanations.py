@@ -105,9 +105,16 @@ def in_group(group: GroupView, index: int, nodes: Sequence[NodeSupply]) -> str:
     )
 
 
-def who_holds(wanted: Mapping[str, float], nodes: Sequence[NodeSupply]) -> str:
-    """Which nodes could meet a request, what is free there, and who holds what is missing."""
+def who_holds(wanted: Mapping[str, float], nodes: Sequence[NodeSupply], tied_to: str = "") -> str:
+    """Which nodes could meet a request, what is free there, and who holds what is missing.
+
+    Args:
+        tied_to: the only node that may meet it; empty if any may.
+    """
     request = Resources(wanted)
+    if tied_to:
+        only = [_of_node(request, node) for node in nodes if node.name == tied_to]
+        return f"no other node than {tied_to} may run it: {only[0] if only else 'that is gone'}"
     able = [node for node in nodes if request.fits_in(Resources(node.total))]
     if not able:
         return "no node has that much"

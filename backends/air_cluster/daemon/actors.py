@@ -226,6 +226,7 @@ class ActorService:
             "resources": spec.shape.resources.to_dict(),
             "group": spec.shape.pool[0] if spec.shape.pool else b"",
             "bundle": spec.shape.pool[1] if spec.shape.pool else ANY_BUNDLE,
+            "tied_to": spec.tied_to,
             "restarts": info.restarts,
             "message": info.message,
             "detached": spec.detached,
@@ -350,4 +351,5 @@ def _spec(message: messages.CreateActor, owner: bytes) -> ActorSpec:
         depth=message.depth,
         class_name=message.class_name,
         job=message.job_id,
+        tied_to="" if message.shape.soft else message.shape.node,
     )

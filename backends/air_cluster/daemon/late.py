@@ -57,7 +57,7 @@ class LateWatch:
                 if pool is not None and pool[0] in views:
                     where = f" {in_group(views[pool[0]], pool[1], nodes)}"
                 else:
-                    where = f": {who_holds(spec.shape.resources, nodes)}"
+                    where = f": {who_holds(spec.shape.resources, nodes, spec.tied_to)}"
                 name = f" {spec.name!r}" if spec.name else ""
                 text = (
                     f"actor {spec.class_name}{name} has waited for {waited} for a worker with"

@@ -814,7 +814,7 @@ class Situation(msgspec.Struct, tag=205, array_like=True, frozen=True):
         what: what is to make the value.
         state: what it does, to be put behind that.
         worker: the process that it was sent to, which listens at *address*.
-        resources: what it needs a worker with.
+        resources: what it needs a worker with, on the node *tied_to* alone if that is not empty.
         actor_id: the actor that it waits for.
         group_id: the placement group that it waits for, or for *bundle* of it (-1 for any).
         needs: an argument of it that is not there, owned by who listens at *needs_address*.
@@ -831,6 +831,7 @@ class Situation(msgspec.Struct, tag=205, array_like=True, frozen=True):
     needs: bytes = b""
     needs_address: str = ""
     bundle: int = -1
+    tied_to: str = ""
 
 
 class LinkOpen(msgspec.Struct, tag=140, array_like=True, frozen=True):

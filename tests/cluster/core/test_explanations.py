@@ -61,6 +61,14 @@ def test_nodes_that_could_never_do_are_left_out():
     assert who_holds({"CPU": 9}, nodes) == "no node has that much"
 
 
+def test_one_node_alone_may_run_it():
+    nodes = [node("a", {"CPU": 2}, {"CPU": 2}), node("b", {"CPU": 2}, {"CPU": 0})]
+    said = who_holds({"CPU": 1}, nodes, "b")
+    assert said.startswith("no other node than b may run it: node b has 0 of 2 CPU free")
+    assert "node a" not in said
+    assert who_holds({"CPU": 1}, nodes, "c") == "no other node than c may run it: that is gone"
+
+
 def test_room_that_is_there_is_told_as_well():
     assert who_holds({"CPU": 1}, [node("a", {"CPU": 2}, {"CPU": 2})]) == (
         "node a has 2 of 2 CPU free"

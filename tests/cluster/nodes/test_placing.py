@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import air
-from air.errors import ActorDied, ActorPlacementError, Unschedulable
+from air.errors import ActorDied, ActorPlacementError, GetTimeout, Unschedulable
 from air.testing.executor_suite.harness import eventually, value
 from air.util import placement_group, remove_placement_group
 from air.util.scheduling_strategies import (
@@ -144,6 +144,14 @@ def test_waiting_for_room_on_the_node_that_it_is_tied_to(two: Any) -> None:
     waiting = where.options(scheduling_strategy=at(second)).remote()
     assert value(where.remote()) == names()[0]
     assert air.wait([waiting], timeout=0)[0] == []
+    told = f"no other node than {second} may run it: node {second} has 0 of 1 CPU free"
+    with pytest.raises(GetTimeout, match=told):
+        air.get(waiting, timeout=0.5)
+    other = Actor.options(num_cpus=1, scheduling_strategy=at(second)).remote()
+    call = other.where.remote()
+    with pytest.raises(GetTimeout, match=told):
+        air.get(call, timeout=0.5)
+    del other, call
     air.kill(holder)
     assert value(waiting) == second
 
