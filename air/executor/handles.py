@@ -73,10 +73,11 @@ class ObjectRef(Generic[T]):
         return _import_ref, (self._executor.export_ref(self),)
 
     def __del__(self) -> None:
-        # The interpreter may be half gone, or __init__ may not have finished.
-        executor = getattr(self, "_executor", None)
-        if executor is not None:
-            executor.release_ref(self.id)
+        try:
+            executor = self._executor
+        except AttributeError:  # __init__ has not finished
+            return
+        executor.release_ref(self.id)
 
 
 class ObjectRefGenerator:

@@ -6,6 +6,8 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from air.errors import GetTimeout, ObjectLost, OwnerDied, SerializationError
@@ -13,6 +15,7 @@ from air.executor.code import Code
 from air.executor.failures import dump_failure, load_failure
 from air.executor.handles import ObjectRef
 from air.executor.serialization import dumps, loads
+from air_cluster.client.arrivals import Arrivals
 from air_cluster.client.contents import (
     INLINE_MAX_BYTES,
     Content,
@@ -25,7 +28,7 @@ from air_cluster.client.copies import CopyFailed
 from air_cluster.client.lodgers import Lodgers
 from air_cluster.client.returned import Returned
 from air_cluster.core.lateness import FIRST_S
-from air_cluster.core.references import Entry, Free, Instruction, Register, Unregister
+from air_cluster.core.references import FRESH, Entry, Free, Instruction, Register, Unregister
 from air_cluster.protocol.ids import PUT_INDEX, node_of, object_id, owner_of
 from air_cluster.protocol.messages import (
     FAILED,
@@ -55,6 +58,12 @@ _NEWS_S = 10.0
 LATE_S = FIRST_S
 """Who has waited for longer may have to be told why."""
 
+_MANY_REFS = 4
+"""So many references in one value are counted together."""
+
+_BURST, _BURST_S = 32, 0.002
+"""After so many references were dropped at once, the next are looked for so much later."""
+
 CODE_MAX_BYTES = 32 << 20
 """A pickled function or class must fit into a message together with small arguments."""
 
@@ -77,9 +86,10 @@ class Objects:
         self._pickling = _Pickling()
         self._watchers: dict[bytes, list[Callable[[Entry], None]]] = {}
         self._fetchers: dict[bytes, list[Connection]] = {}  # who wants a value of ours
-        self._dropped: deque[bytes] = deque()
+        self._arriving: list[Arrivals] = []
+        self.dropped: deque[bytes] = deque()
         self._unpinned: deque[bytes] = deque()
-        self._drain_planned = False
+        self.drain_planned = False
         # Node and segment of a dead process -> how many values of ours are in it.
         self._orphaned: dict[tuple[int, int], int] = {}
         self._on_token: dict[int, Callable[[], None]] = {}
@@ -114,7 +124,7 @@ class Objects:
             serialized = dumps(value, what, parts)
             if serialized.size <= inline_max:
                 return inline(serialized, refs)
-            if self._dropped:
+            if self.dropped:
                 # The memory of what was dropped just now is warm, and may be the room for this.
                 with self._lock:
                     self.drain()
@@ -161,21 +171,60 @@ class Objects:
             pin: the value's identity; its entry is kept while buffers map shared memory.
         """
         outer, self._pickling.imported = self._pickling.imported, []
+        imported, rebuild, arriving = self._pickling.imported, loads, None
+        if content.refs and len(content.refs) >= _MANY_REFS:
+            arriving = Arrivals(content.refs)
+            rebuild = partial(arriving.load, executor=self._client.executor)
+            self._arriving.append(arriving)
         try:
             if content.kind == FAILED:
                 value = load_failure(content.pieces[0])
             elif content.location is not None:
-                value = self._load_shared(content, pin, deadline)
+                value = self._load_shared(content, pin, deadline, rebuild)
             else:
-                value = loads(content.pieces[0], content.pieces[1:])
-            return value, self._pickling.imported
+                value = rebuild(content.pieces[0], content.pieces[1:])
         finally:
             self._pickling.imported = outer
+            if arriving is not None:
+                with self._lock:
+                    self._count(arriving)
+                    self._arriving.remove(arriving)
+                imported += arriving.unknown
+        return value, imported
 
-    def _load_shared(self, content: Content, pin: bytes | None, deadline: float | None) -> Any:
+    def _count(self, arriving: Arrivals) -> None:
+        """Count the references that have come so far; called under the lock."""
+        entries = self.references.entries
+        start, end = arriving.counted, len(arriving.refs)
+        for ref in islice(arriving.refs, start, end):
+            entry = entries.get(ref.id)
+            if entry is None:
+                entry = self._receive(ref.id, arriving.address_of(ref.id))
+            else:
+                entry.local += 1
+            if entry.token or entry.state == FRESH:
+                arriving.unknown.append(ref.id)
+        arriving.counted = end
+
+    def _receive(self, object_id: bytes, address: str) -> Entry:
+        """A reference came to a value that has no entry here; counts it."""
+        if owner_of(object_id) != self._client.process_id:
+            return self.references.borrow(object_id, address)
+        entry = self.references.own(object_id)
+        entry.content = self._lost(object_id)
+        entry.local = 1
+        return entry
+
+    def _load_shared(
+        self,
+        content: Content,
+        pin: bytes | None,
+        deadline: float | None,
+        rebuild: Callable[..., Any],
+    ) -> Any:
         assert content.location is not None
         if pin is None:
-            return self._client.reader.load(content.location, lambda: None)
+            return self._client.reader.load(content.location, lambda: None, rebuild)
         with self._lock:
             # It may have gone to disk since its content was looked up.
             entry = self.references.get(pin)
@@ -200,8 +249,8 @@ class Objects:
             raise
         if location is None:
             assert content.location is not None
-            return load(view, content.location.lengths, lambda: self._unpin(pin))
-        return self._client.reader.load(location, lambda: self._unpin(pin))
+            return load(view, content.location.lengths, lambda: self._unpin(pin), rebuild)
+        return self._client.reader.load(location, lambda: self._unpin(pin), rebuild)
 
     def pack_code(self, code: Code) -> bytes:
         """Pickle a function or class, at its first use.
@@ -232,9 +281,7 @@ class Objects:
         """
         exported = self.check_pickling(object_id)
         with self._lock:
-            entry = self.references.get(object_id)
-            if entry is None:
-                raise _of_another_cluster(object_id)
+            entry = self.references.get(object_id) or self._arrived(object_id)
             entry.holds += 1
             address = self._client.address if entry.owned else entry.address
         exported.append(Ref(object_id, address))
@@ -262,12 +309,8 @@ class Objects:
             entry = self.references.entries.get(object_id)
             if entry is not None:
                 entry.local += 1
-            elif owner_of(object_id) == self._client.process_id:
-                entry = self.references.own(object_id)
-                entry.content = self._lost(object_id)
-                entry.local = 1
             else:
-                self.references.borrow(object_id, address)
+                self._receive(object_id, address)
         if self._pickling.imported is not None:
             self._pickling.imported.append(object_id)
 
@@ -298,16 +341,40 @@ class Objects:
             ObjectLost: the reference was made before ``air.shutdown()``.
         """
         entry = self.references.get(ref.id)
+        return self._arrived(ref.id) if entry is None else entry
+
+    def _arrived(self, object_id: bytes) -> Entry:
+        """The entry of a value of which there is none, as far as is counted.
+
+        Raises:
+            ObjectLost: there is none.
+        """
+        # Who makes an object of its pickled state may use the references in that at once.
+        for arriving in self._arriving:
+            self._count(arriving)
+        entry = self.references.get(object_id)
         if entry is None:
-            raise _of_another_cluster(ref.id)
+            raise _of_another_cluster(object_id)
         return entry
 
     def drop(self, identity: bytes) -> None:
         """A local reference is garbage; may be called by the garbage collector, anywhere."""
-        self._dropped.append(identity)
-        if not self._drain_planned:
-            self._drain_planned = True
-            self._reactor.call_soon(self.drain)
+        self.dropped.append(identity)
+        if not self.drain_planned:
+            self.plan_drain()
+
+    def plan_drain(self) -> None:
+        """Have what was dropped counted off soon."""
+        self.drain_planned = True
+        self._reactor.call_soon(self._drain_as_planned)
+
+    def _drain_as_planned(self) -> None:
+        is_burst = len(self.dropped) >= _BURST
+        self.drain()
+        if is_burst and not self.drain_planned:
+            # More will come, while another thread drops them: do not be woken for each.
+            self.drain_planned = True
+            self._reactor.call_later(_BURST_S, self._drain_as_planned)
 
     def _unpin(self, identity: bytes) -> None:
         """A buffer that mapped a value is garbage; may be called anywhere, like :meth:`drop`."""
@@ -316,8 +383,8 @@ class Objects:
 
     def drain(self) -> None:
         """Count off what was dropped; called under the lock."""
-        self._drain_planned = False
-        dropped = self._dropped
+        self.drain_planned = False
+        dropped = self.dropped
         while self._unpinned:
             entry = self.references.get(self._unpinned.popleft())
             if entry is not None:
@@ -325,9 +392,7 @@ class Objects:
                 if not entry.pins:
                     self._client.copies.unread(entry.id)
         while dropped:
-            out = self.references.drop_local(dropped.popleft())
-            if out:
-                self.follow(out)
+            self.follow(self.references.drop_all(dropped))
 
     def follow(self, instructions: Iterable[Instruction]) -> None:
         """Do what the reference counts ask for; called under the lock."""
@@ -453,7 +518,7 @@ class Objects:
     def _wait_for_all(self, refs: Sequence[ObjectRef[Any]], timeout: float | None) -> list[Entry]:
         position = 0
         with self._lock:
-            if self._dropped:
+            if self.dropped:
                 self.drain()
             entries = [self.entry(ref) for ref in refs]
             for entry in entries:

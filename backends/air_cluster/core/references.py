@@ -31,6 +31,7 @@ that contained a reference before they were there) are never freed.
 from __future__ import annotations
 
 import itertools
+from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -151,6 +152,18 @@ class References:
             return []
         entry.local -= 1
         return self._gone(entry) if entry.local == 0 else []
+
+    def drop_all(self, object_ids: deque[bytes]) -> list[Instruction]:
+        """The same of many, which are taken out of the queue."""
+        out: list[Instruction] = []
+        get, take = self.entries.get, object_ids.popleft
+        for _ in range(len(object_ids)):
+            entry = get(take())
+            if entry is not None:
+                entry.local -= 1
+                if not (entry.local or entry.holds):
+                    out += self._gone(entry)
+        return out
 
     def hold(self, object_ids: Iterable[bytes]) -> None:
         """Keep values for a task in flight or for a value that contains them."""

@@ -24,7 +24,12 @@ class Reader:
         self._open_segment = open_segment
         self._mappings: dict[int, Mapping] = {}
 
-    def load(self, location: Location, on_release: Callable[[], None]) -> Any:
+    def load(
+        self,
+        location: Location,
+        on_release: Callable[[], None],
+        rebuild: Callable[..., Any] = loads,
+    ) -> Any:
         """Rebuild the value at *location*, whose range must stay as it is until *on_release*.
 
         Out-of-band buffers are not copied: they are read-only views of the segment, and so
@@ -38,6 +43,7 @@ class Reader:
                 any other code, at interpreter exit, and again in a child that user code
                 forked: it must not block, take a lock that is held while objects are
                 made, or raise.
+            rebuild: makes the value of its stream and its buffers.
 
         Raises:
             ValueError: the range is not inside the segment.
@@ -47,7 +53,7 @@ class Reader:
         except BaseException:
             on_release()
             raise
-        return load(view, location.lengths, on_release)
+        return load(view, location.lengths, on_release, rebuild)
 
     def forget(self, segment: int) -> None:
         """Drop a mapping; values that were read from it stay valid. Unknown ids are fine."""
@@ -70,7 +76,12 @@ class Reader:
         return mapping.view(location.offset, location.nbytes)
 
 
-def load(view: memoryview, lengths: Sequence[int], on_release: Callable[[], None]) -> Any:
+def load(
+    view: memoryview,
+    lengths: Sequence[int],
+    on_release: Callable[[], None],
+    rebuild: Callable[..., Any] = loads,
+) -> Any:
     """Rebuild the value in *view*: see :meth:`Reader.load`.
 
     Args:
@@ -78,7 +89,7 @@ def load(view: memoryview, lengths: Sequence[int], on_release: Callable[[], None
     """
     if len(lengths) == 1:
         try:
-            return loads(view)
+            return rebuild(view, ())
         finally:
             on_release()
     try:
@@ -88,4 +99,4 @@ def load(view: memoryview, lengths: Sequence[int], on_release: Callable[[], None
     except BaseException:
         on_release()
         raise
-    return loads(*layout.split(view, lengths))
+    return rebuild(*layout.split(view, lengths))

@@ -6,6 +6,7 @@ Processes are A, B and C; ``A1`` is the first value of A. Instructions read ``fr
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 
 import pytest
@@ -118,6 +119,18 @@ def test_a_value_goes_with_its_last_local_reference(process: Process) -> None:
     assert process.drop("A1") == "free A1"
     assert process.drop("A1") == ""
     assert process.is_empty
+
+
+def test_many_local_references_are_counted_off_at_once(process: Process) -> None:
+    for name in ("A1", "A2", "A3"):
+        process.own(name)
+    process.references.hold([value("A2")])
+    process.references.get(value("A3")).local += 1  # type: ignore[union-attr]
+    dropped = deque(values("A3 A1 A2 A9 A3"))
+    assert said(process.references.drop_all(dropped)) == "free A1; free A3"
+    process.references.check()
+    assert not dropped
+    assert process.references.get(value("A2"))
 
 
 def test_a_task_in_flight_keeps_its_arguments(process: Process) -> None:
