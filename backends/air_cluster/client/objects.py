@@ -497,9 +497,12 @@ class Objects:
                 self.owner_died(entry)
 
     def owner_died(self, entry: Entry) -> None:
-        """The owner of a borrowed value is gone; what we know of it stays."""
+        """The owner of a borrowed value is gone, and soon its memory.
+
+        What stays is a small one that we have, and buffers that map a large one already.
+        """
         self._client.fetching.discard(entry.id)
-        if entry.content is None:
+        if entry.content is None or entry.content.location is not None:
             entry.content = self._client.system_failure(
                 OwnerDied(f"the process that owned {entry.id.hex()} ended; its value is lost")
             )
@@ -598,7 +601,7 @@ class Objects:
                 continue
             try:
                 value, refs = self.unpack(content, entry.id, deadline)
-            except CopyFailed as error:
+            except ObjectLost as error:
                 if self._renewed(entry, content, deadline):
                     continue
                 if deadline is not None and time.monotonic() >= deadline:

@@ -136,6 +136,36 @@ def test_an_actor_and_what_it_was_given_outlive_their_program(one: Machines) -> 
         air.get_actor("keeper")
 
 
+@pytest.mark.parametrize("keeps", [False, True])
+def test_what_it_has_read_before_is_lost_with_its_owner_too(one: Machines, keeps: bool) -> None:
+    @air.remote
+    class Reader:
+        def __init__(self, given: list[Any]) -> None:
+            self.given = given
+            self.kept: list[Any] = []
+
+        def read(self) -> float:
+            found = air.get(self.given)
+            if keeps:
+                self.kept += found
+            return float(sum(each.sum() for each in found))
+
+        def kept_total(self) -> float:
+            return float(sum(each.sum() for each in self.kept))
+
+    made = air.remote(lambda: np.ones(100_000)).remote()
+    given = [air.put(np.ones(100_000)), made]
+    reader = Reader.options(name="reader", lifetime="detached").remote(given)
+    assert value(reader.read.remote()) == 200_000
+    again(one)
+    reader = air.get_actor("reader")
+    for _ in range(2):
+        with pytest.raises(OwnerDied, match=r"process that owned .* ended"):
+            value(reader.read.remote())
+    assert value(reader.kept_total.remote()) == (200_000 if keeps else 0)
+    air.kill(reader)
+
+
 def test_it_owns_what_it_makes(one: Machines) -> None:
     keeper = Keeper.options(name="keeper", lifetime="detached").remote(None, [])
     value(keeper.children.remote())
