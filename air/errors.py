@@ -15,7 +15,15 @@ from __future__ import annotations
 
 
 class AirError(Exception):
-    """Root of all errors that AIR itself raises."""
+    """Root of all errors that AIR itself raises.
+
+    Attributes:
+        dead_actor: of an error that a call of an actor raises because that is dead, whatever has
+            ended it or kept it from being started: its identity, in hexadecimal digits. Empty in
+            all other errors, and while an actor is being restarted.
+    """
+
+    dead_actor: str = ""
 
 
 class TaskError(AirError):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import air
-from air.errors import GetTimeout
+from air.errors import ActorDied, AirError, GetTimeout
 from air.executor.handles import ActorHandle, ObjectRef
 from air.executor.keywords import methods_suggest_keywords
 from air.executor.validation import check_flag, check_timeout
@@ -26,6 +26,10 @@ class ActorPool:
 
     An actor is free again once its result has been taken from the pool, so somebody has to
     take results for work beyond the number of actors to start. Not for several threads.
+
+    An actor that has died leaves the pool: the result that it owed raises ``ActorDied`` (or what
+    has kept it from being started), once, and the others go on with what waits. What waits when the
+    last one is dead raises ``ActorDied`` too, unless an actor is pushed before.
     """
 
     def __init__(self, actors: Iterable[ActorHandle]) -> None:
@@ -34,6 +38,7 @@ class ActorPool:
         self._idle: deque[ActorHandle] = deque()
         self._running: dict[ObjectRef[Any], ActorHandle] = {}  # in the order of submission
         self._waiting: deque[tuple[Work, Any]] = deque()
+        self._death = ""  # of the actor that has left last
         for actor in actors:
             self.push(actor)
 
@@ -60,6 +65,7 @@ class ActorPool:
         Raises:
             StopIteration: there is nothing left to get.
             GetTimeout: time is up. The result can still be had, unless it was given up.
+            ActorDied: its actor died, or there is none left for it.
         """
         return self._take(list(self._running)[:1], timeout, ignore_if_timedout)
 
@@ -78,6 +84,7 @@ class ActorPool:
 
         Raises:
             RuntimeError: results of earlier work have not been taken.
+            ActorDied: from the iterator, as of :meth:`get_next`.
         """
         return self._map(fn, values, self.get_next)
 
@@ -87,7 +94,7 @@ class ActorPool:
 
     def has_next(self) -> bool:
         """Whether there are results to get."""
-        return bool(self._running)
+        return bool(self._running) or self._is_lost()
 
     def has_free(self) -> bool:
         """Whether an actor is free, and nothing waits for it."""
@@ -109,6 +116,10 @@ class ActorPool:
         if actor in self._idle or actor in self._running.values():
             raise ValueError(f"{actor} is in the pool already")
         self._free(actor)
+
+    def _is_lost(self) -> bool:
+        """Whether work waits, and nobody is left to do it."""
+        return bool(self._waiting and self._death and not self._idle and not self._running)
 
     def _start(self, fn: Work, value: Any) -> None:
         actor = self._idle.popleft()
@@ -134,6 +145,9 @@ class ActorPool:
     ) -> Any:
         seconds = check_timeout(timeout)
         check_flag(ignore_if_timedout, "ignore_if_timedout")
+        if not refs and self._is_lost():
+            self._waiting.popleft()
+            raise self._all_dead()
         if not refs:
             raise StopIteration("the pool has no more results to get")
         ready, _ = air.wait(refs, timeout=seconds)
@@ -141,11 +155,23 @@ class ActorPool:
             if ignore_if_timedout:
                 self._free(self._running.pop(refs[0]))
             raise GetTimeout(f"no result of the pool within {seconds:g} s")
-        actor = self._running.pop(ready[0])
+        actor, lives = self._running.pop(ready[0]), True
         try:
             return air.get(ready[0])
+        except AirError as error:
+            lives = error.dead_actor != actor._actor_id.hex()
+            if not lives:
+                self._death = str(error)
+            raise
         finally:
-            self._free(actor)
+            if lives:
+                self._free(actor)
+
+    def _all_dead(self) -> ActorDied:
+        return ActorDied(
+            "this work was not done: all actors of the pool are dead; push others. The last one:"
+            f" {self._death}"
+        )
 
     def _map(self, fn: Work, values: Iterable[Any], get_next: Callable[[], Any]) -> Iterator[Any]:
         if self._running or self._waiting:
@@ -161,6 +187,8 @@ class ActorPool:
         try:
             for value in values:
                 while not self._idle:
+                    if not self._running and self._death:
+                        raise self._all_dead()
                     if not self._running:
                         raise RuntimeError("the pool has no actors: push some")
                     yield get_next()

@@ -81,6 +81,7 @@ class Actor:
             f" {self.death}"
         )
         error.__cause__ = self.cause
+        error.dead_actor = self.id.hex()
         return Failure(error, call_name)
 
     def frame(

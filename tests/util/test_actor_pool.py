@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 
 import pytest
 
 import air
-from air.errors import GetTimeout, InvalidOption
+from air.errors import ActorDied, GetTimeout, InvalidOption, Unschedulable
+from air.executor.capabilities import Capability
+from air.testing.executor_suite.harness import guarded_by
 from air.util import ActorPool
 
 
@@ -169,3 +172,116 @@ def test_arguments_are_checked(pool):
     assert pool.get_next(timeout=float("inf")) == 2
     with pytest.raises(TypeError, match="a list of handles, got int"):
         ActorPool(3)
+
+
+@air.remote
+class Mortal:
+    def double(self, number):
+        if number < 0:
+            air.exit_actor()
+        return 2 * number
+
+    def ask(self, other):
+        return air.get(other.double.remote(1))
+
+
+def test_a_dead_actor_leaves_the_pool(air_backend):
+    pool = ActorPool([Mortal.remote() for _ in range(2)])
+    for number in (1, -1, 2, 3, 4):
+        pool.submit(double, number)
+    assert pool.get_next() == 2
+    with pytest.raises(ActorDied, match=r"Mortal.*exit_actor"):
+        pool.get_next()
+    assert [pool.get_next() for _ in range(3)] == [4, 6, 8]
+    assert list(pool.map(double, range(4))) == [0, 2, 4, 6]
+    assert pool.pop_idle() is not None
+    assert pool.pop_idle() is None
+
+
+def test_one_that_was_killed_leaves_when_it_is_used(air_backend):
+    killed, other = Mortal.remote(), Mortal.remote()
+    pool = ActorPool([killed, other])
+    air.kill(killed)
+    failed, done = 0, []
+    for number in range(6):
+        pool.submit(double, number)
+    while pool.has_next():
+        try:
+            done.append(pool.get_next_unordered())
+        except ActorDied:
+            failed += 1
+    assert failed == 1
+    assert sorted(done) == [2, 4, 6, 8, 10]
+
+
+def test_when_all_are_dead(air_backend):
+    pool = ActorPool([Mortal.remote()])
+    for number in (-1, 1, 2):
+        pool.submit(double, number)
+    with pytest.raises(ActorDied, match=r"air\.exit_actor"):
+        pool.get_next()
+    assert pool.has_next()
+    with pytest.raises(ActorDied, match=r"all actors of the pool are dead; push others.*Mortal"):
+        pool.get_next()
+    pool.push(Mortal.remote())
+    assert pool.get_next() == 4
+    assert not pool.has_next()
+    air.kill(pool.pop_idle())
+    with pytest.raises(ActorDied, match="all actors of the pool are dead"):
+        list(pool.map(double, [1]))
+
+
+def test_errors_about_other_actors_do_not_count(air_backend):
+    dead, alive = Mortal.remote(), Mortal.remote()
+    air.kill(dead)
+    pool = ActorPool([alive])
+    lost = dead.double.remote(1)
+    for fn in (lambda actor, _: actor.ask.remote(dead), lambda actor, _: actor.double.remote(lost)):
+        pool.submit(fn, None)
+        with pytest.raises(ActorDied):
+            pool.get_next()
+    assert list(pool.map(double, [1])) == [2]
+
+
+def test_one_whose_constructor_fails(air_backend):
+    @air.remote
+    class Broken:
+        def __init__(self):
+            raise ValueError("no")
+
+        def double(self, number): ...
+
+    pool = ActorPool([Broken.remote(), Mortal.remote()])
+    pool.submit(double, 1)
+    with pytest.raises(ActorDied, match="no"):
+        pool.get_next()
+    assert list(pool.map(double, range(3))) == [0, 2, 4]
+
+
+def test_one_that_is_restarted_stays(air_backend):
+    @air.remote(max_restarts=1)
+    class Risen:
+        def double(self, number):
+            if number < 0:
+                os._exit(1)
+            return 2 * number
+
+    with guarded_by(Capability.ACTOR_RESTARTS):
+        pool = ActorPool([Risen.remote()])
+        pool.submit(double, -1)
+        with pytest.raises(ActorDied, match="is restarting"):
+            pool.get_next()
+        assert list(pool.map(double, range(3))) == [0, 2, 4]
+
+
+def test_one_that_no_node_could_host(air_backend):
+    pool = ActorPool([])
+
+    def use_it():
+        pool.push(Mortal.options(resources={"unobtainable": 1}).remote())
+        pool.submit(double, 1)
+        pool.get_next()
+
+    with pytest.raises(Unschedulable):  # at the first step where there is one node for ever
+        use_it()
+    assert pool.pop_idle() is None

@@ -15,6 +15,7 @@ from air.errors import (
     InvalidOption,
     PendingCallsLimitExceeded,
     TaskError,
+    Unschedulable,
 )
 from air.executor.capabilities import Capability
 from air.testing.executor_suite.harness import eventually, guarded_by, last_frame, need, value
@@ -360,6 +361,26 @@ class TestActors:
             assert isinstance(caught.value.__cause__, LookupError)
             assert isinstance(caught.value.__cause__, TaskError)
             assert last_frame(caught.value.__cause__) == "__init__"
+
+    def test_a_constructor_with_an_error_of_the_system(self) -> None:
+        @air.remote
+        class Greedy:
+            def __init__(self) -> None:
+                raise Unschedulable("nothing has that much")
+
+            def work(self) -> None: ...
+
+        with pytest.raises(ActorDied, match="nothing has that much") as caught:
+            value(Greedy.remote().work.remote())
+        assert isinstance(caught.value.__cause__, Unschedulable)
+
+    def test_errors_say_which_actor_is_dead(self) -> None:
+        counter, broken = Counter.remote(), Broken.remote()
+        air.kill(counter)
+        for ref, actor in ((counter.add.remote(), counter), (broken.work.remote(), broken)):
+            with pytest.raises(ActorDied) as caught:
+                value(identity.remote(ref))
+            assert repr(actor).endswith(f", {caught.value.dead_actor})")
 
     def test_failing_constructor_argument(self) -> None:
         @air.remote

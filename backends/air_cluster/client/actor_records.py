@@ -67,6 +67,7 @@ class CalledActor(msgspec.Struct, eq=False):
     address: str = ""  # where that listens
     reason: str = ""
     cause: BaseException | None = None
+    refusal: AirError | None = None
     groups: tuple[str, ...] = ()
     waiting: CallQueue = msgspec.field(default_factory=OrderedDict)
     lanes: dict[str, CallQueue] = msgspec.field(default_factory=dict)

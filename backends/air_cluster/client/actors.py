@@ -302,7 +302,7 @@ class Actors:
         elif message.state == DEAD:
             if message.refusal in REFUSALS:
                 why = f"actor {actor.class_name} cannot run: {message.reason}"
-                cause = REFUSALS[message.refusal](why)
+                actor.refusal = REFUSALS[message.refusal](why)
             actor.cause = cause
             self._die(actor, message.reason)
 

@@ -21,7 +21,6 @@ from air_cluster.client import context
 from air_cluster.client.actor_records import (
     ALIVE,
     DEAD,
-    REFUSALS,
     STATES,
     Call,
     CalledActor,
@@ -239,12 +238,13 @@ class Calls:
     def finish_dead(self, actor: CalledActor, call: Call, *, sent: bool = False) -> None:
         """The call has ended because its actor has."""
         cause = actor.cause
-        if cause is not None and isinstance(cause, tuple(REFUSALS.values())):
-            error: BaseException = cause
+        if actor.refusal is not None:
+            error = actor.refusal
         else:
             why = actor.reason if cause is None else f"{actor.reason} {show_repr(cause)}"
             error = ActorDied(f"{call.name} {'did not finish' if sent else 'cannot run'}: {why}")
             error.__cause__ = cause
+        error.dead_actor = actor.actor_id.hex()
         failed = self._client.objects.pack_failure(error, "")
         self.finish(actor, call, failed, actor.worker if sent else b"")
         self._client.objects.give_up(failed)

@@ -245,8 +245,12 @@ class ActorHost:
 
     def _refuse(self, job: Job) -> None:
         """Tell the caller that a call will not end; called under the lock."""
+        self.reporter.refuse(job, self._client.system_failure(self._died_under(job)))
+
+    def _died_under(self, job: Job) -> ActorDied:
         error = ActorDied(f"{job.message.name} did not finish: {self._why}")
-        self.reporter.refuse(job, self._client.system_failure(error))
+        error.dead_actor = self.spec.actor_id.hex()
+        return error
 
     def _is_main_call(self, task_id: bytes) -> bool:
         here = threading.current_thread() is threading.main_thread()
@@ -359,7 +363,7 @@ class ActorHost:
 
     def _left_by(self, job: Job, error: BaseException | None) -> list[Any]:
         """What stands for the results of the call that has left the actor."""
-        died = ActorDied(f"{job.message.name} did not finish: {self._why}")
+        died = self._died_under(job)
         if error is not None and not isinstance(error, ExitActor):
             died.__cause__ = error  # of its clean-up
         return self.reporter.failed(job, died)
