@@ -160,7 +160,12 @@ class ClusterExecutor(Executor):
                 client.flush()
             else:
                 arrived.set_result(None)
-        await self._arrival(arrived)
+        try:
+            await self._arrival(arrived)
+        except BaseException:  # whoever gives up may try again, and again
+            with client.reactor.lock:
+                client.objects.unwatch(entry, wake)
+            raise
         if client.copies.is_here(entry.id, entry.content):
             return client.objects.load(entry)
         return await loop.run_in_executor(None, client.objects.load, entry)
@@ -188,8 +193,15 @@ class ClusterExecutor(Executor):
                 if found is None or found.ready or found.ended:
                     identity = found.take() if found is not None else None
                     return None if identity is None else ObjectRef(identity, self)
-                found.watchers.append(partial(_wake, loop, arrived))
-            await self._arrival(arrived)
+                wake = partial(_wake, loop, arrived)
+                found.watchers.append(wake)
+            try:
+                await self._arrival(arrived)
+            except BaseException:
+                with client.reactor.lock:
+                    if wake in found.watchers:
+                        found.watchers.remove(wake)
+                raise
 
     async def _arrival(self, arrived: asyncio.Future[None]) -> None:
         """Wait for a value; who has a CPU lends it to others meanwhile, as in ``get``."""

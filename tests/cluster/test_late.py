@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import signal
@@ -140,6 +141,46 @@ def test_an_argument_whose_owner_does_not_answer(
     value(gate.open.remote())
     assert value(waiting) is None
     assert getting.outcome() is None
+
+
+def test_an_await_whose_owner_does_not_answer(
+    said: Callable[[], list[str]], later: Callable[[float], None], start_thread: Callable[..., Any]
+) -> None:
+    gate = Gate.remote()
+
+    @air.remote
+    class Owner:
+        def begin(self, gate: Any) -> tuple[int, list[Any]]:
+            return os.getpid(), [block.remote(gate)]
+
+    pid, [ref] = value(Owner.remote().begin.remote(gate))
+
+    async def main() -> Any:
+        return await ref
+
+    async def wait_in_vain() -> Any:
+        return await asyncio.wait_for(ref, 0.01)
+
+    value(gate.arrived.remote(1))
+    with pytest.raises(TimeoutError):
+        asyncio.run(wait_in_vain())
+    client: Any = get_executor()._client  # type: ignore[attr-defined]
+    assert ref.id not in client.objects.watched()
+    awaiting = start_thread(lambda: asyncio.run(main()))
+    assert eventually(lambda: ref.id in client.objects.watched())
+    later(0)
+    later(31)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        later(63)
+        assert eventually(lambda: bool(said()))
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    [line] = said()
+    assert line.startswith("a value has been awaited for ")
+    assert "which does not answer" in line
+    value(gate.open.remote())
+    assert awaiting.outcome() is None
 
 
 def test_a_get_that_waits_for_what_runs_says_nothing(

@@ -69,7 +69,7 @@ class Explaining:
 
     # For who waits ------------------------------------------------------------------------
 
-    def late(self, entries: list[Entry], waited: float) -> None:
+    def late(self, entries: list[Entry], waited: float, who: str = "air.get has waited") -> None:
         """Speak of values that have been waited for for long, if nobody else will.
 
         What waits for a worker, an actor or a placement group, is spoken of by whoever knows of it,
@@ -84,7 +84,7 @@ class Explaining:
                 said.append(trail.text)
         if said:
             listed = "; ".join(said)
-            logger.warning("air.get has waited for %s: %s", lasting(waited), listed)
+            logger.warning("%s for %s: %s", who, lasting(waited), listed)
 
     def all_of(self, entries: list[Entry], waited: float) -> str:
         """How far the values of some entries are, after so many seconds of waiting."""

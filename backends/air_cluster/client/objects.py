@@ -480,12 +480,17 @@ class Objects:
         if not entry.owned:
             self.fetch(entry)
 
-    def _unwatch(self, entry: Entry, watcher: Callable[[Entry], None]) -> None:
+    def unwatch(self, entry: Entry, watcher: Callable[[Entry], None]) -> None:
+        """Do not call *watcher* any more; called under the lock."""
         watchers = self._watchers.get(entry.id)
         if watchers is not None and watcher in watchers:
             watchers.remove(watcher)
             if not watchers:
                 del self._watchers[entry.id]
+
+    def watched(self) -> Iterable[bytes]:
+        """What somebody waits for by :meth:`watch`; under the lock."""
+        return self._watchers
 
     def fetch(self, entry: Entry) -> None:
         """Ask the owner of a borrowed value for it, if need be; called under the lock."""
@@ -655,7 +660,7 @@ class Objects:
         finally:
             with self._lock:
                 for entry in pending:
-                    self._unwatch(entry, note)
+                    self.unwatch(entry, note)
         ready: list[ObjectRef[Any]] = []
         rest: list[ObjectRef[Any]] = []
         for ref, entry in zip(refs, entries, strict=True):
