@@ -36,6 +36,7 @@ class _Actor(msgspec.Struct, eq=False):
     ending: DeathCause | None = None  # it was asked to end, or is about to
     reason: DeathCause | None = None
     message: str = ""
+    loss: str = ""  # of the worker before, in words
     cause: bytes | None = None
     subscribers: dict[bytes, None] = msgspec.field(default_factory=dict)
 
@@ -141,10 +142,17 @@ class ActorRegistry:
         return [StartActor(actor_id, worker_id), *out]
 
     def refused(self, actor_id: bytes, message: str, now: float) -> list[ActorInstruction]:
-        """There will be no worker for the actor."""
+        """There will be no worker for the actor, not even if it has had one before."""
         actor = self._actors.get(actor_id)
         if actor is None or actor.state not in (ActorState.PENDING, ActorState.RESTARTING):
             return []
+        if actor.state is ActorState.RESTARTING:
+            name = f", named {actor.spec.name!r}," if actor.spec.name else ""
+            lost = actor.loss or "it lost its process"
+            message = (
+                f"it{name} had to be restarted ({lost}), and cannot be: {message.rstrip('.')}."
+                " Create it again once that has changed"
+            )
         return self._die(actor, DeathCause.REFUSED, message, now)
 
     def started(self, actor_id: bytes, address: str, now: float) -> list[ActorInstruction]:
@@ -455,6 +463,7 @@ class ActorRegistry:
             used = f" after {allowed} restart{'s' * (allowed != 1)}" if allowed else ""
             return self._die(actor, reason, f"{actor.label} is dead{used}: {message}", now)
         actor.restarts += 1
+        actor.loss = message
         actor.reason, actor.message = reason, f"{actor.label} is being restarted: {message}"
         return [*self._move(actor, ActorState.RESTARTING, now), _request(actor.spec)]
 

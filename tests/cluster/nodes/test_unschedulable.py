@@ -60,7 +60,8 @@ def test_what_waits_when_the_only_node_for_it_dies(two: Any) -> None:
         value(waiting)
     with pytest.raises(Unschedulable, match="widget"):
         value(call)
-    with pytest.raises(Unschedulable, match="widget"):
+    why = r"Counter cannot run: it, named 'holder', had to be restarted \(.*node.*\), and cannot be"
+    with pytest.raises(Unschedulable, match=rf"{why}: .*widget.*\. Create it again once that"):
         value(holder.add.remote())
     value(gate.open.remote())
 
