@@ -23,7 +23,7 @@ from air.executor.info import InitConfig
 from air.executor.interface import Executor
 from air.executor.keywords import suggests_keywords
 from air.executor.options import ACTOR_KEYS, TASK_KEYS
-from air.executor.resources import check_custom, check_quantity
+from air.executor.resources import check_offered, check_quantity
 from air.executor.validation import (
     check_flag,
     check_labels,
@@ -127,7 +127,7 @@ def init(
         address=address,
         num_cpus=num_cpus,
         num_gpus=num_gpus,
-        resources=check_custom(resources or {}),
+        resources=check_offered(resources or {}),
         labels=check_labels(labels or {}),
         memory=_check_bytes(memory, "memory"),
         object_store_memory=_check_bytes(object_store_memory, "object_store_memory"),

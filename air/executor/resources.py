@@ -175,6 +175,15 @@ def check_custom(resources: Mapping[str, float], *, what: str = "resources") -> 
     return dict(resources)
 
 
+def check_offered(resources: Mapping[str, float]) -> dict[str, float]:
+    """Check the custom resources that a node is to offer."""
+    if isinstance(resources, Mapping) and OBJECT_STORE_MEMORY in resources:
+        raise InvalidOption(
+            f"resources must not hold {OBJECT_STORE_MEMORY!r}: use {OBJECT_STORE_MEMORY}=..."
+        )
+    return check_custom(resources)
+
+
 def check_bundle(bundle: Mapping[str, float], index: int) -> Resources:
     """Check one bundle of a placement group, e.g. ``{"CPU": 1, "GPU": 1}``."""
     if not isinstance(bundle, Mapping) or not bundle:

@@ -138,7 +138,7 @@ class DaemonProcess:
         network: ``None`` for a cluster of this machine alone.
         stays: whether it outlives the programs that use it.
         attached: whether what it complains about comes to :meth:`wait_for_end` instead of going
-            to a file in *directory*.
+            to a file in *directory*; it ends with this process then, however that ends.
     """
 
     def __init__(
@@ -172,7 +172,7 @@ class DaemonProcess:
             "is_guest": options.is_guest,
             "network": None if network is None else network._asdict(),
             "stays": stays,
-            "program": 0 if stays else os.getpid(),
+            "program": 0 if stays and not attached else os.getpid(),
             "rejoins": False,
         }
         self._attached = attached

@@ -31,6 +31,9 @@ logger = logging.getLogger("air.cluster")
 
 _STOP_TIMEOUT_S = 5.0
 _CRASH_S = 1.0
+_JOIN_S = 10.0
+"""A node that runs already welcomes a program in milliseconds, as a rule."""
+
 _PRELOADED = ("numpy", "pandas", "pyarrow", "torch", "xgboost", "sklearn")
 """Large libraries: if the program has loaded one, its tasks are likely to need it as well."""
 
@@ -154,7 +157,7 @@ class Session:
         if threading.current_thread() is threading.main_thread():
             self._guard = InterruptGuard.for_keyboard(client.reactor)
         executor = ClusterExecutor(client, self.stop)
-        client.connect()
+        client.connect(timeout=_JOIN_S if self._is_shared else None)
         client.head.wait()
         client.reactor.start_background("air-background")
         client.environments.of_program(config.runtime_env, shared=self._is_shared)

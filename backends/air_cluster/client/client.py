@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -158,10 +159,13 @@ class Client:
         self.daemon: Connection
         _clients.add(self)
 
-    def connect(self, on_ready: Callable[[], None] = lambda: None) -> None:
+    def connect(
+        self, on_ready: Callable[[], None] = lambda: None, timeout: float | None = None
+    ) -> None:
         """Join: listen, register with the daemon and wait for its welcome.
 
         Args:
+            timeout: how many seconds to wait; ``None`` for as long as it takes.
             on_ready: called under the lock between connecting and registering, to install
                 further handlers.
 
@@ -205,7 +209,12 @@ class Client:
                     self._entrypoint,
                 )
             )
-        self.reactor.wait_for(lambda: self._welcome or lost)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        if not self.reactor.wait_for(lambda: self._welcome or lost, deadline):
+            raise BackendError(
+                f"the node's daemon has not answered for {timeout:g} s: it is stopped, or the"
+                " machine is overloaded ('air stop' ends it)"
+            )
         self.on_daemon_lost = give_up
         if lost:
             raise BackendError(f"the node's daemon turned this process away: {lost[0]}")

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from air.errors import BackendError, InvalidOption
-from air.executor.resources import check_custom, check_quantity
+from air.executor.resources import check_offered, check_quantity
 from air.executor.validation import check_labels, check_number
 from air_cluster.credentials import VARIABLE, Credentials
 from air_cluster.directories import make_directory
@@ -74,7 +74,7 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     parser.add_argument("--num-gpus", type=_integer("--num-gpus", 0, _MAX_GPUS), metavar="N")
     parser.add_argument(
         "--resources",
-        type=_mapping("--resources", check_custom),
+        type=_mapping("--resources", check_offered),
         default={},
         metavar="JSON",
         help="""further ones, such as '{"license": 2}'""",
@@ -110,7 +110,12 @@ def run(options: argparse.Namespace) -> int:
 
     Raises:
         BackendError: it cannot start, or not join.
+        InvalidOption: the options do not go together, or not with this machine.
     """
+    for name in ("token_file", "state_file"):
+        if getattr(options, name) == "":
+            option = f"--{name.replace('_', '-')}"
+            raise InvalidOption(f"{option} must name a file, got '': leave it out for none")
     network = _network(options)
     credentials = _credentials(options)
     directory = make_directory()
@@ -132,13 +137,16 @@ def run(options: argparse.Namespace) -> int:
             attached=options.block,
         )
         ready = daemon.wait_until_ready()
+        if options.block:
+            _pass_on_signals(daemon)
     except BaseException:
         if daemon is not None:
             daemon.wait(0.0)  # Ctrl-C: it must not become a node all the same
         shutil.rmtree(directory, ignore_errors=True)
         raise
     _say(directory, ready, options)
-    return _stay(daemon) if options.block else 0
+    sys.stdout.flush()
+    return daemon.wait_for_end() if options.block else 0
 
 
 def _credentials(options: argparse.Namespace) -> Credentials:
@@ -224,17 +232,16 @@ def _say(directory: str, ready: Ready, options: argparse.Namespace) -> None:
     print("To end it:         air stop")
 
 
-def _stay(daemon: DaemonProcess) -> int:
-    """Wait for the node's end, and pass on what it has to say."""
+def _pass_on_signals(daemon: DaemonProcess) -> None:
+    """From now on the node ends when this process is to."""
 
     def stop(_number: int, _frame: object) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(daemon.pid, signal.SIGTERM)
 
-    sys.stdout.flush()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)
-    return daemon.wait_for_end()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+            signal.signal(number, stop)
 
 
 # Values of options ----------------------------------------------------------------------------

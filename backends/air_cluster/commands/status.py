@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Mapping, Sequence
 
+from air.executor.current import ADDRESS_VARIABLE
 from air.executor.interface import InitConfig
 from air_cluster.session import connect
 
@@ -21,9 +23,10 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     )
     parser.add_argument(
         "--address",
-        default="auto",
+        default=os.environ.get(ADDRESS_VARIABLE) or "auto",
         metavar="HOST:PORT",
-        help="of the head (default: the cluster of this machine's node)",
+        help=f"of the head (default: {ADDRESS_VARIABLE} in the environment, or else the cluster of"
+        " this machine's node)",
     )
     parser.set_defaults(run=run)
 

@@ -46,6 +46,8 @@ def await_head(config: dict[str, Any]) -> None:
     while True:
         # Also before the first time: it may be there, and turn this node away.
         time.sleep(_PAUSE_S)
+        if config["program"] and os.getppid() != config["program"]:
+            sys.exit()  # nobody would end it any more
         try:
             socket.create_connection((host.strip("[]"), int(port)), _CONNECT_S).close()
         except OSError:

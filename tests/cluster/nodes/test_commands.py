@@ -140,16 +140,39 @@ print(air.cluster_resources()["CPU"])
     assert lines[3] == "2.0"
 
 
-def test_a_node_in_the_foreground(here: Host) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_a_node_in_the_foreground(here: Host, number: signal.Signals) -> None:
     words = here.air_words("start", "--head", "--port", "0", "--block")
     process = subprocess.Popen(words, env=here.environment, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     name = name_of(process.stdout.readline())
-    assert here.program(WHERE) == f"{name} 1\n"
-    process.send_signal(signal.SIGINT)
-    assert process.wait(30) == 0
+    if number is signal.SIGTERM:  # the others come at once
+        assert here.program(WHERE) == f"{name} 1\n"
+    process.send_signal(number)
+    assert process.wait(30) == (-number if number is signal.SIGKILL else 0)
     process.stdout.close()
-    assert not os.listdir(here.directory)
+    assert eventually(lambda: not os.listdir(here.directory))
+
+
+def test_a_daemon_that_does_not_answer(here: Host) -> None:
+    start(here, "--head", "--port", "0")
+    [daemon] = here.daemons
+    daemon.suspend()
+    try:
+        assert "the node's daemon has not answered for 10 s" in complaint(here, "status")
+    finally:
+        daemon.resume()
+
+
+def test_the_address_of_the_environment(here: Host) -> None:
+    head = head_of(start(here, "--head", "--port", "0"))
+    for address in (head, "auto"):
+        here.environment["AIR_ADDRESS"] = address
+        assert here.air("status").stdout.startswith("1 node")
+    here.environment["AIR_ADDRESS"] = "127.0.0.1:1"
+    for words in (["status"], ["list", "nodes"]):
+        assert "joining the cluster at 127.0.0.1:1 takes its token" in here.air(*words).stderr
+    del here.environment["AIR_ADDRESS"]
 
 
 JOBS = """
@@ -311,6 +334,8 @@ def test_certificates_are_asked_for_where_there_are_none(refusal: Refusal, tmp_p
         (["--address", "127.0.0.1:99999"], "the port '99999' is no number from 0 to 65535"),
         (["--head", "--object-store-memory", "1e30"], "larger than this machine's memory"),
         (["--head", "--host", ""], "--host must be a name or an address"),
+        (["--head", "--token-file", ""], "--token-file must name a file"),
+        (["--head", "--state-file", ""], "--state-file must name a file"),
         (["--head", "--host", "0.0.0.0"], "stands for all addresses"),
         (["--head", "--host", "no.such.host.invalid"], "cannot be found"),
     ],
@@ -339,6 +364,10 @@ def test_addresses(refusal: Refusal, arguments: list[str], expected: str) -> Non
             "--resources names 'a' twice, with 1 and 2",
         ),
         (["--head", "--labels", '{"a": "b", "a": "c"}'], "--labels names 'a' twice"),
+        (
+            ["--head", "--resources", '{"object_store_memory": 5}'],
+            "must not hold 'object_store_mem",
+        ),
         (["--head", "--memory", "inf"], "memory must be a whole number"),
         (["--head", "--resources", "{"], "expected a JSON object"),
         (["--head", "--resources", '{"CPU": 1}'], "CPU"),
