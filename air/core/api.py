@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from air.core.actor import ActorClass
+from air.core.awaited import Awaited
 from air.core.program_log import DEFAULT_LEVEL, check_format, check_level, configure
 from air.core.remote_function import RemoteFunction
 from air.errors import InvalidOption
@@ -16,7 +17,6 @@ from air.executor.handles import (
     ActorHandle,
     ObjectRef,
     ObjectRefGenerator,
-    check_distinct,
     check_refs,
 )
 from air.executor.info import InitConfig
@@ -33,6 +33,7 @@ from air.executor.validation import (
     reject_unknown,
 )
 
+_awaited = Awaited()
 _MAX_GPUS = 1024  # of one machine; each is a numbered device
 _INIT_KEYS = (
     "address backend num_cpus num_gpus memory resources labels object_store_memory namespace"
@@ -270,13 +271,15 @@ def wait(
         InvalidOption: a value that an argument cannot take, or the same reference twice.
     """
     found = check_refs(object_refs, "air.wait")
-    check_distinct(found, "air.wait")
+    identities = _awaited.check(found)
     seconds = check_timeout(timeout)
     check_flag(fetch_local, "fetch_local")
     num_returns = int(check_number(num_returns, "num_returns", minimum=1, integer=True))
     if num_returns > len(found):
         raise InvalidOption(f"num_returns is {num_returns}, but there are {len(found)} references")
-    return _executor_for(found).wait(found, num_returns, seconds, fetch_local)
+    ready, rest = _executor_for(found).wait(found, num_returns, seconds, fetch_local)
+    _awaited.keep(identities, ready)
+    return ready, rest
 
 
 @suggests_keywords

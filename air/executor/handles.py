@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Collection, Generator, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from air.errors import InvalidOption
 from air.executor.concurrency import check_member
 from air.executor.options import MethodOptions, method_options
 from air.executor.validation import check_timeout, listing, nearest
@@ -266,12 +265,11 @@ def check_refs(refs: object, what: str) -> list[ObjectRef[Any]]:
 
     Raises:
         TypeError: not a list or tuple of :class:`ObjectRef`.
-        InvalidOption: the same reference twice (only where order matters, in ``wait``).
     """
     if not isinstance(refs, (list, tuple)):
         got = "a single one" if isinstance(refs, ObjectRef) else type(refs).__name__
         raise TypeError(f"{what} takes a list of ObjectRef, got {got}")
-    if set(map(type, refs)) <= {ObjectRef}:  # the usual case, without a step for each
+    if list(map(type, refs)).count(ObjectRef) == len(refs):  # as usual: without a step for each
         return list(refs)
     for index, ref in enumerate(refs):
         if not isinstance(ref, ObjectRef):
@@ -280,12 +278,6 @@ def check_refs(refs: object, what: str) -> list[ObjectRef[Any]]:
                 f" item {index} is {type(ref).__name__}: {ref!r:.80}"
             )
     return list(refs)
-
-
-def check_distinct(refs: list[ObjectRef[Any]], what: str) -> None:
-    """Raise :class:`InvalidOption` if a reference occurs twice."""
-    if len({ref.id for ref in refs}) != len(refs):
-        raise InvalidOption(f"{what} got the same reference more than once")
 
 
 _find_executor: Callable[[], Executor] | None = None

@@ -129,6 +129,12 @@ def check_number(
         InvalidOption: *value* is not a number (``bool`` is none), not whole where
             *integer* is asked, not finite, or out of bounds.
     """
+    if (
+        type(value) is int
+        and (minimum is None or value >= minimum)
+        and (maximum is None or value <= maximum)
+    ):
+        return value  # the usual case, without the words for the others
     kind = "a whole number" if integer else "a number"
     bounds = ""
     if minimum is not None:

@@ -370,6 +370,7 @@ class Objects:
 
     def _drain_as_planned(self) -> None:
         is_burst = len(self.dropped) >= _BURST
+        self.drain_planned = False
         self.drain()
         if is_burst and not self.drain_planned:
             # More will come, while another thread drops them: do not be woken for each.
@@ -382,8 +383,11 @@ class Objects:
         self.drop(identity)
 
     def drain(self) -> None:
-        """Count off what was dropped; called under the lock."""
-        self.drain_planned = False
+        """Count off what was dropped; called under the lock.
+
+        What is planned stays so: who drops one reference at a time would plan anew each time, and
+        wake the background thread for it.
+        """
         dropped = self.dropped
         while self._unpinned:
             entry = self.references.get(self._unpinned.popleft())
