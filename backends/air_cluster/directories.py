@@ -111,7 +111,7 @@ def _forget_crashes() -> None:
 def crashed() -> list[str]:
     """The directories with log files of crashed sessions of this user."""
     root, mine = _root(), _prefix() + _CRASHED
-    paths = [os.path.join(root, name) for name in os.listdir(root) if name.startswith(mine)]
+    paths = [os.path.join(root, name) for name in _names() if name.startswith(mine)]
     return [path for path in paths if _is_mine(path)]
 
 
@@ -137,8 +137,18 @@ def running_nodes() -> list[RunningNode]:
 
 
 def _root() -> str:
-    root = tempfile.gettempdir()
+    # Not what tempfile falls back to where that cannot be written: nodes would not be found any
+    # more as soon as their disk is full.
+    root = os.path.abspath(os.environ.get("TMPDIR") or tempfile.gettempdir())
     return root if len(root) <= _MAX_ROOT_LENGTH else "/tmp"  # paths of sockets must be short
+
+
+def _names() -> list[str]:
+    """What lies where sessions have their directories; nothing if that is not there."""
+    try:
+        return os.listdir(_root())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def _prefix() -> str:
@@ -149,7 +159,7 @@ def _all() -> list[tuple[str, int]]:
     """The session directories of this user, and the process that each was made by."""
     root, mine = _root(), _prefix()
     found = []
-    for name in os.listdir(root):
+    for name in _names():
         pid = name.removeprefix(mine).partition("-")[0]
         path = os.path.join(root, name)
         if name.startswith(mine) and pid.isdigit() and _is_mine(path):

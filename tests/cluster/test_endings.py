@@ -85,7 +85,7 @@ def test_a_program_that_is_killed_before_its_daemon_knows_it(program: Any, survi
         import psutil
         from air_cluster.client.client import Client
 
-        def die(client):
+        def die(client, **options):
             tell([child.pid for child in psutil.Process().children(recursive=True)])
             os.kill(os.getpid(), signal.SIGKILL)
 

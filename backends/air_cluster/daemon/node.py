@@ -411,8 +411,8 @@ class NodeDaemon:
         self.workers.pool.close()
         self.reactor.run_soon()  # what was printed last is on its way
         for record in self.clients.drivers():
-            if self.why_stopping:
-                record.connection.send(messages.NodeEnds(self.why_stopping))
+            why = self.why_stopping or f"node {self.name} was stopped, as by 'air stop'"
+            record.connection.send(messages.NodeEnds(why))
             record.connection.drain()
         if self.values is not None:
             self.values.close()

@@ -535,6 +535,51 @@ def test_no_place_for_a_session(
     assert line.endswith("TMPDIR in the environment names another directory")
 
 
+@pytest.mark.parametrize("kind", ["missing", "a file"])
+def test_no_place_for_temporary_files(kind: str) -> None:
+    """Nothing else is used in its place: others would look for the node where it should be."""
+    here = Host()
+    place = Path(here.directory, "x")
+    if kind == "a file":
+        place.touch()
+    here.environment["TMPDIR"] = str(place)
+    for words in (
+        ["start", "--head", "--port", "0"],
+        ["start", "--head", "--port", "0", "--block"],
+    ):
+        done = here.air(*words)
+        assert done.returncode == 1
+        [line] = done.stderr.splitlines()
+        assert f"under {place}, which cannot be written: N" in line
+    assert "none runs" in here.air("status").stderr
+    assert here.air("stop").stdout == "no node runs here\n"
+    place.unlink(missing_ok=True)
+    here.close()
+
+
+def test_programs_are_told_that_their_node_was_stopped(here: Host) -> None:
+    start(here, "--head", "--port", "0")
+    program = """
+import time
+import air
+air.init("auto")
+ref = air.remote(lambda: time.sleep(1000)).remote()
+print("here", flush=True)
+try:
+    air.get(ref)
+except air.errors.NodeDied as error:
+    print(error)
+"""
+    words = here.command(sys.executable, "-c", program)
+    with subprocess.Popen(
+        words, env=here.environment, stdout=subprocess.PIPE, text=True
+    ) as running:
+        assert running.stdout is not None
+        assert running.stdout.readline() == "here\n"
+        assert here.air("stop").returncode == 0
+        assert "was stopped, as by 'air stop'); call" in running.stdout.read()
+
+
 def test_misspelt_options_get_one_line_that_names_the_nearest(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
