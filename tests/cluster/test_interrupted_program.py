@@ -245,9 +245,9 @@ def test_at_any_moment_it_leaves_everything_in_order(seed: int, program: Any) ->
             undisturbed(lambda: work(actor, what))  # the last of them may be late
         client = get_executor()._client
         deadline = time.monotonic() + 30  # a task that was cancelled ends when it gets to it
-        while (client.submitter.records or client.actors._calls) and time.monotonic() < deadline:
+        while (client.submitter.records or client.calls._calls) and time.monotonic() < deadline:
             time.sleep(0.01)
-        tell([hits > 20, len(client.submitter.records), len(client.actors._calls)])
+        tell([hits > 20, len(client.submitter.records), len(client.calls._calls)])
         air.shutdown()
         """
     )

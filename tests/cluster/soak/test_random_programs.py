@@ -103,7 +103,7 @@ class Keeper:
         return _entries_here()
 
 
-COUNTED = ("references.", "objects.", "submitter.records", "submitter.streams", "actors._calls")
+COUNTED = ("references.", "objects.", "submitter.records", "submitter.streams", "calls._calls")
 
 
 def _entries_here() -> dict[str, int]:
