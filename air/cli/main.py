@@ -22,6 +22,7 @@ import air
 from air.cli import logs, state
 from air.errors import AirError
 from air.executor import registry
+from air.executor.current import ADDRESS_VARIABLE
 from air.executor.validation import nearest
 
 GROUP = "air.commands"
@@ -52,7 +53,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return int(options.run(options))
     except AirError as error:
-        print(f"air {options.command}: {error}", file=sys.stderr)
+        named = os.environ.get(ADDRESS_VARIABLE)
+        is_meant = named and getattr(options, "address", None) == named and named in str(error)
+        source = f" (the environment says {ADDRESS_VARIABLE}={named})" if is_meant else ""
+        print(f"air {options.command}: {error}{source}", file=sys.stderr)
         return 1
     except BrokenPipeError:  # such as of `air list tasks | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

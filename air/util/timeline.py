@@ -11,6 +11,7 @@ from typing import Any
 
 from air._files import write_whole
 from air.executor.records import Slice
+from air.executor.validation import check_text
 from air.util.state import check_complete, executor_at
 
 _TIMEOUT_S = 30.0
@@ -30,6 +31,7 @@ def timeline(filename: str | PathLike[str] | None = None) -> list[dict[str, Any]
         filename: where to write it as JSON; without it, the events are returned instead.
 
     Raises:
+        InvalidOption: *filename* is empty.
         BackendError: the head of the cluster does not answer. Of processes that do not, the log
             tells, and the others are in the trace.
         OSError: the file cannot be written; its directory is not made.
@@ -42,6 +44,7 @@ def timeline_at(
 ) -> list[dict[str, Any]] | None:
     """The same of the cluster at *address*."""
     if filename is not None:
+        check_text(fspath(filename), "filename")
         directory = os.path.dirname(os.path.abspath(fspath(filename)))
         if not os.path.isdir(directory):
             raise FileNotFoundError(errno.ENOENT, "there is no such directory", directory)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import air
+from air.errors import InvalidOption
 from air.executor.records import Slice
 from air.util.timeline import trace
 
@@ -75,3 +76,8 @@ def test_a_directory_that_is_not_there_is_not_made(tmp_path):
     with pytest.raises(FileNotFoundError, match="there is no such directory"):
         air.timeline(tmp_path / "missing" / "trace.json")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_file_without_a_name():
+    with pytest.raises(InvalidOption, match="filename must be non-empty text, got ''"):
+        air.timeline("")

@@ -171,7 +171,9 @@ def test_the_address_of_the_environment(here: Host) -> None:
         assert here.air("status").stdout.startswith("1 node")
     here.environment["AIR_ADDRESS"] = "127.0.0.1:1"
     for words in (["status"], ["list", "nodes"]):
-        assert "joining the cluster at 127.0.0.1:1 takes its token" in here.air(*words).stderr
+        said = complaint(here, *words)
+        assert "joining the cluster at 127.0.0.1:1 takes its token" in said
+        assert said.endswith("(the environment says AIR_ADDRESS=127.0.0.1:1)")
     del here.environment["AIR_ADDRESS"]
 
 
