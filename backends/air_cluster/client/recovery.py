@@ -162,7 +162,7 @@ class Recovery:
             self._lineage.freed(identity)
         if self._reasons:
             self._reasons.pop(identity, None)
-        if self._losses:
+        if self._losses.tasks:
             self._losses.settled(task_of(identity), index_of(identity))
 
     # What was lost ------------------------------------------------------------------------

@@ -18,16 +18,18 @@ class _Losses(msgspec.Struct):
 
 
 class StreamLosses:
-    """Events in, answers out; values are named by their task and their place in its stream."""
+    """Events in, answers out; values are named by their task and their place in its stream.
+
+    Attributes:
+        tasks: those whose values were lost. Empty nearly always, and looked at whenever a value is
+            freed.
+    """
 
     def __init__(self) -> None:
-        self._tasks: dict[bytes, _Losses] = {}
+        self.tasks: dict[bytes, _Losses] = {}
 
     def __contains__(self, task_id: bytes) -> bool:
-        return task_id in self._tasks
-
-    def __len__(self) -> int:
-        return len(self._tasks)
+        return task_id in self.tasks
 
     def lost(self, task_id: bytes, index: int, *, runs: bool) -> None:
         """A value was lost.
@@ -35,20 +37,20 @@ class StreamLosses:
         Args:
             runs: whether its task does so, or waits to be sent to a worker.
         """
-        losses = self._tasks.setdefault(task_id, _Losses())
+        losses = self.tasks.setdefault(task_id, _Losses())
         (losses.late if runs else losses.missing).add(index)
         losses.last = max(losses.last, index)
 
     def settled(self, task_id: bytes, index: int) -> None:
         """A value has come again, or nobody wants it any more."""
-        losses = self._tasks.get(task_id)
+        losses = self.tasks.get(task_id)
         if losses is not None:
             losses.missing.discard(index)
             losses.late.discard(index)
 
     def wants_more(self, task_id: bytes, index: int) -> bool:
         """Whether a value behind this one, or this one, is still to come."""
-        losses = self._tasks.get(task_id)
+        losses = self.tasks.get(task_id)
         if losses is None or not (losses.missing or losses.late):
             return False
         return index < losses.last or index in losses.missing or index in losses.late
@@ -59,12 +61,12 @@ class StreamLosses:
         Returns:
             What it should have made and has not, and whether it has to run again.
         """
-        losses = self._tasks.get(task_id)
+        losses = self.tasks.get(task_id)
         if losses is None:
             return [], False
         hopeless = sorted(losses.missing)
         if not losses.late:
-            del self._tasks[task_id]
+            del self.tasks[task_id]
             return hopeless, False
         losses.missing, losses.late = losses.late, set()
         losses.last = max(losses.missing)
@@ -72,10 +74,10 @@ class StreamLosses:
 
     def given_up(self, task_id: bytes) -> list[int]:
         """The task will not run any more; returns what will not come."""
-        losses = self._tasks.pop(task_id, None)
+        losses = self.tasks.pop(task_id, None)
         return [] if losses is None else sorted(losses.missing | losses.late)
 
     def check(self) -> None:
         """Assert the invariants."""
-        for losses in self._tasks.values():
+        for losses in self.tasks.values():
             assert all(index <= losses.last for index in losses.missing | losses.late)

@@ -58,7 +58,7 @@ def test_a_task_that_will_not_run() -> None:
     losses.lost(TASK, 1, runs=True)
     assert losses.given_up(TASK) == [1, 5]
     assert losses.given_up(TASK) == []
-    assert not losses
+    assert not losses.tasks
 
 
 class Machine(RuleBasedStateMachine):
