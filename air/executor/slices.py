@@ -1,13 +1,15 @@
 """Parts of larger arrays, and how they are pickled without the rest.
 
 * Arrow arrays have the buffers of what they were cut from: see ``arrow_slices``.
-* So have tensors of torch.
+* So have tensors of torch. Their numbers are kept beside the stream, as those of arrays are, and
+  copied once where they are read.
 * A numpy array that does not lie in memory as one piece is copied into one, as pickle would do
   inside its stream: so the buffer is kept beside that, like any other.
 """
 
 from __future__ import annotations
 
+import importlib
 import sys
 from typing import Any
 
@@ -69,8 +71,25 @@ def _reduce_tensor(tensor: Any) -> Any:
         return NotImplemented
     if tensor.layout is not torch.strided or tensor.device.type != "cpu":
         return NotImplemented
-    shown = tensor.numel() * tensor.element_size()
-    if tensor.untyped_storage().nbytes() < shown + MIN_BYTES:
-        return NotImplemented
-    whole = tensor.detach().clone().requires_grad_(tensor.requires_grad)
-    return whole.__reduce_ex__(5)
+    count, plain = tensor.numel(), tensor.detach()
+    nbytes = count * tensor.element_size()
+    is_plain = not (tensor.is_quantized or tensor.is_conj() or tensor.is_neg())
+    if nbytes < MIN_BYTES or not is_plain:
+        if tensor.untyped_storage().nbytes() < nbytes + MIN_BYTES:
+            return NotImplemented
+        return plain.clone().requires_grad_(tensor.requires_grad).__reduce_ex__(5)
+    span = 1 + sum((n - 1) * step for n, step in zip(plain.shape, plain.stride(), strict=True))
+    if span != count:  # it has gaps, or repeats
+        plain = plain.contiguous()
+    flat = plain.as_strided((count,), (1,))
+    content = flat.view(torch.uint8).numpy()
+    shape, steps = tuple(plain.shape), plain.stride()
+    return _make_tensor, (content, tensor.dtype, shape, steps, tensor.requires_grad)
+
+
+def _make_tensor(content: Any, dtype: Any, shape: Any, steps: Any, requires_grad: bool) -> Any:
+    torch = importlib.import_module("torch")
+    # A copy: tensors cannot be read-only, and writing to memory that is would end the process.
+    flat = torch.empty(content.nbytes, dtype=torch.uint8)
+    flat.numpy()[:] = content
+    return flat.view(dtype).as_strided(shape, steps).requires_grad_(requires_grad)
