@@ -281,7 +281,13 @@ class Submitter:
             elif isinstance(instruction, Demand):
                 info = self._shapes[instruction.shape_id]
                 self._client.daemon.send(
-                    SetDemand(info.shape_id, info.wire, instruction.count, info.depth)
+                    SetDemand(
+                        info.shape_id,
+                        info.wire,
+                        instruction.count,
+                        info.depth,
+                        came=instruction.came,
+                    )
                 )
             else:
                 lease = self._leases.pop(instruction.lease_id, None)

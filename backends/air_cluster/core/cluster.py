@@ -163,6 +163,8 @@ class ClusterScheduler:
         count: int,
         depth: int,
         now: float,
+        *,
+        came: int = 0,
     ) -> list[ClusterInstruction]:
         """A node cannot grant *count* workers that a client on it wants, besides those it has.
 
@@ -170,10 +172,10 @@ class ClusterScheduler:
         :meth:`ClusterShape.starts_at <air_cluster.core.cluster_shapes.ClusterShape.starts_at>`),
         even if it was sent back to wait there.
 
-        Replaces what was said before about this client and shape; 0 withdraws. That the client
-        wants fewer than before must be said even if it has come to want more again since: it
-        tells that workers have come. *depth* is the number of blocked tasks above those that
-        wait.
+        Replaces what was said before about this client and shape; 0 withdraws. *depth* is the
+        number of blocked tasks above those that wait. *came* have come from where it was
+        redirected to since that was said, though it may want more again; if it wants fewer by
+        more than that, the others are taken to have come, too.
         """
         waiter = self._demands.get((client, shape))
         if count <= 0:
@@ -189,8 +191,8 @@ class ClusterScheduler:
             return self._enter(waiter, now)
         fewer = waiter.count - count
         waiter.count, waiter.depth = count, depth
-        if fewer > 0:
-            self._promises.settle(waiter, fewer)
+        if (settled := max(fewer, came)) > 0:
+            self._promises.settle(waiter, settled)
             waiter.since = now
             self._lines.watch(waiter, now)
         self._room.refresh(waiter)

@@ -48,10 +48,14 @@ class Dispatch(msgspec.Struct, frozen=True):
 
 
 class Demand(msgspec.Struct, frozen=True):
-    """Tell the node how many more workers of a shape could be used."""
+    """Tell the node how many more workers of a shape could be used.
+
+    *came* have come from other nodes since this was last said.
+    """
 
     shape_id: int
     count: int
+    came: int = 0
 
 
 class GiveBack(msgspec.Struct, frozen=True):
@@ -193,7 +197,7 @@ class TaskScheduler:
             # In the latter case our node has counted it, but may have heard of more wishes since
             # that were stated before it came: the last word must be a new one.
             shape.outstanding = self._wanted(shape)
-            out.append(Demand(shape_id, shape.outstanding))
+            out.append(Demand(shape_id, shape.outstanding, came=int(elsewhere)))
         else:
             self._update_demand(shape_id, shape, out)
         return out

@@ -107,7 +107,13 @@ class DemandService:
         now = time.monotonic()
         self._follow(
             self._scheduler.unmet(
-                node.entry.number, message.owner, shape, message.count, message.depth, now
+                node.entry.number,
+                message.owner,
+                shape,
+                message.count,
+                message.depth,
+                now,
+                came=message.came,
             )
         )
         if not message.count:

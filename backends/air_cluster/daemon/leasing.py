@@ -43,6 +43,7 @@ class _Owner(msgspec.Struct):
         shapes: and how it describes all of them.
         left: shape -> how many workers only the head can find, since it matters where.
         reported: shape -> how many workers the head knows to be wanting.
+        came: shape -> how many have come to which the head has led, without knowing it yet.
     """
 
     key: bytes
@@ -54,6 +55,7 @@ class _Owner(msgspec.Struct):
     shapes: dict[int, Shape] = msgspec.field(default_factory=dict)
     left: dict[int, int] = msgspec.field(default_factory=dict)
     reported: dict[int, int] = msgspec.field(default_factory=dict)
+    came: dict[int, int] = msgspec.field(default_factory=dict)
     forget_above: int = _FORGET_ABOVE
 
     @property
@@ -89,9 +91,8 @@ class Leasing:
         node.workers.environments.know(message.shape)
         owner = self._owner_of(connection, message)
         owner.shapes[message.shape_id] = message.shape
-        if message.count < owner.reported.get(message.shape_id, 0):
-            # At once, as it may want more again in a moment: workers have come from elsewhere.
-            self._report_one(owner, message.shape_id, message.count)
+        if message.came:
+            owner.came[message.shape_id] = owner.came.get(message.shape_id, 0) + message.came
         if message.mode == HOME and not node.alone and not self._starts_here(message.shape):
             owner.left[message.shape_id] = message.count
             node.look_soon()
@@ -180,19 +181,20 @@ class Leasing:
     def report_again(self) -> None:
         """The head has forgotten what it was told."""
         for owner in self._owners.values():
-            owner.reported = {}
+            owner.reported, owner.came = {}, {}
         self.report()
 
     def _report(self, owner: _Owner, wanting: dict[int, int]) -> None:
         for shape_id in {**owner.reported, **wanting}:
             count = wanting.get(shape_id, 0)
-            if owner.reported.get(shape_id, 0) != count:
+            if owner.reported.get(shape_id, 0) != count or owner.came.get(shape_id):
                 self._report_one(owner, shape_id, count)
+        owner.came.clear()  # for what is not wanted any more
         owner.left = {shape_id: count for shape_id, count in owner.left.items() if count}
 
     def _report_one(self, owner: _Owner, shape_id: int, count: int) -> None:
-        shape = owner.shapes[shape_id]
-        self._node.uplink.send(wire.Unmet(owner.key, shape_id, shape, count, owner.depth))
+        shape, came = owner.shapes[shape_id], owner.came.pop(shape_id, 0)
+        self._node.uplink.send(wire.Unmet(owner.key, shape_id, shape, count, owner.depth, came))
         owner.reported[shape_id] = count
         if not count:
             del owner.reported[shape_id]
@@ -266,6 +268,7 @@ class Leasing:
         count = owner.left.get(shape_id, 0)
         if count:
             owner.left[shape_id] = count - 1
+            owner.came[shape_id] = owner.came.get(shape_id, 0) + 1
             self._report_one(owner, shape_id, count - 1)
 
     def reclaim(self, instruction: Reclaim) -> None:

@@ -223,7 +223,8 @@ class Gathered(msgspec.Struct, tag=162, array_like=True, frozen=True):
 class Unmet(msgspec.Struct, tag=82, array_like=True, frozen=True):
     """A node cannot grant *count* workers that a client of it wants now; 0 withdraws.
 
-    *owner* is the client's identity and *depth*, as the node tells them apart.
+    *owner* is the client's identity and *depth*, as the node tells them apart. *came* have come
+    from where the head has redirected it, since this was last said.
     """
 
     owner: bytes
@@ -231,6 +232,7 @@ class Unmet(msgspec.Struct, tag=82, array_like=True, frozen=True):
     shape: Shape
     count: int
     depth: int
+    came: int = 0
 
 
 class Redirect(msgspec.Struct, tag=83, array_like=True, frozen=True):

@@ -124,6 +124,8 @@ class SetDemand(msgspec.Struct, tag=3, array_like=True, frozen=True):
     *mode* is ``HOME`` for its own node; ``ONCE`` for another one, which forgets what it cannot
     grant now, since the demand stays with the client's own node; ``PINNED`` for another one
     that alone can meet it.
+
+    *came* have come from other nodes since the client's own one was last told.
     """
 
     shape_id: int
@@ -131,6 +133,7 @@ class SetDemand(msgspec.Struct, tag=3, array_like=True, frozen=True):
     count: int
     depth: int
     mode: int = HOME
+    came: int = 0
 
 
 class LeaseGranted(msgspec.Struct, tag=4, array_like=True, frozen=True):

@@ -135,10 +135,15 @@ class Script:
                 )
             case "unmet":
                 client, home = args[0].split("@")
-                depths = [int(a[6:]) for a in args if a.startswith("depth=")]
-                shape = parse_shape(args[1], *(a for a in args[3:] if a[:6] != "depth="))
-                count, depth = int(args[2][1:]), depths[0] if depths else 0
-                return cluster.unmet(int(home[1:]), client.encode(), shape, count, depth, now)
+                numbers = {"depth": 0, "came": 0}
+                for each in [a for a in args[3:] if a.partition("=")[0] in numbers]:
+                    name, _, number = each.partition("=")
+                    numbers[name] = int(number)
+                    args.remove(each)
+                shape, count = parse_shape(args[1], *args[3:]), int(args[2][1:])
+                return cluster.unmet(
+                    int(home[1:]), client.encode(), shape, count, now=now, **numbers
+                )
             case "busy":
                 shape, count = parse_shape(args[2], *args[4:]), int(args[3][1:])
                 return cluster.busy(args[0].encode(), shape, int(args[1][1:]), count, now)
@@ -285,3 +290,18 @@ def test_what_waits_for_a_group_without_hope_is_refused(script: Callable[..., Sc
         """
     )
     assert made.messages == ["there is no node for it"] * 3
+
+
+def test_what_came_is_not_waited_for_though_more_is_wanted(script: Callable[..., Script]) -> None:
+    script().play(
+        """
+        join n1 CPU=1                       =>
+        join n2 CPU=4                       =>
+        load n1 -                           =>
+        unmet A@n1 CPU=1 x3                 => A->n2 x3
+        load n2 CPU=1                       =>
+        unmet A@n1 CPU=1 x3 came=2          => A->n2 x1
+        load n2 CPU=2                       => A->n2 x1
+        unmet A@n1 CPU=1 x0 came=3          =>
+        """
+    )

@@ -31,8 +31,8 @@ def render(instruction: Instruction) -> str:
     match instruction:
         case Dispatch(task, lease):
             return f"send {task.decode()} L{lease_of_node(lease)}"
-        case Demand(shape, count):
-            return f"demand s{shape} x{count}"
+        case Demand(shape, count, came):
+            return f"demand s{shape} x{count}" + f" ({came} came)" * bool(came)
         case GiveBack(lease):
             return f"give back L{lease_of_node(lease)}"
 
@@ -516,11 +516,11 @@ def test_what_is_drawn_to_a_node_takes_over_an_idle_worker_there(script: Script)
 def test_the_node_is_told_of_workers_that_another_one_has_lent(script: Script) -> None:
     script.play("""
         submit a:f              -> demand s0 x1
-        grant s0 L1@7 elsewhere -> send a L1; demand s0 x0
+        grant s0 L1@7 elsewhere -> send a L1; demand s0 x0 (1 came)
         submit b:f              -> demand s0 x1
         submit c:f              ->
         submit d:f              -> demand s0 x3
-        grant s0 L2@8 elsewhere -> send b L2; demand s0 x2
+        grant s0 L2@8 elsewhere -> send b L2; demand s0 x2 (1 came)
         grant s0 L3@6           -> send c L3
     """)
 
@@ -528,7 +528,7 @@ def test_the_node_is_told_of_workers_that_another_one_has_lent(script: Script) -
 def test_what_is_spread_asks_for_a_place_for_each_task(script: Script) -> None:
     script.play("""
         submit a:f s4           -> demand s4 x1
-        grant s4 L1 elsewhere dealt -> send a L1; demand s4 x0
+        grant s4 L1 elsewhere dealt -> send a L1; demand s4 x0 (1 came)
         done a short            -> give back L1
         submit b:f s4           -> demand s4 x1
         submit c:f s4           ->
@@ -572,7 +572,7 @@ def test_on_one_node_there_is_nothing_to_spread_over(script: Script) -> None:
 def test_a_place_that_is_second_best_is_given_up_after_a_while(script: Script) -> None:
     script.play("""
         submit a:f s5           -> demand s5 x1
-        grant s5 L1 elsewhere dealt -> send a L1; demand s5 x0
+        grant s5 L1 elsewhere dealt -> send a L1; demand s5 x0 (1 came)
         done a short            ->
         at 0.02                 ->
         submit b:f s5           -> send b L1
@@ -582,4 +582,16 @@ def test_a_place_that_is_second_best_is_given_up_after_a_while(script: Script) -
         at 1                    ->
         submit d:f s5           -> demand s5 x1
         done c short            -> give back L1
+    """)
+
+
+def test_what_came_is_said_apart_from_what_is_wanted_besides(script: Script) -> None:
+    script.play("""
+        submit a:f s4           -> demand s4 x1
+        submit b:f s4           ->
+        submit c:f s4           -> demand s4 x3
+        submit d:f s4           ->
+        submit e:f s4           ->
+        grant s4 L1 elsewhere dealt -> send a L1; demand s4 x4 (1 came)
+        grant s4 L2 dealt       -> send b L2; demand s4 x3
     """)

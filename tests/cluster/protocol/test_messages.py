@@ -152,7 +152,7 @@ def test_messages_come_back(kind: type[msgspec.Struct]) -> None:
 def test_fields_of_a_newer_peer_are_skipped() -> None:
     environment = [b"", b"", False, b"", "new"]
     shape = [{"CPU": 1.0}, b"", -1, "", False, False, 0, [], [], environment, "new"]
-    newer = msgspec.msgpack.encode([3, 1, shape, 2, 0, messages.HOME, "new"])
+    newer = msgspec.msgpack.encode([3, 1, shape, 2, 0, messages.HOME, 0, "new"])
     assert decode(newer) == messages.SetDemand(1, Shape({"CPU": 1.0}), 2, 0)
 
 
