@@ -86,12 +86,13 @@ class Selection:
     def find(self, request: Resources, accepts: Accepts, *, spread: bool) -> Supply | None:
         """A supply that seems to have room, and is accepted.
 
-        To spread, that is the one with the least load. Otherwise it is the one with the fewest
+        To spread, that is the one with the least load; where nothing is taken and so load does
+        not grow, the next one in turn. Otherwise it is the one with the fewest
         free CPUs, and those without GPUs come first, or for a request for GPUs, the one with
         the fewest free ones: so larger requests find room elsewhere.
         """
         if spread:
-            index, lowest = self._index(_load_level), 0
+            index, lowest = self._index(_load_level if request else _one_level), 0
         elif GPU in request:
             index, lowest = self._index(_gpu_level), level_of(request[GPU])
         else:
@@ -122,7 +123,7 @@ class Selection:
         for known, index in self._indexes:
             if known is level_in:
                 return index
-        index = FitIndex[Supply](in_turn=level_in is _load_level)
+        index = FitIndex[Supply](in_turn=level_in in (_load_level, _one_level))
         for supply in self.members:
             self._enter(supply, level_in, index)
         self._indexes.append((level_in, index))
@@ -166,6 +167,11 @@ def _cpu_level(supply: Supply) -> int:
 def _gpu_level(supply: Supply) -> int | None:
     """Fewest free GPUs first."""
     return level_of(supply.account.free.get(GPU, 0.0)) if supply.has_gpus else None
+
+
+def _one_level(_supply: Supply) -> int:
+    """All alike."""
+    return 0
 
 
 def _load_level(supply: Supply) -> int:

@@ -250,6 +250,23 @@ def test_what_takes_nothing_goes_where_it_should_be_as_often_as_it_comes(
     )
 
 
+def test_what_takes_nothing_is_spread_in_turn_whatever_the_load(
+    script: Callable[..., Script],
+) -> None:
+    script().play(
+        """
+        join n1 CPU=4                       =>
+        join n2 CPU=4                       =>
+        join n3 CPU=4                       =>
+        load n1 CPU=1                       =>
+        load n3 CPU=3                       =>
+        unmet A@n1 - x6 spread              => A->n1 x2; A->n2 x2; A->n3 x2
+        unmet A@n1 - x0 spread              =>
+        unmet A@n1 CPU=1 x2 spread          => A->n2 x1; A->n3 x1
+    """
+    )
+
+
 def test_requests_go_where_they_leave_least_and_gpus_are_kept(
     script: Callable[..., Script],
 ) -> None:
