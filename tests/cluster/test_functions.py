@@ -97,3 +97,14 @@ def test_two_callers_with_the_same_function() -> None:
     caller = Caller.remote()
     assert value(function.remote()) == value(caller.call.remote(300)) == 4
     assert value([function.remote(), caller.call.remote(0)]) == [4, 4]
+
+
+def test_a_worker_that_is_not_sent_a_function_ends_and_its_task_goes_elsewhere() -> None:
+    """The books of both ends must not differ. If they do, nobody waits for ever."""
+    worker = value(pid.remote())
+    other = air.remote(lambda: os.getpid())
+    client = get_executor()._client  # type: ignore[attr-defined]
+    with client.reactor.lock:
+        [lease] = client.submitter._leases.values()
+        lease.connection.data.sent.add(other._code.key, 1, None)  # it never went there
+    assert value(other.remote()) != worker

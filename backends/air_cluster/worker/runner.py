@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import time
 from collections import deque
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from air_cluster.client.contents import Content
 from air_cluster.client.context import TaskContext
 from air_cluster.client.copies import CopyFailed
 from air_cluster.client.endings import CANCELLED, FAILED, FINISHED, Running, position
-from air_cluster.client.task_links import Loaded, TaskLink, task_link
+from air_cluster.client.task_links import Loaded, task_link
 from air_cluster.protocol.frames import FrameError
 from air_cluster.protocol.messages import (
     STREAMING,
@@ -83,8 +84,7 @@ class TaskRunner:
         show_gpus(message.gpu_ids)  # a worker with GPUs is lent once only
 
     def _on_task(self, connection: Connection, message: Task, payload: bytes) -> None:
-        link = connection.data
-        assert isinstance(link, TaskLink)
+        link = task_link(connection)
         if message.code_bytes:
             code = self._codes.get(message.code)
             if code is None:
@@ -92,7 +92,11 @@ class TaskRunner:
                 self._codes[message.code] = code
             link.got.add(message.code, message.code_bytes, code)
         else:
-            code = link.got.entries[message.code]
+            code = link.got.entries.get(message.code)
+        if code is None or link.assignment is None:
+            # The two books differ, which must not be: an end is heard of, and the task tried again.
+            os.write(2, f"task {message.name} came without its function\n".encode())
+            os._exit(1)
         self.queue.append(Job(connection, message, payload, link.assignment, code))
         # It was sent before its caller knew that this worker is blocked, or busy for long.
         if self._blocked:
