@@ -30,6 +30,9 @@ LINGER_S = 0.05
 SPREAD_PARTS = 64
 """A lease that was dealt out is for one in so many of the tasks that are to be spread, or one."""
 
+STALL_S = 0.01
+"""While no worker has come for so long there is no room, and those there are go on."""
+
 DEALT_S = 1.0
 """A lease is kept so long at most that may be on another node than the one that is preferred."""
 
@@ -90,6 +93,7 @@ class _Shape(msgspec.Struct):
     )  # task -> code key
     leases: dict[int, _Lease] = msgspec.field(default_factory=dict)
     outstanding: int = 0  # demand that the node knows of and has not met
+    granted_at: float = 0.0
 
 
 class _Lease(msgspec.Struct):
@@ -101,6 +105,7 @@ class _Lease(msgspec.Struct):
     held_up: bool = False  # handed tasks back: its current one takes long
     idle_since: float = 0.0
     tasks_left: int = 0  # it is for so many more; 0 if they are not counted
+    spent: bool = False  # that is why it is closing
     until: float = math.inf  # it is for no task after that
 
 
@@ -184,9 +189,10 @@ class TaskScheduler:
         """
         shape = self._shapes[shape_id]
         shape.outstanding = max(0, shape.outstanding - 1)
+        shape.granted_at = now
         lease = _Lease(lease_id, shape_id, idle_since=now)
         if dealt and shape.site is Site.SPREAD:
-            lease.tasks_left = max(1, len(shape.queue) // SPREAD_PARTS)
+            lease.tasks_left = _part_of(shape)
         elif dealt and shape.site is Site.PREFERRED:
             lease.until = now + DEALT_S
         shape.leases[lease_id] = lease
@@ -208,6 +214,9 @@ class TaskScheduler:
         lease = self._unsend(task_id, seconds, now)
         if lease is not None:
             shape = self._shapes[lease.shape_id]
+            if lease.spent and shape.queue and now - shape.granted_at >= STALL_S:
+                lease.closing = lease.spent = False
+                lease.tasks_left = _part_of(shape)
             self._fill(shape, lease, out)
             self._close_if_done(lease, out)
             if shape.outstanding:
@@ -267,7 +276,7 @@ class TaskScheduler:
         lease = self._leases.get(lease_id)
         out: list[Instruction] = []
         if lease is not None:
-            lease.closing = True
+            lease.closing, lease.spent = True, False
             self._close_if_done(lease, out)
         return out
 
@@ -397,7 +406,7 @@ class TaskScheduler:
         lease.load += estimate
         if lease.tasks_left:
             lease.tasks_left -= 1
-            lease.closing = not lease.tasks_left
+            lease.closing = lease.spent = not lease.tasks_left
         self._sent[task_id] = lease.lease_id
         self._codes[task_id] = code
         out.append(Dispatch(task_id, lease.lease_id))
@@ -454,3 +463,8 @@ class TaskScheduler:
     def _wanted(self, shape: _Shape) -> int:
         limit = MAX_DEMAND if shape.takes_resources else MAX_DEMAND_WITHOUT_RESOURCES
         return min(len(shape.queue), limit)
+
+
+def _part_of(shape: _Shape) -> int:
+    """For how many of the tasks that are to be spread one lease is."""
+    return max(1, len(shape.queue) // SPREAD_PARTS)

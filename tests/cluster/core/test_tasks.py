@@ -595,3 +595,25 @@ def test_what_came_is_said_apart_from_what_is_wanted_besides(script: Script) -> 
         grant s4 L1 elsewhere dealt -> send a L1; demand s4 x4 (1 came)
         grant s4 L2 dealt       -> send b L2; demand s4 x3
     """)
+
+
+def test_where_there_is_no_room_what_is_spread_goes_on_with_the_workers_there_are(
+    script: Script,
+) -> None:
+    script.play("""
+        submit a:f s4           -> demand s4 x1
+        submit b:f s4           ->
+        submit c:f s4           -> demand s4 x3
+        submit d:f s4           ->
+        grant s4 L1 dealt       -> send a L1; demand s4 x3
+        grant s4 L2 dealt       -> send b L2; demand s4 x2
+        at 0.009                ->
+        done a short            -> give back L1
+        at 0.02                 ->
+        done b short            -> send c L2
+        reclaim L2              ->
+        done c short            -> give back L2
+        grant s4 L3 dealt       -> send d L3; demand s4 x0
+        at 1                    ->
+        done d short            -> give back L3
+    """)
