@@ -75,7 +75,8 @@ class ActorHost:
         self._instance: Any = None
         self.queue: deque[Job] = deque()
         self.ending = False
-        self.left = False  # by air.exit_actor()
+        self._leaving = False  # by air.exit_actor(): nothing begins any more, nor ends well
+        self.left = False  # and all callers have been told
         self.leaver = b""  # the call that has called it, if it is one that runs
         self._why = ""
         self._constructing = True
@@ -159,9 +160,9 @@ class ActorHost:
             del args, kwargs
             end_forked_child(self._forks, None)
             with self.lock:
-                self._constructing = False
-                if self.left:
+                if self._leaving:
                     raise ExitActor  # again: the constructor has caught it
+                self._constructing = False
             self._voice.rename_actor(self._instance)
             outcome = FINISHED
         except BaseException as error:
@@ -217,19 +218,20 @@ class ActorHost:
         running = context.current.get()
         if running is None or running.actor_id != self.spec.actor_id:
             raise outside_of_actors("air.exit_actor()")
+        if not self._leaving:  # before the lock, which others may hold, and begin calls meanwhile
+            self._why = f"{running.name} called air.exit_actor()"
+            self._leaving = True
         with self.lock:
-            if not self.left:
-                self.left = True
-                if not self._constructing:
-                    self._give_up(running)
+            if not self.left and not self._constructing:
+                self._give_up(running.task_id)
         raise ExitActor
 
-    def _give_up(self, by: TaskContext) -> None:
+    def _give_up(self, leaver: bytes) -> None:
         """End all calls but the one that leaves, and take no more; called under the lock."""
         self._client.daemon.send(ActorExit(self.spec.actor_id))
-        self._why = f"{by.name} called air.exit_actor()"
-        if self.is_own(by.task_id):
-            self.leaver = by.task_id
+        self.left = True
+        if self.is_own(leaver):
+            self.leaver = leaver
         self.arrived = self._refuse
         waiting = [*self.queue, *self.take_waiting()]
         self.queue.clear()
@@ -316,7 +318,7 @@ class ActorHost:
         message = job.message
         assert isinstance(message, ActorCall)
         self._running[message.task_id] = (time.perf_counter(), job)
-        if self.left:
+        if self._leaving:
             raise ExitActor
         context.current.set(self._context(message.task_id, message.name, message.depth))
         caller = (job.connection.peer, message.address)
@@ -339,7 +341,7 @@ class ActorHost:
         assert isinstance(job.message, ActorCall)
         task_id, name, now = job.message.task_id, job.message.name, time.perf_counter()
         running = self._running.pop(task_id, None)
-        if self.left and (running is None or outcome != FAILED):
+        if self._leaving and (running is None or outcome != FAILED):
             self.reporter.take_back(job, contents)
             if running is None:
                 return  # its caller has been told
@@ -353,7 +355,7 @@ class ActorHost:
     def fail(self, job: Job, error: BaseException) -> None:
         """Report a call that has raised, or left the actor."""
         unread = False
-        if not self.left:
+        if not self._leaving:
             contents, unread = self.reporter.failed(job, error), isinstance(error, CopyFailed)
         elif self.is_running(job.message.task_id):
             contents = self._left_by(job, error)
