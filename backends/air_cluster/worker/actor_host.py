@@ -301,9 +301,10 @@ class ActorHost:
 
     def _interrupt(self, task_id: bytes, recursive: bool) -> None:
         if task_id == self._main_call:
-            self._interruptible.cancel()
-            if recursive:
-                self.cancel_children(task_id)
+            # It is not to see the end of one of its children in place of its own.
+            self._interruptible.cancel(
+                partial(self.cancel_children, task_id) if recursive else bool
+            )
 
     def cancel_children(self, task_id: bytes) -> None:
         """Cancel what a call has started; called under the lock."""

@@ -111,9 +111,9 @@ class TaskRunner:
                 connection.send(TaskDone(message.task_id, 0.0, [], True))
                 return
         if self._running is not None and self._running.message.task_id == message.task_id:
-            self.interruptible.cancel()
-            if message.recursive:
-                self._client.cancelling.children(message.task_id)
+            # It is not to see the end of one of its children in place of its own.
+            children = partial(self._client.cancelling.children, message.task_id)
+            self.interruptible.cancel(children if message.recursive else bool)
 
     def _runs(self) -> list[Running]:
         job = self._running
