@@ -4,7 +4,7 @@ Layout, all integers little-endian::
 
     u32 length of message and payload together
     u32 length of the message
-    the message (see protocol/messages.py)
+    the message (see protocol/messages)
     the payload: values, never parsed by whoever only passes them on
 
 Large values do not travel in frames but through shared memory.
