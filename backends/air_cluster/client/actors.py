@@ -297,7 +297,10 @@ class Actors:
             return
         if message.state == ALIVE:
             self._alive(actor, message)
-        elif message.state == RESTARTING:
+            return
+        if actor.sent:  # and may have been answered before the actor ended
+            self._client.peers.read_out(actor.worker)
+        if message.state == RESTARTING:
             self._restarting(actor)
         elif message.state == DEAD:
             if message.refusal in REFUSALS:

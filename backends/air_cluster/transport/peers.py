@@ -363,6 +363,11 @@ class Peers:
 
     # The ends of processes ----------------------------------------------------------------
 
+    def read_out(self, process_id: bytes) -> None:
+        """Handle what has come from a process, before news about it that went another way."""
+        for connection in [c for c in self._open if c.peer == process_id]:
+            connection.read_out()
+
     def hear_out(self, process_id: bytes, then: Callable[[], None] = lambda: None) -> None:
         """Handle what a process had sent before it ended: the news of its end was faster.
 
