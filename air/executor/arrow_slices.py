@@ -84,6 +84,8 @@ class _Window:
 
     def numbers(self, index: int, dtype: Any, more: int = 0) -> np.ndarray[Any, Any]:
         """As many numbers as there are elements, and a few more behind them."""
+        if not self.total + more or self.buffers[index] is None:  # only an empty one has none
+            return np.zeros(self.total + more, dtype)
         at = self.first * np.dtype(dtype).itemsize
         return np.frombuffer(self.buffers[index], dtype, self.total + more, at)
 

@@ -189,7 +189,7 @@ class Recovery:
     def _is_streamed(self, identity: bytes, started: set[bytes]) -> bool:
         """Whether a value is of a stream that is being made, by a task that may run again."""
         record = self._client.submitter.records.get(task_of(identity))
-        if record is None or record.returns != STREAMING:
+        if record is None or not _has_yielded(record, identity):
             return False
         return record.task_id in started or record.options.max_retries != 0
 
@@ -200,7 +200,7 @@ class Recovery:
         runs = record is not None and task_id not in started
         if record is None and task_id in self._remembered:
             record = self._remembered[task_id].record
-        if record is not None and record.returns == STREAMING:
+        if record is not None and _has_yielded(record, identity):
             self._losses.lost(task_id, index_of(identity), runs=runs)
 
     def came_again(
@@ -327,3 +327,8 @@ class Recovery:
         submitter.resubmit(
             msgspec.structs.replace(record, arguments=arguments, since=time.monotonic())
         )
+
+
+def _has_yielded(record: TaskRecord, identity: bytes) -> bool:
+    """Whether a value is one that a stream has given out, and not the arguments of its task."""
+    return record.stream is not None and index_of(identity) < record.stream.produced
