@@ -47,10 +47,12 @@ def runs(log: Path) -> int:
 
 
 def kill(machines: Any) -> None:
-    """Kill the only node that has a widget, and offer one elsewhere."""
+    """Kill the only node that has a widget, once there is another one."""
     alive = len(air.nodes())
-    machines.nodes.pop().kill()
+    victim = machines.nodes.pop()
     machines.start(resources={"widget": 1})
+    assert eventually(lambda: len(air.nodes()) == alive + 1)
+    victim.kill()
     assert eventually(lambda: sum(node["Alive"] for node in air.nodes()) == alive)
 
 
