@@ -17,7 +17,7 @@ compile := @$(VENV)/bin/python -m compileall -q air backends
 .DEFAULT_GOAL := help
 # One set-up at a time in one .venv, also under `make -j`.
 .NOTPARALLEL:
-.PHONY: help setup quickstart test test-cluster test-fast lint format types imports check pins clean
+.PHONY: help setup quickstart test test-cluster test-torch test-fast lint format types imports check pins clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -32,6 +32,9 @@ test: $(VENV)/.dev ## Run the tests
 
 test-cluster: $(VENV)/.dev ## Run the libraries' tests on the cluster, and those of several nodes
 	$(VENV)/bin/python -m pytest tests/data tests/train tests/tune $(APART) --backend=cluster $(ARGS)
+
+test-torch: $(VENV)/.torch ## Install torch, and run the tests that need it
+	$(VENV)/bin/python -m pytest -m torch tests/executor tests/cluster $(APART:%=--ignore=%) $(ARGS)
 
 test-fast: $(VENV)/.dev ## Run the tests that are not marked slow
 	$(VENV)/bin/python -m pytest -m "not slow" $(APART:%=--ignore=%) $(ARGS)
@@ -80,6 +83,11 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/pip
 	$(pip_install) -e '.[dev]'
 	$(compile)
 	@touch $(VENV)/.quickstart $@
+
+$(VENV)/.torch: $(VENV)/.dev
+	@echo '==> Installing torch into $(VENV)'
+	$(pip_install) torch
+	@touch $@
 
 $(VENV)/bin/pip:
 	$(call make_venv,$(VENV))

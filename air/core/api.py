@@ -209,8 +209,8 @@ def get(
 
     Each call gives new objects, but their large buffers (arrays of numpy, Arrow and pandas, from
     4096 bytes on) may be the ones that all others read, and so are read-only: change a copy
-    (``array.copy()``; tensors of torch are copies already). They take memory of the object store
-    for as long as anything uses them.
+    (``array.copy()``). Tensors of torch may be written to: the system copies what is written, and
+    nobody else sees it. All take memory of the object store for as long as anything uses them.
 
     Args:
         timeout: seconds; ``None`` waits as long as it takes.

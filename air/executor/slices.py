@@ -1,15 +1,13 @@
 """Parts of larger arrays, and how they are pickled without the rest.
 
 * Arrow arrays have the buffers of what they were cut from: see ``arrow_slices``.
-* So have tensors of torch. Their numbers are kept beside the stream, as those of arrays are, and
-  copied once where they are read.
+* So have tensors of torch: see ``tensors``.
 * A numpy array that does not lie in memory as one piece is copied into one, as pickle would do
   inside its stream: so the buffer is kept beside that, like any other.
 """
 
 from __future__ import annotations
 
-import importlib
 import sys
 from typing import Any
 
@@ -46,7 +44,9 @@ def reduce(obj: Any, shared: Shared) -> Any:
     if "numpy" in library and isinstance(obj, library["numpy"].ndarray):
         return _reduce_ndarray(obj)
     if "torch" in library and isinstance(obj, library["torch"].Tensor):
-        return _reduce_tensor(obj)
+        from air.executor.tensors import reduce_tensor
+
+        return reduce_tensor(obj)
     if obj.get_total_buffer_size() < MIN_BYTES or not obj.is_cpu:
         return NotImplemented
     from air.executor.arrow_slices import reduce_array
@@ -63,33 +63,3 @@ def _reduce_ndarray(array: Any) -> Any:
     if not whole.flags.forc:
         whole = array.copy(order="C")
     return whole.__reduce_ex__(5)
-
-
-def _reduce_tensor(tensor: Any) -> Any:
-    torch = sys.modules["torch"]
-    if type(tensor) is not torch.Tensor or vars(tensor):  # Parameters have one inside
-        return NotImplemented
-    if tensor.layout is not torch.strided or tensor.device.type != "cpu":
-        return NotImplemented
-    count, plain = tensor.numel(), tensor.detach()
-    nbytes = count * tensor.element_size()
-    is_plain = not (tensor.is_quantized or tensor.is_conj() or tensor.is_neg())
-    if nbytes < MIN_BYTES or not is_plain:
-        if tensor.untyped_storage().nbytes() < nbytes + MIN_BYTES:
-            return NotImplemented
-        return plain.clone().requires_grad_(tensor.requires_grad).__reduce_ex__(5)
-    span = 1 + sum((n - 1) * step for n, step in zip(plain.shape, plain.stride(), strict=True))
-    if span != count:  # it has gaps, or repeats
-        plain = plain.contiguous()
-    flat = plain.as_strided((count,), (1,))
-    content = flat.view(torch.uint8).numpy()
-    shape, steps = tuple(plain.shape), plain.stride()
-    return _make_tensor, (content, tensor.dtype, shape, steps, tensor.requires_grad)
-
-
-def _make_tensor(content: Any, dtype: Any, shape: Any, steps: Any, requires_grad: bool) -> Any:
-    torch = importlib.import_module("torch")
-    # A copy: tensors cannot be read-only, and writing to memory that is would end the process.
-    flat = torch.empty(content.nbytes, dtype=torch.uint8)
-    flat.numpy()[:] = content
-    return flat.view(dtype).as_strided(shape, steps).requires_grad_(requires_grad)

@@ -218,6 +218,7 @@ def test_memoryviews_and_parts_of_frames():
     assert len(dumps(frame.iloc[10:6000]).stream) < 4000
 
 
+@pytest.mark.torch
 def test_tensors():
     torch = pytest.importorskip("torch")
     whole = torch.arange(4_000_000.0).reshape(2000, 2000)

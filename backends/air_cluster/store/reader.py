@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from air.executor.serialization import loads
+from air.executor.tensors import lender
 from air_cluster.store import layout
 from air_cluster.store.layout import Location
 from air_cluster.store.segment import Mapping
@@ -33,7 +36,8 @@ class Reader:
         """Rebuild the value at *location*, whose range must stay as it is until *on_release*.
 
         Out-of-band buffers are not copied: they are read-only views of the segment, and so
-        are the arrays, tables and slices that are made from them.
+        are the arrays, tables and slices that are made from them. Larger tensors of torch are
+        views that this process alone may write to.
 
         Args:
             on_release: called exactly once. A value with out-of-band buffers: when the last
@@ -49,11 +53,30 @@ class Reader:
             ValueError: the range is not inside the segment.
         """
         try:
-            view = self._view(location)
+            view = self._mapping(location.segment).view(location.offset, location.nbytes)
         except BaseException:
             on_release()
             raise
-        return load(view, location.lengths, on_release, rebuild)
+        outer, lender.lend = lender.lend, partial(self._lend, location, view)
+        try:
+            return load(view, location.lengths, on_release, rebuild)
+        finally:
+            lender.lend = outer
+
+    def _lend(self, location: Location, view: memoryview, content: Any) -> Any:
+        """Memory for a tensor of the value in *view*: see ``air.executor.tensors``."""
+        from air_cluster.store.private import MIN_BYTES, address_of, private_array
+
+        start = address_of(content.data) - address_of(view)
+        if content.nbytes < MIN_BYTES or not 0 <= start <= view.nbytes - content.nbytes:
+            return None
+        file, _size = self._open_segment(location.segment)
+        try:
+            return private_array(file, location.offset + start, content)
+        except OSError:
+            return None  # then it is copied
+        finally:
+            os.close(file)
 
     def forget(self, segment: int) -> None:
         """Drop a mapping; values that were read from it stay valid. Unknown ids are fine."""
@@ -66,14 +89,14 @@ class Reader:
         for segment in list(self._mappings):
             self.forget(segment)
 
-    def _view(self, location: Location) -> memoryview:
-        mapping = self._mappings.get(location.segment)
+    def _mapping(self, segment: int) -> Mapping:
+        mapping = self._mappings.get(segment)
         if mapping is None:
-            opened = Mapping(*self._open_segment(location.segment), writable=False)
-            mapping = self._mappings.setdefault(location.segment, opened)
+            opened = Mapping(*self._open_segment(segment), writable=False)
+            mapping = self._mappings.setdefault(segment, opened)
             if mapping is not opened:  # another thread was faster
                 opened.close()
-        return mapping.view(location.offset, location.nbytes)
+        return mapping
 
 
 def load(

@@ -231,7 +231,8 @@ def test_a_reserved_range_is_filled_by_the_caller(node: Any) -> None:
     serialized = dumps(value)
     writer = node.writer()
     source = writer.write(serialized)
-    raw = bytes(node.reader()._view(source))
+    segment = Mapping(*node.open(source.segment))
+    raw = bytes(segment.view(source.offset, source.nbytes))
     reserved = writer.reserve(list(source.lengths))
     location = reserved.location
     assert location.lengths == source.lengths
