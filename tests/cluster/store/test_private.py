@@ -1,4 +1,4 @@
-"""Parts of a segment that a process may write to for itself; so larger tensors of torch are read."""
+"""Parts of a segment that a process may write to for itself: so larger tensors are read."""
 
 from __future__ import annotations
 
