@@ -103,6 +103,10 @@ class Copies:
                     self._asked.add(object_id)
                     self._client.daemon.send(_question(0, object_id, content))
 
+    def is_asked(self, object_id: bytes) -> bool:
+        """Whether the node fetches a value for this process, or has; called under the lock."""
+        return object_id in self._asked
+
     def unread(self, object_id: bytes) -> None:
         """Nothing here reads a value any more; called under the lock."""
         self._here.pop(object_id, None)

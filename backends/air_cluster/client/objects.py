@@ -525,7 +525,14 @@ class Objects:
         entries = self._wait_for_all(refs, timeout)
         if len(entries) > 1:
             self._client.copies.prefetch((entry.id, entry.content) for entry in entries)
-        return [self.load(entry, deadline, timeout) for entry in entries]
+        try:
+            return [self.load(entry, deadline, timeout) for entry in entries]
+        except BaseException:  # what was fetched for nothing need not stay where it lies
+            with self._lock:
+                for entry in entries:
+                    if not entry.pins:
+                        self._client.copies.unread(entry.id)
+            raise
 
     def _wait_for_all(self, refs: Sequence[ObjectRef[Any]], timeout: float | None) -> list[Entry]:
         position = 0

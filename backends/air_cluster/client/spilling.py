@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 class OwnedSpilling:
     """Offers values that nobody reads to nodes that are short of memory.
 
-    A value stays if a buffer of this process maps it, if another process has a reference to
-    it, or if a call that is under way was given it.
+    A value stays if a buffer of this process maps it, if this process has its node fetch it, if
+    another process has a reference to it, or if a call that is under way was given it.
     """
 
     def __init__(self, client: Client) -> None:
@@ -56,16 +57,7 @@ class OwnedSpilling:
     def _on_wanted(self, daemon: Connection, message: SpillWanted, _payload: object) -> None:
         client = self._client
         client.objects.drain()
-
-        def size_if_idle(object_id: bytes) -> int:
-            entry = client.references.get(object_id)
-            if entry is None or entry.pins or entry.lent or entry.borrowers:
-                return 0
-            content: Content = entry.content
-            if content is None or content.location is None or content.node != message.node:
-                return 0
-            return content.location.nbytes
-
+        size_if_idle = partial(self._size_if_idle, message.node)
         found = self._offers.offer(message.nbytes, size_if_idle, time.monotonic())
         offers = []
         for object_id, idle_s in found:
@@ -76,8 +68,10 @@ class OwnedSpilling:
         daemon.send(SpillOffers(message.run, offers))
 
     def _on_spilled(self, daemon: Connection, message: Spilled, _payload: object) -> None:
+        self._client.objects.drain()
         entry = self._client.references.get(message.object_id)
-        accepted = entry is not None and self._offers.settle(message.object_id)
+        size_if_idle = partial(self._size_if_idle, message.node)
+        accepted = entry is not None and self._offers.settle(message.object_id, size_if_idle)
         if accepted and entry is not None:
             before: Content = entry.content
             assert before.location is not None
@@ -90,3 +84,16 @@ class OwnedSpilling:
             )
             self._client.objects.free_shared(before.location, before.holder)
         daemon.send(SpillSettled(message.object_id, accepted))
+
+    def _size_if_idle(self, node: int, object_id: bytes) -> int:
+        """Bytes of a value in a node's memory, or 0 if it is not there, or must stay."""
+        client = self._client
+        entry = client.references.get(object_id)
+        if entry is None or entry.pins or entry.lent or entry.borrowers:
+            return 0
+        if client.copies.is_asked(object_id):
+            return 0
+        content: Content | None = entry.content
+        if content is None or content.location is None or content.node != node or content.spilled:
+            return 0
+        return content.location.nbytes

@@ -3,9 +3,13 @@
 Only the owner of a value knows whether anybody reads it. So the node asks owners what it may
 take (``Ask``), takes what was not used for longest over all of them, writes it (``Write``) and
 tells the owner where it is now (``Tell``). The owner has gone on meanwhile: it *accepts*, and
-frees the memory, or *declines* because the value was touched, and the file is given up again
-(``Remove``). Nothing is locked, and nobody waits for anybody: what was written while its memory
-was freed and used anew is declined.
+frees the memory, or *declines* because the value was touched or is in use, and the file is given
+up again (``Remove``). Nothing is locked, and nobody waits for anybody: what was written while its
+memory was freed and used anew is declined.
+
+Memory that is freed is gone at once: the next value is put there, or the system takes it back.
+So whether a value is in use is asked again when it is let go. It may have been given to a task
+since it was offered, and another node be in the middle of fetching it for that.
 
 :class:`Spilling` is the node's side. :class:`Offers` is the owner's.
 """
@@ -330,12 +334,18 @@ class Offers:
                 self._offered.add(object_id)
         return found
 
-    def settle(self, object_id: bytes) -> bool:
-        """A value was written; whether it was not touched since it was offered.
+    def settle(self, object_id: bytes, size_if_idle: Callable[[bytes], int]) -> bool:
+        """A value was written; whether it was not touched since it was offered, and is idle.
 
         If so, it is in shared memory no more.
+
+        Args:
+            size_if_idle: as for :meth:`offer`.
         """
         if object_id not in self._offered:
+            return False
+        if not size_if_idle(object_id):
+            self._offered.discard(object_id)
             return False
         self.gone(object_id)
         return True

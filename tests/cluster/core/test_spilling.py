@@ -310,12 +310,22 @@ def test_a_value_is_let_go_once_and_only_if_it_was_offered_and_not_touched_since
     offers = Offers()
     for name in ("A1", "A2", "A3"):
         offers.touched(value(name), 0.0)
-    assert not offers.settle(value("A1"))
+    assert not offers.settle(value("A1"), sizes())
     assert len(offers.offer(100, sizes(), 1.0)) == 3
     offers.touched(value("A2"), 2.0)
     offers.gone(value("A3"))
-    assert offers.settle(value("A1"))
-    assert not offers.settle(value("A1"))
-    assert not offers.settle(value("A2"))
-    assert not offers.settle(value("A3"))
+    assert offers.settle(value("A1"), sizes())
+    assert not offers.settle(value("A1"), sizes())
+    assert not offers.settle(value("A2"), sizes())
+    assert not offers.settle(value("A3"), sizes())
     assert [name_of(o) for o, _ in offers.offer(100, sizes(), 3.0)] == ["A2"]
+
+
+def test_a_value_that_is_given_to_a_call_while_it_is_written_stays() -> None:
+    offers = Offers()
+    offers.touched(value("A1"), 0.0)
+    offers.offer(100, sizes(), 1.0)
+    assert not offers.settle(value("A1"), sizes(A1=0))
+    assert not offers.settle(value("A1"), sizes()), "it has to be offered anew"
+    assert [name_of(o) for o, _ in offers.offer(100, sizes(), 3.0)] == ["A1"]
+    assert offers.settle(value("A1"), sizes())

@@ -1,4 +1,7 @@
-"""However messages, writes and changes of mind interleave, what is let go is on disk, whole."""
+"""However messages, writes and changes of mind interleave, what is let go is on disk, whole.
+
+And while somebody reads a range, such as another node that fetches it, it stays as it is.
+"""
 
 from __future__ import annotations
 
@@ -34,8 +37,12 @@ class Owner:
         self.in_memory: dict[bytes, int] = {}  # value -> offset
         self.on_disk: dict[bytes, tuple[int, int]] = {}
         self.mapped: set[bytes] = set()
+        self.lent: dict[bytes, int] = {}  # value -> the offset that a call was told of
         self.to_node: deque[tuple[str, object]] = deque()
         self.from_node: deque[Instruction] = deque()
+
+    def size_if_idle(self, object_id: bytes) -> int:
+        return 0 if object_id in self.mapped or object_id in self.lent else NBYTES
 
 
 class Node(RuleBasedStateMachine):
@@ -76,7 +83,7 @@ class Node(RuleBasedStateMachine):
             self.memory[offset] = object_id
             owner.offers.touched(object_id, self.now)
 
-    @rule(data=st.data(), what=st.sampled_from(["map", "unmap", "free", "free"]))
+    @rule(data=st.data(), what=st.sampled_from(["map", "unmap", "take", "free", "free"]))
     def use(self, data: st.DataObject, what: str) -> None:
         owned = [
             (owner, object_id)
@@ -95,9 +102,23 @@ class Node(RuleBasedStateMachine):
             owner.offers.touched(object_id, self.now)
         elif what == "unmap":
             owner.mapped.discard(object_id)
-        elif object_id not in owner.mapped:
+        elif what == "take":
+            owner.lent.pop(object_id, None)
+        elif owner.size_if_idle(object_id):
             owner.offers.gone(object_id)
             self.give_back(owner.in_memory.pop(object_id))
+
+    @rule(data=st.data())
+    def lend(self, data: st.DataObject) -> None:
+        """A call is given a value; the call was queued, so that this is no use of it before."""
+        offered = [
+            (owner, object_id)
+            for owner in self.owners.values()
+            for object_id in sorted(owner.offers._offered)
+        ]
+        if offered:
+            owner, object_id = data.draw(st.sampled_from(offered))
+            owner.lent[object_id] = owner.in_memory[object_id]
 
     def give_back(self, offset: int) -> None:
         del self.memory[offset]
@@ -114,19 +135,18 @@ class Node(RuleBasedStateMachine):
     def hear(self, owner: Owner, message: Instruction) -> None:
         match message:
             case Ask(_, run, nbytes):
-                found = owner.offers.offer(
-                    nbytes, lambda o: 0 if o in owner.mapped else NBYTES, self.now
-                )
+                found = owner.offers.offer(nbytes, owner.size_if_idle, self.now)
                 candidates = [
                     Candidate(object_id, 1, owner.in_memory[object_id], NBYTES, idle)
                     for object_id, idle in found
                 ]
                 owner.to_node.append(("offers", (run, candidates)))
             case Tell(_, object_id, file, offset):
-                accepted = owner.offers.settle(object_id)
+                accepted = owner.offers.settle(object_id, owner.size_if_idle)
                 if accepted:
                     assert self.files[file, offset] == object_id, "what is on disk is torn"
                     assert object_id not in owner.mapped
+                    assert object_id not in owner.lent, "somebody reads it where it lies"
                     self.give_back(owner.in_memory.pop(object_id))
                     owner.on_disk[object_id] = file, offset
                 owner.to_node.append(("settled", (object_id, accepted)))
@@ -140,6 +160,12 @@ class Node(RuleBasedStateMachine):
             self.obey(self.spilling.owner_gone(identity, self.now))
 
     # The node -----------------------------------------------------------------------------
+
+    @rule()
+    def all_are_heard(self) -> None:
+        for identity in OWNERS:
+            self.owner_hears(identity, 3)
+            self.node_hears(identity, 3)
 
     @rule(identity=st.sampled_from(OWNERS), count=st.integers(1, 3))
     def node_hears(self, identity: bytes, count: int) -> None:
@@ -188,6 +214,8 @@ class Node(RuleBasedStateMachine):
             assert owner.in_memory.keys().isdisjoint(owner.on_disk)
             for object_id, place in owner.on_disk.items():
                 assert self.files[place] == object_id
+            for object_id, offset in owner.lent.items():
+                assert self.memory.get(offset) == object_id, "it is read, and something else there"
 
     def teardown(self) -> None:
         for _ in range(100):
@@ -197,6 +225,7 @@ class Node(RuleBasedStateMachine):
                 self.owner_hears(identity, 3)
                 self.node_hears(identity, 3)
                 owner.mapped.clear()
+                owner.lent.clear()
         self.wait(3)
         assert not self.spilling.is_running, "a run does not end"
         assert self.finished or not self.spilling._runs
@@ -214,5 +243,5 @@ class Node(RuleBasedStateMachine):
 
 TestNode = Node.TestCase
 TestNode.settings = settings(
-    max_examples=60, stateful_step_count=40, deadline=None, derandomize=True
+    max_examples=120, stateful_step_count=40, deadline=None, derandomize=True
 )

@@ -123,10 +123,7 @@ class Program:
         if not self.answers_questions:
             return
 
-        def size_if_idle(object_id: bytes) -> int:
-            return 0 if object_id in self.mapped else self.places[object_id].nbytes
-
-        found = self.offers.offer(nbytes, size_if_idle, self._node.now)
+        found = self.offers.offer(nbytes, self.size_if_idle, self._node.now)
         candidates = [
             Candidate(o, at.segment, at.offset, at.nbytes, idle)
             for o, idle in found
@@ -134,8 +131,11 @@ class Program:
         ]
         self._node.spills.offered(self.peer, run, candidates)
 
+    def size_if_idle(self, object_id: bytes) -> int:
+        return 0 if object_id in self.mapped else self.places[object_id].nbytes
+
     def told(self, object_id: bytes, file: int, offset: int) -> None:
-        accepted = self.offers.settle(object_id)
+        accepted = self.offers.settle(object_id, self.size_if_idle)
         if accepted:
             at = self.places.pop(object_id)
             self.on_disk[object_id] = Location(file, offset, at.lengths, at.nbytes)
