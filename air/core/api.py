@@ -284,13 +284,25 @@ def wait(
 
 
 @suggests_keywords
-def cancel(object_ref: ObjectRef[Any], *, force: bool = False, recursive: bool = True) -> None:
-    """Cancel the task that computes a reference; see :meth:`Executor.cancel`."""
-    if not isinstance(object_ref, ObjectRef):
-        raise TypeError(f"air.cancel takes an ObjectRef, got {type(object_ref).__name__}")
+def cancel(
+    object_ref: ObjectRef[Any] | ObjectRefGenerator,
+    *,
+    force: bool = False,
+    recursive: bool = True,
+) -> None:
+    """Cancel the task that computes a reference, or yields values; see :meth:`Executor.cancel`."""
+    if not isinstance(object_ref, (ObjectRef, ObjectRefGenerator)):
+        raise TypeError(
+            "air.cancel takes an ObjectRef or an ObjectRefGenerator, got"
+            f" {type(object_ref).__name__}"
+        )
     check_flag(force, "force")
     check_flag(recursive, "recursive")
-    _executor_for([object_ref]).cancel(object_ref, force=force, recursive=recursive)
+    if isinstance(object_ref, ObjectRef):
+        executor = _executor_for([object_ref])
+    else:
+        executor = object_ref._executor
+    executor.cancel(object_ref, force=force, recursive=recursive)
 
 
 @suggests_keywords

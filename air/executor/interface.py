@@ -238,8 +238,12 @@ class Executor(abc.ABC):
         """
 
     @abc.abstractmethod
-    def cancel(self, ref: ObjectRef[Any], *, force: bool, recursive: bool) -> None:
+    def cancel(
+        self, ref: ObjectRef[Any] | ObjectRefGenerator, *, force: bool, recursive: bool
+    ) -> None:
         """Cancel the task that computes *ref*; then ``get`` raises ``TaskCancelled``.
+
+        What a streaming task has yielded stays valid; the reference behind that, its last, raises.
 
         Any process that holds the reference may do so. A task that has not started never
         will. One that runs gets a ``KeyboardInterrupt`` (async: ``CancelledError``) in user

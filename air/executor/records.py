@@ -36,7 +36,8 @@ class TaskState:
         owner_worker_id: of the process that has submitted it.
         required_resources: what it holds while it runs; nothing for an actor's method.
         error_message: what it failed with, shortened.
-        waits_for: in words, while it has not begun.
+        waits_for: in words, while it has not begun, or while a streaming one waits for its consumer
+            to take what it has yielded.
         start_time_ms: when it began, in milliseconds of the Unix clock.
         end_time_ms: when it ended.
     """

@@ -134,7 +134,9 @@ class ClusterExecutor(Executor):
         self._check()
         return self._client.objects.wait(refs, num_returns, timeout)
 
-    def cancel(self, ref: ObjectRef[Any], *, force: bool, recursive: bool) -> None:
+    def cancel(
+        self, ref: ObjectRef[Any] | ObjectRefGenerator, *, force: bool, recursive: bool
+    ) -> None:
         self._check()
         self._client.cancelling.cancel(ref, force=force, recursive=recursive)
 

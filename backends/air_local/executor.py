@@ -289,8 +289,13 @@ class LocalExecutor(Executor):
             (ready if entry.done and len(ready) < num_returns else rest).append(ref)
         return ready, rest
 
-    def cancel(self, ref: ObjectRef[Any], *, force: bool, recursive: bool) -> None:
+    def cancel(
+        self, ref: ObjectRef[Any] | ObjectRefGenerator, *, force: bool, recursive: bool
+    ) -> None:
         self._check_open()
+        if isinstance(ref, ObjectRefGenerator):
+            self._cancel_stream(ref, force, recursive)
+            return
         entry = self._entry(ref)
         if not entry.cancellable:
             raise TypeError(
@@ -300,15 +305,33 @@ class LocalExecutor(Executor):
         call = entry.call
         if call is None:
             return
-        if force and call.frame.actor is not None:
-            raise TypeError(
-                f"{call.name} is an actor's method: force=True would end the actor;"
-                " use air.kill for that"
-            )
         if force:
-            self.require(Capability.FORCED_CANCEL)
+            self._check_force(call.name, call.frame)
         self._cancel(call, recursive)
         self._engine.progress()
+
+    def _cancel_stream(self, generator: ObjectRefGenerator, force: bool, recursive: bool) -> None:
+        stream = self._streams.get(generator.id)
+        if stream is None or stream.ended:
+            return
+        if force:
+            self._check_force(stream.name, stream.frame)
+        step = stream.step
+        if step is not None and not step.finished:
+            self._cancel(step, recursive)
+        else:
+            stream.cancel()
+            if recursive:
+                self._cancel_children(stream.frame)
+        self._engine.progress()
+
+    def _check_force(self, name: str, frame: Frame) -> None:
+        if frame.actor is not None:
+            raise TypeError(
+                f"{name} is an actor's method: force=True would end the actor;"
+                " use air.kill for that"
+            )
+        self.require(Capability.FORCED_CANCEL)
 
     def as_future(self, ref: ObjectRef[Any]) -> Future[Any]:
         self._check_open()
@@ -591,9 +614,12 @@ class LocalExecutor(Executor):
         if running is not None:
             self._engine.on_loop(running.cancel)
         if recursive:
-            for child in self._engine.unfinished():
-                if child.frame.parent_id == call.frame.task_id:
-                    self._cancel(child, recursive=True)
+            self._cancel_children(call.frame)
+
+    def _cancel_children(self, frame: Frame) -> None:
+        for child in self._engine.unfinished():
+            if child.frame.parent_id == frame.task_id:
+                self._cancel(child, recursive=True)
 
     def _running_actor(self, what: str) -> Actor:
         frame = current_frame.get()

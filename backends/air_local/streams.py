@@ -66,6 +66,7 @@ class Stream:
         self._yielded = 0
         self._running = False
         self._following: Step | None = None
+        self._cancelled = False
         if frame.actor is not None:
             frame.actor.streams.add(self)
 
@@ -81,11 +82,13 @@ class Stream:
                 return None
             self.step = step = Step(self, self._context)
             self._context = step.context
-            if self._running and actor is None:
+            if self._running and actor is None and not self._cancelled:
                 self._following = step
                 return step
-            self._running = True
-        if actor is not None and self.actors is not None:
+            self._running = not self._cancelled
+        if self._cancelled:
+            step.fail(cancelled(self.name))
+        elif actor is not None and self.actors is not None:
             self.actors.enqueue(actor, step)
         else:
             self._start(step)
@@ -125,6 +128,15 @@ class Stream:
             step.fail(cancelled(self.name))
             if step.started:
                 return
+        self._close_generator(generator)
+
+    def cancel(self) -> None:
+        """Close the generator, which does not run: the next step fails."""
+        generator, self._generator = self._generator, None
+        self._cancelled = True
+        self._close_generator(generator)
+
+    def _close_generator(self, generator: Any) -> None:
         if generator is not None and self._context is not None:
             if hasattr(generator, "aclose"):
                 self._engine.spawn(_close_async(generator, self.name), self._context)

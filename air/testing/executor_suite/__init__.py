@@ -25,7 +25,7 @@ import pytest
 _AREAS = (
     "actors async_actors cancellation concurrency_groups context environments errors exits"
     " generators listings nesting objects ordering placement_groups references resources"
-    " serialization shutdown tasks threads"
+    " serialization shutdown stalled_streams tasks threads"
 )
 for _area in _AREAS.split():
     pytest.register_assert_rewrite(f"{__name__}.{_area}")
@@ -52,6 +52,7 @@ from air.testing.executor_suite.references import TestReferences  # noqa: E402
 from air.testing.executor_suite.resources import TestResources  # noqa: E402
 from air.testing.executor_suite.serialization import TestSerialization  # noqa: E402
 from air.testing.executor_suite.shutdown import TestShutdown  # noqa: E402
+from air.testing.executor_suite.stalled_streams import TestStalledStreams  # noqa: E402
 from air.testing.executor_suite.tasks import TestTasks  # noqa: E402
 from air.testing.executor_suite.threads import TestThreads  # noqa: E402
 
@@ -76,6 +77,7 @@ __all__ = [
     "TestResources",
     "TestSerialization",
     "TestShutdown",
+    "TestStalledStreams",
     "TestTasks",
     "TestThreads",
     "gap",

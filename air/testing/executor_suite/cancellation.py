@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -48,6 +49,12 @@ def cancel_all(refs: list[Any], force: bool = False) -> None:
 @air.remote
 def make_inside() -> Any:
     return air.put("made inside")
+
+
+@air.remote
+def stream_of(item: Any) -> Iterator[Any]:
+    while True:
+        yield item
 
 
 @air.remote
@@ -106,6 +113,51 @@ class Busy:
 
 @pytest.mark.usefixtures("session")
 class TestCancellation:
+    def test_a_stream_before_its_first_value(self) -> None:
+        gate = Gate.remote()
+        stream = stream_of.remote(gate.wait.remote())
+        air.cancel(stream)
+        (ref,) = stream
+        with pytest.raises(TaskCancelled, match="stream_of"):
+            value(ref)
+        gate.open.remote()
+        assert list(stream) == []
+
+    @pytest.mark.parametrize("recursive", [True, False])
+    def test_a_stream_in_the_middle(self, recursive: bool) -> None:
+        stream = stream_of.remote("item")
+        refs = [next(stream), next(stream)]
+        air.cancel(stream, recursive=recursive)
+        *more, last = stream
+        assert set(value(refs + more)) == {"item"}
+        with pytest.raises(TaskCancelled, match="stream_of"):
+            value(last)
+        assert list(stream) == []
+        air.cancel(stream)  # does nothing any more
+
+    def test_a_stream_that_computes(self) -> None:
+        need(Capability.PARALLEL_TASKS)
+        gate, recorder = Gate.remote(), Recorder.remote()
+        stream = Busy.remote().wait_in_a_stream.remote(gate, recorder)
+        assert value(next(stream)) == 0
+        value(recorder.wait_for.remote("runs"))
+        air.cancel(stream)
+        (last,) = stream
+        with pytest.raises(TaskCancelled):
+            value(last)
+        value(recorder.wait_for.remote("cleaned up"))
+
+    def test_a_stream_with_force(self) -> None:
+        stream = stream_of.remote("item")
+        assert value(next(stream)) == "item"
+        with guarded_by(Capability.FORCED_CANCEL):
+            air.cancel(stream, force=True)
+            with pytest.raises(TaskCancelled):
+                value(list(stream)[-1])
+        method = Busy.remote().wait_in_a_stream.remote(None, None)
+        with pytest.raises(TypeError, match=r"air\.kill"):
+            air.cancel(method, force=True)
+
     def test_a_task_that_waits_for_its_arguments_never_runs(self) -> None:
         gate, counter = Gate.remote(), Counter.remote()
         waiting = count.options(name="patient").remote(counter, gate.wait.remote())

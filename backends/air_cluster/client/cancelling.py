@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from air.executor.handles import ObjectRef
+from air.executor.handles import ObjectRef, ObjectRefGenerator
 from air_cluster.protocol.ids import PUT_INDEX, object_id, owner_of, task_of
 from air_cluster.protocol.messages import CancelOwned, CancelReply
 from air_cluster.transport.connection import Connection
@@ -24,10 +24,15 @@ class Cancelling:
             CancelReply, lambda _c, message, _p: client.requests.answered(message.request, message)
         )
 
-    def cancel(self, ref: ObjectRef[Any], *, force: bool, recursive: bool) -> None:
+    def cancel(
+        self, ref: ObjectRef[Any] | ObjectRefGenerator, *, force: bool, recursive: bool
+    ) -> None:
         """See :meth:`Executor.cancel`."""
         client = self._client
         with self._lock:
+            if isinstance(ref, ObjectRefGenerator):
+                self._cancel_own(ref.id, force=force, recursive=recursive)
+                return
             entry = client.objects.entry(ref)
             if ref.id == object_id(task_of(ref.id), PUT_INDEX):
                 raise TypeError(
@@ -55,6 +60,7 @@ class Cancelling:
         self._client.calls.cancel_children(parent)
 
     def _cancel_own(self, identity: bytes, *, force: bool, recursive: bool) -> None:
+        """Cancel what a value is of, or a stream."""
         client, task_id = self._client, task_of(identity)
         if client.submitter.cancel(
             task_id, force=force, recursive=recursive

@@ -149,6 +149,7 @@ class Client:
         self.late = LateTasks(self)
         self.on_block: Callable[[bool], None] | None = None
         self.on_daemon_lost: Callable[[str], None] = self._fail_everything
+        self.on_peer_lost: Callable[[Connection], None] = lambda _connection: None
         self._blocked = 0
         self._helper: ThreadPoolExecutor | None = None
         self._fds: dict[int, int] = {}
@@ -375,7 +376,9 @@ class Client:
             reason = self._farewell or reason
             self.requests.fail(reason)
             self.on_daemon_lost(reason)
-        elif connection.link is not None and connection.link.gave_up:
+            return
+        self.on_peer_lost(connection)
+        if connection.link is not None and connection.link.gave_up:
             self._unreachable(connection, reason)
         elif not connection.established:
             self.objects.owner_unreachable(connection.peer)

@@ -29,12 +29,16 @@ FINISHED, FAILED, CANCELLED = "finished", "failed", "cancelled"
 
 
 class Running(msgspec.Struct, frozen=True):
-    """A task or call that runs in the process that says so, for so many seconds."""
+    """A task or call that runs in the process that says so, for so many seconds.
+
+    *waits_for* says, in words, what keeps it from going on; empty if nothing of ours does.
+    """
 
     task_id: bytes
     name: str
     actor_id: bytes
     seconds: float
+    waits_for: str = ""
 
 
 class ToldSlice(msgspec.Struct, frozen=True):

@@ -206,7 +206,11 @@ class Explaining:
         where = f"on node {client.node_id} (pid {client.pid})"
         for one in client.endings.runs():
             if one.task_id == task_id:
-                waits = ", and waits for a value there" if client.is_blocked else ""
+                waits = ""
+                if one.waits_for:
+                    waits = f", and waits for {one.waits_for}"
+                elif client.is_blocked:
+                    waits = ", and waits for a value there"
                 return Situation(request, "", f"has run for {lasting(one.seconds)} {where}{waits}")
         ahead = client.endings.ahead(task_id)
         if ahead is None:

@@ -63,7 +63,7 @@ class Looking:
         first = surveys.ask(RUNNING_TOPIC, b"", time.monotonic() + self._timeout * _FIRST_PART)
         self._check(first)
         running = {
-            one.task_id: (process, one.seconds)
+            one.task_id: (process, one.seconds, one.waits_for)
             for process, told in first.sights.items()
             for one in msgspec.msgpack.decode(told, type=list[Running])
         }

@@ -37,7 +37,7 @@ class Question(msgspec.Struct, frozen=True):
     """What is asked of owners: the query, what runs where, which processes and nodes there are."""
 
     query: Query
-    running: dict[bytes, tuple[bytes, float]] = {}
+    running: dict[bytes, tuple[bytes, float, str]] = {}
     places: dict[bytes, Place] = {}
     nodes: dict[int, str] = {}
 
@@ -106,7 +106,8 @@ class Observing:
             "attempt_number": None if record.cancelled else attempts,
             "parent_task_id": record.parent.hex() or None,
             "required_resources": record.options.resources.to_dict,
-            "waits_for": partial(self._client.submitter.waits_for, record),
+            "waits_for": _told(record.task_id, question)
+            or partial(self._client.submitter.waits_for, record),
         }
 
     def _call(self, actor: CalledActor, call: Call, question: Question) -> dict[str, Any]:
@@ -120,7 +121,8 @@ class Observing:
             "parent_task_id": call.parent.hex() or None,
             "actor_id": actor.actor_id.hex(),
             "required_resources": {},
-            "waits_for": partial(self._client.calls.waits_for, actor, call),
+            "waits_for": _told(call.task_id, question)
+            or partial(self._client.calls.waits_for, actor, call),
         }
 
     def _common(
@@ -129,7 +131,7 @@ class Observing:
         started = None
         running = question.running.get(task_id)
         if running is not None:
-            worker, seconds = running
+            worker, seconds, _ = running
             state, started = RUNNING, (time.time() - seconds) * 1000
         place = question.places.get(worker)
         return {
@@ -222,6 +224,12 @@ class Observing:
             return client.submitter.situation(record)[0]
         found = client.calls.call_of(task_id)
         return PENDING_NODE if found is None else client.calls.situation(*found)
+
+
+def _told(task_id: bytes, question: Question) -> str:
+    """What a task that runs waits for, as its worker says."""
+    running = question.running.get(task_id)
+    return "" if running is None else running[2]
 
 
 def _object(entry: Entry) -> dict[str, Any]:

@@ -7,8 +7,7 @@ import pickle
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
-from contextvars import copy_context
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -39,6 +38,7 @@ from air_cluster.worker.aftermath import end_forked_child, forks
 from air_cluster.worker.cancellation import Interruptible
 from air_cluster.worker.devices import show_gpus
 from air_cluster.worker.iteration import as_iterator
+from air_cluster.worker.plain_host import PlainHost
 from air_cluster.worker.reporter import Job, Reporter
 from air_cluster.worker.thread_host import ThreadGroups, ThreadHost
 from air_cluster.worker.thread_interrupts import InterruptibleCall
@@ -63,7 +63,7 @@ class ActorHost:
         start: StartActor,
         payload: bytes,
     ) -> None:
-        self._client = client
+        self.client = client
         self._voice = voice
         self.reactor = client.reactor
         self.lock = client.reactor.lock
@@ -91,15 +91,15 @@ class ActorHost:
         self.ahead: Callable[[bytes], int | None] = lambda _task_id: None
         self.arrived: Callable[[Job], object] = self.queue.append
         # Cancels a call that has been taken from the queue, and with True what it started.
-        self.cancel: Callable[[bytes, bool], object] = self._interrupt
+        self.cancel: Callable[[bytes, bool], object] = lambda _task_id, _recursive: None
         # Takes out the calls that have not begun, besides those in the queue.
         self.take_waiting: Callable[[], list[Job]] = list
         # Whether a call is what the calling thread, or coroutine, runs.
-        self.is_own: Callable[[bytes], bool] = self._is_main_call
+        self.is_own: Callable[[bytes], bool] = lambda _task_id: False
         # Has the main loop look whether it has to end; a reactor's own loop looks anyway.
         self.wake: Callable[[], object] = bool
-        self._main_call: bytes | None = None
-        self._interruptible = Interruptible(client.reactor)
+        # Of the main thread, in which nothing else is to be interrupted either.
+        self.interruptible = Interruptible(client.reactor)
         client.on_block = lambda blocked: client.daemon.send(Blocked(blocked))
         client.executor.leave_actor = self._leave
         voice.become_actor(self.spec.job_id, self.spec.class_name)
@@ -134,7 +134,7 @@ class ActorHost:
             if self.spec.max_concurrency > 1 or self.spec.groups:
                 self._serve_threads()
             else:
-                self._serve_one()
+                PlainHost(self).serve()
         # The instance's own clean-up runs while the cluster can still be reached.
         self._instance = None
 
@@ -153,7 +153,7 @@ class ActorHost:
         try:
             caller = (owner_of(spec.actor_id), spec.address)
             args, kwargs = unpack_arguments(
-                self._client, spec.actor_id, caller, spec, self._payload, spec.code_bytes
+                self.client, spec.actor_id, caller, spec, self._payload, spec.code_bytes
             )
             self._payload = b""
             self._instance = cls(*args, **kwargs)
@@ -174,27 +174,27 @@ class ActorHost:
             del self._running[spec.actor_id]
             seconds = time.perf_counter() - started
             self._ran.append((spec.actor_id, name, started, seconds, outcome, "__init__"))
-        self._settled(lambda: self._client.daemon.send(ActorStarted(spec.actor_id, False)))
+        self._settled(lambda: self.client.daemon.send(ActorStarted(spec.actor_id, False)))
         return True
 
     def _construction_failed(self, error: BaseException) -> None:
         trim(error)
         if isinstance(error, ExitActor):
             error = ActorDied(f"{self.spec.class_name}.__init__ called air.exit_actor()")
-        objects = self._client.objects
+        objects = self.client.objects
         failed = objects.pack_failure(error, f"{self.spec.class_name}.__init__")
         forget_frames(error)
         with self.lock:
             if not self.spec.detached:  # else the creator may be gone, and not come for them
                 objects.returned.hold_for_creator(self.spec.actor_id, failed.refs)
-            self._client.daemon.send(ActorStarted(self.spec.actor_id, True), failed.pieces)
+            self.client.daemon.send(ActorStarted(self.spec.actor_id, True), failed.pieces)
 
     def _settled(self, then: Callable[[], None]) -> None:
         """Do *then* once the references that the constructor kept are on record."""
-        objects = self._client.objects
+        objects = self.client.objects
         with self.lock:
             objects.drain()
-            registrations, tokens = self._client.references.settle(b"")
+            registrations, tokens = self.client.references.settle(b"")
             objects.when_acknowledged(tokens, then)
             objects.follow(registrations)
 
@@ -228,7 +228,7 @@ class ActorHost:
 
     def _give_up(self, leaver: bytes) -> None:
         """End all calls but the one that leaves, and take no more; called under the lock."""
-        self._client.daemon.send(ActorExit(self.spec.actor_id))
+        self.client.daemon.send(ActorExit(self.spec.actor_id))
         self.left = True
         if self.is_own(leaver):
             self.leaver = leaver
@@ -247,16 +247,12 @@ class ActorHost:
 
     def _refuse(self, job: Job) -> None:
         """Tell the caller that a call will not end; called under the lock."""
-        self.reporter.refuse(job, self._client.system_failure(self._died_under(job)))
+        self.reporter.refuse(job, self.client.system_failure(self._died_under(job)))
 
     def _died_under(self, job: Job) -> ActorDied:
         error = ActorDied(f"{job.message.name} did not finish: {self._why}")
         error.dead_actor = self.spec.actor_id.hex()
         return error
-
-    def _is_main_call(self, task_id: bytes) -> bool:
-        here = threading.current_thread() is threading.main_thread()
-        return here and task_id == self._main_call
 
     # Listings -----------------------------------------------------------------------------
 
@@ -273,7 +269,11 @@ class ActorHost:
         constructor = f"{self.spec.class_name}.__init__"
         return [
             Running(
-                task_id, constructor if job is None else job.message.name, actor_id, now - since
+                task_id,
+                constructor if job is None else job.message.name,
+                actor_id,
+                now - since,
+                self.reporter.waits_for(task_id),
             )
             for task_id, (since, job) in self._running.copy().items()
         ]
@@ -299,16 +299,9 @@ class ActorHost:
                 return
         self.cancel(message.task_id, message.recursive)
 
-    def _interrupt(self, task_id: bytes, recursive: bool) -> None:
-        if task_id == self._main_call:
-            # It is not to see the end of one of its children in place of its own.
-            self._interruptible.cancel(
-                partial(self.cancel_children, task_id) if recursive else bool
-            )
-
     def cancel_children(self, task_id: bytes) -> None:
         """Cancel what a call has started; called under the lock."""
-        self._client.cancelling.children(task_id)
+        self.client.cancelling.children(task_id)
 
     def begin(self, job: Job) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
         """Note that a call runs, in this context; returns the method and its arguments.
@@ -324,7 +317,7 @@ class ActorHost:
         context.current.set(self._context(message.task_id, message.name, message.depth))
         caller = (job.connection.peer, message.address)
         args, kwargs = unpack_arguments(
-            self._client, message.task_id, caller, message, job.payload, 0
+            self.client, message.task_id, caller, message, job.payload, 0
         )
         job.payload = b""
         return getattr(self._instance, message.method), args, kwargs
@@ -371,9 +364,22 @@ class ActorHost:
             died.__cause__ = error  # of its clean-up
         return self.reporter.failed(job, died)
 
-    def run_job(self, job: Job, running: Interruptible | InterruptibleCall) -> None:
-        """Run one call in this thread; the user's code by means of *running*."""
+    def run_job(
+        self,
+        job: Job,
+        running: Interruptible | InterruptibleCall,
+        produce: Callable[[Job, Iterator[Any]], bool],
+    ) -> bool:
+        """Run one call in this thread; the user's code by means of *running*.
+
+        Args:
+            produce: sends what a streaming one yields; whether that was all.
+
+        Returns:
+            whether it has ended; else :meth:`go_on` goes on with it.
+        """
         run: Callable[[Callable[[], Any]], Any] = running.run
+        ended = True
         try:
             method, args, kwargs = self.begin(job)
             value = run(partial(method, *args, **kwargs))
@@ -384,43 +390,50 @@ class ActorHost:
                 value = run(partial(coroutines.run, value))
             if job.message.returns == STREAMING:
                 items = as_iterator(value, job.message.name)
-                run(partial(self.reporter.produce, job, items))
+                ended = run(partial(produce, job, items))
                 contents = []
             else:
                 contents = self.reporter.pack_results(job, value)
                 del value
             end_forked_child(self._forks, None)
         except BaseException as error:
-            end_forked_child(self._forks, error)
-            if running.ended_by(error):
-                self.finish(job, [], cancelled=True)
-            else:
-                self.fail(job, error)
-        else:
+            self._raised(job, error, running)
+            return True
+        if ended:
             self.finish(job, contents)
+        return ended
+
+    def go_on(
+        self, job: Job, running: Interruptible, step: Callable[[], bool], cancelled: bool
+    ) -> bool:
+        """Go on with a call that had not ended; see :meth:`run_job`.
+
+        Args:
+            step: as far as it comes now; whether it has ended.
+            cancelled: which is why it ends.
+        """
+        try:
+            ended = running.run(step)
+            end_forked_child(self._forks, None)
+        except BaseException as error:
+            self._raised(job, error, running)
+            return True
+        if ended:
+            self.finish(job, [], cancelled=cancelled)
+        return ended
+
+    def _raised(
+        self, job: Job, error: BaseException, running: Interruptible | InterruptibleCall
+    ) -> None:
+        end_forked_child(self._forks, error)
+        if running.ended_by(error):
+            self.finish(job, [], cancelled=True)
+        else:
+            self.fail(job, error)
 
     def alone_in_this_thread(self) -> None:
         """All methods run in this thread: one that waits for another here waits for ever."""
-        self._client.actors.lone_thread = threading.get_ident()
-
-    # One thread ---------------------------------------------------------------------------
-
-    def _serve_one(self) -> None:
-        self.alone_in_this_thread()
-        queue = self.queue
-        while True:
-            if not queue:
-                self.reactor.wait_for(lambda: queue or self.ending or self._client.closed)
-            with self.lock:
-                if not queue:
-                    return
-                job = queue.popleft()
-                self._main_call = job.message.task_id
-                self._interruptible.begin()
-            try:
-                copy_context().run(self.run_job, job, self._interruptible)
-            finally:
-                self._main_call = None
+        self.client.actors.lone_thread = threading.get_ident()
 
     # Several threads ----------------------------------------------------------------------
 
@@ -450,7 +463,7 @@ class ActorHost:
         def is_left() -> bool:
             return self.left and not any(host.runs(self.leaver) for host in hosts)
 
-        self.reactor.wait_for(lambda: is_over() or is_left() or self._client.closed)
+        self.reactor.wait_for(lambda: is_over() or is_left() or self.client.closed)
         if self.left:
             self.reactor.wait_for(is_over, time.monotonic() + LEAVING_S)
         for host in hosts:

@@ -65,6 +65,11 @@ class Interruptible:
         finally:
             self._open = False
 
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether the call that began last was cancelled."""
+        return self._cancelled
+
     def ended_by(self, error: BaseException) -> bool:
         """Whether *error*, which came out of :meth:`run`, is the cancellation."""
         return self._cancelled and isinstance(error, KeyboardInterrupt)

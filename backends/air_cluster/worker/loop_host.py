@@ -104,8 +104,8 @@ class _LoopHost:
         host = self._host
         try:
             assert isinstance(job.message, ActorCall)
-            async with self._rooms[job.message.group]:
-                contents = await self._call(job)
+            async with (places := self._rooms[job.message.group]):
+                contents = await self._call(job, places)
         except asyncio.CancelledError as error:
             if job.message.task_id in self._cancelled:
                 host.finish(job, [], cancelled=True)
@@ -116,7 +116,7 @@ class _LoopHost:
         else:
             host.finish(job, contents)
 
-    async def _call(self, job: Job) -> list[Any]:
+    async def _call(self, job: Job, places: asyncio.Semaphore) -> list[Any]:
         method, args, kwargs = self._host.begin(job)
         value = method(*args, **kwargs)
         del args, kwargs
@@ -125,9 +125,7 @@ class _LoopHost:
         reporter = self._host.reporter
         if job.message.returns != STREAMING:
             return reporter.pack_results(job, value)
-        if hasattr(value, "__aiter__"):
-            await coroutines.produce(reporter, job, value)
-        else:
-            # A plain generator blocks the loop, as it would in any asyncio program.
-            reporter.produce(job, as_iterator(value, job.message.name))
+        if not hasattr(value, "__aiter__"):
+            value = coroutines.steps(as_iterator(value, job.message.name))
+        await coroutines.produce(reporter, job, value, places)
         return []

@@ -81,6 +81,13 @@ class Production(msgspec.Struct):
             self.bytes_ahead -= self.ahead.popleft()
 
 
+def close_iterator(items: Iterator[Any]) -> None:
+    """Close a generator; other iterators need not be."""
+    close = getattr(items, "close", None)
+    if close is not None:
+        close()
+
+
 class Reporter:
     """Packs results and sends reports; shared by all ways to run things."""
 
@@ -91,6 +98,7 @@ class Reporter:
         self.productions: dict[bytes, Production] = {}
         client.peers.handle(StreamCredit, self._on_credit)
         client.peers.handle(StreamClose, self._on_close)
+        client.on_peer_lost = self.lost
 
     def pack_results(self, job: Job, value: Any) -> list[Content]:
         """One content for each return; complains if there are too many or too few.
@@ -193,22 +201,38 @@ class Reporter:
         """Whether all that was reported is on its way."""
         return not self._delayed
 
-    def produce(self, job: Job, items: Iterator[Any]) -> None:
-        """Send each value that a generator yields, as fast as they are consumed."""
+    def produce(
+        self, job: Job, items: Iterator[Any], wait: Callable[[Production], object] | None = None
+    ) -> None:
+        """Send each value that a generator yields, as fast as they are consumed.
+
+        Args:
+            wait: waits, in this thread, until there is room.
+        """
         production = self.open_production(job)
         try:
-            for value in items:
-                if not production.ended:
-                    self.send_item(job, production, value)
-                if not production.has_room:
-                    self._client.objects.wait_until(lambda: production.has_room, None)
-                if production.ended:
-                    close = getattr(items, "close", None)
-                    if close is not None:
-                        close()
-                    return
+            while not self.advance(job, production, items):
+                (wait or self._wait_for_room)(production)
         finally:
             self.close_production(job)
+
+    def advance(self, job: Job, production: Production, items: Iterator[Any]) -> bool:
+        """Send what a generator yields while there is room; whether it has ended, or was closed."""
+        if production.ended and production.made:
+            close_iterator(items)
+            return True
+        for value in items:
+            if not production.ended:
+                self.send_item(job, production, value)
+            if not production.has_room:
+                return False
+            if production.ended:
+                close_iterator(items)
+                return True
+        return True
+
+    def _wait_for_room(self, production: Production) -> None:
+        self._client.objects.wait_until(lambda: production.has_room, None)
 
     def open_production(self, job: Job) -> Production:
         """A generator starts; its consumer's messages will be found."""
@@ -217,8 +241,22 @@ class Reporter:
         return production
 
     def close_production(self, job: Job) -> None:
-        """A generator has ended."""
-        del self.productions[job.message.task_id]
+        """A generator has ended, if the call was one."""
+        self.productions.pop(job.message.task_id, None)
+
+    def lost(self, connection: Connection) -> None:
+        """A consumer is gone; called under the lock."""
+        for production in self.productions.values():
+            if production.connection is connection:
+                production.resume()
+
+    def waits_for(self, task_id: bytes) -> str:
+        """In words, what a task or call that has begun waits for; empty if it runs."""
+        production = self.productions.get(task_id)
+        if production is None or production.has_room:
+            return ""
+        ahead = len(production.ahead)
+        return f"its consumer to take values: {ahead} that it has yielded are not taken"
 
     def send_item(self, job: Job, production: Production, value: Any) -> None:
         """Send one value that a generator yielded."""

@@ -120,7 +120,9 @@ class TaskRunner:
         if job is None:
             return []
         seconds = time.monotonic() - self._running_since
-        return [Running(job.message.task_id, job.message.name, b"", seconds)]
+        task_id = job.message.task_id
+        waits_for = self._reporter.waits_for(task_id)
+        return [Running(task_id, job.message.name, b"", seconds, waits_for)]
 
     def _on_block(self, blocked: bool) -> None:
         self._blocked = blocked

@@ -29,7 +29,10 @@ T = TypeVar("T")
 _AGAIN_S = 0.002
 _OURS = ("air_cluster.", "air.executor.", "air.core.")
 _GOES_ON_WITH_USERS_CODE = {
+    ("air_cluster.worker.thread_host", "_produce"),
     ("air_cluster.worker.reporter", "produce"),
+    ("air_cluster.worker.reporter", "advance"),
+    ("air_cluster.worker.reporter", "close_iterator"),
     ("air_cluster.worker.coroutines", "run"),
     ("air_cluster.worker.coroutines", "drive"),
     ("air_cluster.worker.coroutines", "following"),
