@@ -151,7 +151,13 @@ def _check_bytes(value: float | None, name: str) -> int | None:
 
 
 def shutdown() -> None:
-    """End everything that this program started; nothing is left behind. Safe to call twice."""
+    """End everything that this program started; nothing is left behind. Safe to call twice.
+
+    On a cluster, programs that tasks and actors have started end as well, with the processes of
+    these and at the latest now, also in sessions of their own (``start_new_session=True``,
+    ``setsid``, ``nohup``): a SIGTERM, and a second later a SIGKILL. What is to stay must be started
+    by somebody else, such as ``systemd-run``.
+    """
     current.shutdown()
 
 

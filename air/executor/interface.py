@@ -462,8 +462,11 @@ class Executor(abc.ABC):
     def shutdown(self) -> None:
         """End everything this program started. Safe to call twice.
 
-        Afterwards no process, file or shared memory of it is left. Other methods then raise
-        ``NotInitialized``.
+        Afterwards no process, file or shared memory of it is left. Where tasks run in processes of
+        their own, that includes what they have started, also in sessions and process groups of its
+        own: it ends with the process of the task or actor, by SIGTERM, and a second later by
+        SIGKILL. A program that is to stay is started by somebody else, such as ``systemd-run``.
+        Other methods then raise ``NotInitialized``.
 
         Raises:
             RuntimeError: called by a task or an actor.

@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 from air.errors import BackendError, InvalidOption
 from air_cluster.credentials import Credentials
+from air_cluster.leftovers import end_all
+from air_cluster.marks import marked, node_of_session
 from air_cluster.session_files import ABOUT, LOGS, TOKEN, is_held
 
 _MAX_ROOT_LENGTH = 50
@@ -77,8 +79,18 @@ def remove_dead() -> None:
         # A program makes the directory before its daemon is there to hold it.
         was_held = os.path.exists(os.path.join(path, ABOUT))
         if was_held or (not _alive(pid) and _age(path) > _STALE_S):
+            end_what_is_left(path)
             keep_logs(path)
     _forget_crashes()
+
+
+def end_what_is_left(path: str) -> None:
+    """End what workers of a session have started, and what is left of these.
+
+    Where its daemon was killed and no template was left either, nobody else has seen to that.
+    """
+    node = node_of_session(path)
+    end_all(lambda: marked(node))
 
 
 def keep_logs(path: str) -> str:

@@ -16,7 +16,7 @@ from air.executor.interface import InitConfig
 from air.executor.interrupts import HeldInterrupts
 from air.executor.program import entrypoint, failure
 from air_cluster.credentials import Credentials
-from air_cluster.directories import RunningNode, keep_logs, make_directory
+from air_cluster.directories import RunningNode, end_what_is_left, keep_logs, make_directory
 from air_cluster.heads import check_token_file, find_head, nodes_here, read_credentials
 from air_cluster.launch import DaemonProcess, Network, NodeOptions
 from air_cluster.session_files import waits_for_head
@@ -201,6 +201,8 @@ class Session:
             client.close()
         if self._daemon is not None:
             self._daemon.wait(patience)
+            if self._daemon.crash(0.0) is not None:  # maybe in this very moment
+                end_what_is_left(self._directory)
             if crash is None:
                 shutil.rmtree(self._directory, ignore_errors=True)
             elif kept := keep_logs(self._directory):

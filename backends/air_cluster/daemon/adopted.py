@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
-import time
 from collections.abc import Callable
 
-from air_cluster.daemon.template import GRACE_S, signal_group
+from air_cluster.leftovers import Leftovers
 from air_cluster.transport.poller import READ
 from air_cluster.transport.reactor import Reactor
 
 _REAP_S = 1.0
-_POLL_S = 0.005
 
 
 class _Watch:
@@ -38,20 +35,24 @@ class _Watch:
 
 class Adopted:
     """Does for such workers what a template does for its own: hears of their ends, and ends what
-    they have started a moment after them.
+    they have started soon after them.
 
     Those of the first template become children of the daemon, which asks for orphans; those of
     others become children of the first one, which says nothing of them.
 
     Args:
+        session: the directory of the node's session.
         ended: called with a process id, and what ``waitpid`` says, or ``None`` if it says nothing.
     """
 
-    def __init__(self, reactor: Reactor, ended: Callable[[int, int | None], None]) -> None:
+    def __init__(
+        self, reactor: Reactor, session: str, ended: Callable[[int, int | None], None]
+    ) -> None:
         self._reactor = reactor
         self._ended = ended
         self._watches: dict[int, _Watch] = {}
-        self._groups: dict[int, float] = {}  # of dead workers -> when they are killed
+        self._leftovers = Leftovers(session)
+        self._looks = False
         self._reaps = False
 
     def add(self, pid: int) -> None:
@@ -73,16 +74,20 @@ class Adopted:
         self._reactor.unregister(watch)
         watch.close()
         status = _status(pid)
-        if signal_group(pid, signal.SIGTERM):
-            self._groups[pid] = time.monotonic() + GRACE_S
+        self._leftovers.of(pid)
+        if not self._looks:
+            self._look()
         self._ended(pid, status)
 
+    def _look(self) -> None:
+        """End what dead workers have left, as long as there is something."""
+        wait = self._leftovers.look()
+        self._looks = wait is not None
+        if wait is not None:
+            self._reactor.call_later(wait, self._look)
+
     def _look_after(self) -> None:
-        """Now and then: kill what is left of groups, reap other orphans."""
-        now = time.monotonic()
-        for group in [group for group, deadline in self._groups.items() if now >= deadline]:
-            signal_group(group, signal.SIGKILL)
-            del self._groups[group]
+        """Now and then: reap other orphans."""
         self._reap()
         self._reactor.call_later(_REAP_S, self._look_after)
 
@@ -97,21 +102,12 @@ class Adopted:
 
     def close(self) -> None:
         """Workers have been killed: end what they have started, and wait for that."""
-        groups = {*self._watches, *self._groups}
-        for watch in self._watches.values():
+        for pid, watch in self._watches.items():
             self._reactor.unregister(watch)
             watch.close()
+            self._leftovers.of(pid)
         self._watches.clear()
-        for group in groups:
-            signal_group(group, signal.SIGTERM)
-        deadline = time.monotonic() + GRACE_S
-        while groups and time.monotonic() < deadline:
-            self._reap()
-            groups = {group for group in groups if signal_group(group, 0)}
-            if groups:
-                time.sleep(_POLL_S)
-        for group in groups:
-            signal_group(group, signal.SIGKILL)
+        self._leftovers.finish(self._reap)
 
 
 def _status(pid: int) -> int | None:

@@ -23,6 +23,8 @@ from air_cluster.daemon.hosts import local_host
 from air_cluster.daemon.rejoining import await_head, start_again
 from air_cluster.daemon.spawning import Spawned, spawn_template
 from air_cluster.daemon.template import WorkerSetup, adopt_orphans, name_process, run_template
+from air_cluster.leftovers import end_all
+from air_cluster.marks import descendants
 from air_cluster.session_files import (
     ABOUT,
     LOGS,
@@ -31,6 +33,7 @@ from air_cluster.session_files import (
     hold,
     write_private,
 )
+from air_cluster.signals import reset_signals
 
 if TYPE_CHECKING:
     from air_cluster.daemon.node import NodeDaemon
@@ -53,6 +56,7 @@ _STRANGERS_SHARE = 4
 
 def main() -> None:
     """Run a node until the program that started it is gone, or says so."""
+    reset_signals()
     config = json.load(sys.stdin)
     sys.argv = config["argv"]
     if "lock" not in config:
@@ -111,6 +115,7 @@ def _serve(config: dict[str, Any]) -> _End:
         for one in templates:
             one.control.close()
             _wait_for(one.pid)
+        _end_orphans()
         os.close(held)
         os.close(lifeline)
 
@@ -161,6 +166,7 @@ def _run(
         )
         node.workers.pool = WorkerPool.over(
             reactor,
+            config["session"],
             templates[0],
             Outputs(
                 reactor,
@@ -261,6 +267,20 @@ def _wait_for(template: int) -> None:
                 time.sleep(_POLL_S)
                 continue
         return
+
+
+def _end_orphans() -> None:
+    """End what is left below this process, because a template was killed before."""
+
+    def reap() -> bool:
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+            return True
+        return False
+
+    if reap():
+        end_all(lambda: descendants({os.getpid()}), reap)
 
 
 def _leave_standard_streams(log: str) -> None:

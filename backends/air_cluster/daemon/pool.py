@@ -150,6 +150,7 @@ class WorkerPool(msgspec.Struct):
     """
 
     reactor: Reactor
+    session: str
     outputs: Outputs
     hooks: _Hooks
     _templates: list[TemplateLink] = msgspec.field(default_factory=list)
@@ -165,6 +166,7 @@ class WorkerPool(msgspec.Struct):
     def over(
         cls,
         reactor: Reactor,
+        session: str,
         first: Spawned,
         outputs: Outputs,
         *,
@@ -176,6 +178,7 @@ class WorkerPool(msgspec.Struct):
         """A pool over the first template.
 
         Args:
+            session: the directory of the node's session.
             first: that one.
             outputs: where what workers print goes.
             exited: called with a worker and how it ended.
@@ -183,7 +186,7 @@ class WorkerPool(msgspec.Struct):
             spawn: makes another first template.
             broken: called when that is of no use, with the reason.
         """
-        pool = cls(reactor, outputs, _Hooks(exited, unforked, spawn, broken))
+        pool = cls(reactor, session, outputs, _Hooks(exited, unforked, spawn, broken))
         pool._templates.append(TemplateLink(pool, first.control, frozenset(), pid=first.pid))
         return pool
 
@@ -384,7 +387,7 @@ class WorkerPool(msgspec.Struct):
             if not process.pid:
                 self._forked(process, process.joined)
             if self._adopted is None:
-                self._adopted = Adopted(self.reactor, self._adopted_ended)
+                self._adopted = Adopted(self.reactor, self.session, self._adopted_ended)
             self._adopted.add(process.pid)
             return
         # It dies with its template, if it was forked at all.

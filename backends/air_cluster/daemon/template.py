@@ -7,8 +7,7 @@ which modules coming tasks will import.
 
 Commands and answers are JSON, one a packet of a sequential-packet socket.
 
-A worker leads a process group of its own, and what is left of the group ends soon after the
-worker: programs that a task has started would outlive the cluster otherwise. A template that is
+What a worker has started ends soon after it (``air_cluster.leftovers``). A template that is
 killed leaves its workers behind (``worker.lifeline``), which the daemon looks after then
 (``daemon.adopted``), beside another template (``daemon.spawning``).
 """
@@ -29,14 +28,13 @@ import time
 from typing import Any, NamedTuple
 
 from air.executor.threads import process_limits
-from air_cluster.worker.lifeline import die_with_parent
+from air_cluster.leftovers import Leftovers, end_all
+from air_cluster.marks import descendants, mark_worker, marked, node_of_session
+from air_cluster.worker.lifeline import die_with_parent, is_cut
 
 _PACKET_BYTES = 1 << 16
 _MAX_FDS = 3
 _PR_SET_NAME, _PR_SET_CHILD_SUBREAPER = 15, 36
-GRACE_S = 1.0
-"""What a worker has started has this long to clean up after it, such as multiprocessing's
-tracker of shared memory."""
 _POLL_S = 0.005
 
 
@@ -116,7 +114,8 @@ class _Template:
         self._wake_writer = wake_writer
         self._workers: set[int] = set()
         self._templates: set[int] = set()
-        self._groups: dict[int, float] = {}  # of dead workers -> when they are killed
+        self._node = node_of_session(setup.session)
+        self._leftovers = Leftovers(setup.session)
         # From here on the end of the socket says that the daemon is gone; then there is
         # something to do before we end.
         die_with_parent(0)
@@ -128,7 +127,7 @@ class _Template:
     def serve(self) -> None:
         self._answer({"event": "ready"})
         while True:
-            wait = self._end_groups()
+            wait = self._leftovers.look()
             readable, _, _ = select.select([self._control, self._wake_reader], [], [], wait)
             if self._wake_reader in readable:
                 with contextlib.suppress(BlockingIOError):
@@ -180,6 +179,7 @@ class _Template:
                 run_template(control, self._setup, command["modules"], process)
             die_with_parent()
             _lead_group(os.getpid())
+            mark_worker(self._node)
             name_process("air-worker")
             _redirect(*fds)
             from air_cluster.worker.main import run_worker
@@ -188,46 +188,41 @@ class _Template:
         finally:
             os._exit(1)
 
-    def _reap(self) -> None:
+    def _reap(self) -> bool:
+        """Take note of ends; false if there are no children at all."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
-                return
+                return False
             if pid == 0:
-                return
+                return True
             if pid in self._workers:
-                self._worker_ended(pid)
+                self._workers.discard(pid)
+                self._leftovers.of(pid)
                 self._answer({"event": "exited", "pid": pid, "status": status})
             self._templates.discard(pid)
 
-    def _worker_ended(self, pid: int) -> None:
-        self._workers.discard(pid)
-        if signal_group(pid, signal.SIGTERM):
-            self._groups[pid] = time.monotonic() + GRACE_S
-
-    def _end_groups(self) -> float | None:
-        """Kill the groups whose time is up; returns how long the next one has."""
-        now = time.monotonic()
-        for group, deadline in list(self._groups.items()):
-            if now >= deadline:
-                signal_group(group, signal.SIGKILL)
-                del self._groups[group]
-        return max(0.0, min(self._groups.values()) - now) if self._groups else None
-
     def _end(self) -> None:
-        """End all children, and what they have started, and wait until they are gone."""
+        """End all children, and what they have started, and wait until they are gone.
+
+        If the daemon is gone, nobody else looks after what workers of other templates have left.
+        """
         for pid in self._workers:
             os.kill(pid, signal.SIGKILL)
         for pid in self._templates:
             os.kill(pid, signal.SIGTERM)  # ends one that still imports; others end by themselves
-        while self._workers or self._templates or self._groups:
+        while self._workers or self._templates:
             self._reap()
-            self._end_groups()
-            for group in [g for g in self._groups if not signal_group(g, 0)]:
-                del self._groups[group]
-            if self._workers or self._templates or self._groups:
+            self._leftovers.look()
+            if self._workers or self._templates:
                 time.sleep(_POLL_S)
+        self._leftovers.finish(self._reap)
+        me = os.getpid()
+        if self._reap():
+            end_all(lambda: descendants({me}), self._reap)
+        if is_cut(self._setup.lifeline):
+            end_all(lambda: marked(self._node), self._reap)
 
     def _answer(self, answer: dict[str, Any]) -> None:
         with contextlib.suppress(OSError):  # the daemon is gone: the end of the socket says so
@@ -237,17 +232,6 @@ class _Template:
 def _lead_group(pid: int) -> None:
     with contextlib.suppress(OSError):  # done already by the other of parent and child
         os.setpgid(pid, pid)
-
-
-def signal_group(group: int, number: int) -> bool:
-    """Send a signal to a process group; false if nobody is left in it."""
-    try:
-        os.killpg(group, number)
-    except PermissionError:  # somebody is, under another user
-        return True
-    except ProcessLookupError:
-        return False
-    return True
 
 
 def _redirect(out: int, err: int) -> None:

@@ -35,7 +35,12 @@ def outlive_template(lifeline: int) -> None:
     except OSError:
         return
     die_with_parent(0)
-    poll = select.poll()
-    poll.register(mine, 0)
-    if poll.poll(0):  # it has been closed meanwhile
+    if is_cut(mine):  # meanwhile
         os._exit(1)
+
+
+def is_cut(lifeline: int) -> bool:
+    """Whether the daemon is gone that has the other end of a pipe."""
+    poll = select.poll()
+    poll.register(lifeline, 0)
+    return bool(poll.poll(0))
