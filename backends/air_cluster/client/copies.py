@@ -109,10 +109,10 @@ class Copies:
 
     def unread(self, object_id: bytes) -> None:
         """Nothing here reads a value any more; called under the lock."""
-        self._here.pop(object_id, None)
+        was_read = self._here.pop(object_id, None) is not None
         if object_id in self._asked:
             self._asked.remove(object_id)
-            self._client.daemon.send(CopyReleased(object_id))
+            self._client.daemon.send(CopyReleased(object_id, was_read))
 
 
 def _on_its_way(object_id: bytes, content: Content) -> str:

@@ -11,7 +11,13 @@ to *resting* if the link was cut (and is queued again after a moment, a few time
 * A copy that is here without claims is kept as long as memory lasts: see
   :meth:`Copies.memory_wanted`. A copy that is claimed is never dropped.
 * A fetch without claims is cancelled, and what it brought is dropped: the claims were what
-  kept the value in its place while it was read.
+  kept the value in its place while it was fetched. For the same reason a copy stays for those who
+  come later only if somebody says that it has read it: who gave up, or died, may have done so, and
+  the value be gone from its place, before the fetch had ended.
+* A value goes from its place, to disk for instance, only while nobody reads it. So a question that
+  knows another place than the fetch under way starts that anew, from there; and a copy that came
+  from memory, of a value that is on disk since, is of no use before somebody says that he has read
+  it: those who claim it all gave up before it was moved.
 * While a copy is hungry, or is tried again, no other fetch is started, so that what is given
   back is for it. It waits only while there is hope: a fetch is under way, or some process
   reads copies and waits for none. Without hope the others are tried all the same, since they
@@ -67,8 +73,8 @@ class State(enum.Enum):
 
 class _Copy:
     __slots__ = (
-        "attempts", "claims", "due", "hungry_since", "id", "last_use", "number", "place", "reason",
-        "source", "state", "unwanted",
+        "attempts", "claims", "due", "hungry_since", "id", "last_use", "number", "place",
+        "reason", "source", "state", "unwanted", "was_read",
     )  # fmt: skip
 
     def __init__(self, object_id: bytes, source: Source) -> None:
@@ -84,6 +90,7 @@ class _Copy:
         self.place = (0, 0)  # segment, offset
         self.last_use = 0.0
         self.unwanted = False  # once it is not read any more
+        self.was_read = False  # so that it is what it should be
 
     @property
     def node(self) -> int:
@@ -172,7 +179,9 @@ class Copies:
             copy = self._copies[object_id] = _Copy(object_id, source)
             self._queue.add(copy)
         elif copy.state is not State.HERE:
-            self._correct(copy, source)
+            out += self._correct(copy, source)
+        elif not copy.was_read and _went_to_disk(copy.source, source):
+            out.append(self._discard(copy, source))
         reader = self._readers.setdefault(process, _Reader())
         reader.claims.add(object_id)
         here = copy.state is State.HERE
@@ -187,20 +196,43 @@ class Copies:
             reader.waiting += 1
         return out + self._go_on()
 
-    def _correct(self, copy: _Copy, source: Source) -> None:
+    def _correct(self, copy: _Copy, source: Source) -> list[Instruction]:
         """A later question knows better where a value lies: it was moved, or made anew."""
-        if source == copy.source or source.node in self._gone:
-            return
+        known = copy.source
+        if source == known or source.node in self._gone:
+            return []
+        if _went_to_disk(source, known):
+            return []  # it was asked before that, and came here later
         if copy.state is State.QUEUED:
             self._queue.remove(copy)
             copy.source = source
             self._queue.add(copy)
-        else:
-            copy.source = source  # for the next attempt
+            return []
+        copy.source = source
+        if copy.state is not State.FETCHING:
+            return []
+        out: list[Instruction] = [Cancel(copy.number)]
+        self._requeue(copy)
+        return out
 
-    def released(self, object_id: bytes, process: bytes, now: float) -> list[Instruction]:
-        """A process reads a copy no more, or does not wait for it any longer."""
-        return self._release(object_id, process, now) + self._go_on()
+    def _discard(self, copy: _Copy, source: Source) -> Drop:
+        """A copy that is here, and that nobody reads, may not be what it should be."""
+        for process in copy.claims:
+            self._readers[process].reading -= 1
+        drop = Drop(*copy.place, copy.source.lengths, copy.source.nbytes)
+        copy.source = source
+        self._requeue(copy)
+        return drop
+
+    def released(
+        self, object_id: bytes, process: bytes, now: float, *, was_read: bool
+    ) -> list[Instruction]:
+        """A process reads a copy no more, or does not wait for it any longer.
+
+        Args:
+            was_read: it has heard where the copy is, and wanted it still.
+        """
+        return self._release(object_id, process, now, was_read=was_read) + self._go_on()
 
     def process_gone(self, process: bytes, now: float) -> list[Instruction]:
         """A process died: its claims go with it."""
@@ -209,11 +241,13 @@ class Copies:
             return []
         out: list[Instruction] = []
         for object_id in sorted(reader.claims):
-            released = self._release(object_id, process, now)
+            released = self._release(object_id, process, now, was_read=False)
             out += [i for i in released if not isinstance(i, Fail)]  # nobody hears it
         return out + self._go_on()
 
-    def _release(self, object_id: bytes, process: bytes, now: float) -> list[Instruction]:
+    def _release(
+        self, object_id: bytes, process: bytes, now: float, *, was_read: bool
+    ) -> list[Instruction]:
         copy = self._copies.get(object_id)
         if copy is None or process not in copy.claims:
             return []
@@ -221,12 +255,13 @@ class Copies:
         self._unclaim(copy, process, len(requests))
         why = "the process said that it does not want the value any more"
         out = _refusals(process, requests, FailureKind.LOST, why)
+        copy.was_read |= was_read and copy.state is State.HERE
         if copy.claims:
             return out
         if copy.state is not State.HERE:
             return out + self._abandon(copy)
         self._fed = True
-        if copy.unwanted:
+        if copy.unwanted or not copy.was_read:
             return [*out, self._drop(copy)]
         copy.last_use = now
         self._unused[object_id] = copy
@@ -268,7 +303,6 @@ class Copies:
             source = flight.source
             return [Drop(segment, offset, source.lengths, source.nbytes), *self._go_on()]
         out: list[Instruction] = []
-        copy.source = flight.source
         copy.state = State.HERE
         copy.place = (segment, offset)
         for process, requests in copy.claims.items():
@@ -283,13 +317,11 @@ class Copies:
         self, number: int, kind: FailureKind, reason: str, now: float
     ) -> list[Instruction]:
         """A value has not arrived; the memory that was found for it is free again."""
-        flight, copy = self._land(number)
+        _, copy = self._land(number)
         if copy is None:
             self._fed = True
             return self._go_on()
-        if copy.source != flight.source:
-            self._requeue(copy)
-        elif kind is FailureKind.FULL:
+        if kind is FailureKind.FULL:
             self._starve(copy, reason, now)
         elif kind is FailureKind.CUT and copy.attempts < self._retries:
             copy.state = State.RESTING
@@ -460,7 +492,8 @@ class Copies:
             assert here or copy.source.node not in self._gone
             assert (copy.state is State.FETCHING) == (copy.number in self._flights)
             if copy.state is State.FETCHING:
-                assert self._flights[copy.number].object_id == object_id
+                assert self._flights[copy.number] == _Flight(object_id, copy.source)
+            assert copy.claims or copy.was_read, "kept, and nobody knows what it is"
             for process, requests in copy.claims.items():
                 reader = readers.setdefault(process, _Reader())
                 reader.claims.add(object_id)
@@ -481,6 +514,10 @@ class Copies:
 
 def _ready(copy: _Copy, process: bytes, request: int) -> Ready:
     return Ready(process, request, *copy.place, copy.source.lengths)
+
+
+def _went_to_disk(before: Source, now: Source) -> bool:
+    return before.node == now.node and now.spilled and not before.spilled
 
 
 def _refusals(

@@ -135,9 +135,10 @@ class CopyService:
         source = Source(node, spilled, place, offset, lengths, layout.extent(lengths))
         self._follow(self._copies.wanted(object_id, source, process, request, self._clock()))
 
-    def released(self, process: bytes, object_id: bytes) -> None:
-        """A process reads a copy no more, and waits for it no longer."""
-        self._follow(self._copies.released(object_id, process, self._clock()))
+    def released(self, process: bytes, object_id: bytes, *, was_read: bool) -> None:
+        """A process reads a copy no more, and waits for it no longer; *was_read* if it ever did."""
+        now = self._clock()
+        self._follow(self._copies.released(object_id, process, now, was_read=was_read))
 
     def process_gone(self, process: bytes) -> None:
         """A process of this node died."""

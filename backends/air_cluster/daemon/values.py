@@ -107,7 +107,7 @@ class RemoteValues:
 
     def on_released(self, connection: Connection, message: messages.CopyReleased) -> None:
         """It reads it no more."""
-        self._copies.released(connection.peer, message.object_id)
+        self._copies.released(connection.peer, message.object_id, was_read=message.was_read)
 
     def on_offers(self, connection: Connection, message: messages.SpillOffers) -> None:
         """An owner says what may go to disk."""

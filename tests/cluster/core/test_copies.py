@@ -62,7 +62,9 @@ class Script:
             case [number, ("lost" | "cut" | "full") as kind]:
                 return copies.fetch_failed(int(number), FailureKind(kind), f"is {kind}", now)
             case [who, "releases", value]:
-                return copies.released(value.encode(), who.encode(), now)
+                return copies.released(value.encode(), who.encode(), now, was_read=True)
+            case [who, "gives", "up", value]:
+                return copies.released(value.encode(), who.encode(), now, was_read=False)
             case [who, "dies"]:
                 return copies.process_gone(who.encode(), now)
             case ["node", node, "dies"]:
@@ -253,10 +255,26 @@ def test_a_dead_process_claims_nothing(script: Script) -> None:
         A2 wants w from 2 of 10     -> fetch 2 w from 2
         B1 wants w from 2 of 10     ->
         1 arrived                   -> ready A1 v
-        A dies                      ->
+        A dies                      -> drop v
         2 arrived                   -> ready B1 w
-        others want 100             -> drop v
+        others want 100             ->
         A dies                      ->
+    """)
+
+
+def test_what_nobody_says_to_have_read_is_not_kept_for_others(script: Script) -> None:
+    script("""
+        A1 wants u from 2 of 10     -> fetch 1 u from 2
+        1 arrived                   -> ready A1 u
+        A gives up u                -> drop u
+        A2 wants v from 2 of 10     -> fetch 2 v from 2
+        B1 wants v from 2 of 10     ->
+        2 arrived                   -> ready A2 v; ready B1 v
+        B releases v                ->
+        A gives up v                ->
+        C1 wants v from 2 disk of 10    -> ready C1 v
+        C dies                      ->
+        others want 10              -> drop v
     """)
 
 
@@ -335,15 +353,28 @@ def test_a_dead_node_fails_what_was_to_come_from_it(script: Script) -> None:
 def test_a_value_made_anew_elsewhere_is_fetched_from_there(script: Script) -> None:
     script("""
         A1 wants v from 2 of 10     -> fetch 1 v from 2
-        B1 wants v from 3 of 10     ->
-        1 lost                      -> fetch 2 v from 3
+        B1 wants v from 3 of 10     -> cancel 1; fetch 2 v from 3
+        1 lost                      ->
         2 arrived                   -> ready A1 v; ready B1 v
         A2 wants w from 2 of 10     -> fetch 3 w from 2
-        A3 wants w from 3 of 10     ->
-        node 2 dies                 -> cancel 3; fetch 4 w from 3
-        B2 wants w from 2 of 10     ->
         3 cut                       ->
+        A3 wants w from 3 of 10     ->
+        node 2 dies                 ->
+        B2 wants w from 2 of 10     ->
+        after 10                    -> fetch 4 w from 3
         4 arrived                   -> ready A2 w; ready A3 w; ready B2 w
+    """)
+
+
+def test_a_value_that_went_to_disk_is_fetched_from_there_and_not_where_it_was(
+    script: Script,
+) -> None:
+    script("""
+        A1 wants v from 2 of 10          -> fetch 1 v from 2
+        B1 wants v from 2/7 disk of 10   -> cancel 1; fetch 2 v from 2/7 disk
+        C1 wants v from 2 of 10          ->
+        1 arrived                        -> drop v
+        2 arrived                        -> ready A1 v; ready B1 v; ready C1 v
     """)
 
 
@@ -404,7 +435,7 @@ def test_nodes_take_turns_and_one_that_stalls_does_not_keep_the_others_waiting(
         A7 wants g from 3 of 1     ->
         3 arrived                  -> ready A5 e; fetch 5 g from 3
         2 arrived                  -> ready A2 b; fetch 6 c from 2
-        A dies                     -> cancel 1; cancel 6; cancel 4; cancel 5
+        A dies                     -> cancel 1; drop b; cancel 6; drop e; cancel 4; cancel 5
         6 cut                      ->
     """)
 
@@ -600,5 +631,5 @@ def test_hungry_processes_that_die_are_not_waited_for(script: Script) -> None:
         C1 wants w from 2 of 1      ->
         B dies                      -> fetch 3 w from 2
         3 full                      ->
-        A dies                      -> fetch 4 w from 2
+        A dies                      -> drop u; fetch 4 w from 2
     """)

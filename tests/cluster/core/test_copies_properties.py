@@ -93,8 +93,8 @@ class Node(RuleBasedStateMachine):
 
     @rule(value=OBJECTS, process=PROCESSES)
     def release(self, value: bytes, process: bytes) -> None:
-        self.claims.get(value, {}).pop(process, None)
-        self.obey(self.copies.released(value, process, self.now))
+        was_read = self.claims.get(value, {}).pop(process, None) is not None
+        self.obey(self.copies.released(value, process, self.now, was_read=was_read))
 
     @rule(process=PROCESSES)
     def die(self, process: bytes) -> None:

@@ -116,7 +116,7 @@ class Here:
 
     def release(self, name: bytes, process: bytes = A) -> None:
         with self.reactor.lock:
-            self.service.released(process, name)
+            self.service.released(process, name, was_read=True)
 
     def later(self, seconds: float) -> None:
         with self.reactor.lock:

@@ -87,9 +87,10 @@ class CopyReply(msgspec.Struct, tag=58, array_like=True, frozen=True):
 
 
 class CopyReleased(msgspec.Struct, tag=59, array_like=True, frozen=True):
-    """I read this copy no more."""
+    """I read this copy no more; *was_read* says that I ever did, and did not only wait for it."""
 
     object_id: bytes
+    was_read: bool = False
 
 
 class ShrinkSegment(msgspec.Struct, tag=115, array_like=True, frozen=True):
