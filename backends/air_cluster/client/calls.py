@@ -66,7 +66,8 @@ class Calls:
         assert isinstance(returns, int)
         with self._lock:
             client.check_alive()
-            client.objects.drain()
+            if client.objects.dropped:
+                client.objects.drain()
             actor = client.actors.known[handle._actor_id]
             pending = len(actor.waiting) + len(actor.sent)
             if actor.lanes:
@@ -79,7 +80,7 @@ class Calls:
                 )
             # The handle may be dropped before the call is done.
             held = handle_id(actor.actor_id)
-            client.references.hold([held])
+            client.references.entries[held].holds += 1
             arguments.held.append(held)
             made = client.submitter.make_returns(task_id, returns, name)
             call = Call(
@@ -111,7 +112,9 @@ class Calls:
     def give_up(self, arguments: Arguments) -> None:
         """Let go of what a call was given; called under the lock."""
         arguments.take_back(self._client.references)
-        self._client.objects.follow(self._client.references.unhold(arguments.held))
+        free = self._client.references.unhold(arguments.held)
+        if free:
+            self._client.objects.follow(free)
 
     def send_ready(self, actor: CalledActor, lane: CallQueue) -> None:
         """Send calls of a lane in order, up to the first whose arguments are not there yet."""
@@ -196,7 +199,8 @@ class Calls:
             function = f"{actor.class_name}.{call.method}"
             endings = self._client.endings
             endings.failed(call.task_id, call.name, function, failed, worker, actor.actor_id)
-        self._client.submitter.settle_returns(call.task_id, call.returns, call.name, failed)
+        if failed is not None or call.returns == STREAMING:
+            self._client.submitter.settle_returns(call.task_id, call.returns, call.name, failed)
         self.give_up(call.arguments)
 
     def cancel(self, task_id: bytes, *, force: bool, recursive: bool) -> bool:

@@ -460,7 +460,8 @@ class Objects:
         if content.refs:
             self.returned.adopt(entry, content, returned_by)
         entry.content = content
-        self._client.spilling.touched(entry)
+        if content.location is not None:
+            self._client.spilling.touched(entry)
         self.notify(entry)
 
     def discard(self, identity: bytes, content: Content, returned_by: Connection | None) -> None:
