@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import sys
 from collections.abc import Callable, Mapping
@@ -35,11 +36,16 @@ class CallSignature:
         Args:
             without_first: leave the first parameter out, which a method is bound to.
         """
+        # Of what is called itself: what a decorator wraps may take more arguments, or other ones.
+        # A cache passes on what it is given.
+        is_cache = isinstance(function, functools._lru_cache_wrapper)
         try:
-            given = list(inspect.signature(function).parameters.values())
+            found = inspect.signature(function, follow_wrapped=is_cache)
         except (TypeError, ValueError):
             return None
-        parameters = given[1:] if without_first else given
+        parameters = list(found.parameters.values())
+        if without_first and parameters and parameters[0].kind in _POSITIONAL:
+            del parameters[0]
         bare = inspect.Signature(
             [
                 one.replace(annotation=_EMPTY, default=_EMPTY if one.default is _EMPTY else None)

@@ -19,7 +19,7 @@ from air.errors import (
 )
 from air.executor.capabilities import Capability
 from air.testing.executor_suite.harness import eventually, guarded_by, last_frame, need, value
-from air.testing.executor_suite.tools import Counter, Gate, add, identity
+from air.testing.executor_suite.tools import Counter, Gate, add, identity, with_session
 from air.util import list_named_actors
 
 
@@ -157,6 +157,20 @@ class TestActors:
             counter.add.remote(1, 2)
         with pytest.raises(TypeError, match="'begin'"):
             Counter.remote(begin=1)
+
+    def test_arguments_that_a_decorator_supplies(self) -> None:
+        class Loader:
+            @with_session
+            def __init__(session: str, self: Any, name: str) -> None:
+                self.loaded = f"{name} by {session}"
+
+            @with_session
+            def load(session: str, self: Any, name: str) -> list[str]:
+                return [self.loaded, f"{name} by {session}"]
+
+        loader = air.remote(Loader).remote("it")
+        assert value(loader.load.remote("that")) == ["it by a session", "that by a session"]
+        assert value(loader.load.remote(name="this"))[1] == "this by a session"
 
     def test_handles_can_be_passed_to_tasks(self) -> None:
         counter = Counter.remote()

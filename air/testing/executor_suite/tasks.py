@@ -13,7 +13,7 @@ from air.errors import InvalidOption, TaskError, WorkerDied
 from air.executor.capabilities import Capability
 from air.executor.current import get_executor
 from air.testing.executor_suite.harness import need, value
-from air.testing.executor_suite.tools import Counter, Gate, Recorder, add, identity
+from air.testing.executor_suite.tools import Counter, Gate, Recorder, add, identity, with_session
 
 FACTOR = 3
 
@@ -21,6 +21,10 @@ FACTOR = 3
 @air.remote
 def times_factor(number: int) -> int:
     return FACTOR * number
+
+
+def _twice(number: int) -> int:
+    return 2 * number
 
 
 @pytest.mark.usefixtures("session")
@@ -218,6 +222,24 @@ class TestTasks:
             add.remote(1)
         with pytest.raises(TypeError, match="unexpected keyword argument 'middle'"):
             add.remote(1, 2, middle=3)
+
+    def test_arguments_that_a_decorator_supplies(self) -> None:
+        @air.remote
+        @with_session
+        def load(session: str, name: str) -> str:
+            return f"{name} by {session}"
+
+        assert value(load.remote("it")) == "it by a session"
+        assert value(load.remote(name="that")) == "that by a session"
+
+    def test_arguments_of_cached_and_partial_functions_must_fit_too(self) -> None:
+        cached = air.remote(functools.lru_cache(_twice))
+        partial = air.remote(functools.partial(_twice, number=2))
+        assert value([cached.remote(3), partial.remote()]) == [6, 4]
+        with pytest.raises(TypeError, match="missing a required argument: 'number'"):
+            cached.remote()
+        with pytest.raises(TypeError, match="unexpected keyword argument 'much'"):
+            partial.remote(much=1)
 
     def test_misspelt_option(self) -> None:
         with pytest.raises(InvalidOption, match="Did you mean 'num_returns'"):

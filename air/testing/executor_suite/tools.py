@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import air
@@ -91,3 +93,13 @@ def identity(item: Any) -> Any:
 def add(left: Any, right: Any) -> Any:
     """A task that adds."""
     return left + right
+
+
+def with_session(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A decorator of the kind that supplies the first argument itself."""
+
+    @functools.wraps(function)
+    def supplied(*args: Any, **kwargs: Any) -> Any:
+        return function("a session", *args, **kwargs)
+
+    return supplied
