@@ -18,7 +18,9 @@ py_modules
     whose content is importable, or imported modules. Wheels are unpacked, not installed: scripts
     and dependencies need ``pip``.
 excludes
-    Patterns of what to leave out of these directories; see :mod:`air.executor.packages`.
+    Patterns of what to leave out of these directories; see :mod:`air.executor.package_files`. Links
+    count as what they point to; those that lead out of the directory, or nowhere, are named in a
+    warning.
 pip
     A list of requirements, the path of a requirements file, or a dict with ``packages``,
     ``pip_check`` (run ``pip check``; False) and ``pip_install_options`` (arguments for

@@ -1,16 +1,12 @@
 """Directories on their way to other machines: zipped, known by a hash of their content.
 
-What is left out of a directory, besides ``.git``, ``__pycache__`` and virtual environments, say
-patterns as in a ``.gitignore``: ``*.bin`` is any file or directory of such a name, ``data/`` a
-directory, and what has a slash before its end is a path from the top. Links count as what they
-point to; what is neither file nor directory, such as a socket, is left out.
+What of a directory goes with it says :mod:`air.executor.package_files`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
-import fnmatch
 import hashlib
 import io
 import os
@@ -22,12 +18,11 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from air.errors import RuntimeEnvSetupError
+from air.executor.package_files import PackedFile, files_of
 
 MAX_BYTES = 512 << 20
 """How much a directory or file may hold."""
 
-_ALWAYS = (".git/", "__pycache__/")
-_OF_VENVS = "pyvenv.cfg"
 _LONG_AGO = (1980, 1, 1, 0, 0, 0)
 _SHOWN = 3
 
@@ -43,13 +38,6 @@ class Package(NamedTuple):
     content: bytes
 
 
-class _File(NamedTuple):
-    name: str  # within the package
-    path: str
-    is_executable: bool
-    nbytes: int
-
-
 def pack(path: str, excludes: Sequence[str] = (), *, within: str = "") -> Package:
     """Read a directory, a Python file, a wheel or a zip file.
 
@@ -59,16 +47,17 @@ def pack(path: str, excludes: Sequence[str] = (), *, within: str = "") -> Packag
             name, the content of a working directory is not.
 
     Raises:
-        RuntimeEnvSetupError: it cannot be read, or is larger than :data:`MAX_BYTES`.
+        RuntimeEnvSetupError: it cannot be read, is larger than :data:`MAX_BYTES`, or holds too
+            many files.
     """
     try:
         if os.path.isdir(path):
-            return _pack_files(path, list(_files_of(path, excludes, within)))
+            return _pack_files(path, files_of(path, excludes, within))
         about = os.stat(path)
         if path.endswith(".py"):
             name = os.path.basename(path)
-            return _pack_files(path, [_File(name, path, False, about.st_size)])
-        _check_size(path, [_File(path, path, False, about.st_size)])
+            return _pack_files(path, [PackedFile(name, path, False, about.st_size)])
+        _check_size(path, [PackedFile(path, path, False, about.st_size)])
         with open(path, "rb") as file:
             content = file.read()
     except OSError as error:
@@ -123,7 +112,7 @@ def locked(path: str) -> Iterator[None]:
         os.close(fd)
 
 
-def _pack_files(path: str, files: list[_File]) -> Package:
+def _pack_files(path: str, files: list[PackedFile]) -> Package:
     _check_size(path, files)
     digest = hashlib.blake2b(digest_size=16)
     out = io.BytesIO()
@@ -146,66 +135,7 @@ def _pack_files(path: str, files: list[_File]) -> Package:
     return Package(digest.hexdigest(), out.getvalue())
 
 
-def _files_of(top: str, excludes: Sequence[str], within: str) -> Iterator[_File]:
-    patterns = (*_ALWAYS, *excludes)
-    above: dict[str, tuple[str, ...]] = {top: (os.path.realpath(top),)}  # links may lead in circles
-    for directory, names, files in os.walk(top, followlinks=True, onerror=_complain):
-        inside = os.path.relpath(directory, top)
-        inside = "" if inside == "." else inside.replace(os.sep, "/") + "/"
-        kept = []
-        for name in sorted(names):
-            path = os.path.join(directory, name)
-            real = os.path.realpath(path)
-            if _matches(inside + name, patterns, True) or real in above[directory]:
-                continue
-            if os.path.exists(os.path.join(path, _OF_VENVS)):
-                continue
-            above[path] = (*above[directory], real)
-            kept.append(name)
-        names[:] = kept
-        found = list(_plain_files(directory, inside, files, patterns, within))
-        yield from found
-        if not found and not kept and inside:
-            yield _File(_join(within, inside), directory, False, 0)
-
-
-def _plain_files(
-    directory: str, inside: str, names: list[str], patterns: Sequence[str], within: str
-) -> Iterator[_File]:
-    for name in names:
-        path = os.path.join(directory, name)
-        if _matches(inside + name, patterns, False):
-            continue
-        try:
-            about = os.stat(path)
-        except FileNotFoundError:  # a link to nothing
-            continue
-        if stat.S_ISREG(about.st_mode):
-            executable = bool(about.st_mode & stat.S_IXUSR)
-            yield _File(_join(within, inside + name), path, executable, about.st_size)
-
-
-def _complain(error: OSError) -> None:
-    raise error
-
-
-def _join(within: str, name: str) -> str:
-    return f"{within}/{name}" if within else name
-
-
-def _matches(path: str, patterns: Sequence[str], is_directory: bool) -> bool:
-    name = path.rpartition("/")[2]
-    for pattern in patterns:
-        if pattern.endswith("/") and not is_directory:
-            continue
-        bare = pattern.rstrip("/")
-        whole = "/" in bare
-        if fnmatch.fnmatchcase(path if whole else name, bare.removeprefix("./").lstrip("/")):
-            return True
-    return False
-
-
-def _check_size(path: str, files: list[_File]) -> None:
+def _check_size(path: str, files: list[PackedFile]) -> None:
     total = sum(file.nbytes for file in files)
     if total <= MAX_BYTES:
         return

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import threading
 import zipfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from air.errors import RuntimeEnvSetupError
-from air.executor import packages
+from air.executor import package_files, packages
 from air.executor.packages import pack, unpack_once
 
 
@@ -95,6 +97,76 @@ def test_links_count_as_what_they_point_to(tmp_path: Path) -> None:
         server.bind(str(source / "socket"))
         place = unpacked(tmp_path, pack(str(source)))
     assert files_in(place) == ["directory/b.txt", "file", "sub/a.txt"]
+
+
+@pytest.fixture
+def warned(caplog: pytest.LogCaptureFixture) -> Iterator[Callable[[], str]]:
+    logger = logging.getLogger("air")
+    before, logger.propagate = logger.propagate, True
+    yield lambda: caplog.text
+    logger.propagate = before
+
+
+def test_what_may_not_be_meant_is_said_by_name(tmp_path: Path, warned: Callable[[], str]) -> None:
+    source = fill(tmp_path / "src", "sub/a.txt")
+    fill(tmp_path / "other", "b.txt")
+    (source / "within").symlink_to("sub")
+    (source / "tied").symlink_to("sub/a.txt")
+    assert files_in(unpacked(tmp_path, pack(str(source)))) == ["sub/a.txt", "tied", "within/a.txt"]
+    assert warned() == ""
+    (source / "out").symlink_to(tmp_path / "other")
+    (source / "file").symlink_to("../other/b.txt")
+    (source / "broken").symlink_to("nowhere")
+    (source / "self").symlink_to("self")
+    package = pack(str(source), ["within", "tied"])
+    assert files_in(unpacked(tmp_path, package)) == ["file", "out/b.txt", "sub/a.txt"]
+    text = warned()
+    assert (
+        f"links outside it point to goes along: out -> {tmp_path}/other, file -> ../other" in text
+    )
+    assert "links to nothing are left out: broken -> nowhere, self -> self" in text
+    pack(str(source), ["within", "tied", "out", "file", "broken", "self"])
+    assert warned() == text
+
+
+def test_a_link_to_what_it_lies_in_is_left_out(tmp_path: Path, warned: Callable[[], str]) -> None:
+    source = fill(tmp_path / "src", "a.txt", "sub/b.txt")
+    fill(tmp_path, "beside.txt")
+    (source / "loop").symlink_to("..")
+    (source / "sub" / "root").symlink_to("/")
+    assert files_in(unpacked(tmp_path, pack(str(source)))) == ["a.txt", "sub/b.txt"]
+    assert "links to what they lie in are left out: loop -> .., sub/root -> /" in warned()
+
+
+def test_links_that_multiply(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(package_files, "MOST_FILES", 100)
+    source = fill(tmp_path / "src", *(f"{name}/file" for name in "abcde"))
+    assert len(files_in(unpacked(tmp_path, pack(str(source))))) == 5
+    for one in "abcde":
+        for other in "abcde":
+            (source / one / f"to-{other}").symlink_to(source / other)
+    with pytest.raises(RuntimeEnvSetupError, match="more than 100 files"):
+        pack(str(source))
+
+
+def test_what_lets_others_into_a_cluster_never_goes_along(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, warned: Callable[[], str]
+) -> None:
+    source = fill(tmp_path / "src", "a.txt", "air-0-17-x_y1/token", "air-0-crashed-ab/logs/b.txt")
+    fill(tmp_path, "air-1-2-zz/logs/out", "air-1-2-zz/lock")
+    secrets = {"cluster.token": "0a" * 32 + "\n", "tls": "0a" * 32 + "\n-----BEGIN X-----\n"}
+    for name, content in secrets.items():
+        (source / name).touch(0o600)
+        (source / name).write_text(content)
+    fill(source, "chosen").joinpath("chosen").chmod(0o600)
+    monkeypatch.setenv("AIR_TOKEN_FILE", str(source / "chosen"))
+    (source / "digest").write_text("0a" * 32)  # everybody may read that
+    (source / "logs").symlink_to(tmp_path / "air-1-2-zz" / "logs")
+    (source / "lock").symlink_to(tmp_path / "air-1-2-zz" / "lock")
+    assert files_in(unpacked(tmp_path, pack(str(source)))) == ["a.txt", "digest"]
+    assert "let others into a cluster, and are left out: air-0-17-x_y1/, air-0-cra" in warned()
+    inner = fill(source / "air-0-17-x_y1" / "environments" / "key", "c.txt")
+    assert files_in(unpacked(tmp_path, pack(str(inner)))) == ["c.txt"]
 
 
 def test_single_files(tmp_path: Path) -> None:
