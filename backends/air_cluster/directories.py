@@ -16,7 +16,7 @@ from air_cluster.leftovers import end_all
 from air_cluster.marks import marked, node_of_session
 from air_cluster.session_files import ABOUT, LOGS, TOKEN, is_held
 
-_MAX_ROOT_LENGTH = 50
+_MAX_ROOT_BYTES = 50
 _STALE_S = 5.0
 _CRASHED = "crashed-"
 _KEPT_CRASHES = 3
@@ -152,7 +152,15 @@ def _root() -> str:
     # Not what tempfile falls back to where that cannot be written: nodes would not be found any
     # more as soon as their disk is full.
     root = os.path.abspath(os.environ.get("TMPDIR") or tempfile.gettempdir())
-    return root if len(root) <= _MAX_ROOT_LENGTH else "/tmp"  # paths of sockets must be short
+    return root if _can_hold_sockets(root) else "/tmp"
+
+
+def _can_hold_sockets(root: str) -> bool:
+    """Whether the paths of sockets in it are short, and text that can be sent to others."""
+    try:
+        return len(root.encode()) <= _MAX_ROOT_BYTES
+    except UnicodeEncodeError:  # such as of letters that the locale does not have
+        return False
 
 
 def _names() -> list[str]:
