@@ -283,7 +283,8 @@ def wait(
     check_flag(fetch_local, "fetch_local")
     num_returns = int(check_number(num_returns, "num_returns", minimum=1, integer=True))
     if num_returns > len(found):
-        raise InvalidOption(f"num_returns is {num_returns}, but there are {len(found)} references")
+        there = "there is 1 reference" if len(found) == 1 else f"there are {len(found)} references"
+        raise InvalidOption(f"num_returns is {num_returns}, but {there}")
     ready, rest = _executor_for(found).wait(found, num_returns, seconds, fetch_local)
     _awaited.keep(identities, ready)
     return ready, rest

@@ -8,7 +8,7 @@ import os
 import threading
 from dataclasses import replace
 
-from air.errors import BackendError, InvalidOption
+from air.errors import BackendError, InvalidOption, NotInitialized
 from air.executor.interface import Executor, InitConfig
 from air.executor.registry import load
 
@@ -122,8 +122,21 @@ def shutdown() -> None:
 
 
 def _shut_down_at_exit() -> None:
+    _let_daemon_threads_end()
     with contextlib.suppress(KeyboardInterrupt):  # the program is over already
         shutdown()
+
+
+def _let_daemon_threads_end() -> None:
+    """Of daemon threads that still wait for values nothing is said, as of any that still waits."""
+    excepthook = threading.excepthook
+
+    def hook(args: threading.ExceptHookArgs) -> None:
+        is_daemon = args.thread is not None and args.thread.daemon
+        if not (is_daemon and isinstance(args.exc_value, NotInitialized)):
+            excepthook(args)
+
+    threading.excepthook = hook
 
 
 def _end(executor: Executor) -> None:

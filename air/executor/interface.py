@@ -263,7 +263,11 @@ class Executor(abc.ABC):
 
     @abc.abstractmethod
     def as_future(self, ref: ObjectRef[Any]) -> Future[Any]:
-        """A future that ends with the value or error of *ref*."""
+        """A future that ends with the value or error of *ref*.
+
+        Cancelling it does nothing to the task. If it is pending when the backend is shut down, or
+        the program ends, it ends with an error that says so.
+        """
 
     @abc.abstractmethod
     async def await_ref(self, ref: ObjectRef[Any]) -> Any:

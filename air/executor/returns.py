@@ -10,7 +10,8 @@ from typing import Any
 def split_returns(value: Any, num_returns: int, name: str) -> list[Any]:
     """The values of the references that a call gave.
 
-    A generator is run to its end, or until it has yielded too much.
+    A generator is run to its end, or until it has yielded too much. What it yields where no value
+    is wanted is dropped, as what a function returns there is.
 
     Raises:
         ValueError: the function returned something else than *num_returns* values.
@@ -26,10 +27,13 @@ def split_returns(value: Any, num_returns: int, name: str) -> list[Any]:
         )
     if num_returns == 1:
         return [value]
+    if num_returns == 0:
+        if isinstance(value, GeneratorType):
+            for _ in value:
+                pass
+        return []
     if isinstance(value, GeneratorType):
         value = list(itertools.islice(value, num_returns + 1))
-    elif num_returns == 0:
-        return []
     if not isinstance(value, (tuple, list)):
         raise ValueError(
             f"{name} has num_returns={num_returns} and must return a tuple or list of that"

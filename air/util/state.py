@@ -18,7 +18,8 @@ Arguments of all functions, where they have them:
 * ``address``: of another cluster, ``"HOST:PORT"`` or ``"auto"``. By default it is the one that the
   program uses; in a program that uses none, the one of ``AIR_ADDRESS`` or of this machine's node.
 * ``filters``: triples ``(field, "=" or "!=", value)``, of which all have to hold.
-* ``limit``: so many records at most, what has not ended first. More of them is said on the log.
+* ``limit``: so many records at most, what has not ended first. That there are more is said on
+  the log, where nobody has asked for another number than the default.
 * ``timeout``: seconds for all to answer.
 * ``detail``: also fill in the fields that are of no use in a list; they are ``None`` otherwise.
 * ``raise_on_missing_output``: raise if somebody has not answered, instead of saying so on the log.
@@ -104,7 +105,7 @@ __all__ = [
 logger = logging.getLogger("air")
 
 _LONGEST_S = 3600.0
-_MAX_LIMIT = 1_000_000
+_LIMIT, _MAX_LIMIT = 100, 1_000_000
 _MIB = 1 << 20
 
 Filters = Sequence[Filter] | None
@@ -114,7 +115,7 @@ Filters = Sequence[Filter] | None
 def list_tasks(
     address: str | None = None,
     filters: Filters = None,
-    limit: int = 100,
+    limit: int = _LIMIT,
     timeout: float = 30,
     detail: bool = False,
     raise_on_missing_output: bool = True,
@@ -128,7 +129,7 @@ def list_tasks(
 def list_actors(
     address: str | None = None,
     filters: Filters = None,
-    limit: int = 100,
+    limit: int = _LIMIT,
     timeout: float = 30,
     detail: bool = False,
     raise_on_missing_output: bool = True,
@@ -142,7 +143,7 @@ def list_actors(
 def list_objects(
     address: str | None = None,
     filters: Filters = None,
-    limit: int = 100,
+    limit: int = _LIMIT,
     timeout: float = 30,
     detail: bool = False,
     raise_on_missing_output: bool = True,
@@ -156,7 +157,7 @@ def list_objects(
 def list_nodes(
     address: str | None = None,
     filters: Filters = None,
-    limit: int = 100,
+    limit: int = _LIMIT,
     timeout: float = 30,
     detail: bool = False,
     raise_on_missing_output: bool = True,
@@ -170,7 +171,7 @@ def list_nodes(
 def list_workers(
     address: str | None = None,
     filters: Filters = None,
-    limit: int = 100,
+    limit: int = _LIMIT,
     timeout: float = 30,
     detail: bool = False,
     raise_on_missing_output: bool = True,
@@ -184,7 +185,7 @@ def list_workers(
 def list_placement_groups(
     address: str | None = None,
     filters: Filters = None,
-    limit: int = 100,
+    limit: int = _LIMIT,
     timeout: float = 30,
     detail: bool = False,
     raise_on_missing_output: bool = True,
@@ -200,7 +201,7 @@ def list_placement_groups(
 def list_jobs(
     address: str | None = None,
     filters: Filters = None,
-    limit: int = 100,
+    limit: int = _LIMIT,
     timeout: float = 30,
     detail: bool = False,
     raise_on_missing_output: bool = True,
@@ -356,7 +357,7 @@ def _list(
     check_flag(detail, "detail")
     query = Query(kind, checked, most, timeout=check_seconds(timeout))
     answer, records = _ask(query, address, raise_on_missing_output, detail)
-    if answer.total > len(records):
+    if answer.total > len(records) and most == _LIMIT:
         logger.warning(
             "list_%s: %d of %d are shown; limit=%d shows all",
             kind,

@@ -339,10 +339,9 @@ class LocalExecutor(Executor):
         # The future holds the reference, so that the value is not freed before it is there.
         future = _DrivenFuture(lambda timeout: self.wait([ref], 1, timeout, True))
 
-        # What computes the value is not to be stopped by cancelling a future of it.
-        future.set_running_or_notify_cancel()
-
         def deliver() -> None:
+            if not future.set_running_or_notify_cancel():
+                return  # which has not stopped what computes the value
             try:
                 future.set_result(entry.value())
             except BaseException as error:

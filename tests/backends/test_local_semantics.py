@@ -556,14 +556,6 @@ def test_code_that_cancels_itself():
 # Memory ----------------------------------------------------------------------------------
 
 
-def test_cancelling_a_future_cancels_nothing():
-    gate = Gate.remote()
-    pending = gate.wait.remote()
-    assert not pending.future().cancel()
-    gate.open.remote()
-    assert air.get(pending) == "through"
-
-
 def test_values_are_freed_with_the_last_reference():
     assert stored() == 0
     ref = air.put([1])

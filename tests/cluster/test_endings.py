@@ -121,6 +121,27 @@ def test_a_template_ends_what_it_has_to_also_behind_an_answer_that_nobody_read()
     assert subprocess.check_output(command, timeout=30) == b"ended what it had to\n"
 
 
+def test_what_waits_when_a_program_ends_is_told_so_and_nothing_is_printed() -> None:
+    text = """
+        import threading
+        import time
+        import air
+
+        @air.remote
+        def sleep():
+            time.sleep(1000)
+
+        air.init(num_cpus=1)
+        ref = sleep.remote()
+        future = ref.future()
+        future.add_done_callback(lambda future: print(type(future.exception()).__name__))
+        threading.Thread(target=air.get, args=[ref], daemon=True).start()
+        """
+    command = [sys.executable, "-c", textwrap.dedent(text)]
+    ended = subprocess.run(command, capture_output=True, timeout=60, check=True)
+    assert (ended.stdout, ended.stderr) == (b"NotInitialized\n", b"")
+
+
 def test_what_tasks_have_started_ends_too(program: Any, survivors: Any) -> None:
     running = program(
         """

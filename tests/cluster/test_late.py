@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -181,6 +182,19 @@ def test_an_await_whose_owner_does_not_answer(
     assert "which does not answer" in line
     value(gate.open.remote())
     assert awaiting.outcome() is None
+
+
+def test_a_future_that_is_given_up_leaves_nothing_behind() -> None:
+    gate = Gate.remote()
+    ref = gate.wait.remote()
+    client: Any = get_executor()._client  # type: ignore[attr-defined]
+    kept, dropped = ref.future(), ref.future()
+    assert kept.cancel()
+    assert ref.id in client.objects.watched()
+    del dropped
+    gc.collect()
+    assert eventually(lambda: ref.id not in client.objects.watched())
+    value(gate.open.remote())
 
 
 def test_a_get_that_waits_for_what_runs_says_nothing(

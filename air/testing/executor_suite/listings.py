@@ -105,11 +105,12 @@ class TestListings:
         value(identity.options(name="of the job").remote(1))
         assert [task.job_id for task in tasks("of the job")] == [mine]
 
-    def test_filters_and_limits(self) -> None:
+    def test_filters_and_limits(self, caplog: pytest.LogCaptureFixture) -> None:
         value([identity.options(name="one of many").remote(number) for number in range(5)])
         mine = ("name", "=", "one of many")
         assert len(state.list_tasks(filters=[mine])) == 5
         assert len(state.list_tasks(filters=[mine], limit=2)) == 2
+        assert "are shown" not in caplog.text  # that many were asked for
         assert state.list_tasks(filters=[mine, ("state", "!=", "FINISHED")]) == []
 
     @pytest.mark.parametrize(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+from concurrent.futures import CancelledError
 from typing import Any
 
 import numpy as np
@@ -200,12 +202,35 @@ class TestObjects:
         ref = air.put(1)
         with pytest.raises(InvalidOption, match="more than once"):
             air.wait([ref, ref])
-        with pytest.raises(InvalidOption, match="num_returns is 2, but there are 1"):
+        with pytest.raises(InvalidOption, match=r"num_returns is 2, but there is 1 reference$"):
             air.wait([ref], num_returns=2)
         with pytest.raises(InvalidOption, match="num_returns"):
             air.wait([ref], num_returns=0)
         with pytest.raises(TypeError, match=r"air\.wait takes a list of ObjectRef"):
             air.wait(ref)  # type: ignore[arg-type]
+
+    def test_a_future_that_is_cancelled_cancels_nothing_else(self) -> None:
+        gate = Gate.remote()
+        pending = gate.wait.remote()
+        given_up, other = pending.future(), pending.future()
+        assert given_up.cancel()
+        assert given_up.cancelled()
+        with pytest.raises(CancelledError):
+            given_up.result(timeout=30)
+        assert not other.done()
+        gate.open.remote()
+        assert other.result(timeout=30) == "through"
+        assert value(pending) == "through"
+        assert not other.cancel()
+
+    def test_a_future_that_is_dropped_calls_back(self) -> None:
+        gate, called = Gate.remote(), threading.Event()
+        pending = gate.wait.remote()
+        pending.future().add_done_callback(lambda _future: called.set())
+        gc.collect()
+        gate.open.remote()
+        assert value(pending) == "through"
+        assert called.wait(30)
 
     def test_futures(self) -> None:
         assert identity.remote(3).future().result(timeout=30) == 3

@@ -105,12 +105,13 @@ class TestTasks:
 
         @air.remote(num_returns=0)
         def generate(recorder: Any) -> Any:
-            air.get(recorder.add.remote("generated"))
-            yield from ()
+            for number in range(3):
+                air.get(recorder.add.remote(number))
+                yield number
 
         assert run.remote(recorder) is None
         assert generate.remote(recorder) is None
-        value([recorder.wait_for.remote(item) for item in ("ran", "generated")])
+        value([recorder.wait_for.remote(item) for item in ("ran", 2)])
 
     @pytest.mark.parametrize("count", [1, 2])
     def test_async_generators_are_no_fixed_number_of_values(self, count: int) -> None:

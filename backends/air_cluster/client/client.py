@@ -21,6 +21,7 @@ from air_cluster.client.environments import Environments
 from air_cluster.client.gathering import Gathering
 from air_cluster.client.groups import Groups
 from air_cluster.client.head import HeadWatch
+from air_cluster.client.helper import Helper
 from air_cluster.client.late import LateTasks
 from air_cluster.client.objects import Objects
 from air_cluster.client.recovery import Recovery
@@ -62,8 +63,6 @@ from air_cluster.transport.peers import Peers
 from air_cluster.transport.reactor import Reactor
 
 if TYPE_CHECKING:
-    from concurrent.futures import ThreadPoolExecutor
-
     from air_cluster.client.console import Console
     from air_cluster.client.explaining import Explaining
     from air_cluster.executor import ClusterExecutor
@@ -151,7 +150,7 @@ class Client:
         self.on_daemon_lost: Callable[[str], None] = self._fail_everything
         self.on_peer_lost: Callable[[Connection], None] = lambda _connection: None
         self._blocked = 0
-        self._helper: ThreadPoolExecutor | None = None
+        self._helper = Helper("air-helper")
         self._fds: dict[int, int] = {}
         self._welcome: Welcome | None = None
         self.host = host
@@ -267,12 +266,7 @@ class Client:
 
     def in_helper(self, function: Callable[[], None]) -> None:
         """Run *function* in a helper thread, in order: what must not run under the lock."""
-        if self._helper is None:
-            from concurrent.futures import ThreadPoolExecutor
-
-            self._helper = ThreadPoolExecutor(1, thread_name_prefix="air-helper")
-        with contextlib.suppress(RuntimeError):  # shut down meanwhile
-            self._helper.submit(function)
+        self._helper.submit(function)
 
     @property
     def is_needed(self) -> bool:
@@ -476,8 +470,7 @@ class Client:
         self.reactor.close()
         if self.console is not None:
             self.console.close()
-        if self._helper is not None:
-            self._helper.shutdown(wait=False)  # what it has to do yet may be waited for
+        self._helper.close()
         self.writer.close()
         self.reader.close()
 

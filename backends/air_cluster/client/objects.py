@@ -700,22 +700,16 @@ class Objects:
 
     def future(self, ref: ObjectRef[Any]) -> Future[Any]:
         """A future of the value; the reference lives until the value is in it."""
-        from concurrent.futures import Future
+        from air_cluster.client.futures import ValueFuture
 
-        future: Future[Any] = Future()
-        future.set_running_or_notify_cancel()
-
-        def finish() -> None:
-            _settle(future, lambda: self.load(self.entry(ref)))
-
+        future = ValueFuture(self._client, ref)
         with self._lock:
             entry = self.entry(ref)
             if entry.content is None:
-                # Unpickling may run user code or map memory: not under the lock.
-                self.watch(entry, lambda _entry: self._client.in_helper(finish))
+                future.watch(entry)
                 self._client.flush()
                 return future
-        finish()
+        future.settle()
         return future
 
     # References of others -----------------------------------------------------------------
@@ -841,10 +835,3 @@ class Objects:
 
 def _of_another_cluster(object_id: bytes) -> ObjectLost:
     return ObjectLost(f"the reference {object_id.hex()} belongs to a cluster that was shut down")
-
-
-def _settle(future: Future[Any], compute: Callable[[], Any]) -> None:
-    try:
-        future.set_result(compute())
-    except BaseException as error:
-        future.set_exception(error)

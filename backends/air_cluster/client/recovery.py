@@ -70,7 +70,7 @@ class Recovery:
     # What is remembered -------------------------------------------------------------------
 
     def finished(self, record: TaskRecord) -> None:
-        """A task has ended well; its arguments are still held."""
+        """A task has ended well, or has at least yielded values; its arguments are still held."""
         living, large = self._results(record)
         if not large:
             return
@@ -127,6 +127,8 @@ class Recovery:
     def _why_not(self, record: TaskRecord) -> str:
         """Why a task cannot run again once it has ended; empty if it can."""
         task = f"task {record.name}, which made it,"
+        if record.cancelled:
+            return f"{task} was cancelled"
         if record.options.max_retries == 0:
             return f"{task} runs once only (max_retries=0)"
         if record.arguments.content.location is not None:

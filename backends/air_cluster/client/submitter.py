@@ -566,9 +566,9 @@ class Submitter:
         """
         if self.records.pop(record.task_id, None) is not None:
             self._shapes.release(record.shape_id)
-            if failed is None:
+            if failed is None or record.stream is not None:  # which has yielded something before
                 self._client.recovery.finished(record)
-            else:
+            if failed is not None:
                 endings = self._client.endings
                 endings.failed(record.task_id, record.name, record.code.name, failed, worker)
         self.settle_returns(record.task_id, record.returns, record.name, failed)

@@ -68,6 +68,37 @@ def test_values_of_a_stream_that_has_ended(two: Any, tmp_path: Path) -> None:
     assert runs(log) == 2
 
 
+def test_values_of_a_stream_that_has_failed(two: Any, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+
+    @air.remote
+    def fail(log: str) -> Iterator[Any]:
+        with open(log, "a") as file:
+            file.write("begun\n")
+        for number in range(3):
+            yield np.full(MB, float(number))
+        raise LookupError("oops")
+
+    @air.remote
+    def go_on(log: str) -> Iterator[Any]:
+        for number in range(1000):
+            yield np.full(MB, float(number))
+
+    *refs, last = widget(fail).remote(str(log))
+    endless = widget(go_on).remote(str(log))
+    ended = next(endless)
+    air.cancel(endless)
+    for _ in endless:
+        pass
+    kill(two)
+    assert sums(refs) == [0, 1, 2]
+    assert runs(log) == 2
+    with pytest.raises(LookupError, match="oops"):
+        value(last)
+    with pytest.raises(ObjectLost, match="go_on, which made it, was cancelled"):
+        value(ended)
+
+
 def test_a_stream_goes_on_where_it_was(two: Any, tmp_path: Path) -> None:
     log, pipe = tmp_path / "log", tmp_path / "pipe"
     os.mkfifo(pipe)
