@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import pickle
+import sys
 from typing import Any
 
 from air.errors import AirError, NotInitialized, TaskCancelled, TaskError
@@ -28,12 +29,12 @@ def as_task_error(cause: BaseException, task_name: str) -> BaseException:
     """The exception that ``get`` raises for *cause*, with its traceback and causes.
 
     An instance of a class derived from the class of *cause* and :class:`TaskError`. An
-    error of AIR itself (a nested task's, a lost object) stays what it is. Exits and
-    interrupts become plain ``TaskError``, so that a task cannot end its caller.
+    error of AIR itself (a nested task's, a lost object) stays what it is. Exits,
+    interrupts and cancellations become plain ``TaskError``, so that a task cannot end its caller.
     """
     if isinstance(cause, AirError):
         return cause
-    if not isinstance(cause, Exception):
+    if _ends_its_caller(cause):
         error: BaseException = TaskError(f"task {task_name} raised {show_repr(cause)}")
     else:
         try:
@@ -49,6 +50,16 @@ def as_task_error(cause: BaseException, task_name: str) -> BaseException:
     error.__dict__.setdefault("cause", cause)
     _link(error, cause)
     return error
+
+
+def _ends_its_caller(error: BaseException) -> bool:
+    """Whether an error means more to whoever sees it than that something has failed."""
+    if isinstance(error, Exception):
+        return False
+    asyncio = sys.modules.get("asyncio.exceptions")
+    cancelled = () if asyncio is None else (asyncio.CancelledError,)
+    ends = (SystemExit, KeyboardInterrupt, GeneratorExit, BaseExceptionGroup, *cancelled)
+    return type(error) is BaseException or isinstance(error, ends)
 
 
 def clone(error: BaseException) -> BaseException:
@@ -115,7 +126,7 @@ def _link(error: BaseException, original: BaseException) -> None:
         set_plainly(error, name, getattr(original, name))
 
 
-def _mix(cause: Exception) -> BaseException:
+def _mix(cause: BaseException) -> BaseException:
     """An instance of the mixed class with everything that *cause* carries."""
     return rebuild(cause, _mixed_class(type(cause)))
 
@@ -123,7 +134,7 @@ def _mix(cause: Exception) -> BaseException:
 _mixed: dict[type, type[BaseException]] = {}
 
 
-def _mixed_class(cls: type[Exception]) -> type[BaseException]:
+def _mixed_class(cls: type[BaseException]) -> type[BaseException]:
     """A class that is both *cls* and :class:`TaskError`, shown under the name of *cls*."""
     made = _mixed.get(cls)
     if made is not None:

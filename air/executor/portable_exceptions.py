@@ -6,8 +6,12 @@ Pickle alone loses tracebacks and causes, fails where ``__init__`` wants other a
 
 from __future__ import annotations
 
+import builtins
+import importlib
 import pickle
+import sys
 import types
+from collections import deque
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -21,6 +25,9 @@ _MAX_CHAIN = 64
 _MAX_FRAMES = 400
 _MAX_TEXT = 2000
 _TOO_LARGE_A_FIELD = "obj"  # of AttributeError: the whole object that lacked the attribute
+
+_GLOBALS = ("__file__", "__name__")
+"""What traceback and warnings want to know of a frame's module."""
 
 Frame = tuple[str, str, int, dict[str, Any]]
 
@@ -111,7 +118,7 @@ def _dump_one(error: BaseException) -> bytes:
     """Pickle one exception, or as much of it as can be pickled."""
     fields = {name: value for name, value in _fields(error) if name != _TOO_LARGE_A_FIELD}
     group = isinstance(error, BaseExceptionGroup)
-    if not group:  # their members travel apart
+    if not group and not _is_misnamed(type(error)):  # their members travel apart
         plain = {name: value for name, value in fields.items() if is_plain(value)}
         try:
             pickled = dumps(("whole", error, plain))
@@ -125,13 +132,33 @@ def _dump_one(error: BaseException) -> bytes:
     args = tuple(item if _can_travel(item) else show_repr(item) for item in args)
     state = {name: item for name, item in vars(error).items() if _can_travel(item)}
     fields = {name: item for name, item in fields.items() if not group and _can_travel(item)}
+    module = _module_under_another_name(type(error))
     try:
-        pickled = dumps(("parts", type(error), args, fields, state))
+        if module:
+            found = (module, type(error).__name__)
+            pickled = dumps(("named", found, args, fields, state))
+        else:
+            pickled = dumps(("parts", type(error), args, fields, state))
         pickle.loads(pickled)
         return pickled
     except Exception:
         notes = [show(note) for note in getattr(error, "__notes__", ())]
         return pickle.dumps(("text", _text(error), notes))
+
+
+def _is_misnamed(cls: type) -> bool:
+    """Whether a class claims to be a built-in one that does not exist, as pytest's do."""
+    return cls.__module__ == "builtins" and getattr(builtins, cls.__name__, None) is not cls
+
+
+def _module_under_another_name(cls: type) -> str:
+    """The module in which such a class is found all the same; empty if it is in none."""
+    if not _is_misnamed(cls):
+        return ""
+    for name, module in list(sys.modules.items()):
+        if name != "__main__" and getattr(module, "__dict__", {}).get(cls.__name__) is cls:
+            return name
+    return ""
 
 
 def _text(error: BaseException) -> str:
@@ -143,8 +170,11 @@ def _load_one(pickled: bytes, members: list[BaseException]) -> BaseException:
     if kind == "whole":
         error, fields = parts
         _set_fields(error, fields)
-    elif kind == "parts":
+    elif kind in ("parts", "named"):
         cls, args, fields, state = parts
+        if kind == "named":
+            module, name = cls
+            cls = getattr(importlib.import_module(module), name)
         error = _build(cls, (*args, members) if members else args)
         _set_fields(error, fields)
         error.__dict__.update(state)
@@ -215,20 +245,22 @@ def _can_travel(value: Any) -> bool:
 
 def _frames(traceback: types.TracebackType | None) -> list[Frame]:
     """The frames, outermost first; of very many the middle is left out."""
-    if traceback is None:
-        return []
-    from tblib import Traceback
-
-    frames: list[Frame] = []
-    # Not as_dict(), which nests: a RecursionError's could not be pickled for its depth.
-    link: Any = Traceback(traceback)
-    while link is not None:
-        code = link.tb_frame.f_code
-        names = {name: item for name, item in link.tb_frame.f_globals.items() if is_plain(item)}
-        frames.append((code.co_filename, code.co_name, link.tb_lineno, names))
-        link = link.tb_next
     half = _MAX_FRAMES // 2
-    return frames if len(frames) <= _MAX_FRAMES else frames[:half] + frames[-half:]
+    outer: list[types.TracebackType] = []
+    inner: deque[types.TracebackType] = deque(maxlen=half)  # there may be a million
+    while traceback is not None:
+        if len(outer) < half:
+            outer.append(traceback)
+        else:
+            inner.append(traceback)
+        traceback = traceback.tb_next
+    return [_frame(link) for link in (*outer, *inner)]
+
+
+def _frame(link: types.TracebackType) -> Frame:
+    code, known = link.tb_frame.f_code, link.tb_frame.f_globals
+    names = {name: known[name] for name in _GLOBALS if name in known and is_plain(known[name])}
+    return code.co_filename, code.co_name, link.tb_lineno, names
 
 
 def _traceback(frames: list[Frame]) -> types.TracebackType | None:

@@ -6,6 +6,7 @@ the authority's, the one that all nodes share, and the private key of that one.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import secrets
@@ -78,11 +79,20 @@ class Credentials(NamedTuple):
         """Make a token file, readable by this user only; its directory is made as well.
 
         Raises:
-            BackendError: it cannot be written.
+            BackendError: it cannot be written, or the directory's own one is not there: a path that
+                is misspelt near its beginning leaves nothing behind.
         """
         content = self.token + b"\n" + b"".join(self.certificates or ())
+        directory = os.path.dirname(os.path.abspath(path))
+        above = os.path.dirname(directory)
+        if not os.path.isdir(above):
+            raise BackendError(
+                f"the token file {path} cannot be written: there is no directory {above};"
+                " make it, or name another file"
+            )
         try:
-            os.makedirs(os.path.dirname(os.path.abspath(path)), mode=0o700, exist_ok=True)
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(directory, mode=0o700)
             write_private(path, content)
         except OSError as error:
             raise BackendError(

@@ -23,6 +23,7 @@ _START_TIMEOUT_S = 30.0
 _STORE_SHARE = 0.3
 _LEAST_STORE = 1 << 20
 _GIB = 1 << 30
+_PROC = "/proc/meminfo"
 _DAEMON = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]);"
     " from air_cluster.daemon.main import main; main()"
@@ -151,6 +152,12 @@ class DaemonProcess:
         stays: bool,
         attached: bool = False,
     ) -> None:
+        if not os.path.exists(_PROC):
+            raise BackendError(
+                "a node reads /proc (how much memory is in use, which processes there are), and"
+                " nothing is mounted there: mount it (mount -t proc proc /proc), or use"
+                " backend='local'"
+            )
         options.check()
         limits = LogLimits.from_environment(os.environ)
         try:

@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+import air
+from air.errors import BackendError
+
 ACTORS = """
 import air.errors
 @air.remote(num_cpus=0)
@@ -49,6 +52,39 @@ def test_a_node_that_may_open_few_files(
     assert "the node's daemon may open 110 files" in running.hear()
     assert running.hear() == 5
     assert running.end() == 0
+
+
+def test_limits_that_leave_nothing(program: Callable[[str], Any]) -> None:
+    running = program(
+        """
+        import resource
+        _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+        start()
+        try:
+            air.put(bytes(1_000_000))
+        except air.errors.ObjectStoreFull as error:
+            tell(str(error))
+        air.shutdown()
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (12, 12))
+        try:
+            start()
+        except air.errors.BackendError as error:
+            tell(str(error))
+        """
+    )
+    said = running.hear()
+    assert "no file of its processes may be larger than 100000 bytes" in said
+    assert "ulimit -f" in said
+    assert "the node's daemon may open 12 files, and needs 24 and some" in running.hear()
+    assert running.end() == 0
+
+
+def test_a_machine_that_hides_its_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("air_cluster.launch._PROC", "/nonexistent/meminfo")
+    with pytest.raises(BackendError, match=r"reads /proc .* or use backend='local'"):
+        air.init(backend="cluster", num_cpus=1)
 
 
 def test_a_container_that_may_have_few_processes(

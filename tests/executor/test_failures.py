@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import pickle
 import sys
 import threading
@@ -143,7 +144,7 @@ class Mute(Exception):
     __repr__ = __str__
 
 
-class MuteExit(BaseException):
+class MuteExit(SystemExit):
     def __repr__(self):
         raise RuntimeError("no text")
 
@@ -187,6 +188,40 @@ class TestOddClasses:
             lock = threading.Lock()
 
         assert isinstance(send(raised(Local("oops"))), TaskError)
+
+    def test_what_is_no_exception_and_no_exit(self, send):
+        class Outcome(BaseException):
+            pass
+
+        Outcome.__module__ = "builtins"  # as pytest has it
+        error = send(raised(Outcome("so be it")))
+        assert isinstance(error, TaskError)
+        assert type(error).__name__ == "Outcome"
+        assert str(error) == "so be it"
+        for ends in (
+            asyncio.CancelledError(),
+            GeneratorExit(),
+            BaseExceptionGroup("", [Outcome()]),
+        ):
+            assert not isinstance(send(raised(ends)), type(ends))
+
+    def test_of_a_long_traceback_both_ends_are_kept(self, send):
+        def again(number):
+            return again(number - 1) if number else 1 / 0
+
+        error = None
+        limit = sys.getrecursionlimit()
+        sys.setrecursionlimit(5000)
+        try:
+            again(3000)
+        except ZeroDivisionError as caught:
+            error = send(caught)
+        finally:
+            sys.setrecursionlimit(limit)
+        frames = traceback.extract_tb(error.__traceback__)
+        assert frames[0].name == "test_of_a_long_traceback_both_ends_are_kept"
+        assert "1 / 0" in frames[-1].line
+        assert len(frames) in (400, 3002)
 
     def test_long_chains(self, send):
         error = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import sys
 import threading
 import traceback
 from collections.abc import Iterator
@@ -532,3 +533,43 @@ class TestErrors:
         back = value(identity.remote(error))
         assert isinstance(back, TwoArguments)
         assert back.code == 7
+
+    def test_what_tests_end_with_keeps_its_class(self) -> None:
+        @air.remote
+        def end(how: str) -> None:
+            getattr(pytest, how)("not today")
+
+        for how in ("skip", "fail", "xfail"):
+            error = caught_from(end.remote(how))
+            assert isinstance(error, TaskError)
+            assert isinstance(
+                error, pytest.skip.Exception if how == "skip" else pytest.fail.Exception
+            )
+            assert "not today" in str(error)
+
+    @pytest.mark.parametrize(
+        "error", [SystemExit(1), GeneratorExit(), BaseException("all of them")]
+    )
+    def test_what_would_end_its_caller_does_not(self, error: BaseException) -> None:
+        @air.remote(max_retries=0)
+        def end() -> None:
+            raise error
+
+        caught = caught_from(end.remote())
+        assert isinstance(caught, Exception)
+        assert not isinstance(caught, type(error)) or type(error) is BaseException
+
+    def test_very_deep_recursion(self) -> None:
+        @air.remote
+        def deep() -> None:
+            def again(number: int) -> int:
+                return again(number + 1)
+
+            limit = sys.getrecursionlimit()
+            sys.setrecursionlimit(100_000)
+            try:
+                again(0)
+            finally:
+                sys.setrecursionlimit(limit)
+
+        assert isinstance(caught_from(deep.remote()), RecursionError)

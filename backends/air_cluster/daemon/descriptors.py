@@ -9,6 +9,8 @@ from collections.abc import Callable
 
 _MOST = 65536
 _SPARE = 16
+_LEAST = 24
+"""What a daemon needs for itself, without any worker."""
 
 
 def take_all() -> int:
@@ -24,6 +26,16 @@ def take_all() -> int:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
         return wanted
     return soft
+
+
+def too_few(limit: int) -> str:
+    """Why a daemon that may have so many cannot serve; empty if it can."""
+    if limit >= _LEAST:
+        return ""
+    return (
+        f"the node's daemon may open {limit} files, and needs {_LEAST} and some for each worker;"
+        " raise the limit (ulimit -Hn) where the node is started"
+    )
 
 
 def lack_of(wanted: Callable[[], int]) -> str:

@@ -18,7 +18,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from air_cluster.daemon.descriptors import take_all
+from air_cluster.daemon.descriptors import take_all, too_few
 from air_cluster.daemon.hosts import local_host
 from air_cluster.daemon.rejoining import await_head, start_again
 from air_cluster.daemon.spawning import Spawned, spawn_template
@@ -139,6 +139,8 @@ def _run(
     # Ctrl-C on the terminal is for the program, which ends us when it ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     descriptors = take_all()
+    if lack := too_few(descriptors):
+        sys.exit(f"air: {lack}")
     reactor = Reactor()
 
     def spawn() -> Spawned:

@@ -10,6 +10,7 @@ it, and these processes say so (see ``Orphans`` in the protocol).
 from __future__ import annotations
 
 import os
+import resource
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -85,7 +86,7 @@ class NodeMemory:
                 f" has {self.cap} altogether; start with a larger object_store_memory"
             )
         if size <= self.left:
-            return f"the system gives this node no {size} bytes of shared memory"
+            return f"the system gives this node no {size} bytes of shared memory{_limit_on(size)}"
         spilling = f", and values could not be spilled to disk: {problem}" if problem else ""
         return (
             f"a value needs {size} bytes of shared memory, but {self.granted} of the"
@@ -200,3 +201,14 @@ class NodeMemory:
         self.on_closed = lambda segment, readers: None
         for segment, found in list(self._segments.items()):
             self._close(segment, found)
+
+
+def _limit_on(size: int) -> str:
+    """The limit on files that shared memory counts for as well, if it is that."""
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+    if limit == resource.RLIM_INFINITY or size <= limit:
+        return ""
+    return (
+        f": no file of its processes may be larger than {limit} bytes, and shared memory counts as"
+        " one; raise the limit (ulimit -f) where the node is started"
+    )

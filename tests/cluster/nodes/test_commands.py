@@ -320,6 +320,13 @@ def test_token_files(
     assert expected in said
 
 
+def test_a_token_file_far_from_any_directory(refusal: Refusal, tmp_path: Path) -> None:
+    token = tmp_path / "one" / "two" / "token"
+    said = refusal("start", "--head", "--token-file", str(token))
+    assert f"there is no directory {tmp_path / 'one'}" in said
+    assert not (tmp_path / "one").exists()
+
+
 def test_certificates_are_asked_for_where_there_are_none(refusal: Refusal, tmp_path: Path) -> None:
     token = make_token(tmp_path)
     assert "holds no certificates" in refusal("start", "--head", "--tls", "--token-file", token)
