@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 import air
-from air.errors import ActorDied, TaskCancelled
+from air.errors import ActorDied, DeadlockError, TaskCancelled
 from air.executor.capabilities import Capability
 from air.executor.streaming import VALUES_AHEAD
-from air.testing.executor_suite.harness import eventually, need, value
+from air.testing.executor_suite.harness import eventually, has, need, value
 from air.testing.executor_suite.tools import Gate, Recorder, identity
 from air.util import state
 
@@ -179,6 +179,20 @@ class TestStalledStreams:
         assert len(list(stream)) == MANY - 1
         assert eventually(lambda: listed().state == "FINISHED")
         assert listed().waits_for is None
+
+    def test_a_method_that_reads_another_one_of_its_own_actor(self) -> None:
+        @air.remote
+        class Selfish(Many):
+            def read(self) -> list[Any]:
+                me = air.get_runtime_context().current_actor
+                return [air.get(ref) for ref in me.give.remote(3)]
+
+        actor = Selfish.remote()
+        with pytest.raises(DeadlockError, match=r"Selfish\.give"):
+            value(actor.read.remote())
+        assert len(list(actor.give.remote())) == MANY
+        if has(Capability.THREADED_ACTORS):
+            assert value(Selfish.options(max_concurrency=2).remote().read.remote()) == [0, 1, 2]
 
     def test_asynchronous_generators_in_plain_methods(self) -> None:
         actor = KINDS["one thread"]()

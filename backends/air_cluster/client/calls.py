@@ -29,9 +29,7 @@ from air_cluster.client.actor_records import (
 )
 from air_cluster.client.arguments import Arguments, pack_arguments
 from air_cluster.client.contents import Content, from_wire
-from air_cluster.core.references import Entry
 from air_cluster.protocol.frames import FrameError
-from air_cluster.protocol.ids import task_of
 from air_cluster.protocol.messages import FAILED, STREAMING, ActorCall, CancelTask, TaskDone
 from air_cluster.transport.connection import Connection
 
@@ -253,8 +251,16 @@ class Calls:
         self.finish(actor, call, failed, actor.worker if sent else b"")
         self._client.objects.give_up(failed)
 
-    def check_no_deadlock(self, pending: Iterable[Entry]) -> None:
+    @property
+    def run_here(self) -> bool:
+        """Whether the calling thread is the one that all methods of this actor run in."""
+        return threading.get_ident() == self._client.actors.lone_thread
+
+    def check_no_deadlock(self, pending: Iterable[bytes]) -> None:
         """Complain about a method that is about to wait for another one of its own actor.
+
+        Args:
+            pending: the tasks and calls that it is about to wait for.
 
         Raises:
             DeadlockError: that one runs in the calling thread as well, after this one.
@@ -262,10 +268,10 @@ class Calls:
         actors = self._client.actors
         if threading.get_ident() != actors.lone_thread or actors.me is None:
             return
-        for entry in pending:
-            actor = self._calls.get(task_of(entry.id))
+        for task_id in pending:
+            actor = self._calls.get(task_id)
             if actor is not None and actor.actor_id == actors.me[0]:
-                name = self._name_of(actor, task_of(entry.id))
+                name = self._name_of(actor, task_id)
                 raise DeadlockError(
                     f"waiting for {name} in another method of the same actor would never end: all"
                     " of them run in one thread. `await` the reference, if this is an async"

@@ -29,7 +29,7 @@ from air_cluster.client.lodgers import Lodgers
 from air_cluster.client.returned import Returned
 from air_cluster.core.lateness import FIRST_S
 from air_cluster.core.references import FRESH, Entry, Free, Instruction, Register, Unregister
-from air_cluster.protocol.ids import PUT_INDEX, node_of, object_id, owner_of
+from air_cluster.protocol.ids import PUT_INDEX, node_of, object_id, owner_of, task_of
 from air_cluster.protocol.messages import (
     FAILED,
     SHARED,
@@ -546,7 +546,9 @@ class Objects:
                     self.fetch(entry)
             self._client.flush()
             if timeout is None:
-                self._client.calls.check_no_deadlock(e for e in entries if e.content is None)
+                self._client.calls.check_no_deadlock(
+                    task_of(entry.id) for entry in entries if entry.content is None
+                )
 
         def settled() -> bool:
             nonlocal position
