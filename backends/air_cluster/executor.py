@@ -24,7 +24,7 @@ from air.executor.scheduling import PlacementGroupSpec
 from air_cluster.client import context
 from air_cluster.client.actor_records import handle_id
 from air_cluster.client.client import Client
-from air_cluster.client.objects import BLOCKED_AFTER_S
+from air_cluster.client.waiting import BLOCKED_AFTER_S
 from air_cluster.core.references import Entry
 from air_cluster.protocol.messages import Preload
 
@@ -122,7 +122,7 @@ class ClusterExecutor(Executor):
 
     def get(self, refs: Sequence[ObjectRef[Any]], timeout: float | None) -> list[Any]:
         self._check()
-        return self._client.objects.get(refs, timeout)
+        return self._client.waiting.get(refs, timeout)
 
     def wait(
         self,
@@ -132,7 +132,7 @@ class ClusterExecutor(Executor):
         fetch_local: bool,
     ) -> tuple[list[ObjectRef[Any]], list[ObjectRef[Any]]]:
         self._check()
-        return self._client.objects.wait(refs, num_returns, timeout)
+        return self._client.waiting.wait(refs, num_returns, timeout)
 
     def cancel(
         self, ref: ObjectRef[Any] | ObjectRefGenerator, *, force: bool, recursive: bool
@@ -142,7 +142,7 @@ class ClusterExecutor(Executor):
 
     def as_future(self, ref: ObjectRef[Any]) -> Future[Any]:
         self._check()
-        return self._client.objects.future(ref)
+        return self._client.waiting.future(ref)
 
     async def await_ref(self, ref: ObjectRef[Any]) -> Any:
         self._check()
@@ -169,8 +169,8 @@ class ClusterExecutor(Executor):
                 client.objects.unwatch(entry, wake)
             raise
         if client.copies.is_here(entry.id, entry.content):
-            return client.objects.load(entry)
-        return await loop.run_in_executor(None, client.objects.load, entry)
+            return client.waiting.load(entry)
+        return await loop.run_in_executor(None, client.waiting.load, entry)
 
     # Streams ------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from air.executor.current import get_executor
 from air.testing.executor_suite.harness import eventually, value
 from air.testing.executor_suite.tools import Counter, Gate, identity
 from air.util import state
-from air_cluster.client import objects
+from air_cluster.client import waiting
 from air_cluster.core.lateness import Lateness
 
 pytestmark = pytest.mark.usefixtures("cluster")
@@ -125,8 +125,8 @@ def test_an_argument_whose_owner_does_not_answer(
     value(gate.arrived.remote(1))
     [actor] = state.list_actors(filters=[("name", "=", "silent")])
     assert actor.pid is not None
-    waiting = identity.options(name="dependent").remote(ref)
-    monkeypatch.setattr(objects, "LATE_S", 0.2)
+    dependent = identity.options(name="dependent").remote(ref)
+    monkeypatch.setattr(waiting, "LATE_S", 0.2)
     os.kill(actor.pid, signal.SIGSTOP)
     try:
         later(0)
@@ -140,7 +140,7 @@ def test_an_argument_whose_owner_does_not_answer(
     assert "which does not answer" in lines[0]
     assert "task dependent waits for an argument: the value " in lines[-1]
     value(gate.open.remote())
-    assert value(waiting) is None
+    assert value(dependent) is None
     assert getting.outcome() is None
 
 
@@ -202,7 +202,7 @@ def test_a_get_that_waits_for_what_runs_says_nothing(
     start_thread: Callable[..., Any],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(objects, "LATE_S", 0.01)
+    monkeypatch.setattr(waiting, "LATE_S", 0.01)
     gate = Gate.remote()
     ref = block.remote(gate)
     value(gate.arrived.remote(1))

@@ -29,6 +29,7 @@ from air_cluster.client.requests import Requests
 from air_cluster.client.spilling import OwnedSpilling
 from air_cluster.client.submitter import Submitter
 from air_cluster.client.surveys import Surveys
+from air_cluster.client.waiting import Waiting
 from air_cluster.core.references import Entry, References
 from air_cluster.protocol.ids import IdMaker, node_of, task_of
 from air_cluster.protocol.messages import (
@@ -135,6 +136,7 @@ class Client:
         self.copies = Copies(self)
         self.spilling = OwnedSpilling(self)
         self.objects = Objects(self)
+        self.waiting = Waiting(self, self.objects)
         self.environments = Environments(self)
         self.submitter = Submitter(self)
         self.recovery = Recovery(self)

@@ -246,7 +246,7 @@ class Environments:
             client.objects.follow(client.references.register([package.object_id], None))
         ref = ObjectRef[bytes](package.object_id, client.executor)
         try:
-            found: bytes = client.objects.get([ref], timeout)[0]
+            found: bytes = client.waiting.get([ref], timeout)[0]
         except (OwnerDied, ObjectLost):
             kept: bytes | None = client.ask(OF_PACKAGE + package.key)
             if kept is None:

@@ -37,9 +37,8 @@ class ValueFuture(Future[Any]):
         ref, self._ref = self._ref, None
         if ref is None or not self.set_running_or_notify_cancel():
             return
-        objects = self._client.objects
         try:
-            self.set_result(objects.load(objects.entry(ref)))
+            self.set_result(self._client.waiting.load(self._client.objects.entry(ref)))
         except BaseException as error:
             self.set_exception(error)
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from air.errors import GetTimeout, ObjectLost, OwnerDied, SerializationError
+from air.errors import ObjectLost, OwnerDied, SerializationError
 from air.executor.code import Code
 from air.executor.failures import dump_failure, load_failure
 from air.executor.handles import ObjectRef
@@ -27,9 +26,8 @@ from air_cluster.client.contents import (
 from air_cluster.client.copies import CopyFailed
 from air_cluster.client.lodgers import Lodgers
 from air_cluster.client.returned import Returned
-from air_cluster.core.lateness import FIRST_S
 from air_cluster.core.references import FRESH, Entry, Free, Instruction, Register, Unregister
-from air_cluster.protocol.ids import PUT_INDEX, node_of, object_id, owner_of, task_of
+from air_cluster.protocol.ids import PUT_INDEX, node_of, object_id, owner_of
 from air_cluster.protocol.messages import (
     FAILED,
     SHARED,
@@ -47,17 +45,9 @@ from air_cluster.store.reader import load
 from air_cluster.transport.connection import Connection
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
-
     from air_cluster.client.client import Client
 
-BLOCKED_AFTER_S = 0.001
-"""Who waits for longer gives its CPU back meanwhile."""
-
 _NEWS_S = 10.0
-LATE_S = FIRST_S
-"""Who has waited for longer may have to be told why."""
-
 _MANY_REFS = 4
 """So many references in one value are counted together."""
 
@@ -517,202 +507,6 @@ class Objects:
                 OwnerDied(f"the process that owned {entry.id.hex()} ended; its value is lost")
             )
             self.notify(entry)
-
-    # Getting ------------------------------------------------------------------------------
-
-    def get(self, refs: Sequence[ObjectRef[Any]], timeout: float | None) -> list[Any]:
-        """The values in order; see :meth:`Executor.get`."""
-        deadline = None if timeout is None else time.monotonic() + timeout
-        entries = self._wait_for_all(refs, timeout)
-        if len(entries) > 1:
-            self._client.copies.prefetch((entry.id, entry.content) for entry in entries)
-        try:
-            return [self.load(entry, deadline, timeout) for entry in entries]
-        except BaseException:  # what was fetched for nothing need not stay where it lies
-            with self._lock:
-                for entry in entries:
-                    if not entry.pins:
-                        self._client.copies.unread(entry.id)
-            raise
-
-    def _wait_for_all(self, refs: Sequence[ObjectRef[Any]], timeout: float | None) -> list[Entry]:
-        position = 0
-        with self._lock:
-            if self.dropped:
-                self.drain()
-            entries = [self.entry(ref) for ref in refs]
-            for entry in entries:
-                if entry.content is None and not entry.owned:
-                    self.fetch(entry)
-            self._client.flush()
-            if timeout is None:
-                self._client.calls.check_no_deadlock(
-                    task_of(entry.id) for entry in entries if entry.content is None
-                )
-
-        def settled() -> bool:
-            nonlocal position
-            while position < len(entries):
-                content = entries[position].content
-                if content is None:
-                    return False
-                if content.kind == FAILED:
-                    return True
-                position += 1
-            return True
-
-        if not settled() and not self._wait_long(settled, entries, timeout):
-            raise self._timed_out(entries, timeout)
-        return entries[: position + 1]
-
-    def _wait_long(
-        self, ready: Callable[[], bool], entries: list[Entry], timeout: float | None
-    ) -> bool:
-        """Wait, and speak of what is missing after a while, and then ever more seldom."""
-        started, patience = time.monotonic(), LATE_S
-        while timeout is None or timeout > patience:
-            if self.wait_until(ready, started + patience - time.monotonic()):
-                return True
-            if self._client.closed:
-                return False
-            missing = [entry for entry in entries if entry.content is None]
-            self._client.explaining.late(missing, time.monotonic() - started)
-            patience *= 2
-        return self.wait_until(ready, max(0.0, started + timeout - time.monotonic()))
-
-    def wait_until(self, ready: Callable[[], bool], timeout: float | None) -> bool:
-        """Wait, telling the node that this worker is blocked if it takes longer."""
-        deadline = None if timeout is None else time.monotonic() + timeout
-        if ready():
-            return True
-        if not self._client.can_block():
-            return self._reactor.wait_for(ready, deadline)
-        soon = time.monotonic() + BLOCKED_AFTER_S
-        if self._reactor.wait_for(ready, soon if deadline is None else min(soon, deadline)):
-            return True
-        with self._client.blocked():
-            return self._reactor.wait_for(ready, deadline)
-
-    def _timed_out(self, entries: list[Entry], timeout: float | None) -> Exception:
-        if self._client.closed:
-            return self._client.not_initialized()
-        missing = [entry for entry in entries if entry.content is None]
-        told = self._client.explaining.all_of(missing, timeout or 0.0)
-        return GetTimeout(
-            f"{len(missing)} of {len(entries)} values were not there after {timeout} s: {told}"
-        )
-
-    def load(
-        self, entry: Entry, deadline: float | None = None, timeout: float | None = None
-    ) -> Any:
-        """The value of an entry that is there, or raise its error.
-
-        Raises:
-            GetTimeout: it was not in this node's memory before *deadline*, in seconds of the
-                monotonic clock; *timeout* says how many these were in all.
-        """
-        while True:
-            content = entry.content
-            if content is None:  # it was lost, and is being made anew
-                left = None if deadline is None else max(0.0, deadline - time.monotonic())
-                if not self.wait_until(lambda: entry.content is not None, left):
-                    raise self._timed_out([entry], timeout)
-                continue
-            try:
-                value, refs = self.unpack(content, entry.id, deadline)
-            except ObjectLost as error:
-                if self._renewed(entry, content, deadline):
-                    continue
-                if deadline is not None and time.monotonic() >= deadline:
-                    raise GetTimeout(
-                        f"a value could not be read within {timeout} s: {error}"
-                    ) from None
-                raise ObjectLost(str(error)) from None
-            if refs:
-                with self._lock:
-                    self.follow(self.references.register(refs, entry.id))
-            if content.kind == FAILED:
-                raise value
-            return value
-
-    def _renewed(self, entry: Entry, content: Content, deadline: float | None) -> bool:
-        """Whether a value that could not be read turns out to be somewhere else.
-
-        That its node is gone is noticed here before the head has said so.
-        """
-        left = _NEWS_S
-        if deadline is not None:
-            left = min(left, max(0.0, deadline - time.monotonic()))
-        return self.wait_until(lambda: entry.content is not content, left)
-
-    def wait(
-        self, refs: Sequence[ObjectRef[Any]], count: int, timeout: float | None
-    ) -> tuple[list[ObjectRef[Any]], list[ObjectRef[Any]]]:
-        """Split by readiness; see :meth:`Executor.wait`."""
-        with self._lock:
-            self.drain()
-            found = self._split(refs, count)
-            if found is not None:
-                self._client.flush()
-                return found
-            entries = [self.entry(ref) for ref in refs]
-            pending = [entry for entry in entries if entry.content is None]
-            arrived = len(entries) - len(pending)
-
-            def note(_entry: Entry) -> None:
-                nonlocal arrived
-                arrived += 1
-
-            for entry in pending:
-                self.watch(entry, note)
-            self._client.flush()
-        try:
-            if timeout == 0:
-                self._reactor.poll()
-            else:
-                self.wait_until(lambda: arrived >= count, timeout)
-        finally:
-            with self._lock:
-                for entry in pending:
-                    self.unwatch(entry, note)
-        ready: list[ObjectRef[Any]] = []
-        rest: list[ObjectRef[Any]] = []
-        for ref, entry in zip(refs, entries, strict=True):
-            is_ready = entry.content is not None and len(ready) < count
-            (ready if is_ready else rest).append(ref)
-        return ready, rest
-
-    def _split(
-        self, refs: Sequence[ObjectRef[Any]], count: int
-    ) -> tuple[list[ObjectRef[Any]], list[ObjectRef[Any]]] | None:
-        """The first *count* that are ready, and all others; ``None`` if there are fewer.
-
-        Looks at no more than it has to: the references that are waited for one by one are many.
-        """
-        ready: list[ObjectRef[Any]] = []
-        rest: list[ObjectRef[Any]] = []
-        for position, ref in enumerate(refs, start=1):
-            if self.entry(ref).content is None:
-                rest.append(ref)
-                continue
-            ready.append(ref)
-            if len(ready) == count:
-                return ready, [*rest, *refs[position:]]
-        return None
-
-    def future(self, ref: ObjectRef[Any]) -> Future[Any]:
-        """A future of the value; the reference lives until the value is in it."""
-        from air_cluster.client.futures import ValueFuture
-
-        future = ValueFuture(self._client, ref)
-        with self._lock:
-            entry = self.entry(ref)
-            if entry.content is None:
-                future.watch(entry)
-                self._client.flush()
-                return future
-        future.settle()
-        return future
 
     # References of others -----------------------------------------------------------------
 

@@ -649,7 +649,7 @@ class Submitter:
         def has_come() -> bool:
             return bool(stream.ready) or stream.ended
 
-        wait_until, calls = self._client.objects.wait_until, self._client.calls
+        wait_until, calls = self._client.waiting.wait_until, self._client.calls
         # What a method of this actor has yielded before may still be on its way.
         if timeout is None and calls.run_here and not wait_until(has_come, _ON_ITS_WAY_S):
             with self._lock:

@@ -118,7 +118,7 @@ class Surveys:
                 gathered.sights[client.process_id] = self._answer(topic, question)
             client.daemon.send(Survey(number, topic, processes, question))
         try:
-            client.objects.wait_until(
+            client.waiting.wait_until(
                 lambda: (
                     gathered.is_complete(but_for)
                     or client.daemon.closed

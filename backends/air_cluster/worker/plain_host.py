@@ -82,7 +82,7 @@ class PlainHost:
             host.reactor.wait_for(lambda: queue or host.ending or client.closed)
             return
         # They are not ended before their consumers have all, and need no CPU meanwhile.
-        client.objects.wait_until(lambda: bool(queue or ready or client.closed), None)
+        client.waiting.wait_until(lambda: bool(queue or ready or client.closed), None)
         if client.closed:
             with host.lock:
                 for stream in list(self._aside.values()):

@@ -232,7 +232,7 @@ class Reporter:
         return True
 
     def _wait_for_room(self, production: Production) -> None:
-        self._client.objects.wait_until(lambda: production.has_room, None)
+        self._client.waiting.wait_until(lambda: production.has_room, None)
 
     def open_production(self, job: Job) -> Production:
         """A generator starts; its consumer's messages will be found."""

@@ -135,7 +135,7 @@ class ThreadHost:
             self._started -= 1
             self._start()
             production.resume = partial(self._look, production, turn)
-        wait_until = self._host.client.objects.wait_until
+        wait_until = self._host.client.waiting.wait_until
         try:
             wait_until(lambda: turn.has_come, None)
         finally:  # also of one that is cancelled
