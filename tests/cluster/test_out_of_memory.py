@@ -65,14 +65,16 @@ def test_an_actor_that_eats_memory() -> None:
 
 
 @pytest.mark.usefixtures("small")
-def test_a_program_that_a_task_starts_counts_as_well() -> None:
+@pytest.mark.parametrize("own_session", [False, True])
+def test_a_program_that_a_task_starts_counts_as_well(own_session: bool) -> None:
     @air.remote(max_retries=0)
     def start() -> None:
         import subprocess
         import sys
 
         eater = "kept = []\nwhile True: kept.append(bytearray(1 << 20))"
-        subprocess.run([sys.executable, "-c", eater], check=True)
+        words = [sys.executable, "-c", eater]
+        subprocess.run(words, check=True, start_new_session=own_session)
 
     with pytest.raises(OutOfMemory, match="start"):
         air.get(start.remote())

@@ -182,7 +182,7 @@ def _run(
             broken=partial(_fail, node, config["session"]),
         )
         node.address = node.peers.listen(f"unix:{config['session']}/{SOCKET}")
-        guard = MemoryGuard(node, config["memory"])
+        guard = MemoryGuard(node, config["session"], config["memory"])
         node.workers.on_ended = guard.ended
         try:
             member = make_member(node, config["network"], token, config["session"])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from air_cluster.core.memory_watch import MemoryWatch, Victim
 from air_cluster.daemon.memory_use import MemoryUse, private_bytes
+from air_cluster.marks import node_of_session
 
 if TYPE_CHECKING:
     from air_cluster.daemon.node import NodeDaemon
@@ -20,11 +21,13 @@ class MemoryGuard:
     """Looks at a node's memory now and then, the more often the less there is left.
 
     Args:
+        session: the directory of the node's session.
         limit: bytes that the workers of this node may use together; ``None`` for all there are.
     """
 
-    def __init__(self, node: NodeDaemon, limit: int | None) -> None:
+    def __init__(self, node: NodeDaemon, session: str, limit: int | None) -> None:
         self._node = node
+        self._mark = node_of_session(session)
         self._use = MemoryUse(limit)
         self._watch = MemoryWatch(node.name)
         self._look()
@@ -43,7 +46,7 @@ class MemoryGuard:
         self._node.reactor.call_later(self._watch.next_look(usages), self._look)
 
     def _workers(self) -> Mapping[str, int]:
-        return private_bytes(self._node.workers.working())
+        return private_bytes(self._node.workers.working(), self._mark)
 
     def _end(self, victim: Victim) -> None:
         logger.warning("worker %s is ended: %s", victim.worker, victim.why)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 
 from air.executor.cgroups import memory_groups
 from air_cluster.core.memory_watch import Usage
+from air_cluster.marks import worker_of
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -37,19 +38,22 @@ class MemoryUse:
         return found
 
 
-def private_bytes(leaders: Mapping[int, str]) -> dict[str, int]:
+def private_bytes(leaders: Mapping[int, str], node: int) -> dict[str, int]:
     """What each worker uses alone, with the programs that it has started, by its name.
+
+    Such programs are known by their marks (``air_cluster.marks``), or by their process groups.
 
     Pages that a worker shares with the process that it was forked from count for each; values
     in shared memory for none.
 
     Args:
         leaders: workers by their process ids, which are those of their process groups.
+        node: the number in their marks.
     """
     found = dict.fromkeys(leaders.values(), 0)
     for name in os.listdir("/proc"):
         if name.isdigit():
-            worker = leaders.get(_group_of(name))
+            worker = leaders.get(worker_of(int(name), node) or _group_of(name))
             if worker is not None:
                 found[worker] += _anonymous(name)
     return found
