@@ -79,7 +79,11 @@ class OutOfMemory(AirError):
 
 
 class ObjectStoreFull(AirError):
-    """Shared memory for objects is used up by objects that are still referenced."""
+    """Shared memory for objects is used up by objects that are still referenced.
+
+    Raised after up to ten seconds in which other processes might have let go of some; at once if
+    the value is larger than all of it, or if the process uses all that is taken itself.
+    """
 
 
 class TaskCancelled(AirError):

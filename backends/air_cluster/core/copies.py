@@ -442,6 +442,11 @@ class Copies:
         return out + self._go_on()
 
     @property
+    def readers(self) -> set[bytes]:
+        """The processes that claim copies."""
+        return set(self._readers)
+
+    @property
     def nbytes_read(self) -> int:
         """Bytes of the copies that are here and claimed."""
         return sum(

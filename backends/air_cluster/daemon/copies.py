@@ -157,6 +157,11 @@ class CopyService:
         """A value was freed by its owner."""
         self._follow(self._copies.forget(object_id))
 
+    @property
+    def readers(self) -> set[bytes]:
+        """The processes that read copies, or wait for some."""
+        return self._copies.readers
+
     def memory_freed(self) -> None:
         """Memory was given back that nobody waited for."""
         self._follow(self._copies.memory_freed())

@@ -110,6 +110,16 @@ class NodeMemory:
         others = len(written) - len(shown)
         return "; ".join(shown) + (f"; the rest by {others} more" if others > 0 else "")
 
+    @property
+    def users(self) -> set[bytes]:
+        """The processes that have written what takes the memory and live, and those that map it."""
+        found: set[bytes] = set()
+        for segment in self._segments.values():
+            found |= segment.readers | segment.keepers
+            if not segment.orphan:
+                found.add(segment.writer)
+        return found
+
     def open(self, segment: int, reader: bytes) -> tuple[int, int] | str:
         """The descriptor and size of a segment, or why there is none."""
         found = self._segments.get(segment)

@@ -9,13 +9,19 @@ Whoever needs memory when there is none waits in line, and is served in this ord
 3. values are spilled to disk, and 2. is done once more for what that has freed; and this again,
    for as long as it helps.
 
-Who does not fit then is refused.
+Who does not fit then rests for a moment, and all this is done again, for as long as somebody else
+has memory that he may let go of: a task that reads a large argument ends, for instance. A process
+that rests keeps nobody waiting who needs less. After :data:`PATIENCE_S` it is refused, and at once
+if all that is in use is its own and that of others who wait, which would wait for one another (of
+these the youngest is refused).
 """
 
 from __future__ import annotations
 
 import itertools
+import logging
 import os
+import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -30,9 +36,17 @@ from air_cluster.transport.connection import Connection
 if TYPE_CHECKING:
     from air_cluster.daemon.node import NodeDaemon
 
+logger = logging.getLogger(__name__)
+
+PATIENCE_S = 10.0
+"""So long does a process wait for memory that others use, before its value does not fit."""
+
+_AGAIN_S = 0.25
+_SILENT_S = 1.0
+
 _ROUNDS = 2
 
-_PATIENCE_S = 2.0
+_ANSWER_S = 2.0
 """A process that is busy in foreign code may not answer for long: it is not waited for."""
 
 _SPILLED_SHARE = 16  # of all memory, one part in so many is spilled at a time, or a segment
@@ -47,13 +61,18 @@ class Wanted(msgspec.Struct, eq=False):
         attempt: meets the request if there is room; whether that is done, or nobody waits for
             it any more.
         refuse: called, at the latest, when all that can be done has not made room; says why.
+        process: who rests meanwhile until others let go of what they use. Without one, *refuse* is
+            called as soon as nothing can be done.
     """
 
     size: int
     at_least: int
     attempt: Callable[[], bool]
     refuse: Callable[[str], None]
+    process: bytes = b""
     squeeze: int = 0  # the one that it takes part in from the beginning
+    since: float | None = None  # when it rested first
+    is_told: bool = False
 
 
 class SegmentService:
@@ -68,8 +87,11 @@ class SegmentService:
             that has freed anything.
         spill: spills values of so many bytes and calls back, once, with how many bytes are
             being freed and what is wrong with the disk, if anything is.
+        patience_s: see :data:`PATIENCE_S`.
+        clock: what that is measured by.
         open_file: a descriptor of a file of spilled values, to be closed here, and its size; or
             why there is none.
+        copy_readers: the processes that read copies of values from elsewhere, or wait for some.
         on_freed: called when memory was given back and nobody waits for it here.
     """
 
@@ -80,8 +102,12 @@ class SegmentService:
         self.drop_copies: Callable[[int], bool] = lambda nbytes: False
         self.spill: Callable[[int, Callable[[int, str], None]], None] = _spill_nothing
         self.open_file: Callable[[int], tuple[int, int] | str] = lambda file: "nothing was spilled"
+        self.copy_readers: Callable[[], set[bytes]] = set
         self.on_freed: Callable[[], None] = lambda: None
+        self.patience_s = PATIENCE_S
+        self.clock = time.monotonic
         self._line: deque[Wanted] = deque()
+        self._resting: list[Wanted] = []  # the longest waiting first
         self._numbers = itertools.count(1)
         self._squeeze = 0  # number of the one under way: steps 1 to 3 for all who wait
         self._round = 0  # number of the round of step 2 under way
@@ -125,7 +151,7 @@ class SegmentService:
     def _on_need(self, connection: Connection, message: messages.NeedSegment, _p: object) -> None:
         attempt = partial(self._grant, connection, message)
         refuse = partial(_refuse, connection, message)
-        self.want(Wanted(message.size, message.at_least, attempt, refuse))
+        self.want(Wanted(message.size, message.at_least, attempt, refuse, connection.peer))
 
     def _on_open(self, c: Connection, message: messages.OpenSegment, _p: object) -> None:
         if message.on_disk:
@@ -155,6 +181,7 @@ class SegmentService:
     def room_came(self) -> None:
         """Memory may have been given back."""
         if not self._line:
+            self._resting = [wanted for wanted in self._resting if not wanted.attempt()]
             self.on_freed()
         self._serve()
 
@@ -196,7 +223,7 @@ class SegmentService:
     def _ask_around(self) -> None:
         self._rounds_left -= 1
         number = self._round = next(self._numbers)
-        self._node.reactor.call_later(_PATIENCE_S, partial(self._round_done, number))
+        self._node.reactor.call_later(_ANSWER_S, partial(self._round_done, number))
         everybody = self._node.clients.all()
         self._unheard = {record.process for record in everybody} - self._silent
         for record in everybody:
@@ -237,9 +264,44 @@ class SegmentService:
         waited = [wanted for wanted in self._line if wanted.squeeze == self._squeeze]
         self._line = deque(wanted for wanted in self._line if wanted.squeeze != self._squeeze)
         self._squeeze = 0
-        for wanted in waited:  # somebody behind the first one may need less
-            if not wanted.attempt():
-                wanted.refuse(self._memory.why_not(wanted.at_least, self._problem))
+        # Somebody behind the first one may need less.
+        unmet = [wanted for wanted in waited if not wanted.attempt()]
+        first = len(self._resting)
+        while unmet:  # the youngest first: what it has may be what the others wait for
+            wanted = unmet.pop()
+            why_not = self._why_not_rest(wanted, unmet)
+            if why_not is not None:
+                wanted.refuse(why_not)
+                continue
+            if not self._resting:
+                self._node.reactor.call_later(_AGAIN_S, self._try_again)
+            self._resting.insert(first, wanted)
+        if self._line and not self._squeeze:
+            self._start_squeeze()
+
+    def _why_not_rest(self, wanted: Wanted, unmet: list[Wanted]) -> str | None:
+        """Why it is of no use to wait any longer, or ``None`` if it is."""
+        why = self._memory.why_not(wanted.at_least, self._problem)
+        waiting = {w.process for w in (wanted, *unmet, *self._resting)}
+        # The daemon itself has what others read of copies.
+        users = self._memory.users - {self._node.peers.process_id} | self.copy_readers()
+        if not wanted.process or users <= waiting:
+            return why
+        now = self.clock()
+        if wanted.since is None:
+            wanted.since = now
+        waited = now - wanted.since
+        if waited >= self.patience_s:
+            return f"{why}. Others were waited for, for {waited:.0f} s" if waited else why
+        if waited >= _SILENT_S and not wanted.is_told:
+            wanted.is_told = True
+            logger.warning("a process waits for memory that others use: %s", why)
+        return None
+
+    def _try_again(self) -> None:
+        """Those who rested stand in line again, before those who came since."""
+        rested, self._resting = self._resting, []
+        self._line.extendleft(reversed(rested))
         if self._line and not self._squeeze:
             self._start_squeeze()
 

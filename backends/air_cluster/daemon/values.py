@@ -78,6 +78,7 @@ class RemoteValues:
         )
         node.segments.drop_copies = self._copies.drop_unused
         node.segments.on_freed = self._copies.memory_freed
+        node.segments.copy_readers = lambda: self._copies.readers
 
     def _open_source(self, spilled: bool, place: int) -> tuple[int, int] | str:
         return self._spill.open(place) if spilled else self._node.memory.lend(place)

@@ -78,8 +78,10 @@ class Node:
         self.memory = NodeMemory(CAP)
         self.clients = Clients()
         self.peers = self.reactor = self
+        self.process_id = b"daemon"
         self.handlers: dict[type, Callable[..., None]] = {}
         self.timers: list[Callable[[], None]] = []
+        self.now = 0.0
 
     def handle(self, kind: type, handler: Callable[..., None]) -> None:
         self.handlers[kind] = handler
@@ -103,8 +105,17 @@ def node() -> Iterator[Node]:
 @pytest.fixture
 def service(node: Node) -> SegmentService:
     made = SegmentService(node)  # type: ignore[arg-type]
+    made.patience_s = 0
     node.handle(DropSegment, lambda c, message, _p: made.dropped(c.peer, message.segment))
     return made
+
+
+@pytest.fixture
+def patient(node: Node, service: SegmentService) -> Node:
+    """The node, whose processes wait for what others use."""
+    service.patience_s = 10.0
+    service.clock = lambda: node.now
+    return node
 
 
 @pytest.fixture
@@ -253,6 +264,95 @@ def test_who_is_gone_is_not_served(a: Process, b: Process) -> None:
     b.says(DropSegment(0, held))
     assert a.replies() == []
     assert b.granted(1000 * KIB)
+
+
+# Resting ----------------------------------------------------------------------------------
+
+
+def test_who_needs_what_others_use_waits_for_it(a: Process, b: Process, patient: Node) -> None:
+    held = b.granted(900 * KIB)
+    a.needs(500 * KIB)
+    squeeze(a, b)
+    patient.pass_time()
+    squeeze(a, b)
+    assert a.replies() == []
+    assert a.granted(50 * KIB), "keeps nobody waiting who needs less"
+    b.says(DropSegment(0, held))
+    assert a.replies() == [(1, 500 * KIB, "")]
+    patient.pass_time()
+    assert a.take(TrimStore) == []
+
+
+def test_what_others_let_go_of_in_their_segments_is_found(
+    a: Process, b: Process, patient: Node
+) -> None:
+    held = b.granted(900 * KIB)
+    a.needs(500 * KIB)
+    squeeze(a, b)
+    patient.pass_time()
+    a.trims()
+    b.trims(held)  # which it says when it is asked only
+    assert a.replies() == [(1, 500 * KIB, "")]
+
+
+def test_patience_ends(a: Process, b: Process, patient: Node) -> None:
+    b.granted(900 * KIB)
+    a.needs(500 * KIB)
+    for _ in range(4):
+        squeeze(a, b)
+        assert a.replies() == []
+        patient.now += 3.0
+        patient.pass_time()
+    squeeze(a, b)
+    ((_, _, error),) = a.replies()
+    assert error.endswith("Others were waited for, for 12 s")
+
+
+def test_who_uses_all_itself_does_not_wait(a: Process, b: Process, patient: Node) -> None:
+    a.granted(900 * KIB)
+    a.needs(500 * KIB)
+    squeeze(a, b)
+    assert refused(a) == [1]
+
+
+def test_copies_that_others_read_are_waited_for(
+    a: Process, patient: Node, service: SegmentService
+) -> None:
+    assert patient.memory.grant(patient.process_id, 900 * KIB, 900 * KIB)
+    service.copy_readers = lambda: {b"B"}
+    a.needs(500 * KIB)
+    squeeze(a)
+    assert a.replies() == []
+    service.copy_readers = lambda: {b"A"}
+    patient.pass_time()
+    squeeze(a)
+    assert refused(a) == [1]
+
+
+def test_of_two_who_wait_for_one_another_the_younger_is_refused(
+    a: Process, b: Process, patient: Node
+) -> None:
+    first, second = a.granted(450 * KIB), b.granted(450 * KIB)
+    a.needs(300 * KIB, request=1)
+    b.needs(300 * KIB, request=2)
+    squeeze(a, b)
+    squeeze(a, b)
+    assert refused(b) == [2]
+    assert a.replies() == []
+    b.says(DropSegment(0, second))
+    assert a.replies() == [(1, 300 * KIB, "")]
+    assert first
+
+
+def test_one_who_is_gone_rests_no_more(a: Process, b: Process, patient: Node) -> None:
+    held = b.granted(900 * KIB)
+    a.needs(500 * KIB)
+    squeeze(a, b)
+    a.closed = True
+    patient.pass_time()
+    assert b.take(TrimStore) == []
+    b.says(DropSegment(0, held))
+    assert a.replies() == []
 
 
 # Copies and spilling ----------------------------------------------------------------------

@@ -159,6 +159,7 @@ class Node:
         self.memory = NodeMemory(cap)
         self.clients = Clients()
         self.peers = self
+        self.process_id = b"daemon"
         self.handlers: dict[type, Callable[..., None]] = {}
         self.programs: dict[bytes, Program] = {}
         self.segments = SegmentService(self)  # type: ignore[arg-type]
