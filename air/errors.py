@@ -82,7 +82,7 @@ class ObjectStoreFull(AirError):
     """Shared memory for objects is used up by objects that are still referenced.
 
     Raised after up to ten seconds in which other processes might have let go of some; at once if
-    the value is larger than all of it, or if the process uses all that is taken itself.
+    the value is larger than all of it, or if the program uses all that is taken itself.
     """
 
 

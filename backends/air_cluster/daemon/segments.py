@@ -11,9 +11,9 @@ Whoever needs memory when there is none waits in line, and is served in this ord
 
 Who does not fit then rests for a moment, and all this is done again, for as long as somebody else
 has memory that he may let go of: a task that reads a large argument ends, for instance. A process
-that rests keeps nobody waiting who needs less. After :data:`PATIENCE_S` it is refused, and at once
-if all that is in use is its own and that of others who wait, which would wait for one another (of
-these the youngest is refused).
+that rests keeps nobody waiting who needs less. After :data:`PATIENCE_S` it is refused; a program on
+a cluster of one node at once, if all that is in use is its own and that of others who wait, which
+would wait for one another (of these the youngest is refused).
 """
 
 from __future__ import annotations
@@ -282,10 +282,7 @@ class SegmentService:
     def _why_not_rest(self, wanted: Wanted, unmet: list[Wanted]) -> str | None:
         """Why it is of no use to wait any longer, or ``None`` if it is."""
         why = self._memory.why_not(wanted.at_least, self._problem)
-        waiting = {w.process for w in (wanted, *unmet, *self._resting)}
-        # The daemon itself has what others read of copies.
-        users = self._memory.users - {self._node.peers.process_id} | self.copy_readers()
-        if not wanted.process or users <= waiting:
+        if not wanted.process or not self._others_use_some(wanted, unmet):
             return why
         now = self.clock()
         if wanted.since is None:
@@ -297,6 +294,17 @@ class SegmentService:
             wanted.is_told = True
             logger.warning("a process waits for memory that others use: %s", why)
         return None
+
+    def _others_use_some(self, wanted: Wanted, unmet: list[Wanted]) -> bool:
+        """Whether others than those who wait may use memory; in doubt they do."""
+        record = self._node.clients.get(wanted.process)
+        if record is None or record.kind != "driver":
+            return True  # what a worker has written is mostly its callers', who lend it to others
+        if any(number != self._node.number for number in self._node.nodes):
+            return True  # another node may be fetching it
+        # The daemon itself has what others read of copies.
+        users = self._memory.users - {self._node.peers.process_id} | self.copy_readers()
+        return not users <= {w.process for w in (wanted, *unmet, *self._resting)}
 
     def _try_again(self) -> None:
         """Those who rested stand in line again, before those who came since."""

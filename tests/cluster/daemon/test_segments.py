@@ -32,7 +32,7 @@ class Process:
         self.closed = False
         self.inbox: list[Any] = []
         self._node = node
-        node.clients.add(ClientRecord(self.peer, "worker", self, "", "", False))  # type: ignore[arg-type]
+        node.clients.add(ClientRecord(self.peer, "driver", self, "", "", False))  # type: ignore[arg-type]
 
     def send(self, message: Any, payload: Any = ()) -> None:
         self.inbox.append(message)
@@ -79,6 +79,8 @@ class Node:
         self.clients = Clients()
         self.peers = self.reactor = self
         self.process_id = b"daemon"
+        self.number = 0
+        self.nodes: dict[int, object] = {}
         self.handlers: dict[type, Callable[..., None]] = {}
         self.timers: list[Callable[[], None]] = []
         self.now = 0.0
@@ -313,6 +315,14 @@ def test_who_uses_all_itself_does_not_wait(a: Process, b: Process, patient: Node
     a.needs(500 * KIB)
     squeeze(a, b)
     assert refused(a) == [1]
+
+
+def test_what_another_node_may_be_fetching_is_waited_for(a: Process, patient: Node) -> None:
+    a.granted(900 * KIB)
+    patient.nodes[1] = "another node"
+    a.needs(500 * KIB)
+    squeeze(a)
+    assert a.replies() == []
 
 
 def test_copies_that_others_read_are_waited_for(

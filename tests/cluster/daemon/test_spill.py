@@ -160,6 +160,8 @@ class Node:
         self.clients = Clients()
         self.peers = self
         self.process_id = b"daemon"
+        self.number = 0
+        self.nodes: dict[int, object] = {}
         self.handlers: dict[type, Callable[..., None]] = {}
         self.programs: dict[bytes, Program] = {}
         self.segments = SegmentService(self)  # type: ignore[arg-type]
