@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import air
-from air.errors import SerializationError
+from air.errors import DeadlockError, SerializationError
 from air.executor.current import get_executor
 from air.testing.executor_suite.harness import eventually, value
 from air.testing.executor_suite.tools import identity
@@ -166,3 +166,31 @@ def test_shapes_that_are_used_no_more_are_forgotten() -> None:
         assert value(task.remote(number)) == number
         known.append(len(submitter._shapes))
     assert max(known) < 400
+
+
+@air.remote
+class Introvert:
+    """Calls itself, and asks later what came of it."""
+
+    def start(self) -> None:
+        self.ran = False
+        me = air.get_runtime_context().current_actor
+        self.ref = me.work.remote()
+
+    def work(self) -> int:
+        self.ran = True
+        return 7
+
+    def ask(self) -> str:
+        try:
+            return f"got {air.get(self.ref)}"
+        except DeadlockError:
+            return "cannot get what has been answered" if self.ran else "asked too early"
+
+
+def test_an_answer_of_the_actor_itself_may_be_on_its_way() -> None:
+    actor = Introvert.remote()
+    for _ in range(60):
+        value(actor.start.remote())
+        # The two calls have different callers, and so no certain order.
+        assert value(actor.ask.remote()) in ("got 7", "asked too early")

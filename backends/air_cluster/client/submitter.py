@@ -68,7 +68,6 @@ logger = logging.getLogger("air")
 
 _GATHER_PARTS = 64
 _ALONE = b"alone"  # in place of a code's key
-_ON_ITS_WAY_S = 0.1
 _UNREAD_S, _MAX_UNREAD = 0.5, 20
 """An argument that was on a node which is gone is known to be lost after that long at most."""
 
@@ -649,12 +648,10 @@ class Submitter:
         def has_come() -> bool:
             return bool(stream.ready) or stream.ended
 
-        wait_until, calls = self._client.waiting.wait_until, self._client.calls
-        # What a method of this actor has yielded before may still be on its way.
-        if timeout is None and calls.run_here and not wait_until(has_come, _ON_ITS_WAY_S):
-            with self._lock:
-                calls.check_no_deadlock([stream_id])
-        if not wait_until(has_come, timeout):
+        waiting = self._client.waiting
+        if timeout is None:
+            waiting.check_no_deadlock(has_come, lambda: [stream_id])
+        if not waiting.wait_until(has_come, timeout):
             if self._client.closed:
                 raise self._client.not_initialized()
             told = self._client.explaining.task(stream_id, timeout or 0.0)

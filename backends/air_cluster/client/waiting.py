@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from air.errors import GetTimeout, ObjectLost
@@ -24,6 +24,9 @@ BLOCKED_AFTER_S = 0.001
 """Who waits for longer gives its CPU back meanwhile."""
 
 _NEWS_S = 10.0
+
+_ON_ITS_WAY_S = 0.1
+"""So long may the answer of a method take to come to another one of its own actor."""
 
 LATE_S = FIRST_S
 """Who has waited for longer may have to be told why."""
@@ -63,10 +66,6 @@ class Waiting:
                 if entry.content is None and not entry.owned:
                     self._objects.fetch(entry)
             self._client.flush()
-            if timeout is None:
-                self._client.calls.check_no_deadlock(
-                    task_of(entry.id) for entry in entries if entry.content is None
-                )
 
         def settled() -> bool:
             nonlocal position
@@ -79,9 +78,32 @@ class Waiting:
                 position += 1
             return True
 
-        if not settled() and not self._wait_long(settled, entries, timeout):
-            raise self._timed_out(entries, timeout)
+        if not settled():
+            if timeout is None:
+                self.check_no_deadlock(
+                    settled, lambda: [task_of(e.id) for e in entries if e.content is None]
+                )
+            if not self._wait_long(settled, entries, timeout):
+                raise self._timed_out(entries, timeout)
         return entries[: position + 1]
+
+    def check_no_deadlock(
+        self, ready: Callable[[], bool], pending: Callable[[], Iterable[bytes]]
+    ) -> None:
+        """Complain about a method that would wait for ever for another one of its own actor.
+
+        Args:
+            ready: whether it has to wait no longer.
+            pending: the tasks and calls that it waits for.
+
+        Raises:
+            DeadlockError: that one runs in the calling thread as well, after this one.
+        """
+        calls = self._client.calls
+        # What an earlier method has answered may still be on its way.
+        if calls.run_here and not self.wait_until(ready, _ON_ITS_WAY_S):
+            with self._lock:
+                calls.check_no_deadlock(pending())
 
     def _wait_long(
         self, ready: Callable[[], bool], entries: list[Entry], timeout: float | None
