@@ -154,10 +154,8 @@ def test_those_who_look_meanwhile_are_told(cluster: Cluster, programs: list[Prog
     assert program.hear() == "here"
     cluster.kill_head()
     program.go_on()
-    expected = (
-        f"the head at tcp:{cluster.address} cannot be reached: connection closed by the other side."
-        " Start the head again there"
-    )
+    # Whether its socket is closed or reset depends on what was under way.
+    expected = [f"the head at tcp:{cluster.address} cannot be reached: connection ", " again there"]
     said = [program.hear()]
     for words in (["status"], ["list", "tasks"], ["timeline"]):
         done = cluster.node.air(*words)
@@ -172,7 +170,7 @@ def test_those_who_look_meanwhile_are_told(cluster: Cluster, programs: list[Prog
     said.append(joining.stderr.splitlines()[-1])
     for one in said:
         assert "the node of this machine has waited for its head since 20" in one
-        assert expected in one
+        assert all(words in one for words in expected)
     cluster.start_head()
     assert eventually(lambda: cluster.node.air("status").stdout.startswith("2 nodes"))
 
