@@ -50,11 +50,6 @@ class Leftovers:
         self._deadlines[worker] = now + GRACE_S
         self._next = min(self._next, now)
 
-    @property
-    def are_there(self) -> bool:
-        """Whether there may be any."""
-        return bool(self._deadlines)
-
     def look(self) -> float | None:
         """Do what is due; returns the seconds until there is more to do, or ``None``."""
         if not self._deadlines:

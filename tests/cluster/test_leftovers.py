@@ -211,7 +211,7 @@ def test_only_what_dead_workers_have_left_is_ended(worker: Any, survivors: Any) 
     leftovers.finish(bool)
     assert survivors([gone]) == []
     assert stays.is_running()
-    assert not leftovers.are_there
+    assert leftovers.look() is None
     stays.kill()
 
 

@@ -22,11 +22,8 @@ from air_cluster.protocol.codec import Message, decode, encode
 from air_cluster.protocol.frames import FrameDecoder, pack
 from air_cluster.protocol.handshake import MAGIC, NONCE_BYTES, Handshake
 from air_cluster.protocol.messages import (
-    FAILED,
     INLINE,
-    SHARED,
     Exit,
-    Ref,
     Register,
     Shape,
     Value,
@@ -169,11 +166,6 @@ def test_messages_are_immutable(kind: type[msgspec.Struct]) -> None:
 
 
 # Values -----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("kind", "expected"), [(INLINE, 7), (FAILED, 7), (SHARED, 0)])
-def test_how_much_of_the_payload_belongs_to_a_value(kind: int, expected: int) -> None:
-    assert Value(kind, [3, 4], [Ref(b"x", "a")]).inline_bytes == expected
 
 
 def test_values_do_not_share_their_defaults() -> None:

@@ -31,8 +31,3 @@ class Value(msgspec.Struct, array_like=True, frozen=True):
     offset: int = 0
     node: int = 0
     spilled: bool = False
-
-    @property
-    def inline_bytes(self) -> int:
-        """How much of the payload belongs to this value."""
-        return 0 if self.kind == SHARED else sum(self.lengths)
