@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -85,3 +86,57 @@ def test_a_call_that_is_too_long_for_a_message_fails_alone() -> None:
     with pytest.raises(SerializationError, match=r"Taker.count: a ActorCall of \d+ bytes"):
         value(refused)
     assert value([before, after]) == [0, 2]
+
+
+@air.remote
+class Ending:
+    """Calls that end in the same moment, before one that does something else."""
+
+    async def give(self, number: int) -> int:
+        return number
+
+    async def hold_up(self, until: str) -> None:
+        deadline = time.monotonic() + 30
+        while not Path(until).exists():
+            assert time.monotonic() < deadline  # all that happens meanwhile is in other threads
+
+    async def leave(self) -> None:
+        air.exit_actor()
+
+    async def die(self) -> None:
+        os._exit(1)
+
+
+def test_an_answer_waits_for_no_call_that_holds_up_the_loop(tmp_path: Path) -> None:
+    ending, end = Ending.remote(), tmp_path / "end"
+    value(ending.give.remote(0))
+    given = [ending.give.remote(number) for number in range(10)]
+    held_up = ending.hold_up.remote(str(end))
+    assert value(given) == list(range(10))
+    end.touch()
+    value(held_up)
+
+
+def test_answers_arrive_before_the_news_that_the_actor_has_left() -> None:
+    ending = Ending.remote()
+    value(ending.give.remote(0))
+    given = [ending.give.remote(number) for number in range(10)]
+    left = ending.leave.remote()
+    assert value(given) == list(range(10))
+    with pytest.raises(ActorDied, match=r"Ending.leave called air.exit_actor"):
+        value(left)
+
+
+def test_a_call_whose_answer_died_with_the_actor_says_so() -> None:
+    ending = Ending.remote()
+    value(ending.give.remote(0))
+    given = [ending.give.remote(number) for number in range(10)]
+    died = ending.die.remote()
+    with pytest.raises(ActorDied):
+        value(died)
+    for number, ref in enumerate(given):
+        try:
+            outcome = value(ref)
+        except ActorDied as error:
+            outcome = str(error)
+        assert outcome == number or "Ending.give did not finish" in outcome

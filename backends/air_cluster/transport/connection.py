@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _BOTH = READ | WRITE
-_RECEIVE_BYTES = 256 << 10
+_RECEIVE_BYTES = 32 << 10
+_RECEIVE_MORE_BYTES = 256 << 10
 _MAX_PARTS = 256  # of one gathering write; Linux takes up to 1024
 _MAX_FDS = 8
 _NO_LINGER = struct.pack("ii", 1, 0)
@@ -105,6 +106,7 @@ class Connection:
         self._expected = expected
         self._takes_fds = takes_fds
         self._decoder = FrameDecoder()
+        self._receive_bytes = _RECEIVE_BYTES
         self._waiting: list[Buffer] = []  # for the handshake to end
         self._out: deque[memoryview | _Parcel] = deque()
         self._corked = 0
@@ -371,7 +373,7 @@ class Connection:
     def _receive(self) -> bool:
         """Handle what one read gives; false if there was nothing."""
         # Who has proved nothing gets no more of our memory than the next step takes.
-        size = _RECEIVE_BYTES if self._handshake is None else self._handshake.wanted
+        size = self._receive_bytes if self._handshake is None else self._handshake.wanted
         try:
             data = self._receive_with_fds(size) if self._takes_fds else self._stream.recv(size)
         except (BlockingIOError, InterruptedError):
@@ -391,6 +393,11 @@ class Connection:
             # The reset was reported when something was sent.
             self.lose(ended) if self._was_reset else self.close(ended)
             return False
+        if self._handshake is None:
+            # Memory for much is taken from the system and given back each time, which is slower
+            # than all the rest of a small message.
+            is_full = len(data) == size
+            self._receive_bytes = _RECEIVE_MORE_BYTES if is_full else _RECEIVE_BYTES
         self._understand(data)
         return True
 

@@ -45,7 +45,8 @@ class Reactor:
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
-        self._background_wakes = threading.Condition(self.lock)
+        self._background_alarm = threading.Lock()
+        self._background_alarm.acquire()
         self._poller = Poller()
         self._wake_reader, self._wake_writer = os.pipe()
         self._wake_writer_lent = False
@@ -222,9 +223,7 @@ class Reactor:
                 self._release()
             if role == _FOREGROUND:
                 self._foreground_left = time.monotonic()
-                if self._background_parked:
-                    self._background_parked = False
-                    self._background_wakes.notify()
+                self._wake_background()
             self._wake_sleeping()
         self._interrupt_this_thread()
 
@@ -320,23 +319,34 @@ class Reactor:
         start_thread(self._background)
 
     def _run_background(self) -> None:
-        with self.lock:
+        quiet_rounds = 0
+        while not self._closed:
+            # Without the lock: whoever waits for that makes all its users slower, who would hand
+            # it over by the system each time.
+            idle = time.monotonic() - self._foreground_left
+            if self._leader == _NOBODY and not self._waiting and idle >= _HANDOVER_S:
+                quiet_rounds = 0
+                with self.lock:
+                    if self._leader == _NOBODY and not self._waiting and not self._closed:
+                        self._lead_once(_BACKGROUND, None)
+                continue
+            # While one foreground thread leads for long, sleep until it tells us that it
+            # stopped; while it comes and goes, look again in a moment.
+            quiet_rounds = quiet_rounds + 1 if self._leader == _FOREGROUND else 0
+            if quiet_rounds < _PARK_AFTER:
+                self._background_alarm.acquire(timeout=_HANDOVER_S)
+                continue
             quiet_rounds = 0
-            while not self._closed:
-                idle = time.monotonic() - self._foreground_left
-                if self._leader == _NOBODY and not self._waiting and idle >= _HANDOVER_S:
-                    quiet_rounds = 0
-                    self._lead_once(_BACKGROUND, None)
-                    continue
-                # While one foreground thread leads for long, sleep until it tells us that it
-                # stopped; while it comes and goes, look again in a moment.
-                quiet_rounds = quiet_rounds + 1 if self._leader == _FOREGROUND else 0
-                if quiet_rounds >= _PARK_AFTER:
-                    self._background_parked = True
-                    self._background_wakes.wait()
-                    quiet_rounds = 0
-                else:
-                    self._background_wakes.wait(_HANDOVER_S)
+            with self.lock:
+                parks = self._leader == _FOREGROUND and not self._closed
+                self._background_parked = parks
+            if parks:
+                self._background_alarm.acquire()
+
+    def _wake_background(self) -> None:
+        if self._background_parked:
+            self._background_parked = False
+            self._background_alarm.release()
 
     def _wake_leader(self) -> None:
         """Unless this is its thread, which does not wait now."""
@@ -366,7 +376,7 @@ class Reactor:
             self._closed = True
             self._wake()
             self._wake_sleeping()
-            self._background_wakes.notify_all()
+            self._wake_background()
         background = self._background
         if background is not None and background is not threading.current_thread():
             background.join(timeout=_CLOSE_S)

@@ -228,6 +228,7 @@ class ActorHost:
 
     def _give_up(self, leaver: bytes) -> None:
         """End all calls but the one that leaves, and take no more; called under the lock."""
+        self.reporter.flush()  # or the callers hear of the end before
         self.client.daemon.send(ActorExit(self.spec.actor_id))
         self.left = True
         if self.is_own(leaver):
@@ -330,8 +331,9 @@ class ActorHost:
         cancelled: bool = False,
         unread: bool = False,
         outcome: str = FINISHED,
+        may_wait: bool = False,
     ) -> None:
-        """Report a call that has ended."""
+        """Report a call that has ended; see :meth:`Reporter.report`."""
         assert isinstance(job.message, ActorCall)
         task_id, name, now = job.message.task_id, job.message.name, time.perf_counter()
         running = self._running.pop(task_id, None)
@@ -344,7 +346,9 @@ class ActorHost:
         seconds = now - since
         outcome = CANCELLED if cancelled else outcome
         self._ran.append((task_id, name, since, seconds, outcome, job.message.method))
-        self.reporter.report(job, contents, seconds, cancelled=cancelled, unread=unread)
+        self.reporter.report(
+            job, contents, seconds, cancelled=cancelled, unread=unread, may_wait=may_wait
+        )
 
     def fail(self, job: Job, error: BaseException) -> None:
         """Report a call that has raised, or left the actor."""

@@ -105,6 +105,10 @@ class LeadingLoop:
         """Whether the calling thread is that of the loop."""
         return threading.get_ident() == self._thread
 
+    def create_task(self, main: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """A task in a context of its own; to be called in the loop's thread."""
+        return self._loop.create_task(main, context=self._context.copy())
+
     def call_soon(self, function: Callable[..., object], *args: object) -> None:
         """Run *function* on the loop; may be called in any thread, by handlers above all."""
         if threading.get_ident() == self._thread:

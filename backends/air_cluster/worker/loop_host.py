@@ -38,6 +38,7 @@ class _LoopHost:
         }
         self._tasks: dict[bytes, tuple[asyncio.Task[None], Job]] = {}
         self._cancelled: set[bytes] = set()
+        self._about_to_begin = 0
         self._ended = asyncio.Event()
 
     async def serve(self) -> None:
@@ -49,7 +50,7 @@ class _LoopHost:
             host.ahead = self._ahead
             host.is_own = self._is_own
             host.take_waiting = self._take_waiting
-            host.arrived = partial(loop.call_soon, self._start)
+            host.arrived = self._arrived
             host.cancel = partial(loop.call_soon, self._cancel)
             host.wake = partial(loop.call_soon, self._look)
             while host.queue:
@@ -71,15 +72,23 @@ class _LoopHost:
         known = list(self._tasks.items())
         return [job for task_id, (_, job) in known if not self._host.is_running(task_id)]
 
+    def _arrived(self, job: Job) -> None:
+        if self._loop.is_here():
+            self._start(job)
+        else:
+            self._loop.call_soon(self._start, job)
+
     def _start(self, job: Job) -> None:
         task_id = job.message.task_id
-        task = asyncio.create_task(self._run(job))
+        task = self._loop.create_task(self._run(job))
+        self._about_to_begin += 1
         self._tasks[task_id] = task, job
         task.add_done_callback(partial(self._done, job))
 
     def _done(self, job: Job, task: asyncio.Task[None]) -> None:
         task_id = job.message.task_id
         if task.cancelled():  # before it ran for the first time
+            self._about_to_begin -= 1
             self._host.finish(job, [], cancelled=True)
         del self._tasks[task_id]
         self._cancelled.discard(task_id)
@@ -102,6 +111,7 @@ class _LoopHost:
 
     async def _run(self, job: Job) -> None:
         host = self._host
+        self._about_to_begin -= 1
         try:
             assert isinstance(job.message, ActorCall)
             async with (places := self._rooms[job.message.group]):
@@ -114,7 +124,7 @@ class _LoopHost:
         except BaseException as error:
             host.fail(job, error)
         else:
-            host.finish(job, contents)
+            host.finish(job, contents, may_wait=self._about_to_begin > 0)
 
     async def _call(self, job: Job, places: asyncio.Semaphore) -> list[Any]:
         method, args, kwargs = self._host.begin(job)

@@ -15,6 +15,7 @@ from air.executor.streaming import BYTES_AHEAD, VALUES_AHEAD
 from air_cluster.client.client import Client
 from air_cluster.client.contents import INLINE_MAX_BYTES, Content
 from air_cluster.client.copies import CopyFailed
+from air_cluster.client.gathering import Gathering
 from air_cluster.client.returned import failure_id
 from air_cluster.client.task_links import Loaded
 from air_cluster.core.references import Register
@@ -95,6 +96,7 @@ class Reporter:
         self._client = client
         self._lock = client.reactor.lock
         self._delayed = 0  # reports that wait for owners to know of references
+        self._reports = Gathering(client.reactor)
         self.productions: dict[bytes, Production] = {}
         client.peers.handle(StreamCredit, self._on_credit)
         client.peers.handle(StreamClose, self._on_close)
@@ -164,8 +166,14 @@ class Reporter:
         *,
         cancelled: bool,
         unread: bool = False,
+        may_wait: bool = False,
     ) -> None:
-        """Tell the caller that the task is done, after what it left behind is on record."""
+        """Tell the caller that the task is done, after what it left behind is on record.
+
+        Args:
+            may_wait: others will end in a moment, to be told with this one in one write. It is lost
+                if the process dies before; at the latest the next round of events sends it.
+        """
         values: list[Value] = []
         payload: list[Any] = []
         for content in contents:
@@ -179,7 +187,11 @@ class Reporter:
             objects.drain()
             registrations, tokens = self._client.references.settle(connection.peer)
             if not registrations:
+                if may_wait:
+                    self._reports.add(connection)
                 connection.send(done, payload)
+                if not may_wait:
+                    self._reports.flush()
                 return
             away: list[Register] = []
             for made in registrations:
@@ -195,6 +207,10 @@ class Reporter:
             self._delayed += 1
             objects.when_acknowledged(tokens, send)
             objects.follow(away)
+
+    def flush(self) -> None:
+        """Send the reports that may wait; called under the lock."""
+        self._reports.flush()
 
     @property
     def is_idle(self) -> bool:
