@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
 
-from air.data import writing
 from air.data.block import Block, Schema, accessor, column_names, concat
-from air.data.datasources.paths import PathLike
+from air.data.compute import ON_TASKS, Compute
+from air.data.errors import UnsupportedValue, require_columns
 from air.data.execution.execute import execute
 from air.data.execution.stats import ExecutionStats
 from air.data.handle import BlockHandle
 from air.data.iterator import DataIterator
 from air.data.plan import InputBlocks, Limit, Map, Node
-from air.data.transforms import Conform
+from air.data.transforms import Conform, Transform
 from air.errors import InvalidOption
 from air.executor.extras import check_pandas
-from air.executor.keywords import methods_suggest_keywords, refuses
+from air.executor.keywords import methods_suggest_keywords
 from air.executor.validation import check_flag, check_number
 
 if TYPE_CHECKING:
@@ -45,6 +45,26 @@ class Consumption:
     def over(self, make: Callable[[Node], Node]) -> Self:
         """A dataset with a step more in its plan; for code that adds operators."""
         return type(self)(make(self._plan))
+
+    def with_transform(self, transform: Transform, compute: Compute = ON_TASKS) -> Self:
+        """A dataset whose blocks go through *transform* as well."""
+        return self.over(lambda plan: Map(plan, transform, compute))
+
+    def check_columns(self, names: Iterable[str], what: str) -> None:
+        """Complain in the name of *what* about columns that are known not to be there.
+
+        Raises:
+            ColumnNotFound: the columns are known, and one of *names* is not among them.
+            UnsupportedValue: the rows are known to be plain objects.
+        """
+        columns = self.known_columns()
+        if columns is not None:
+            require_columns(names, columns, what)
+        elif isinstance(self._plan.schema(), type):
+            raise UnsupportedValue(
+                f"{what} works on columns, but the rows are plain objects; make them records"
+                ' first: .map(lambda x: {"value": x})'
+            )
 
     def run(self, *, stay: bool = False) -> Generator[BlockHandle, None, None]:
         """Run the plan: its blocks in order, each made when it is asked for.
@@ -183,72 +203,6 @@ class Consumption:
             return accessor(self._whole()).to_batch("pandas")
         most = int(check_number(limit, "to_pandas: limit", minimum=0, integer=True))
         return accessor(self._whole(most)).to_batch("pandas")
-
-    def write_parquet(
-        self,
-        path: PathLike,
-        *,
-        filesystem: Any = None,
-        try_create_dir: bool = True,
-        **arrow_parquet_args: Any,
-    ) -> None:
-        """Write a directory of Parquet files: all of them or none.
-
-        Pieces of the data are written where they are, each to a file of its own (to several
-        where it has more than 64 MiB). They appear when all are there; what is left of a program
-        that was killed before is a hidden directory, which nothing reads.
-
-        Args:
-            path: the directory; files that are in it stay. May be a URI.
-            filesystem: a ``pyarrow.fs.FileSystem`` or fsspec one that *path* is in.
-            try_create_dir: make the directory, and what it is in, if need be.
-            arrow_parquet_args: as ``pyarrow.parquet.write_table`` takes, such as
-                ``compression="zstd"``.
-
-        Raises:
-            NotADirectoryError: *path* is a file.
-            FileNotFoundError: there is no such directory, and none is to be made.
-            InvalidOption: an unknown option; names the nearest.
-            UnsupportedValue: columns of different blocks do not go together.
-        """
-        check_flag(try_create_dir, "write_parquet: try_create_dir")
-        checked = writing.ParquetFormat.checked(arrow_parquet_args)
-        writing.write_files(self, path, filesystem, checked, make_directory=try_create_dir)
-
-    @refuses(
-        **writing.REFUSED,
-        arrow_csv_args_fn="give write_options",
-        **dict.fromkeys(
-            ("sep", "delimiter", "header", "quoting"),
-            "use write_options=pyarrow.csv.WriteOptions(include_header=..., delimiter=...,"
-            " quoting_style=...)",
-        ),
-    )
-    def write_csv(
-        self,
-        path: PathLike,
-        *,
-        filesystem: Any = None,
-        try_create_dir: bool = True,
-        arrow_open_stream_args: Mapping[str, Any] | None = None,
-        write_options: Any = None,
-    ) -> None:
-        """Write a directory of CSV files with a header, as :meth:`write_parquet` does.
-
-        Args:
-            path, filesystem, try_create_dir: as for :meth:`write_parquet`.
-            arrow_open_stream_args: ``{"compression": "gzip"}`` (or ``"bz2"``, ``"zstd"``,
-                ``"lz4"``, ``"brotli"``) compresses the files, whose names end accordingly.
-            write_options: a ``pyarrow.csv.WriteOptions``.
-
-        Raises:
-            NotADirectoryError, FileNotFoundError, UnsupportedValue: as for
-                :meth:`write_parquet`.
-            WriteError: CSV cannot hold a column's type; names the column.
-        """
-        check_flag(try_create_dir, "write_csv: try_create_dir")
-        checked = writing.CSVFormat.of(write_options, arrow_open_stream_args)
-        writing.write_files(self, path, filesystem, checked, make_directory=try_create_dir)
 
     def materialize(self) -> Self:
         """Run the plan and keep its blocks; this dataset itself if that was done.

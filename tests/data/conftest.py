@@ -9,7 +9,7 @@ import pytest
 from pyarrow import csv
 
 import air
-from air.data.execution import execute
+from air.data.execution import run
 from air.data.execution.placement import Placement
 from air.data.execution.stages import Stage
 
@@ -43,9 +43,9 @@ def backend(request: pytest.FixtureRequest) -> Iterator[str]:
 def placement(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, backend: str) -> str:
     """Run the test with calls in this process, then again with tasks and actors."""
     if request.param == "tasks":
-        monkeypatch.setattr(execute, "decide", _all_on_tasks)
-        monkeypatch.setattr(execute, "SMALL_BYTES", 0)
-        monkeypatch.setattr(execute, "_can_run_in_parallel", lambda: True)
+        monkeypatch.setattr(run, "decide", _all_on_tasks)
+        monkeypatch.setattr(run, "SMALL_BYTES", 0)
+        monkeypatch.setattr(run, "can_run_in_parallel", lambda: True)
     return request.param
 
 

@@ -556,11 +556,11 @@ def test_a_debugger_can_stop_in_user_code(placement, backend):
 def test_a_slow_job_moves_to_tasks_midway(monkeypatch, placement):
     if placement == "tasks":
         pytest.skip("begins on tasks")
-    from air.data.execution import execute
+    from air.data.execution import run
 
     clock = iter(range(10_000))
     monkeypatch.setattr(time, "perf_counter", lambda: float(next(clock)))
-    monkeypatch.setattr(execute, "_can_run_in_parallel", lambda: True)
+    monkeypatch.setattr(run, "can_run_in_parallel", lambda: True)
     ds = data.range(40, parallelism=8).map(lambda i: i + 1)
     assert ds.take_all() == list(range(1, 41))
     assert "40 rows in 8 blocks" in ds.stats()

@@ -6,7 +6,7 @@ import pytest
 
 import air
 from air import data
-from air.data.execution import execute
+from air.data.execution import run
 from air.data.execution.tasks import _ActorStage, _block_bytes
 from air.executor.streaming import BYTES_AHEAD, VALUES_AHEAD
 
@@ -27,7 +27,7 @@ def killed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         close(self)
 
     monkeypatch.setattr(_ActorStage, "close", noting)
-    monkeypatch.setattr(execute, "_can_run_in_parallel", lambda: True)
+    monkeypatch.setattr(run, "can_run_in_parallel", lambda: True)
     return counts
 
 

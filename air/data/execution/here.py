@@ -1,0 +1,60 @@
+"""Runs stages in this process, one block at a time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+
+from air.data.block import Block
+from air.data.context import DataContext
+from air.data.execution.stages import OpenStage, Stage, Unit, grouped
+from air.data.execution.stats import StageStats
+from air.data.functions import TaskContext
+from air.data.handle import BlockHandle
+
+
+class Here:
+    """Runs stages in this process, one block at a time."""
+
+    def __init__(self, stages: Sequence[Stage], stats: Sequence[StageStats]) -> None:
+        target = DataContext.get_current().target_max_block_size
+        self._stages = stages
+        self._open: list[OpenStage | None] = [None] * len(stages)
+        self._target = target
+        self._stats = stats
+        self.counts = [0] * len(stages)
+        """Units that each stage has worked on."""
+        self.seconds = 0.0
+        """Time spent so far, without that of whoever takes the blocks."""
+
+    def run(self, units: Iterator[Unit]) -> Iterator[BlockHandle]:
+        """The blocks that come out of the last stage."""
+        handles = self._run_stage(0, units)
+        for position in range(1, len(self._stages)):
+            units = grouped((Unit((h,)) for h in handles), self._stages[position].min_rows)
+            handles = self._run_stage(position, units)
+        while True:
+            started = time.perf_counter()
+            handle = next(handles, None)
+            self.seconds += time.perf_counter() - started
+            if handle is None:
+                return
+            yield handle
+
+    def _run_stage(self, position: int, units: Iterator[Unit]) -> Iterator[BlockHandle]:
+        for unit in units:
+            context = TaskContext(self.counts[position], unit.source)
+            self.counts[position] += 1
+            for block, seconds in self._opened(position).run(unit.blocks(), context):
+                yield self._counted(position, block, seconds, unit.source)
+
+    def _opened(self, position: int) -> OpenStage:
+        opened = self._open[position]
+        if opened is None:
+            opened = self._open[position] = self._stages[position].open(self._target)
+        return opened
+
+    def _counted(self, position: int, block: Block, seconds: float, source: str) -> BlockHandle:
+        handle = BlockHandle.of_block(block, source)
+        self._stats[position].add(handle.num_rows, handle.size_bytes, seconds)
+        return handle

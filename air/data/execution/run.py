@@ -1,0 +1,132 @@
+"""One run of a plan: which code computes which step, and chains of maps as stages."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from air.data.execution.here import Here
+from air.data.execution.placement import SMALL_BYTES, Placement, Probation, decide
+from air.data.execution.shares import check_supply
+from air.data.execution.stages import Stage, Unit, fuse, grouped
+from air.data.execution.stats import ExecutionStats
+from air.data.execution.tasks import run_on_tasks
+from air.data.handle import BlockHandle
+from air.data.plan import InputBlocks, Map, Node, Read, Repartition
+from air.executor.capabilities import Capability
+from air.executor.current import get_executor, is_initialized
+from air.executor.resources import Resources
+
+Operator = Callable[["Run", Any, int | None], Iterator[BlockHandle]]
+"""Computes a step of one type: its blocks, of which no more than so many rows are needed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """Units for the first stage of several; what is not known of them is ``None``."""
+
+    units: Iterable[Unit]
+    count: int | None
+    size_bytes: int | None
+
+
+class Run:
+    """What the operators of one execution have in common.
+
+    Args:
+        operators: how to compute each type of step that is no map of a source.
+        stats: filled as the plan runs.
+        stay: start no tasks.
+    """
+
+    def __init__(
+        self, operators: Mapping[type[Node], Operator], stats: ExecutionStats, stay: bool
+    ) -> None:
+        self._operators = operators
+        self.stats = stats
+        self.stay = stay
+
+    def run(self, node: Node, limit: int | None = None) -> Iterator[BlockHandle]:
+        """The result of *node*, of which no more than *limit* rows are needed."""
+        operator = self._operators.get(type(node))
+        if operator is not None:
+            return operator(self, node, limit)
+        return self._maps(node, limit)
+
+    def stays_here(self, size_bytes: int) -> bool:
+        """Whether work on so much data is done in this process."""
+        return self.stay or size_bytes <= SMALL_BYTES or not can_run_in_parallel()
+
+    def over_units(self, stage: Stage, units: Sequence[Unit]) -> Iterator[BlockHandle]:
+        """The result of one stage on units that are there."""
+        sizes = [unit.size_bytes for unit in units]
+        total = None if None in sizes else sum(size for size in sizes if size is not None)
+        return self.segment([stage], Given(units, len(units), total))
+
+    def _maps(self, node: Node, limit: int | None) -> Iterator[BlockHandle]:
+        """A chain of operators on a source that is run apart."""
+        maps: list[Map] = []
+        while isinstance(node, Map):
+            maps.append(node)
+            node = node.input
+        stages = fuse(maps[::-1], reads=isinstance(node, Read), limit=limit)
+        return self.segment(stages, self._input(node), limited=limit is not None)
+
+    def _input(self, node: Node) -> Given:
+        if isinstance(node, Read):
+            tasks = node.source.get_read_tasks(node.parallelism)
+            size = node.source.estimate_inmemory_data_size()
+            return Given([Unit((task,)) for task in tasks], len(tasks), size)
+        if isinstance(node, InputBlocks):
+            size = sum(handle.size_bytes for handle in node.handles)
+            return Given([Unit((h,)) for h in node.handles], len(node.handles), size)
+        count = node.num_blocks() if isinstance(node, Repartition) else None
+        return Given((Unit((handle,)) for handle in self.run(node)), count, None)
+
+    def segment(
+        self, stages: Sequence[Stage], given: Given, *, limited: bool = False
+    ) -> Iterator[BlockHandle]:
+        """The result of *stages* on *given*, wherever it is best to run them."""
+        placement = decide(
+            stages,
+            size_bytes=given.size_bytes,
+            num_units=given.count,
+            limited=limited,
+            stay=self.stay,
+            can_run_in_parallel=can_run_in_parallel,
+        )
+        asks = any(stage.compute.asked for stage in stages)
+        if asks and placement is Placement.HERE and not self.stay:
+            check_supply(stages, Resources(get_executor().cluster_resources()))
+        stats = self.stats.begin([stage.name for stage in stages])
+        units = grouped(given.units, stages[0].min_rows)
+        if placement is Placement.TASKS:
+            yield from run_on_tasks(stages, units, stats, [0] * len(stages))
+            return
+        here = Here(stages, stats)
+        if placement is Placement.HERE:
+            yield from here.run(units)
+            return
+        probation = Probation(given.count, backend_runs=is_initialized())
+        for unit in units:
+            before = here.seconds
+            yield from here.run(iter([unit]))
+            probation.unit_took(here.seconds - before)
+            if not probation.proves_slow:
+                continue
+            rest = next(units, None)
+            if rest is None:
+                return
+            units = itertools.chain([rest], units)
+            if not can_run_in_parallel():
+                yield from here.run(units)
+            else:
+                yield from run_on_tasks(stages, units, stats, here.counts)
+            return
+
+
+def can_run_in_parallel() -> bool:
+    """Whether there is anything but this process to run on."""
+    return Capability.PARALLEL_TASKS in get_executor().capabilities

@@ -1,0 +1,1 @@
+"""The methods of :class:`air.data.Dataset`, a module for each kind."""

@@ -1,0 +1,244 @@
+"""What a user's function does to each row or batch."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Self
+
+from air.data.arguments import check_batch_size
+from air.data.batch_format import (
+    DEFAULT,
+    PANDAS,
+    annotated_format,
+    check_batch_format,
+    resolve_batch_format,
+)
+from air.data.compute import ActorPoolStrategy, Compute, check_compute
+from air.data.consumption import Consumption
+from air.data.functions import UserFunction, check_function
+from air.data.transforms import AddColumn, FilterRows, FlatMapRows, MapBatches, MapRows
+from air.errors import InvalidOption
+from air.executor.extras import check_pandas
+from air.executor.keywords import methods_suggest_keywords
+from air.executor.validation import check_flag
+
+
+@methods_suggest_keywords
+class MapMethods(Consumption):
+    """The part of :class:`air.data.Dataset` that calls functions."""
+
+    def map(
+        self,
+        fn: Callable[..., Any],
+        *,
+        fn_args: Sequence[Any] | None = None,
+        fn_kwargs: Mapping[str, Any] | None = None,
+        fn_constructor_args: Sequence[Any] | None = None,
+        fn_constructor_kwargs: Mapping[str, Any] | None = None,
+        compute: ActorPoolStrategy | None = None,
+        concurrency: int | tuple[int, int] | None = None,
+        num_cpus: float | None = None,
+        num_gpus: float | None = None,
+        **options: Any,
+    ) -> Self:
+        """Replace each row by what *fn* makes of it.
+
+        Args:
+            fn: called as ``fn(row, *fn_args, **fn_kwargs)``; returns the new row, a dictionary
+                or any other object. A class is made into instances, which are called.
+            fn_constructor_args: arguments for the class; ``fn_constructor_kwargs`` likewise.
+            compute: actors to work on; instances of a class are made there.
+            concurrency: in place of *compute*: how many tasks (for functions) or actors (for
+                classes, or ``(smallest, largest)``) work at the same time.
+            num_cpus: what each of the tasks or actors holds; ``num_gpus`` likewise.
+            options: more options of the tasks or actors, such as ``memory`` and
+                ``max_retries``.
+
+        Raises:
+            TypeError: *fn* cannot be called, is async, or yields instead of returning.
+            InvalidOption: an option that is unknown (names the nearest) or does not fit.
+        """
+        user = check_function(
+            "map",
+            fn,
+            streams=False,
+            fn_args=fn_args,
+            fn_kwargs=fn_kwargs,
+            fn_constructor_args=fn_constructor_args,
+            fn_constructor_kwargs=fn_constructor_kwargs,
+        )
+        where = _where("map", user, compute, concurrency, num_cpus, num_gpus, options)
+        return self.with_transform(MapRows(user), where)
+
+    def map_batches(
+        self,
+        fn: Callable[..., Any],
+        *,
+        batch_size: int | str | None = "default",
+        batch_format: str = "default",
+        zero_copy_batch: bool = False,
+        fn_args: Sequence[Any] | None = None,
+        fn_kwargs: Mapping[str, Any] | None = None,
+        fn_constructor_args: Sequence[Any] | None = None,
+        fn_constructor_kwargs: Mapping[str, Any] | None = None,
+        compute: ActorPoolStrategy | None = None,
+        concurrency: int | tuple[int, int] | None = None,
+        num_cpus: float | None = None,
+        num_gpus: float | None = None,
+        **options: Any,
+    ) -> Self:
+        """Replace each batch of rows by what *fn* makes of it.
+
+        Args:
+            fn: called as ``fn(batch, *fn_args, **fn_kwargs)``; returns a DataFrame, a table, a
+                dictionary of arrays or a list of rows, with any number of rows, or yields
+                several of them.
+            batch_size: rows of a batch at most (4096 for ``"default"``); ``None`` takes whole
+                blocks. Batches end where blocks do, so they may be smaller.
+            batch_format: what *fn* gets: ``"numpy"`` a dictionary of arrays, ``"pandas"`` a
+                DataFrame, ``"pyarrow"`` a table. ``"default"`` is what the first parameter of
+                *fn* is annotated with, else ``"numpy"`` (for plain objects a list).
+            zero_copy_batch: give *fn* arrays that share memory with the block and must not be
+                changed.
+            fn_constructor_args, compute, concurrency, num_cpus, num_gpus, options: as for
+                :meth:`map`.
+
+        Raises:
+            TypeError: *fn* cannot be called or is async.
+            InvalidOption: a format or option that is unknown (names the nearest), or a value
+                that does not fit.
+        """
+        user = check_function(
+            "map_batches",
+            fn,
+            fn_args=fn_args,
+            fn_kwargs=fn_kwargs,
+            fn_constructor_args=fn_constructor_args,
+            fn_constructor_kwargs=fn_constructor_kwargs,
+        )
+        where = _where("map_batches", user, compute, concurrency, num_cpus, num_gpus, options)
+        rows, least = check_batch_size("map_batches", batch_size)
+        check_flag(zero_copy_batch, "map_batches: zero_copy_batch")
+        return self.with_transform(
+            MapBatches(
+                user,
+                rows,
+                resolve_batch_format(batch_format, fn),
+                zero_copy_batch,
+                least,
+            ),
+            where,
+        )
+
+    def flat_map(
+        self,
+        fn: Callable[..., Any],
+        *,
+        fn_args: Sequence[Any] | None = None,
+        fn_kwargs: Mapping[str, Any] | None = None,
+        fn_constructor_args: Sequence[Any] | None = None,
+        fn_constructor_kwargs: Mapping[str, Any] | None = None,
+        compute: ActorPoolStrategy | None = None,
+        concurrency: int | tuple[int, int] | None = None,
+        num_cpus: float | None = None,
+        num_gpus: float | None = None,
+        **options: Any,
+    ) -> Self:
+        """Replace each row by the rows in the list that *fn* returns, or that it yields.
+
+        Arguments and errors are those of :meth:`map`.
+        """
+        user = check_function(
+            "flat_map",
+            fn,
+            fn_args=fn_args,
+            fn_kwargs=fn_kwargs,
+            fn_constructor_args=fn_constructor_args,
+            fn_constructor_kwargs=fn_constructor_kwargs,
+        )
+        where = _where("flat_map", user, compute, concurrency, num_cpus, num_gpus, options)
+        return self.with_transform(FlatMapRows(user), where)
+
+    def filter(
+        self,
+        fn: Callable[..., Any],
+        *,
+        fn_args: Sequence[Any] | None = None,
+        fn_kwargs: Mapping[str, Any] | None = None,
+        fn_constructor_args: Sequence[Any] | None = None,
+        fn_constructor_kwargs: Mapping[str, Any] | None = None,
+        compute: ActorPoolStrategy | None = None,
+        concurrency: int | tuple[int, int] | None = None,
+        num_cpus: float | None = None,
+        num_gpus: float | None = None,
+        **options: Any,
+    ) -> Self:
+        """Keep the rows for which *fn* returns something true.
+
+        Arguments and errors are those of :meth:`map`.
+        """
+        user = check_function(
+            "filter",
+            fn,
+            streams=False,
+            fn_args=fn_args,
+            fn_kwargs=fn_kwargs,
+            fn_constructor_args=fn_constructor_args,
+            fn_constructor_kwargs=fn_constructor_kwargs,
+        )
+        where = _where("filter", user, compute, concurrency, num_cpus, num_gpus, options)
+        return self.with_transform(FilterRows(user), where)
+
+    def add_column(
+        self,
+        col: str,
+        fn: Callable[..., Any],
+        *,
+        batch_format: str = "default",
+        compute: ActorPoolStrategy | None = None,
+        concurrency: int | None = None,
+        num_cpus: float | None = None,
+        num_gpus: float | None = None,
+        **options: Any,
+    ) -> Self:
+        """Add a column, or replace the one of that name; the others stay as they are.
+
+        Args:
+            col: its name.
+            fn: gets a batch and returns the column's values for it: a series, an array or a
+                list with one value for each row, or one value for all rows.
+            batch_format: what *fn* gets, as for :meth:`map_batches`; ``"default"`` is what the
+                first parameter of *fn* is annotated with, else ``"pandas"``.
+            compute, concurrency, num_cpus, num_gpus, options: as for :meth:`map`.
+
+        Raises:
+            TypeError, InvalidOption: as for :meth:`map_batches`.
+        """
+        if not isinstance(col, str):
+            raise InvalidOption(f"add_column: col must be text, got {col!r:.80}")
+        user = check_function("add_column", fn)
+        if user.is_class:
+            raise TypeError("add_column takes a function; for a class use map_batches")
+        where = _where("add_column", user, compute, concurrency, num_cpus, num_gpus, options)
+        if check_batch_format(batch_format) == DEFAULT:
+            batch_format = annotated_format(fn) or PANDAS
+            if batch_format == PANDAS:
+                check_pandas("add_column, unless batch_format is another one,")
+        self.check_columns([], "add_column")
+        return self.with_transform(AddColumn(col, user, batch_format), where)
+
+
+def _where(
+    operator: str,
+    user: UserFunction,
+    compute: object,
+    concurrency: object,
+    num_cpus: object,
+    num_gpus: object,
+    options: Mapping[str, Any],
+) -> Compute:
+    """What an operator was told about where to run, checked."""
+    resources = {"num_cpus": num_cpus, "num_gpus": num_gpus}
+    own = inspect.signature(getattr(MapMethods, operator)).parameters
+    return check_compute(operator, user, compute, concurrency, {**options, **resources}, own)

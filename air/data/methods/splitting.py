@@ -1,0 +1,122 @@
+"""One dataset divided into several."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Self
+
+from air.data import splitting
+from air.data.execution.exchange import divide, equal_bounds
+from air.data.iterator import DataIterator
+from air.data.methods.ordering import OrderMethods
+from air.data.plan import InputBlocks
+from air.errors import InvalidOption
+from air.executor.keywords import methods_suggest_keywords, refuses
+from air.executor.validation import check_flag, check_number
+
+_NO_HINTS = "parts are the same rows wherever they are read, and are sent there; leave it out"
+
+
+@methods_suggest_keywords
+class SplitMethods(OrderMethods):
+    """The part of :class:`air.data.Dataset` that divides rows among several datasets."""
+
+    @refuses(locality_hints=_NO_HINTS)
+    def split(self, n: int, *, equal: bool = False) -> list[Self]:
+        """Divide the rows, in order, into *n* materialized datasets; runs the plan.
+
+        Sizes differ by one row at most.
+
+        Args:
+            equal: make all the same size, leaving out up to ``n - 1`` rows at the end.
+
+        Raises:
+            InvalidOption: *n* is below 1, or with *equal* there are fewer than *n* rows.
+        """
+        parts = int(check_number(n, "split: n", minimum=1, integer=True))
+        check_flag(equal, "split: equal")
+        whole = self.materialize()
+        rows = whole.count()
+        if not equal:
+            return whole._cut(equal_bounds(rows, parts))
+        if rows < parts:
+            raise InvalidOption(f"split: {rows} rows cannot be divided equally among {parts} parts")
+        return whole._cut([rows // parts * index for index in range(parts + 1)])
+
+    def split_at_indices(self, indices: Sequence[int]) -> list[Self]:
+        """Cut before the rows at *indices*: ``[2, 5]`` gives rows 0-1, 2-4 and 5 to the end.
+
+        Runs the plan. Parts beyond the last row are empty.
+
+        Raises:
+            InvalidOption: *indices* is empty or not ascending whole numbers from 0.
+        """
+        wanted = splitting.check_indices(indices)
+        whole = self.materialize()
+        rows = whole.count()
+        return whole._cut([0, *(min(index, rows) for index in wanted), rows])
+
+    def split_proportionately(self, proportions: Sequence[float]) -> list[Self]:
+        """Cut into parts of these shares of the rows, and one part with the rest.
+
+        Runs the plan. Parts are rounded down; ``[0.2, 0.5]`` of 10 rows gives 2, 5 and 3.
+
+        Raises:
+            InvalidOption: a share is not above 0, or together they are not below 1.
+        """
+        splitting.indices_for_proportions(0, proportions)
+        whole = self.materialize()
+        rows = whole.count()
+        return whole._cut([0, *splitting.indices_for_proportions(rows, proportions), rows])
+
+    def train_test_split(
+        self, test_size: float, *, shuffle: bool = False, seed: int | None = None
+    ) -> tuple[Self, Self]:
+        """Cut off rows at the end to test on; runs the plan.
+
+        Args:
+            test_size: a share between 0 and 1 (rounded up to rows), or a number of rows.
+            shuffle: shuffle all rows first.
+            seed: of the shuffle, as for :meth:`random_shuffle`.
+
+        Returns:
+            The rows to train and those to test on, materialized.
+
+        Raises:
+            InvalidOption: *test_size* is out of bounds or leaves one part empty, or a seed is
+                given without *shuffle*.
+        """
+        splitting.check_test_size(test_size)
+        check_flag(shuffle, "train_test_split: shuffle")
+        if seed is not None and not shuffle:
+            raise InvalidOption("train_test_split: seed needs shuffle=True")
+        whole = (self.random_shuffle(seed=seed) if shuffle else self).materialize()
+        rows = whole.count()
+        test_rows = splitting.rows_for_test(rows, test_size)
+        train, test = whole._cut([0, rows - test_rows, rows])
+        return train, test
+
+    @refuses(locality_hints=_NO_HINTS)
+    def streaming_split(self, n: int, *, equal: bool = False) -> list[DataIterator]:
+        """*n* iterators over parts of the rows, to be sent to as many workers.
+
+        Parts are contiguous and in order, the same each time. Pieces of the source are dealt
+        out whole and read where they are iterated, in that process, without keeping anything;
+        if there are too few of them for that, or with *equal*, the plan runs now and the parts
+        have equally many rows, as those of :meth:`split`.
+
+        Raises:
+            InvalidOption: *n* is below 1, or with *equal* there are fewer than *n* rows.
+        """
+        parts = int(check_number(n, "streaming_split: n", minimum=1, integer=True))
+        if not equal and parts > 1:
+            divided = splitting.divide_source(self._plan, parts)
+            if divided is not None:
+                return [DataIterator(type(self)(plan), stay=True) for plan in divided]
+        shards = self.split(parts, equal=equal)
+        return [DataIterator(shard, stay=True) for shard in shards]
+
+    def _cut(self, bounds: Sequence[int]) -> list[Self]:
+        assert isinstance(self._plan, InputBlocks)
+        ranges = divide(self._plan.handles, bounds)
+        return [type(self)(InputBlocks(tuple(part)), stats=self._stats) for part in ranges]

@@ -1,0 +1,24 @@
+"""The logical plan: what a dataset is made of, as immutable nodes that run nothing.
+
+Each node can say what is known of its result without computing it. ``None`` means that it is
+not known: only running the plan would tell.
+"""
+
+from __future__ import annotations
+
+from air.data.plan.exchanges import RandomShuffle, Repartition
+from air.data.plan.node import InputBlocks, Map, Node, Read, Step
+from air.data.plan.rows import Limit, Union, union
+
+__all__ = [
+    "InputBlocks",
+    "Limit",
+    "Map",
+    "Node",
+    "RandomShuffle",
+    "Read",
+    "Repartition",
+    "Step",
+    "Union",
+    "union",
+]

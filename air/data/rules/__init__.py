@@ -1,0 +1,1 @@
+"""Rewrites of plans; see :mod:`air.data.optimizer`."""
