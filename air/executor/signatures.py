@@ -13,6 +13,21 @@ _EMPTY = inspect.Parameter.empty
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
+def fits(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> bool:
+    """Whether a function can be called so; a decorator around it may supply what it takes besides.
+
+    Raises:
+        ValueError: it is written in C, and does not say what it takes.
+    """
+    for follow_wrapped in (True, False):
+        try:
+            inspect.signature(function, follow_wrapped=follow_wrapped).bind(*args, **kwargs)
+        except TypeError:
+            continue
+        return True
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class CallSignature:
     """A signature for checking calls; it travels with handles, so it holds no user objects.

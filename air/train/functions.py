@@ -34,12 +34,15 @@ def takes_config(function: TrainFunction) -> bool:
     check_kind(function, "A training function")
     try:
         signature = inspect.signature(function)
+        # What a decorator wraps may take more than is given here: the decorator supplies it.
+        outer = inspect.signature(function, follow_wrapped=False)
     except ValueError:  # some builtins have none
         return True
-    if _fits(signature, {}):
-        return True
-    if _fits(signature):
-        return False
+    for each in (signature, outer):
+        if _fits(each, {}):
+            return True
+        if _fits(each):
+            return False
     raise TypeError(
         "A training function takes one argument, its config, or none; "
         f"{getattr(function, '__name__', function)}{signature} takes neither."

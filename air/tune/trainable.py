@@ -13,6 +13,7 @@ from air.config import RunConfig, ScalingConfig
 from air.errors import InvalidOption
 from air.executor.handles import ObjectRef
 from air.executor.keywords import suggests_keywords
+from air.executor.signatures import fits
 from air.executor.validation import check_number, nearest
 from air.train.base_trainer import BaseTrainer
 from air.train.functions import check_kind
@@ -100,6 +101,8 @@ def with_parameters(trainable: Callable[..., Any], **kwargs: Any) -> Callable[..
 
 
 def _check_takes(trainable: Callable[..., Any], name: str, kwargs: Mapping[str, Any]) -> None:
+    if fits(trainable, {}, **kwargs):
+        return
     signature = inspect.signature(trainable)
     try:
         signature.bind({}, **kwargs)
@@ -227,13 +230,11 @@ def _check_signature(function: Callable[..., Any]) -> None:
     except ValueError:  # written in C: the call will show
         return
     check_kind(function, "A trainable")
-    try:
-        signature.bind({})
-    except TypeError:
+    if not fits(function, {}):
         raise TypeError(
             f"A trainable is called with one argument, its config; {_name_of(function)}{signature} "
             "cannot be. Give other arguments with tune.with_parameters."
-        ) from None
+        )
 
 
 def _name_of(trainable: Callable[..., Any]) -> str:

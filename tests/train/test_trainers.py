@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import logging
 import os
@@ -79,6 +80,28 @@ def test_the_config_is_optional_and_so_are_reports(air_backend):
     result = DataParallelTrainer(lambda: calls.append(1)).fit()
     assert result.metrics == {}
     assert result.checkpoint is None
+
+
+def supplies(value):
+    """A decorator that gives one more argument than the caller does."""
+
+    def decorate(function):
+        @functools.wraps(function)
+        def call(*args):
+            return function(*args, value)
+
+        return call
+
+    return decorate
+
+
+def test_decorators_may_supply_arguments(air_backend):
+    @supplies(7)
+    def with_config(config, value):
+        train.report({"x": config["x"] + value})
+
+    result = DataParallelTrainer(with_config, train_loop_config={"x": 1}).fit()
+    assert result.metrics["x"] == 8
 
 
 def test_the_function_sees_its_place_and_its_data(numbers):

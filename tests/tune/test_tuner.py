@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bdb
 import dataclasses
+import functools
 import os
 import re
 import threading
@@ -620,6 +621,23 @@ def test_beside_an_unfinished_experiment_a_new_one_says_how_to_go_on_with_it(
 
 def _with(run_config: RunConfig, **changes: Any) -> RunConfig:
     return dataclasses.replace(run_config, **changes)
+
+
+def test_decorators_may_supply_what_a_trainable_takes_besides(run_config: RunConfig) -> None:
+    def with_seven(function: Any) -> Any:
+        @functools.wraps(function)
+        def call(config: dict[str, Any]) -> Any:
+            return function(config, 7)
+
+        return call
+
+    @with_seven
+    def trial(config: dict[str, Any], seven: int) -> dict[str, Any]:
+        return {"x": config["x"] + seven}
+
+    grid = Tuner(trial, param_space={"x": 1}, run_config=run_config).fit()
+    assert grid[0].metrics is not None
+    assert grid[0].metrics["x"] == 8
 
 
 def test_a_trainable_that_returns_something_else_fails_its_trial(run_config: RunConfig) -> None:
