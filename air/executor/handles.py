@@ -125,7 +125,10 @@ class ObjectRefGenerator:
         return ref
 
     def close(self) -> None:
-        """End the task at its next ``yield``; what it yielded before stays valid."""
+        """End the task at its next ``yield``; what it yielded before stays valid.
+
+        The generator ends here, also for whoever waits for its next value.
+        """
         self._executor.close_stream(self.id)
 
     def __repr__(self) -> str:
@@ -140,7 +143,7 @@ class ObjectRefGenerator:
     def __del__(self) -> None:
         executor = getattr(self, "_executor", None)
         if executor is not None:
-            executor.close_stream(self.id)
+            executor.release_stream(self.id)
 
 
 class ActorHandle:

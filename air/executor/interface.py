@@ -294,13 +294,24 @@ class Executor(abc.ABC):
 
     @abc.abstractmethod
     def close_stream(self, stream_id: bytes) -> None:
-        """End the generator task at its next ``yield``. Never blocks, never raises."""
+        """End the generator task at its next ``yield``. Never raises.
+
+        Who waits for its next value is told that there is none. Calls that the same thread makes
+        later do not overtake the news.
+        """
 
     # References and handles -------------------------------------------------------------
 
     @abc.abstractmethod
     def release_ref(self, object_id: bytes) -> None:
         """One ``ObjectRef`` in this process is garbage. Never blocks, never raises."""
+
+    @abc.abstractmethod
+    def release_stream(self, stream_id: bytes) -> None:
+        """One ``ObjectRefGenerator`` in this process is garbage: its task ends as if it was closed.
+
+        Never blocks, never raises.
+        """
 
     @abc.abstractmethod
     def release_actor(self, actor_id: bytes) -> None:

@@ -225,7 +225,9 @@ class ClusterExecutor(Executor):
     def close_stream(self, stream_id: bytes) -> None:
         client = self._client
         if not client.closed and os.getpid() == self._pid:
-            client.reactor.call_soon(lambda: client.submitter.close_stream(stream_id))
+            with client.reactor.lock:
+                client.submitter.close_stream(stream_id)
+            client.reactor.nudge()  # another thread may wait for its next value
 
     # References and handles ---------------------------------------------------------------
 
@@ -237,6 +239,12 @@ class ClusterExecutor(Executor):
             objects.dropped.append(object_id)
             if not objects.drain_planned:
                 objects.plan_drain()
+
+    def release_stream(self, stream_id: bytes) -> None:
+        client = self._client
+        if not client.closed and os.getpid() == self._pid:
+            # Garbage is found anywhere, where the lock must not be waited for.
+            client.reactor.call_soon(lambda: client.submitter.close_stream(stream_id))
 
     def release_actor(self, actor_id: bytes) -> None:
         if not self._client.closed:

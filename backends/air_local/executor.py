@@ -386,6 +386,7 @@ class LocalExecutor(Executor):
             stream.close()
 
     def _outcome(self, stream_id: bytes, stream: Stream, step: Step) -> ObjectRef[Any] | None:
+        self._check_open()  # the end of everything is no end of a stream
         if stream.ended:
             self._streams.pop(stream_id, None)
         return step.ref
@@ -400,6 +401,9 @@ class LocalExecutor(Executor):
     def release_ref(self, object_id: bytes) -> None:
         # Nothing to count: see LocalRef.
         return
+
+    def release_stream(self, stream_id: bytes) -> None:
+        self.close_stream(stream_id)
 
     def release_actor(self, actor_id: bytes) -> None:
         # LocalHandle does it: the handle knows its actor also where a table no longer does.

@@ -125,7 +125,7 @@ class Stream:
         step, generator = self.step, self._generator
         self.end()
         if step is not None and not step.finished:
-            step.fail(cancelled(self.name))
+            step.closed()
             if step.started:
                 return
         self._close_generator(generator)
@@ -272,6 +272,11 @@ class Step(Call):
         self.error = failure.original
         self.ref = self.store.reference(self.store.put(self.name, failure=failure))
         self._stream.end()
+        self._finish_step()
+
+    def closed(self) -> None:
+        """Its generator was closed: who waits for the step is told that there is nothing more."""
+        self.error = cancelled(self._stream.name).original
         self._finish_step()
 
     def should_retry(self, error: BaseException) -> bool:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections import deque
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+import air
+from air.executor.current import get_executor
 from air.executor.streaming import BYTES_AHEAD, VALUES_AHEAD
+from air.testing.executor_suite.harness import value
+from air.testing.executor_suite.tools import Counter
 from air_cluster.client.streams import Stream
-from air_cluster.protocol.messages import StreamClose, StreamCredit
+from air_cluster.protocol.messages import ActorCall, StreamClose, StreamCredit
+from air_cluster.transport.connection import Connection
 from air_cluster.worker.reporter import Production
 
 LARGE = BYTES_AHEAD // 4
@@ -135,3 +142,34 @@ def test_a_stream_that_is_closed_says_so_and_gives_back_what_is_left() -> None:
     ends.stream.take()
     assert len(ends.stream.close()) == 3
     assert isinstance(ends.wire.sent.pop(), StreamClose)
+
+
+@pytest.mark.usefixtures("air_cluster")
+def test_no_call_overtakes_the_news_that_a_stream_is_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What a call sets going elsewhere may reach the producer, which must know by then."""
+
+    @air.remote
+    def count() -> Iterator[int]:
+        yield from itertools.count()
+
+    stream, counter = count.remote(), Counter.remote()
+    value([next(stream), counter.add.remote()])
+    sent: list[type] = []
+    send = Connection.send
+
+    def noted(connection: Connection, message: Any, payload: Any = ()) -> None:
+        sent.append(type(message))
+        send(connection, message, payload)
+
+    monkeypatch.setattr(Connection, "send", noted)
+    with get_executor()._client.reactor.lock:  # type: ignore[attr-defined]
+        # So that no other thread is there to send what this one leaves behind.
+        stream.close()
+        called = counter.add.remote()
+        assert [kind for kind in sent if kind in (StreamClose, ActorCall)] == [
+            StreamClose,
+            ActorCall,
+        ]
+    assert value(called) == 2

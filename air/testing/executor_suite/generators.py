@@ -7,6 +7,7 @@ import gc
 import itertools
 import threading
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,12 @@ async def heavy_async(recorder: Any, stop: int) -> AsyncIterator[np.ndarray]:
     for number in range(stop):
         await recorder.add.remote(number)
         yield np.full(HEAVY, number, np.uint8)
+
+
+@air.remote
+async def after(gate: Any) -> AsyncIterator[int]:
+    await gate.wait.remote()
+    yield 1
 
 
 @air.remote
@@ -203,6 +210,7 @@ class TestGenerators:
         assert value(next(stream)) == 1
         with pytest.raises(GetTimeout):
             stream.next_within(0.05)
+        value(gate.arrived.remote(1))
         stream.close()
         gate.open.remote()
         value(recorder.wait_for.remote("closed"))
@@ -214,6 +222,42 @@ class TestGenerators:
         next(stream)
         stream.close()
         assert list(stream) == []
+
+    def test_close_ends_it_for_a_thread_that_waits(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        gate, asked = Gate.remote(), threading.Event()
+        executor = get_executor()
+        next_in_stream = executor.next_in_stream
+
+        def noted(*args: Any) -> Any:
+            asked.set()
+            return next_in_stream(*args)
+
+        monkeypatch.setattr(executor, "next_in_stream", noted)
+        stream = after.remote(gate)
+        with ThreadPoolExecutor(1) as pool:
+            rest = pool.submit(list, stream)
+            assert asked.wait(TIMEOUT)
+            value(gate.arrived.remote(1))
+            stream.close()
+            assert rest.result(TIMEOUT) == []
+        gate.open.remote()
+
+    def test_close_ends_it_for_a_coroutine_that_waits(self) -> None:
+        gate = Gate.remote()
+
+        async def close_while_waiting() -> list[Any]:
+            stream = after.remote(gate)
+
+            async def rest() -> list[Any]:
+                return [ref async for ref in stream]
+
+            waiting = asyncio.create_task(rest())
+            await gate.arrived.remote(1)
+            stream.close()
+            return await asyncio.wait_for(waiting, TIMEOUT)
+
+        assert asyncio.run(close_while_waiting()) == []
+        gate.open.remote()
 
     @pytest.mark.parametrize("good", [0, 2])
     def test_error_is_the_last_reference(self, good: int) -> None:

@@ -639,7 +639,6 @@ class Submitter:
     def next_in_stream(self, stream_id: bytes, timeout: float | None) -> bytes | None:
         """The identity of the next value, which the caller's reference takes over."""
         with self._lock:
-            self._reactor.run_soon()  # it may have been closed a moment ago
             self._client.flush()
             stream = self.streams.get(stream_id)
         if stream is None:
@@ -669,6 +668,8 @@ class Submitter:
         record = self.records.get(stream_id)
         if record is not None and not stream.ended and stream.connection is None:
             self.cancel(stream_id, force=False, recursive=False)
+        stream.ended = True  # also for who waits for the next value
+        stream.notify()
 
     def end_streams(self, content: Content) -> None:
         """Nothing will be yielded any more; called under the lock."""
