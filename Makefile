@@ -5,8 +5,9 @@ VENV   := .venv
 PYTHON ?=# an interpreter to use in place of the one that is found
 ARGS   :=# more arguments for pytest: make test ARGS="-k join -x"
 
-# Clusters of several nodes, and programs that run for long: `make test` stays short without them.
-APART := tests/cluster/nodes tests/cluster/soak
+# Faults, clusters of several nodes, and programs that run for long: `make test` stays short without
+# them.
+APART := tests/cluster/faults tests/cluster/nodes tests/cluster/soak
 
 pip_install := $(VENV)/bin/python -m pip install --disable-pip-version-check -c constraints.txt
 
@@ -30,7 +31,7 @@ setup: $(VENV)/.dev ## Make .venv with everything that the targets below use
 test: $(VENV)/.dev ## Run the tests
 	$(VENV)/bin/python -m pytest $(APART:%=--ignore=%) $(ARGS)
 
-test-cluster: $(VENV)/.dev ## Run the libraries' tests on the cluster, and those of several nodes
+test-cluster: $(VENV)/.dev ## Run the libraries' tests on the cluster, of faults and of several nodes
 	$(VENV)/bin/python -m pytest tests/data tests/train tests/tune $(APART) --backend=cluster $(ARGS)
 
 test-torch: $(VENV)/.torch ## Install torch, and run the tests that need it
