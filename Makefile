@@ -35,7 +35,7 @@ test-cluster: $(VENV)/.dev ## Run the libraries' tests on the cluster, of faults
 	$(VENV)/bin/python -m pytest tests/data tests/train tests/tune $(APART) --backend=cluster $(ARGS)
 
 test-torch: $(VENV)/.torch ## Install torch, and run the tests that need it
-	$(VENV)/bin/python -m pytest -m torch tests/executor tests/cluster $(APART:%=--ignore=%) $(ARGS)
+	$(VENV)/bin/python -m pytest -m torch tests/executor tests/data tests/cluster $(APART:%=--ignore=%) $(ARGS)
 
 test-fast: $(VENV)/.dev ## Run the tests that are not marked slow
 	$(VENV)/bin/python -m pytest -m "not slow" $(APART:%=--ignore=%) $(ARGS)

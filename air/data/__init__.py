@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         read_datasource,
         read_parquet,
     )
+    from air.data.torch.making import from_torch
 
 shielded_imports.install()
 
@@ -61,6 +62,7 @@ _HOME = {
     "from_items": "air.data.read_api",
     "from_numpy": "air.data.read_api",
     "from_pandas": "air.data.read_api",
+    "from_torch": "air.data.torch.making",
     "range": "air.data.read_api",
     "range_table": "air.data.read_api",
     "range_tensor": "air.data.read_api",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from air.data.aggregation import Aggregations
 from air.data.methods.columns import ColumnMethods
 from air.data.methods.combining import CombineMethods
+from air.data.methods.conversion import ConversionMethods
 from air.data.methods.mapping import MapMethods
 from air.data.methods.splitting import SplitMethods
 from air.data.methods.viewing import ViewMethods
@@ -15,6 +16,7 @@ class Dataset(
     MapMethods,
     ColumnMethods,
     CombineMethods,
+    ConversionMethods,
     SplitMethods,
     WriteMethods,
     Aggregations,

@@ -99,6 +99,124 @@ class DataIterator:
 
         return self._made_ahead(batches, prefetch_batches)
 
+    def iter_torch_batches(
+        self,
+        *,
+        prefetch_batches: int = 1,
+        batch_size: int | None = 256,
+        dtypes: Any = None,
+        device: Any = None,
+        collate_fn: Callable[[Any], Any] | None = None,
+        drop_last: bool = False,
+        local_shuffle_buffer_size: int | None = None,
+        local_shuffle_seed: int | None = None,
+    ) -> Iterator[Any]:
+        """The rows in batches of tensors, in order.
+
+        A batch is a dictionary of tensors, and one tensor for plain objects. A column of arrays
+        with different shapes is a list of tensors. Whole numbers with missing values come as
+        floats with NaN in their place.
+
+        Args:
+            prefetch_batches, batch_size, drop_last, local_shuffle_buffer_size,
+                local_shuffle_seed: as for :meth:`iter_batches`.
+            dtypes: a ``torch.dtype`` for all tensors, or a dictionary of them by column; as the
+                columns are where there is none.
+            device: to put the tensors on; left in memory if ``None``.
+            collate_fn: makes a batch of a dictionary of arrays (a list, for plain objects) in
+                place of all this.
+
+        Raises:
+            InvalidOption: as :meth:`iter_batches` does, and for *dtypes* or *device* that torch
+                does not know, or that are given beside a *collate_fn*.
+            UnsupportedValue: a column that holds no numbers; names it.
+            ImportError: torch is not installed.
+        """
+        make = collate_fn
+        if make is None:
+            from air.data.torch.tensors import Tensors
+
+            make = Tensors("iter_torch_batches", dtypes, device).of_batch
+        elif dtypes is not None or device is not None:
+            raise InvalidOption(
+                "iter_torch_batches: a collate_fn decides by itself; leave dtypes and device out"
+            )
+        batches = self.iter_batches(
+            prefetch_batches=prefetch_batches,
+            batch_size=batch_size,
+            drop_last=drop_last,
+            local_shuffle_buffer_size=local_shuffle_buffer_size,
+            local_shuffle_seed=local_shuffle_seed,
+        )
+        return map(make, batches)
+
+    def to_torch(
+        self,
+        *,
+        label_column: str | None = None,
+        feature_columns: Any = None,
+        label_column_dtype: Any = None,
+        feature_column_dtypes: Any = None,
+        batch_size: int | None = 1,
+        prefetch_batches: int = 1,
+        drop_last: bool = False,
+        local_shuffle_buffer_size: int | None = None,
+        local_shuffle_seed: int | None = None,
+        unsqueeze_label_tensor: bool = True,
+        unsqueeze_feature_tensors: bool = True,
+    ) -> Any:
+        """A ``torch.utils.data.IterableDataset`` of ``(features, label)``, batch by batch.
+
+        Give it to a ``DataLoader(..., batch_size=None)``: batches are made here. Each worker
+        process of a loader works out all rows and gives a share of the batches.
+
+        Args:
+            label_column: its tensor is the label, which is ``None`` without.
+            feature_columns: a list of columns gives one tensor of them side by side, with the
+                shape ``(N, columns)``; a list of lists a list of tensors; a dictionary of lists a
+                dictionary of tensors. All but the label, for one tensor, if ``None``.
+            label_column_dtype: a ``torch.dtype``.
+            feature_column_dtypes: one for all, or in the form of *feature_columns*.
+            batch_size, prefetch_batches, drop_last, local_shuffle_buffer_size,
+                local_shuffle_seed: as for :meth:`iter_batches`.
+            unsqueeze_label_tensor: give labels the shape ``(N, 1)`` in place of ``(N,)``.
+            unsqueeze_feature_tensors: give a column of features that stands alone the shape
+                ``(N, 1)`` in place of ``(N,)``.
+
+        Raises:
+            InvalidOption: *feature_columns* or the dtypes do not have these forms.
+            ColumnNotFound: it is known that a column is not there.
+            ImportError: torch is not installed.
+        """
+        check_flag(unsqueeze_label_tensor, "to_torch: unsqueeze_label_tensor")
+        check_flag(unsqueeze_feature_tensors, "to_torch: unsqueeze_feature_tensors")
+        from air.data.torch.features import Features
+        from air.data.torch.iterable import IterableBatches
+
+        features = Features(
+            label_column,
+            feature_columns,
+            label_column_dtype,
+            feature_column_dtypes,
+            unsqueeze_label=unsqueeze_label_tensor,
+            unsqueeze_features=unsqueeze_feature_tensors,
+        )
+        self._dataset.check_columns(features.columns, "to_torch")
+
+        def batches() -> Iterator[Any]:
+            return map(
+                features.of_batch,
+                self.iter_batches(
+                    prefetch_batches=prefetch_batches,
+                    batch_size=batch_size,
+                    drop_last=drop_last,
+                    local_shuffle_buffer_size=local_shuffle_buffer_size,
+                    local_shuffle_seed=local_shuffle_seed,
+                ),
+            )
+
+        return IterableBatches(batches)
+
     def schema(self) -> Schema | None:
         """See ``Dataset.schema``."""
         return self._dataset.schema()

@@ -7,6 +7,25 @@ import importlib.util
 from types import ModuleType
 
 
+def import_extra(module: str, what: str, install: str) -> ModuleType:
+    """A module that is not there unless it was installed, for *what*, which the message names.
+
+    Args:
+        install: what ``pip install`` takes to have it.
+
+    Raises:
+        ImportError: it is not installed; says how to install it.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise ImportError(
+            f"{what} needs {module}, which cannot be imported ({error}). Install it with: pip"
+            f' install "{install}"',
+            name=module,
+        ) from error
+
+
 def import_pandas(what: str) -> ModuleType:
     """The module ``pandas``, for *what*, which the message begins with.
 

@@ -1,0 +1,1 @@
+"""Datasets and PyTorch; nothing here is imported before somebody asks for tensors."""
