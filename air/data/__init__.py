@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         UnsupportedValue,
         WriteError,
     )
+    from air.data.from_refs import from_arrow_refs, from_numpy_refs, from_pandas_refs
     from air.data.iterator import DataIterator
     from air.data.preprocessor import Preprocessor
     from air.data.read_api import (
@@ -59,9 +60,12 @@ _HOME = {
     "UnsupportedValue": "air.data.errors",
     "WriteError": "air.data.errors",
     "from_arrow": "air.data.read_api",
+    "from_arrow_refs": "air.data.from_refs",
     "from_items": "air.data.read_api",
     "from_numpy": "air.data.read_api",
+    "from_numpy_refs": "air.data.from_refs",
     "from_pandas": "air.data.read_api",
+    "from_pandas_refs": "air.data.from_refs",
     "from_torch": "air.data.torch.making",
     "range": "air.data.read_api",
     "range_table": "air.data.read_api",

@@ -5,13 +5,46 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from air.data import references
 from air.data.consumption import Consumption
+from air.executor.extras import check_pandas
+from air.executor.handles import ObjectRef
 from air.executor.keywords import methods_suggest_keywords
 
 
 @methods_suggest_keywords
 class ConversionMethods(Consumption):
     """The part of :class:`air.data.Dataset` that hands rows to other libraries."""
+
+    def to_arrow_refs(self) -> list[ObjectRef[Any]]:
+        """A reference to an Arrow table for each block; runs the plan.
+
+        Blocks that are stored already are referred to where they are. Plain objects become the
+        column ``value``.
+        """
+        return references.arrow_refs(self.run())
+
+    def to_pandas_refs(self) -> list[ObjectRef[Any]]:
+        """A reference to a DataFrame for each block; runs the plan.
+
+        Raises:
+            ImportError: pandas is not installed.
+        """
+        check_pandas("to_pandas_refs")
+        return references.pandas_refs(self.run())
+
+    def to_numpy_refs(self, *, column: str | None = None) -> list[ObjectRef[Any]]:
+        """A reference to a dictionary of arrays for each block; runs the plan.
+
+        Args:
+            column: the one whose array is wanted, by itself. Plain objects are one array.
+
+        Raises:
+            ColumnNotFound: there is no such column.
+        """
+        if column is not None:
+            self.check_columns([column], "to_numpy_refs")
+        return references.numpy_refs(self.run(), column)
 
     def iter_torch_batches(
         self,
