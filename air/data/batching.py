@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 
 from air.data.block import Block, accessor, concat
+from air.data.returned import Columns
 
-JOINED_BYTES = 1 << 20
+JOINED_BYTES = 2 << 20
 """Blocks of this size are worth sending; smaller ones are put together."""
 
 
@@ -70,7 +72,7 @@ def rebatch(
 
 
 def joined(
-    blocks: Iterable[Block], target_bytes: int = JOINED_BYTES, *, at_once: bool = True
+    blocks: Iterable[Block | Columns], target_bytes: int = JOINED_BYTES, *, at_once: bool = True
 ) -> Iterator[Block]:
     """The same rows, with small neighbouring blocks put together to about *target_bytes*.
 
@@ -82,8 +84,8 @@ def joined(
             together, so that whoever waits for what a slow function gives waits twice as long
             as it took at most.
     """
-    pending: list[Block] = []
-    empty: Block | None = None
+    pending: list[Block | Columns] = []
+    empty: Block | Columns | None = None
     size = given = 0
     try:
         for block in blocks:
@@ -95,7 +97,7 @@ def joined(
                 given += size
                 pending, size = [], 0
             pending.append(block)
-            size += accessor(block).size_bytes()
+            size += _size_of(block)
             if size >= (min(given, target_bytes) if at_once else target_bytes):
                 yield _one(pending)
                 given += size
@@ -107,16 +109,26 @@ def joined(
     if pending:
         yield _one(pending)
     elif empty is not None and not given:
-        yield empty
+        yield _one([empty])
 
 
-def _are_alike(one: Block, other: Block) -> bool:
+def _size_of(block: Block | Columns) -> int:
+    return block.size_bytes if isinstance(block, Columns) else accessor(block).size_bytes()
+
+
+def _are_alike(one: Block | Columns, other: Block | Columns) -> bool:
+    if isinstance(one, Columns) or isinstance(other, Columns):
+        if not (isinstance(one, Columns) and isinstance(other, Columns)):
+            return False
+        return one.kinds == other.kinds
     if isinstance(one, list) or isinstance(other, list):
         return isinstance(one, list) and isinstance(other, list)
     return bool(one.schema.equals(other.schema))
 
 
-def _one(blocks: list[Block]) -> Block:
+def _one(blocks: list[Any]) -> Block:
+    if isinstance(blocks[0], Columns):
+        return Columns.together(blocks)
     whole = concat(blocks)
     return whole if isinstance(whole, list) or len(blocks) == 1 else whole.combine_chunks()
 

@@ -84,7 +84,8 @@ def _to_numpy(column: pa.ChunkedArray) -> np.ndarray:
     has_zone = pa.types.is_timestamp(column.type) and column.type.tz is not None
     if has_zone or loses_types_as_arrays(column) or floats_would_round(column):
         return tensor.objects(column.to_pylist())
-    whole = column.combine_chunks()
+    # Arrow copies a single chunk as well when it puts chunks together.
+    whole = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
     if isinstance(whole, pa.ChunkedArray):  # too large for one chunk
         return whole.to_numpy()
     values: np.ndarray = whole.to_numpy(zero_copy_only=False)
@@ -101,11 +102,7 @@ def table_from_columns(columns: Mapping[str, Any]) -> pa.Table:
         UnsupportedValue: lengths differ, a value is no column, or Arrow cannot hold it.
     """
     check_batch(columns)
-    made = {name: column_from_values(name, values) for name, values in columns.items()}
-    try:
-        return pa.table(made)
-    except UnicodeEncodeError as error:
-        raise UnsupportedValue(f"a column's name is no valid text: {error}") from None
+    return pa.table({name: column_from_values(name, values) for name, values in columns.items()})
 
 
 def check_batch(columns: Mapping[str, Any]) -> None:
@@ -117,6 +114,8 @@ def check_batch(columns: Mapping[str, Any]) -> None:
     for name, values in columns.items():
         if not isinstance(name, str):
             raise UnsupportedValue(f"columns must be named by text, got {name!r}")
+        if not name.isascii():
+            _check_encodable(name)
         if not _is_column(values):
             raise UnsupportedValue(
                 f"column {name!r} must be an array or a list with one value a row,"
@@ -125,6 +124,13 @@ def check_batch(columns: Mapping[str, Any]) -> None:
     lengths = {name: len(values) for name, values in columns.items()}
     if len(set(lengths.values())) > 1:
         raise UnsupportedValue(f"columns of one batch must be equally long, got {lengths}")
+
+
+def _check_encodable(name: str) -> None:
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise UnsupportedValue(f"a column's name is no valid text: {error}") from None
 
 
 def _is_column(values: Any) -> bool:

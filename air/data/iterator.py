@@ -8,8 +8,9 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from air.data.batch_format import check_batch_format
-from air.data.batching import rebatch, shuffled
+from air.data.batching import shuffled
 from air.data.block import Block, Schema, accessor
+from air.data.cutting import cuts
 from air.data.prefetch import prefetched
 from air.errors import InvalidOption
 from air.executor.keywords import methods_suggest_keywords
@@ -83,19 +84,18 @@ class DataIterator:
         elif local_shuffle_seed is not None:
             raise InvalidOption("local_shuffle_seed needs a local_shuffle_buffer_size")
 
-        def regrouped(blocks: Iterable[Block]) -> Iterator[Block]:
+        def batches(blocks: Iterable[Block]) -> Iterator[Any]:
             if local_shuffle_buffer_size is None or batch_size is None:
-                return rebatch(blocks, batch_size, drop_last=drop_last)
-            return shuffled(
+                whole = cuts(blocks, batch_size, drop_last=drop_last)
+                return (cut.to_batch(batch_format) for cut in whole)
+            mixed = shuffled(
                 blocks,
                 batch_size,
                 buffer_size=local_shuffle_buffer_size,
                 seed=local_shuffle_seed,
                 drop_last=drop_last,
             )
-
-        def batches(blocks: Iterable[Block]) -> Iterator[Any]:
-            return (accessor(block).to_batch(batch_format) for block in regrouped(blocks))
+            return (accessor(block).to_batch(batch_format) for block in mixed)
 
         return self._made_ahead(batches, prefetch_batches)
 

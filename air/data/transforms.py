@@ -10,12 +10,12 @@ from __future__ import annotations
 import abc
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 
 from air.data.batch_format import is_pandas_frame
-from air.data.batching import first_rows, joined, rebatch
+from air.data.batching import first_rows, joined
 from air.data.block import (
     Block,
     accessor,
@@ -25,13 +25,16 @@ from air.data.block import (
     select,
 )
 from air.data.convert import check_distinct
+from air.data.cutting import cuts
 from air.data.errors import UnsupportedValue, require_columns
 from air.data.functions import TaskContext, UserFunction
 from air.data.infer import column_from_values
+from air.data.returned import Columns
 from air.data.schemas import conform
 
 DEFAULT_BATCH_SIZE = 4096
 
+_Built = TypeVar("_Built")
 BlockFunction = Callable[[Iterator[Block], TaskContext], Iterator[Block]]
 
 
@@ -185,11 +188,15 @@ class MapBatches(Transform):
     def open(self) -> BlockFunction:
         fn = self.user.open()
 
-        def made(blocks: Iterator[Block], context: TaskContext) -> Iterator[Block]:
-            for block, start in _with_positions(rebatch(blocks, self.batch_size)):
-                batch = accessor(block).to_batch(self.batch_format, writable=not self.zero_copy)
-                for result in _batch_results(self.name, fn, batch, block, start, context):
-                    yield _made_of(self.name, block_from_batch, result)
+        def made(blocks: Iterator[Block], context: TaskContext) -> Iterator[Block | Columns]:
+            start = 0
+            for cut in cuts(blocks, self.batch_size):
+                batch = cut.to_batch(self.batch_format, writable=not self.zero_copy)
+                where = _Where(self.name, cut.block, start, context, cut.num_rows)
+                for result in _batch_results(fn, batch, where):
+                    build = Columns if isinstance(result, Mapping) else block_from_batch
+                    yield _made_of(self.name, build, result)
+                start += cut.num_rows
 
         # A batch is small change where it has to travel, or gets a file of its own.
         return lambda blocks, context: joined(made(blocks, context))
@@ -410,12 +417,14 @@ class _Where:
 
     __slots__ = ("_block", "_context", "_name", "first", "last")
 
-    def __init__(self, name: str, block: Block, start: int, context: TaskContext) -> None:
+    def __init__(
+        self, name: str, block: Block, start: int, context: TaskContext, rows: int | None = None
+    ) -> None:
         self._name = name
         self._block = block
         self._context = context
         self.first = start
-        self.last = start + len(block) - 1
+        self.last = start + (len(block) if rows is None else rows) - 1
 
     def __enter__(self) -> _Where:
         return self
@@ -441,16 +450,9 @@ def _row_results(
             yield fn(row)
 
 
-def _batch_results(
-    name: str,
-    fn: Callable[[Any], Any],
-    batch: Any,
-    block: Block,
-    start: int,
-    context: TaskContext,
-) -> Iterator[Any]:
+def _batch_results(fn: Callable[[Any], Any], batch: Any, where: _Where) -> Iterator[Any]:
     """What *fn* returns or yields for a batch; an error is told at which rows it happened."""
-    with _Where(name, block, start, context):
+    with where:
         made = fn(batch)
         if isinstance(made, Iterator):
             yield from made
@@ -458,7 +460,7 @@ def _batch_results(
             yield made
 
 
-def _made_of(name: str, build: Callable[[Any], Block], made: Any) -> Block:
+def _made_of(name: str, build: Callable[[Any], _Built], made: Any) -> _Built:
     try:
         return build(made)
     except UnsupportedValue as error:
