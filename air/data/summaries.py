@@ -138,7 +138,7 @@ class Moments:
         values = _numbers(column)
         count = len(values)
         mean = float(values.mean()) if count else 0.0
-        with np.errstate(invalid="ignore"):  # among infinite values the deviation is NaN
+        with np.errstate(all="ignore"):  # among infinite values the deviation is NaN
             squares = float(np.square(values - mean).sum())
         return cls(count, len(column) - count, mean, squares)
 

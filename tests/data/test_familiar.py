@@ -126,11 +126,28 @@ NEEDED = inspect.Parameter.empty
             },
             {},
         ),
+        (
+            preprocessors.CustomKBinsDiscretizer,
+            {"columns": NEEDED, "bins": NEEDED},
+            {"right": True, "include_lowest": False, "duplicates": "raise", "dtypes": None},
+        ),
         (preprocessors.LabelEncoder, {"label_column": NEEDED}, {}),
+        (preprocessors.MaxAbsScaler, {"columns": NEEDED}, {}),
         (preprocessors.MinMaxScaler, {"columns": NEEDED}, {}),
         (preprocessors.StandardScaler, {"columns": NEEDED}, {}),
+        (preprocessors.Normalizer, {"columns": NEEDED, "norm": "l2"}, {}),
         (preprocessors.OneHotEncoder, {"columns": NEEDED}, {"max_categories": None}),
         (preprocessors.OrdinalEncoder, {"columns": NEEDED}, {"encode_lists": True}),
+        (
+            preprocessors.PowerTransformer,
+            {"columns": NEEDED, "power": NEEDED, "method": "yeo-johnson"},
+            {},
+        ),
+        (
+            preprocessors.UniformKBinsDiscretizer,
+            {"columns": NEEDED, "bins": NEEDED},
+            {"right": True, "include_lowest": False, "duplicates": "raise", "dtypes": None},
+        ),
         (
             preprocessors.SimpleImputer,
             {"columns": NEEDED, "strategy": "mean", "fill_value": None},

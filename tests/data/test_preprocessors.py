@@ -16,12 +16,17 @@ from air.data.preprocessors import (
     BatchMapper,
     Chain,
     Concatenator,
+    CustomKBinsDiscretizer,
     LabelEncoder,
+    MaxAbsScaler,
     MinMaxScaler,
+    Normalizer,
     OneHotEncoder,
     OrdinalEncoder,
+    PowerTransformer,
     SimpleImputer,
     StandardScaler,
+    UniformKBinsDiscretizer,
 )
 from air.errors import AirError, InvalidOption
 from air.executor.serialization import dumps, loads
@@ -95,6 +100,11 @@ def test_fitting_is_one_pass_however_many_columns():
     [
         StandardScaler(["x", "n"]),
         MinMaxScaler(["x", "k"]),
+        MaxAbsScaler(["x", "k"]),
+        Normalizer(["x", "n"]),
+        PowerTransformer(["x", "n"], power=0.5),
+        CustomKBinsDiscretizer(["x"], [0, 2, 9]),
+        UniformKBinsDiscretizer(["x", "n"], 3),
         OneHotEncoder(["color", "other"]),
         OrdinalEncoder(["color"]),
         LabelEncoder("color"),

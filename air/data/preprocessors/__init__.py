@@ -6,20 +6,27 @@ from air.data.preprocessor import Preprocessor, PreprocessorNotFittedException
 from air.data.preprocessors.batch_mapper import BatchMapper
 from air.data.preprocessors.chain import Chain
 from air.data.preprocessors.concatenator import Concatenator
+from air.data.preprocessors.discretizers import CustomKBinsDiscretizer, UniformKBinsDiscretizer
 from air.data.preprocessors.encoders import LabelEncoder, OneHotEncoder, OrdinalEncoder
 from air.data.preprocessors.imputer import SimpleImputer
-from air.data.preprocessors.scalers import MinMaxScaler, StandardScaler
+from air.data.preprocessors.rows import Normalizer, PowerTransformer
+from air.data.preprocessors.scalers import MaxAbsScaler, MinMaxScaler, StandardScaler
 
 __all__ = [
     "BatchMapper",
     "Chain",
     "Concatenator",
+    "CustomKBinsDiscretizer",
     "LabelEncoder",
+    "MaxAbsScaler",
     "MinMaxScaler",
+    "Normalizer",
     "OneHotEncoder",
     "OrdinalEncoder",
+    "PowerTransformer",
     "Preprocessor",
     "PreprocessorNotFittedException",
     "SimpleImputer",
     "StandardScaler",
+    "UniformKBinsDiscretizer",
 ]

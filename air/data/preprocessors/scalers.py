@@ -110,6 +110,49 @@ class MinMaxScaler(ColumnPreprocessor):
         return made
 
 
+class MaxAbsScaler(ColumnPreprocessor):
+    """Scale columns to the range -1 to 1: ``x / max(|x|)``; zero stays zero.
+
+    The same numbers as scikit-learn's: missing values stay missing, and a column of zeros stays
+    one.
+
+    Args:
+        columns: names of columns with numbers.
+
+    Attributes:
+        stats_: ``{"abs_max(a)": ...}`` after :meth:`fit`; NaN for a column without values.
+    """
+
+    def __init__(self, columns: list[str]) -> None:
+        self.columns = columns
+        check_columns(self, columns)
+
+    def input_columns(self, available: Sequence[str]) -> list[str]:
+        return check_columns(self, self.columns)
+
+    def _fit(self, ds: Dataset) -> None:
+        # Moments are asked for because they refuse what is no number.
+        found = self._summarize(ds, {name: [Extremes, Moments] for name in self.input_columns(())})
+        stats: dict[str, float] = {}
+        for name in self.columns:
+            extremes = found[Extremes, name]
+            largest = math.nan
+            if extremes.smallest is not None:
+                largest = float(max(abs(extremes.smallest), abs(extremes.largest)))
+                _check_finite(self, name, largest)
+            stats[f"abs_max({name})"] = largest
+        self.stats_ = stats
+
+    def transform_columns(self, columns: Mapping[str, Column]) -> dict[str, Any]:
+        made = {}
+        for name, column in columns.items():
+            values = numbers(self, name, column)
+            largest = self.stats_[f"abs_max({name})"]
+            scaled = values / (1.0 if largest < 10 * _EPSILON else largest)
+            made[name] = with_nulls_of(column, scaled.astype(values.dtype, copy=False))
+        return made
+
+
 def _check_finite(scaler: ColumnPreprocessor, name: str, *learnt: float) -> None:
     # One infinite value would make all others NaN.
     if not all(math.isfinite(value) for value in learnt):
