@@ -139,6 +139,18 @@ NEEDED = inspect.Parameter.empty
         (preprocessors.OneHotEncoder, {"columns": NEEDED}, {"max_categories": None}),
         (preprocessors.OrdinalEncoder, {"columns": NEEDED}, {"encode_lists": True}),
         (
+            preprocessors.CountVectorizer,
+            {"columns": NEEDED, "tokenization_fn": None, "max_features": None},
+            {},
+        ),
+        (preprocessors.FeatureHasher, {"columns": NEEDED, "num_features": NEEDED}, {}),
+        (
+            preprocessors.HashingVectorizer,
+            {"columns": NEEDED, "num_features": NEEDED, "tokenization_fn": None},
+            {},
+        ),
+        (preprocessors.Tokenizer, {"columns": NEEDED, "tokenization_fn": None}, {}),
+        (
             preprocessors.PowerTransformer,
             {"columns": NEEDED, "power": NEEDED, "method": "yeo-johnson"},
             {},

@@ -11,12 +11,21 @@ from air.data.preprocessors.encoders import LabelEncoder, OneHotEncoder, Ordinal
 from air.data.preprocessors.imputer import SimpleImputer
 from air.data.preprocessors.rows import Normalizer, PowerTransformer
 from air.data.preprocessors.scalers import MaxAbsScaler, MinMaxScaler, StandardScaler
+from air.data.preprocessors.text import (
+    CountVectorizer,
+    FeatureHasher,
+    HashingVectorizer,
+    Tokenizer,
+)
 
 __all__ = [
     "BatchMapper",
     "Chain",
     "Concatenator",
+    "CountVectorizer",
     "CustomKBinsDiscretizer",
+    "FeatureHasher",
+    "HashingVectorizer",
     "LabelEncoder",
     "MaxAbsScaler",
     "MinMaxScaler",
@@ -28,5 +37,6 @@ __all__ = [
     "PreprocessorNotFittedException",
     "SimpleImputer",
     "StandardScaler",
+    "Tokenizer",
     "UniformKBinsDiscretizer",
 ]
