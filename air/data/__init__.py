@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         UnsupportedValue,
         WriteError,
     )
+    from air.data.expressions import col, if_else, lit
     from air.data.from_refs import from_arrow_refs, from_numpy_refs, from_pandas_refs
     from air.data.iterator import DataIterator
     from air.data.preprocessor import Preprocessor
@@ -59,6 +60,7 @@ _HOME = {
     "UnsuitableData": "air.data.errors",
     "UnsupportedValue": "air.data.errors",
     "WriteError": "air.data.errors",
+    "col": "air.data.expressions",
     "from_arrow": "air.data.read_api",
     "from_arrow_refs": "air.data.from_refs",
     "from_items": "air.data.read_api",
@@ -67,6 +69,8 @@ _HOME = {
     "from_pandas": "air.data.read_api",
     "from_pandas_refs": "air.data.from_refs",
     "from_torch": "air.data.torch.making",
+    "if_else": "air.data.expressions",
+    "lit": "air.data.expressions",
     "range": "air.data.read_api",
     "range_table": "air.data.read_api",
     "range_tensor": "air.data.read_api",

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from air.data.block import Block, BlockMetadata, Schema, column_names
 from air.data.datasources.partitioning import Partitioning as Partitioning
 from air.data.datasources.partitioning import PartitionStyle as PartitionStyle
+from air.data.expressions import Expression
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,4 +70,12 @@ class Datasource(abc.ABC):
 
     def with_columns(self, columns: tuple[str, ...]) -> Datasource | None:
         """A source of these columns only, or ``None`` if it would have to read all anyway."""
+        return None
+
+    def with_filter(self, condition: Expression) -> Datasource | None:
+        """A source that may leave out rows for which *condition* is not true.
+
+        ``None`` if it would read all anyway, or has been told so already. Rows that it still
+        gives are looked at afterwards.
+        """
         return None

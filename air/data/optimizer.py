@@ -10,9 +10,16 @@ from collections.abc import Callable
 
 from air.data.plan import Node
 from air.data.rules.limits import push_limit
-from air.data.rules.projection import push_projection
+from air.data.rules.predicates import push_predicate, tell_source
+from air.data.rules.projection import narrow_filter, push_projection
 
-RULES: tuple[Callable[[Node], Node | None], ...] = (push_limit, push_projection)
+RULES: tuple[Callable[[Node], Node | None], ...] = (
+    push_limit,
+    push_predicate,
+    tell_source,
+    push_projection,
+    narrow_filter,
+)
 """Each gives what to put in the place of a step whose inputs are optimized; ``None`` leaves it."""
 
 

@@ -262,7 +262,7 @@ def _describe(group: Sequence[Fragment]) -> str:
     if len(paths) > 1:
         return f"{paths[0]} to {paths[-1]} ({len(paths)} files)"
     parts = group[0].parts
-    if parts is None:
+    if not parts:
         return paths[0]
     last = group[-1].parts or parts
     return f"{paths[0]} (row groups {parts[0]}-{last[-1]})"

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 import pyarrow as pa
 from pyarrow import parquet
 
 from air.data.block import Schema
 from air.data.convert import check_distinct
-from air.data.datasources.files import FileDatasource, Fragment, open_file
+from air.data.datasources.files import PATH_COLUMN, FileDatasource, Fragment, open_file
 from air.data.errors import ReadError, UnsupportedValue
+from air.data.expressions import Expression
+from air.data.pruning import bounds_of, may_match
 from air.data.schemas import without_columns
 
 _STREAM_ROW_GROUP_BYTES = 256 << 20
@@ -30,6 +32,8 @@ class ParquetDatasource(FileDatasource):
 
     footers: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
     """What was seen of the files so far, by path; it stays where the planning is done."""
+    conditions: tuple[Expression, ...] = field(default=(), compare=False)
+    """Row groups that cannot have a row for which all are true are left out."""
 
     @property
     def name(self) -> str:
@@ -57,12 +61,27 @@ class ParquetDatasource(FileDatasource):
         made = []
         for path in self.files.paths:
             footer = self.footers[path]
-            groups = [footer.row_group(index) for index in range(footer.num_row_groups)]
-            made += [
-                Fragment(path, (index,), self._size(group), group.num_rows)
-                for index, group in enumerate(groups)
-            ] or [Fragment(path, (), 0, 0)]
+            for index in self._wanted(footer, range(footer.num_row_groups)):
+                group = footer.row_group(index)
+                made.append(Fragment(path, (index,), self._size(group), group.num_rows))
+            if not made or made[-1].path != path:
+                made.append(Fragment(path, (), 0, 0))
         return made
+
+    def with_filter(self, condition: Expression) -> Self | None:
+        if any(known is condition for known in self.conditions):
+            return None
+        return replace(self, conditions=(*self.conditions, condition))
+
+    def _wanted(self, footer: Any, groups: Iterable[int]) -> list[int]:
+        """Those of *groups* that may have rows for which the conditions are true."""
+        names = frozenset().union(*(condition.columns() for condition in self.conditions))
+        # What is told of the whole file stands in the place of such columns.
+        names -= {*self._label_types, PATH_COLUMN}
+        if not names:
+            return list(groups)
+        found = ((index, bounds_of(footer, index, names)) for index in groups)
+        return [i for i, b in found if all(may_match(one, b) for one in self.conditions)]
 
     def read_fragment(self, fragment: Fragment) -> Iterator[pa.Table]:
         try:
@@ -73,9 +92,11 @@ class ParquetDatasource(FileDatasource):
                     present = set(file.schema_arrow.names)
                     columns = [name for name in self.selected if name in present]
                 parts = fragment.parts
-                groups = range(file.num_row_groups) if parts is None else parts
+                groups = parts
+                if groups is None:
+                    groups = tuple(self._wanted(file.metadata, range(file.num_row_groups)))
                 if not groups:
-                    yield _plain(file.read(columns=columns))
+                    yield _plain(file.read_row_groups([], columns=columns))
                 for index in groups:
                     group = file.metadata.row_group(index)
                     if columns == []:
@@ -93,7 +114,7 @@ class ParquetDatasource(FileDatasource):
             raise _of_content(fragment.path, error) from None
 
     def num_rows(self) -> int | None:
-        if not self.has_seen_all:
+        if not self.has_seen_all or self.conditions:
             return None
         return sum(self.footers[path].num_rows for path in self.files.paths)
 

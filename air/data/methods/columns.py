@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Self
 
 from air.data.arguments import check_names
+from air.data.computed import WithColumn
 from air.data.consumption import Consumption
+from air.data.expressions import Expression
 from air.data.transforms import DropColumns, RenameColumns, SelectColumns
 from air.errors import InvalidOption
 from air.executor.keywords import methods_suggest_keywords, refuses
@@ -36,6 +38,30 @@ class ColumnMethods(Consumption):
         names = check_names("drop_columns", cols)
         self.check_columns(names, "drop_columns")
         return self.with_transform(DropColumns(names))
+
+    def with_column(self, name: str, expression: Expression) -> Self:
+        """Add a column worked out from others, or replace the one of that name.
+
+        Args:
+            name: of the column.
+            expression: such as ``col("price") * col("count")``; see
+                :mod:`air.data.expressions`.
+
+        Raises:
+            TypeError: *expression* is none; for a function use :meth:`add_column`.
+            ColumnNotFound: it is of a column that there is not (at the call where the columns
+                are known, otherwise when the plan runs).
+            UnsupportedValue: when the plan runs: it is not defined for the types of its columns.
+        """
+        if not isinstance(name, str):
+            raise InvalidOption(f"with_column: name must be text, got {name!r:.80}")
+        if not isinstance(expression, Expression):
+            raise TypeError(
+                f"with_column takes an expression such as col('a') + 1, got {expression!r:.80};"
+                " for a function use add_column, for one value for all rows lit(value)"
+            )
+        self.check_columns(sorted(expression.columns()), "with_column")
+        return self.with_transform(WithColumn(name, expression))
 
     def rename_columns(self, names: Mapping[str, str]) -> Self:
         """Give columns other names, as ``{"old": "new"}``.

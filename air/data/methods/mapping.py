@@ -15,7 +15,9 @@ from air.data.batch_format import (
     resolve_batch_format,
 )
 from air.data.compute import ActorPoolStrategy, Compute, check_compute
+from air.data.computed import FilterExpression
 from air.data.consumption import Consumption
+from air.data.expressions import Expression
 from air.data.functions import UserFunction, check_function
 from air.data.transforms import AddColumn, FilterRows, FlatMapRows, MapBatches, MapRows
 from air.errors import InvalidOption
@@ -162,7 +164,7 @@ class MapMethods(Consumption):
 
     def filter(
         self,
-        fn: Callable[..., Any],
+        fn: Callable[..., Any] | Expression,
         *,
         fn_args: Sequence[Any] | None = None,
         fn_kwargs: Mapping[str, Any] | None = None,
@@ -176,8 +178,31 @@ class MapMethods(Consumption):
     ) -> Self:
         """Keep the rows for which *fn* returns something true.
 
-        Arguments and errors are those of :meth:`map`.
+        Args:
+            fn: a function or class as for :meth:`map`, or an expression such as
+                ``col("age") >= 18``, which Arrow works out without calling Python for each row,
+                and for which parts of Parquet files are not read that cannot have such a row.
+                Rows for which an expression is missing are dropped.
+
+        Other arguments are for functions alone; they and the errors are those of :meth:`map`.
+
+        Raises:
+            ColumnNotFound: an expression is of a column that there is not (at the call where
+                the columns are known, otherwise when the plan runs).
+            UnsupportedValue: when the plan runs: an expression is not defined for the types of
+                its columns, or is no condition.
+            InvalidOption: other arguments beside an expression.
         """
+        if isinstance(fn, Expression):
+            given = (fn_args, fn_kwargs, fn_constructor_args, fn_constructor_kwargs, compute)
+            rest = (concurrency, num_cpus, num_gpus, *options.values())
+            if any(value is not None for value in (*given, *rest)):
+                raise InvalidOption(
+                    "filter: an expression is worked out where the rows are made; leave all other"
+                    " arguments out"
+                )
+            self.check_columns(sorted(fn.columns()), "filter")
+            return self.with_transform(FilterExpression(fn))
         user = check_function(
             "filter",
             fn,

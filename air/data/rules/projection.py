@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from air.data.computed import FilterExpression
 from air.data.plan import Map, Node, Read
 from air.data.transforms import DropColumns, SelectColumns
 
@@ -26,3 +27,20 @@ def push_projection(node: Node) -> Node | None:
         return None
     # The read may give the columns in the order of the file, so the operator stays.
     return Map(replace(read, source=narrow), SelectColumns(tuple(wanted)), node.compute)
+
+
+def narrow_filter(node: Node) -> Node | None:
+    """Columns that are neither kept nor looked at by a condition are dropped before it."""
+    if not isinstance(node, Map) or not isinstance(node.transform, SelectColumns):
+        return None
+    below = node.input
+    if not isinstance(below, Map) or not isinstance(below.transform, FilterExpression):
+        return None
+    available = below.input.columns()
+    if available is None:
+        return None
+    needed = {*node.transform.names, *below.transform.condition.columns()}
+    if not needed < set(available):
+        return None
+    kept = SelectColumns(tuple(name for name in available if name in needed))
+    return replace(node, input=replace(below, input=Map(below.input, kept, below.compute)))
