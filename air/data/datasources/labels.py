@@ -11,7 +11,7 @@ import pyarrow as pa
 Labels: TypeAlias = tuple[tuple[str, str], ...]
 """Names and values, as text, of the directories that a file is in."""
 
-_NULL = "__HIVE_DEFAULT_PARTITION__"
+NULL_LABEL = "__HIVE_DEFAULT_PARTITION__"
 _WHOLE_NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,17})")
 
 
@@ -20,7 +20,7 @@ def label_types(found: Iterable[Labels]) -> dict[str, pa.DataType]:
     types: dict[str, pa.DataType] = {}
     for labels in set(found):
         for name, value in labels:
-            is_number = value == _NULL or _WHOLE_NUMBER.fullmatch(value) is not None
+            is_number = value == NULL_LABEL or _WHOLE_NUMBER.fullmatch(value) is not None
             types[name] = types.get(name, pa.int64()) if is_number else pa.string()
     return types
 
@@ -42,8 +42,8 @@ def add_labels(
             position >= 0 and not pa.types.is_null(table.field(position).type)
         ):
             continue
-        text = values.get(name, _NULL)
-        value: Any = None if text == _NULL else text
+        text = values.get(name, NULL_LABEL)
+        value: Any = None if text == NULL_LABEL else text
         if value is not None and pa.types.is_integer(kind):
             value = int(value)
         column = pa.repeat(pa.scalar(value, kind), table.num_rows)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from air.data import writing
+from air.data.arguments import check_names
 from air.data.consumption import Consumption
 from air.data.datasources.paths import PathLike
+from air.data.formats import REFUSED, FileFormat
+from air.data.formats.csv import CSVFormat
+from air.data.formats.parquet import ParquetFormat
+from air.data.staging import check_mode
+from air.data.writing import write_files
 from air.executor.keywords import methods_suggest_keywords, refuses
 from air.executor.validation import check_flag
 
@@ -22,6 +27,8 @@ class WriteMethods(Consumption):
         *,
         filesystem: Any = None,
         try_create_dir: bool = True,
+        mode: str = "append",
+        partition_cols: Sequence[str] | None = None,
         **arrow_parquet_args: Any,
     ) -> None:
         """Write a directory of Parquet files: all of them or none.
@@ -34,21 +41,35 @@ class WriteMethods(Consumption):
             path: the directory; files that are in it stay. May be a URI.
             filesystem: a ``pyarrow.fs.FileSystem`` or fsspec one that *path* is in.
             try_create_dir: make the directory, and what it is in, if need be.
+            mode: if the directory holds something: ``"append"`` to it, ``"overwrite"`` it (all
+                that is in it is gone once the new files are there: two renames on a disk; on an
+                object store new files come before old ones go, and readers may see both),
+                ``"error"``, or ``"ignore"``, which writes nothing.
+            partition_cols: columns of text or whole numbers that are written as directories,
+                ``year=2024``, and not into the files; reading gives them back, behind the
+                others, text of digits alone as whole numbers.
             arrow_parquet_args: as ``pyarrow.parquet.write_table`` takes, such as
                 ``compression="zstd"``.
 
         Raises:
             NotADirectoryError: *path* is a file.
             FileNotFoundError: there is no such directory, and none is to be made.
-            InvalidOption: an unknown option; names the nearest.
+            FileExistsError: *path* holds something, and *mode* is ``"error"``.
+            InvalidOption: an unknown option or mode; names the nearest.
+            ColumnNotFound: a name in *partition_cols* is no column.
+            WriteError: a type that names of directories do not keep; names the column.
             UnsupportedValue: columns of different blocks do not go together.
         """
-        check_flag(try_create_dir, "write_parquet: try_create_dir")
-        checked = writing.ParquetFormat.checked(arrow_parquet_args)
-        writing.write_files(self, path, filesystem, checked, make_directory=try_create_dir)
+        names = (
+            ()
+            if partition_cols is None
+            else check_names("write_parquet: partition_cols", partition_cols)
+        )
+        form = ParquetFormat.checked(arrow_parquet_args)
+        self._write(path, filesystem, form, try_create_dir, mode, names)
 
     @refuses(
-        **writing.REFUSED,
+        **REFUSED,
         arrow_csv_args_fn="give write_options",
         **dict.fromkeys(
             ("sep", "delimiter", "header", "quoting"),
@@ -62,22 +83,42 @@ class WriteMethods(Consumption):
         *,
         filesystem: Any = None,
         try_create_dir: bool = True,
+        mode: str = "append",
         arrow_open_stream_args: Mapping[str, Any] | None = None,
         write_options: Any = None,
     ) -> None:
         """Write a directory of CSV files with a header, as :meth:`write_parquet` does.
 
         Args:
-            path, filesystem, try_create_dir: as for :meth:`write_parquet`.
+            path, filesystem, try_create_dir, mode: as for :meth:`write_parquet`.
             arrow_open_stream_args: ``{"compression": "gzip"}`` (or ``"bz2"``, ``"zstd"``,
                 ``"lz4"``, ``"brotli"``) compresses the files, whose names end accordingly.
             write_options: a ``pyarrow.csv.WriteOptions``.
 
         Raises:
-            NotADirectoryError, FileNotFoundError, UnsupportedValue: as for
+            NotADirectoryError, FileNotFoundError, FileExistsError, UnsupportedValue: as for
                 :meth:`write_parquet`.
             WriteError: CSV cannot hold a column's type; names the column.
         """
-        check_flag(try_create_dir, "write_csv: try_create_dir")
-        checked = writing.CSVFormat.of(write_options, arrow_open_stream_args)
-        writing.write_files(self, path, filesystem, checked, make_directory=try_create_dir)
+        form = CSVFormat.of(write_options, arrow_open_stream_args)
+        self._write(path, filesystem, form, try_create_dir, mode)
+
+    def _write(
+        self,
+        path: PathLike,
+        filesystem: Any,
+        form: FileFormat,
+        make_directory: object,
+        mode: object,
+        partition_cols: tuple[str, ...] = (),
+    ) -> None:
+        what = f"write_{form.name}"
+        write_files(
+            self,
+            path,
+            filesystem,
+            form,
+            make_directory=check_flag(make_directory, f"{what}: try_create_dir"),
+            mode=check_mode(what, mode),
+            partition_cols=partition_cols,
+        )

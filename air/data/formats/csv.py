@@ -1,0 +1,75 @@
+"""Writing CSV files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import pyarrow as pa
+
+from air.data.arguments import STREAM_CODECS, check_opening
+from air.data.errors import WriteError
+from air.data.formats import cannot_hold
+from air.errors import InvalidOption
+
+
+@dataclass(frozen=True, slots=True)
+class CSVFormat:
+    """CSV with a line of names; the options are those of ``pyarrow.csv.WriteOptions``."""
+
+    name: ClassVar[str] = "csv"
+    options: Mapping[str, Any]
+    compression: str | None = None
+
+    @property
+    def extension(self) -> str:
+        return "csv" + (STREAM_CODECS[self.compression] if self.compression else "")
+
+    @classmethod
+    def of(cls, write_options: Any, opening: object) -> CSVFormat:
+        """The format for a ``WriteOptions`` (which cannot be pickled), ``None`` for defaults.
+
+        Args:
+            opening: how files are opened, such as ``{"compression": "gzip"}``.
+        """
+        from pyarrow import csv
+
+        compression = check_opening("write_csv", opening).get("compression")
+        if compression == "detect":
+            raise InvalidOption("write_csv: files get names of their own: name the compression")
+        if write_options is None:
+            return cls({}, compression)
+        if not isinstance(write_options, csv.WriteOptions):
+            raise InvalidOption(
+                "write_csv: write_options must be a pyarrow.csv.WriteOptions, got"
+                f" {write_options!r:.80}"
+            )
+        given = {n: getattr(write_options, n) for n in dir(write_options) if n[0] != "_"}
+        options = {name: value for name, value in given.items() if not callable(value)}
+        return cls(options, compression)
+
+    def write(self, table: pa.Table, file: Any) -> None:
+        from pyarrow import csv
+
+        if not table.num_columns:
+            raise WriteError("write_csv: the rows have no columns; use write_parquet")
+        for field in table.schema:
+            kind = field.type
+            if pa.types.is_nested(kind) or isinstance(kind, pa.BaseExtensionType):
+                raise _cannot_hold(field)
+        if table.num_columns == 1 and table.column(0).null_count:
+            # A line with nothing in it is no row: quotes must tell that there is one.
+            texts = table.column(0).cast(pa.string()).fill_null("")
+            table = pa.table({table.column_names[0]: texts})
+        try:
+            csv.write_csv(table, file, csv.WriteOptions(**self.options))
+        except pa.ArrowInvalid as error:
+            binary = (f for f in table.schema if pa.types.is_binary(f.type))
+            for field in binary:
+                raise _cannot_hold(field) from None
+            raise WriteError(f"write_csv: {error}") from None
+
+
+def _cannot_hold(field: pa.Field) -> WriteError:
+    return cannot_hold("write_csv", field, "CSV", "turn it into text, or use write_parquet")

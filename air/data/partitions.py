@@ -1,0 +1,63 @@
+"""Tables divided by the values of columns, which become directories."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from urllib.parse import quote
+
+import numpy as np
+import pyarrow as pa
+
+from air.data.datasources.labels import NULL_LABEL
+from air.data.errors import WriteError, require_columns
+
+
+def check_partition_columns(what: str, table: pa.Schema, columns: Sequence[str]) -> None:
+    """Complain about columns that directories cannot stand for.
+
+    Raises:
+        ColumnNotFound: there is no such column; names the nearest.
+        WriteError: no column would be left, or one is neither text nor of whole numbers, which
+            is all that a directory's name says.
+    """
+    require_columns(columns, table.names, f"{what}: partition_cols")
+    if len(columns) == len(table.names):
+        raise WriteError(f"{what}: partition_cols names all columns, and leaves none for the files")
+    for name in columns:
+        kind = table.field(name).type
+        is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+        if not (is_text or pa.types.is_integer(kind) or pa.types.is_null(kind)):
+            raise WriteError(
+                f"{what}: column {name!r} has the type {kind}, which names of directories do not"
+                " keep: partition_cols takes columns of text or whole numbers"
+            )
+
+
+def divided(table: pa.Table, columns: Sequence[str]) -> Iterator[tuple[str, pa.Table]]:
+    """The rows of each combination of values, with its directory, such as ``year=2024/month=5``.
+
+    Combinations come in the order of their first rows, and rows of each in the order in which
+    they were; *columns* are not in the tables.
+    """
+    codes = np.zeros(table.num_rows, np.int64)
+    labels: list[tuple[list[str], np.ndarray]] = []
+    for name in columns:
+        encoded = table[name].combine_chunks().dictionary_encode(null_encoding="encode")
+        values = encoded.dictionary.to_pylist()
+        indices = encoded.indices.to_numpy()
+        labels.append(([f"{quote(name, safe='')}={_label(v)}" for v in values], indices))
+        codes = codes * len(values) + indices
+        # Codes made dense again, so that many columns do not make them overflow.
+        _, codes = np.unique(codes, return_inverse=True)
+    _, first, codes = np.unique(codes, return_index=True, return_inverse=True)
+    order = np.argsort(codes, kind="stable")
+    bounds = np.append(np.searchsorted(codes[order], np.arange(len(first))), len(order))
+    rest = table.drop_columns(list(columns))
+    for group in np.argsort(first):
+        row = first[group]
+        directory = "/".join(names[indices[row]] for names, indices in labels)
+        yield directory, rest.take(pa.array(order[bounds[group] : bounds[group + 1]]))
+
+
+def _label(value: object) -> str:
+    return NULL_LABEL if value is None else quote(str(value), safe="")
