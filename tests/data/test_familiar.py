@@ -149,6 +149,8 @@ NEEDED = inspect.Parameter.empty
             {"columns": NEEDED, "num_features": NEEDED, "tokenization_fn": None},
             {},
         ),
+        (preprocessors.Categorizer, {"columns": NEEDED, "dtypes": None}, {}),
+        (preprocessors.MultiHotEncoder, {"columns": NEEDED}, {"max_categories": None}),
         (preprocessors.Tokenizer, {"columns": NEEDED, "tokenization_fn": None}, {}),
         (
             preprocessors.PowerTransformer,

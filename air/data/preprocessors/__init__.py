@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from air.data.preprocessor import Preprocessor, PreprocessorNotFittedException
 from air.data.preprocessors.batch_mapper import BatchMapper
+from air.data.preprocessors.categories import Categorizer, MultiHotEncoder
 from air.data.preprocessors.chain import Chain
 from air.data.preprocessors.concatenator import Concatenator
 from air.data.preprocessors.discretizers import CustomKBinsDiscretizer, UniformKBinsDiscretizer
@@ -20,6 +21,7 @@ from air.data.preprocessors.text import (
 
 __all__ = [
     "BatchMapper",
+    "Categorizer",
     "Chain",
     "Concatenator",
     "CountVectorizer",
@@ -29,6 +31,7 @@ __all__ = [
     "LabelEncoder",
     "MaxAbsScaler",
     "MinMaxScaler",
+    "MultiHotEncoder",
     "Normalizer",
     "OneHotEncoder",
     "OrdinalEncoder",
