@@ -47,12 +47,16 @@ class BlockMetadata:
         size_bytes: bytes in memory, or an estimate; ``None`` if not known.
         schema: columns and types, or the class of plain objects; ``None`` if not known.
         source: where the rows come from, for messages: ``"data.csv"``, ``"rows 0-99 of ..."``.
+        bounds: where each part of a scattered block begins, and last its rows; ``None`` otherwise.
+        samples: the keys of some rows of a sorted run; ``None`` otherwise.
     """
 
     num_rows: int | None = None
     size_bytes: int | None = None
     schema: Schema | None = None
     source: str = ""
+    bounds: tuple[int, ...] | None = None
+    samples: Block | None = None
 
 
 class BlockAccessor(abc.ABC):

@@ -104,9 +104,10 @@ class BlockHandle:
         if start == 0 and stop == self.num_rows:
             return self
         share = (stop - start) / max(self.num_rows, 1)
-        metadata = replace(
-            self.metadata, num_rows=stop - start, size_bytes=round(self.size_bytes * share)
-        )
+        size = round(self.size_bytes * share)
+        rows = stop - start
+        # Marks are about the whole block.
+        metadata = replace(self.metadata, num_rows=rows, size_bytes=size, bounds=None, samples=None)
         if self._block is not None:
             block = accessor(self._block).slice(start, stop)
             return BlockHandle(metadata, block=block, is_kept=self._is_kept)

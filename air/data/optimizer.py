@@ -12,6 +12,7 @@ from air.data.plan import Node
 from air.data.rules.limits import push_limit
 from air.data.rules.predicates import push_predicate, tell_source
 from air.data.rules.projection import narrow_filter, push_projection
+from air.data.rules.topk import take_top
 
 RULES: tuple[Callable[[Node], Node | None], ...] = (
     push_limit,
@@ -19,6 +20,7 @@ RULES: tuple[Callable[[Node], Node | None], ...] = (
     tell_source,
     push_projection,
     narrow_filter,
+    take_top,
 )
 """Each gives what to put in the place of a step whose inputs are optimized; ``None`` leaves it."""
 

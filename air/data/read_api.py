@@ -22,7 +22,7 @@ from air.data.datasources.partitioning import HIVE, Partitioning
 from air.data.datasources.paths import FileSet, PathLike, resolve_paths
 from air.data.datasources.range import ARRAY_COLUMN, RangeDatasource
 from air.data.errors import require_columns
-from air.data.execution.exchange import equal_bounds
+from air.data.execution.exchange.partitioners import equal_edges
 from air.data.frames import table_from_pandas
 from air.data.handle import BlockHandle
 from air.data.plan import InputBlocks, Read
@@ -108,7 +108,7 @@ def from_items(items: Iterable[Any], *, parallelism: int = -1) -> Dataset:
     blocks = min(_parallelism(parallelism, None), max(rows.num_rows(), 1))
     handles = [
         BlockHandle.of_block(rows.slice(first, last), f"from_items, items {first}-{last - 1}")
-        for first, last in itertools.pairwise(equal_bounds(rows.num_rows(), blocks))
+        for first, last in itertools.pairwise(equal_edges(rows.num_rows(), blocks))
     ]
     return Dataset(InputBlocks(tuple(handles), "from_items"))
 

@@ -12,9 +12,30 @@ from typing import TypeGuard
 import numpy as np
 
 from air.data.datasource import Datasource, ReadTask
-from air.data.execution.exchange import divide, equal_bounds
+from air.data.execution.exchange.partitioners import equal_edges
+from air.data.handle import BlockHandle
 from air.data.plan import InputBlocks, Map, Node, Read
 from air.errors import InvalidOption
+
+
+def divide(handles: Sequence[BlockHandle], bounds: Sequence[int]) -> list[list[BlockHandle]]:
+    """Ranges of rows ``bounds[i] <= row < bounds[i + 1]`` as handles to parts of blocks.
+
+    Every range has at least one handle, if only one without rows, so that it knows its schema.
+
+    Args:
+        bounds: ascending, from 0 to the number of rows.
+    """
+    starts = list(itertools.accumulate((handle.num_rows for handle in handles), initial=0))
+    ranges: list[list[BlockHandle]] = []
+    for first, last in itertools.pairwise(bounds):
+        pieces = [
+            handle.slice(max(first - start, 0), last - start)
+            for handle, start in zip(handles, starts, strict=False)
+            if start < last and start + handle.num_rows > first
+        ]
+        ranges.append(pieces or [handle.slice(0, 0) for handle in handles[:1]])
+    return ranges
 
 
 def check_indices(indices: Sequence[int]) -> list[int]:
@@ -115,13 +136,13 @@ def divide_source(plan: Node, parts: int) -> list[Node] | None:
         plan = plan.input
     shares: list[Node] = []
     if isinstance(plan, InputBlocks):
-        ranges = divide(plan.handles, equal_bounds(plan.num_rows(), parts))
+        ranges = divide(plan.handles, equal_edges(plan.num_rows(), parts))
         shares = [InputBlocks(tuple(part), plan.label) for part in ranges]
     elif isinstance(plan, Read):
         tasks = plan.source.get_read_tasks(plan.parallelism)
         if len(tasks) < parts:
             return None
-        for first, last in itertools.pairwise(equal_bounds(len(tasks), parts)):
+        for first, last in itertools.pairwise(equal_edges(len(tasks), parts)):
             part = _SomeTasks(plan.source.name, tuple(tasks[first:last]))
             shares.append(Read(part, last - first))
     else:

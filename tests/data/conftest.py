@@ -44,7 +44,6 @@ def placement(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, b
     """Run the test with calls in this process, then again with tasks and actors."""
     if request.param == "tasks":
         monkeypatch.setattr(run, "decide", _all_on_tasks)
-        monkeypatch.setattr(run, "SMALL_BYTES", 0)
         monkeypatch.setattr(run, "can_run_in_parallel", lambda: True)
     return request.param
 

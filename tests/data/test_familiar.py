@@ -74,6 +74,7 @@ NEEDED = inspect.Parameter.empty
         (data.Dataset.limit, {"limit": NEEDED}, {}),
         (data.Dataset.repartition, {"num_blocks": NEEDED}, {"shuffle": False}),
         (data.Dataset.random_shuffle, {}, {"seed": None, "num_blocks": None}),
+        (data.Dataset.sort, {"key": None, "descending": False}, {}),
         (data.Dataset.split, {"n": NEEDED}, {"equal": False}),
         (data.Dataset.streaming_split, {"n": NEEDED}, {"equal": False}),
         (data.Dataset.split_at_indices, {"indices": NEEDED}, {}),

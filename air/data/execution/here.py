@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from air.data.block import Block
 from air.data.context import DataContext
+from air.data.execution.exchange.marks import Marked, described
 from air.data.execution.stages import OpenStage, Stage, Unit, grouped
 from air.data.execution.stats import StageStats
 from air.data.functions import TaskContext
@@ -54,7 +55,10 @@ class Here:
             opened = self._open[position] = self._stages[position].open(self._target)
         return opened
 
-    def _counted(self, position: int, block: Block, seconds: float, source: str) -> BlockHandle:
-        handle = BlockHandle.of_block(block, source)
+    def _counted(
+        self, position: int, given: Block | Marked, seconds: float, source: str
+    ) -> BlockHandle:
+        metadata, block = described(given, source)
+        handle = BlockHandle(metadata, block=block)
         self._stats[position].add(handle.num_rows, handle.size_bytes, seconds)
         return handle

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from air.data.execution.here import Here
-from air.data.execution.placement import SMALL_BYTES, Placement, Probation, decide
+from air.data.execution.placement import Placement, Probation, decide
 from air.data.execution.shares import check_supply
 from air.data.execution.stages import Stage, Unit, fuse, grouped
 from air.data.execution.stats import ExecutionStats
-from air.data.execution.tasks import run_on_tasks
+from air.data.execution.tasks import budget_bytes, run_on_tasks
 from air.data.handle import BlockHandle
 from air.data.plan import InputBlocks, Map, Node, Read, Repartition
 from air.executor.capabilities import Capability
@@ -55,24 +55,42 @@ class Run:
             return operator(self, node, limit)
         return self._maps(node, limit)
 
-    def stays_here(self, size_bytes: int) -> bool:
-        """Whether work on so much data is done in this process."""
-        return self.stay or size_bytes <= SMALL_BYTES or not can_run_in_parallel()
+    def spills_beyond(self) -> int | None:
+        """Bytes of blocks that may wait for others in memory; ``None``: as many as there are.
+
+        Files that one node writes cannot be read on another, so where there are several blocks
+        stay in the store, which goes to disk by itself.
+        """
+        supply = Resources()
+        if is_initialized():
+            if len(get_executor().nodes()) > 1:
+                return None
+            supply = Resources(get_executor().cluster_resources())
+        return budget_bytes(supply) // 2
 
     def over_units(self, stage: Stage, units: Sequence[Unit]) -> Iterator[BlockHandle]:
         """The result of one stage on units that are there."""
+        return self.segment([stage], self.given(units))
+
+    def given(self, units: Sequence[Unit]) -> Given:
+        """Units that are there, as input of a segment."""
         sizes = [unit.size_bytes for unit in units]
         total = None if None in sizes else sum(size for size in sizes if size is not None)
-        return self.segment([stage], Given(units, len(units), total))
+        return Given(units, len(units), total)
 
     def _maps(self, node: Node, limit: int | None) -> Iterator[BlockHandle]:
         """A chain of operators on a source that is run apart."""
+        stages, given = self.chain(node, limit)
+        return self.segment(stages, given, limited=limit is not None)
+
+    def chain(self, node: Node, limit: int | None = None) -> tuple[list[Stage], Given]:
+        """The stages that make *node*, as far as they are maps, and what they work on."""
         maps: list[Map] = []
         while isinstance(node, Map):
             maps.append(node)
             node = node.input
         stages = fuse(maps[::-1], reads=isinstance(node, Read), limit=limit)
-        return self.segment(stages, self._input(node), limited=limit is not None)
+        return stages, self._input(node)
 
     def _input(self, node: Node) -> Given:
         if isinstance(node, Read):

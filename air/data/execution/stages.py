@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from air.data.block import Block, split_large
 from air.data.compute import ON_TASKS, Compute
 from air.data.datasource import ReadTask
+from air.data.execution.exchange.marks import Marked
 from air.data.functions import TaskContext
 from air.data.handle import BlockHandle
 from air.data.plan import Map
@@ -100,17 +101,23 @@ class OpenStage:
         self._functions = functions
         self._target_block_bytes = target_block_bytes
 
-    def run(self, blocks: Iterator[Block], context: TaskContext) -> Iterator[tuple[Block, float]]:
+    def run(
+        self, blocks: Iterator[Block], context: TaskContext
+    ) -> Iterator[tuple[Block | Marked, float]]:
         """The blocks that come out, each with the seconds that it took to make."""
         for function in self._functions:
             blocks = function(blocks, context)
-        pieces = (piece for b in blocks for piece in split_large(b, self._target_block_bytes))
+        pieces = (piece for b in blocks for piece in _divided(b, self._target_block_bytes))
         while True:
             started = time.perf_counter()
             block = next(pieces, None)
             if block is None:
                 return
             yield block, time.perf_counter() - started
+
+
+def _divided(given: Block | Marked, target_bytes: int) -> Iterator[Block | Marked]:
+    return iter([given]) if isinstance(given, Marked) else split_large(given, target_bytes)
 
 
 def read_blocks(task: ReadTask) -> Iterator[Block]:

@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from air.core.api import remote
-from air.data.block import Block, accessor, compact
+from air.data.block import Block, compact
 from air.data.context import DataContext
 from air.data.datasource import ReadTask
+from air.data.execution.exchange.marks import described
 from air.data.execution.scheduling import Item, Launch, Scheduler, StageLimits
 from air.data.execution.shares import Share, share_cluster
 from air.data.execution.stages import OpenStage, Stage, Unit, read_blocks
@@ -68,8 +69,8 @@ def _results(stage: OpenStage, work: _Work, given: tuple[Block, ...]) -> Iterato
 
     In this order an error is seen where the small first part is fetched.
     """
-    for block, seconds in stage.run(work.blocks(given), work.context):
-        metadata = accessor(block).metadata(work.context.source)
+    for made, seconds in stage.run(work.blocks(given), work.context):
+        metadata, block = described(made, work.context.source)
         if isinstance(metadata.schema, type) and not _travels(metadata.schema):
             metadata = replace(metadata, schema=object)
         yield metadata, seconds
@@ -173,6 +174,14 @@ class _ActorStage:
         self._load.append(0)
 
 
+def budget_bytes(supply: Resources) -> int:
+    """How many bytes of blocks one execution may have at a time."""
+    chosen = DataContext.get_current().memory_budget
+    if chosen is not None:
+        return chosen
+    return int(supply.get(OBJECT_STORE_MEMORY, 0)) // _STORE_SHARE or _DEFAULT_BUDGET
+
+
 def run_on_tasks(
     stages: Sequence[Stage],
     units: Iterator[Unit],
@@ -204,9 +213,7 @@ class _Segment:
         context = DataContext.get_current()
         get_executor().preload(_MODULES)
         supply = Resources(get_executor().cluster_resources())
-        budget = context.memory_budget
-        if budget is None:
-            budget = int(supply.get(OBJECT_STORE_MEMORY, 0)) // _STORE_SHARE or _DEFAULT_BUDGET
+        budget = budget_bytes(supply)
         cpus = max(int(supply.get(CPU, 1)), 1)
         shares = share_cluster(stages, supply)
         limits = [

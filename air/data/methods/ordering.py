@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Self
 
-from air.data.arguments import check_seed
+from air.data.arguments import check_names, check_seed
 from air.data.consumption import Consumption
-from air.data.plan import RandomShuffle, Repartition
+from air.data.execution.exchange.ordering import SortKey
+from air.data.plan import RandomShuffle, Repartition, Sort
+from air.errors import InvalidOption
 from air.executor.keywords import methods_suggest_keywords, refuses
 from air.executor.validation import check_flag, check_number
 
 
 @methods_suggest_keywords
 class OrderMethods(Consumption):
-    """The part of :class:`air.data.Dataset` that puts rows elsewhere."""
+    """The part of :class:`air.data.Dataset` that puts rows elsewhere.
+
+    What has to wait until all input is there, and is more than half of
+    ``DataContext.memory_budget``, waits in files in the directory for temporary ones, which are
+    removed with the last block. On a cluster of several nodes it stays in the object store, which
+    goes to disk by itself.
+    """
 
     def limit(self, limit: int) -> Self:
         """The first *limit* rows; no more than needed is read.
@@ -44,7 +53,7 @@ class OrderMethods(Consumption):
     def random_shuffle(self, *, seed: int | None = None, num_blocks: int | None = None) -> Self:
         """All rows in random order.
 
-        All input is made before the first block comes out.
+        All input is made before the first block comes out. Blocks have equal sizes.
 
         Args:
             seed: the same seed gives the same order for the same rows, however they are
@@ -60,3 +69,39 @@ class OrderMethods(Consumption):
         if num_blocks is not None:
             count = int(check_number(num_blocks, "num_blocks", minimum=1, integer=True))
         return self.over(lambda plan: RandomShuffle(plan, drawn, count))
+
+    def sort(
+        self,
+        key: str | Sequence[str] | None = None,
+        descending: bool | Sequence[bool] = False,
+    ) -> Self:
+        """All rows in the order of a column, or of several; equal rows stay in their order.
+
+        Nulls and NaN come last in either direction, as in pandas, NaN before null. Texts go by
+        the code points of their characters, categories by their values. All input is made before
+        the first block comes out; ``sort(...).limit(n)`` and ``take(n)`` keep only the first rows
+        of each block meanwhile, if *n* is 65,536 at most.
+
+        Args:
+            key: names of columns, the first counts most; ``None`` for rows that are plain objects,
+                which are compared with each other.
+            descending: the largest first; a list has one flag for each key.
+
+        Raises:
+            InvalidOption: a key is no name or is given twice, or *descending* does not fit them.
+            ColumnNotFound: when it is run, and a key is no column.
+            UnsupportedValue: when it is run, and there is no order among the values of a key, or
+                rows are records and there is no key.
+        """
+        names: tuple[str | None, ...] = (None,) if key is None else check_names("sort", key)
+        if isinstance(descending, (list, tuple)):
+            if len(descending) != len(names):
+                raise InvalidOption(
+                    f"sort: descending must be one flag, or one for each of the {len(names)} keys,"
+                    f" got {len(descending)}"
+                )
+            flags = [check_flag(flag, "sort: descending") for flag in descending]
+        else:
+            flags = [check_flag(descending, "sort: descending")] * len(names)
+        keys = tuple(SortKey(name, flag) for name, flag in zip(names, flags, strict=True))
+        return self.over(lambda plan: Sort(plan, keys))

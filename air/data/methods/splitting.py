@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Self
 
 from air.data import splitting
-from air.data.execution.exchange import divide, equal_bounds
+from air.data.execution.exchange.partitioners import equal_edges
 from air.data.iterator import DataIterator
 from air.data.methods.ordering import OrderMethods
 from air.data.plan import InputBlocks
@@ -38,7 +38,7 @@ class SplitMethods(OrderMethods):
         whole = self.materialize()
         rows = whole.count()
         if not equal:
-            return whole._cut(equal_bounds(rows, parts))
+            return whole._cut(equal_edges(rows, parts))
         if rows < parts:
             raise InvalidOption(f"split: {rows} rows cannot be divided equally among {parts} parts")
         return whole._cut([rows // parts * index for index in range(parts + 1)])
@@ -118,5 +118,5 @@ class SplitMethods(OrderMethods):
 
     def _cut(self, bounds: Sequence[int]) -> list[Self]:
         assert isinstance(self._plan, InputBlocks)
-        ranges = divide(self._plan.handles, bounds)
+        ranges = splitting.divide(self._plan.handles, bounds)
         return [type(self)(InputBlocks(tuple(part)), stats=self._stats) for part in ranges]

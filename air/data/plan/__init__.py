@@ -6,7 +6,7 @@ not known: only running the plan would tell.
 
 from __future__ import annotations
 
-from air.data.plan.exchanges import RandomShuffle, Repartition
+from air.data.plan.exchanges import RandomShuffle, Repartition, Sort, TopOf
 from air.data.plan.node import InputBlocks, Map, Node, Read, Step
 from air.data.plan.rows import Limit, Union, union
 
@@ -18,7 +18,9 @@ __all__ = [
     "RandomShuffle",
     "Read",
     "Repartition",
+    "Sort",
     "Step",
+    "TopOf",
     "Union",
     "union",
 ]

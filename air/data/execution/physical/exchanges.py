@@ -2,33 +2,173 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Sequence
 
-from air.data.execution import exchange
-from air.data.execution.run import Run
+import numpy as np
+
+from air.data.block import accessor, concat
+from air.data.execution.exchange.ordering import stable_order
+from air.data.execution.exchange.partitioners import cuts, equal_edges
+from air.data.execution.exchange.sections import SpillDirectory
+from air.data.execution.exchange.transforms import (
+    ConcatBlocks,
+    GatherRows,
+    MergeRuns,
+    ScatterRows,
+    SortRuns,
+    TopRows,
+    sample_step,
+    top_rows,
+)
+from air.data.execution.exchange.waiting import (
+    Piece,
+    Rows,
+    ranges,
+    wait_as_parts,
+    wait_as_rows,
+)
+from air.data.execution.run import Given, Run
+from air.data.execution.stages import Stage, Unit
 from air.data.handle import BlockHandle
-from air.data.plan import RandomShuffle, Repartition
+from air.data.plan import InputBlocks, Map, RandomShuffle, Repartition, Sort, TopOf
+
+_TOP_ROWS_AT_A_TIME = 1 << 16
 
 
 def repartition(run: Run, node: Repartition, _limit: int | None) -> Iterator[BlockHandle]:
-    """Blocks of equal size."""
-    return exchange.repartition(run.run(node.input), node.blocks, run.over_units)
+    """Blocks of equal size; rows that lie in one block already are only referred to."""
+    files = SpillDirectory()
+    try:
+        # Blocks that somebody holds anyway take no more memory for being waited with.
+        budget = None if isinstance(node.input, InputBlocks) else run.spills_beyond()
+        rows = wait_as_rows(run.run(node.input), budget, files)
+        if not rows:
+            return
+        edges = equal_edges(sum(one.num_rows for one in rows), node.blocks)
+        units = [Unit(tuple(pieces)) for pieces in ranges(rows, edges)]
+        del rows
+        mixed = [unit for unit in units if not _is_one_block(unit.pieces)]
+        stage = Stage((ConcatBlocks(),), divides=False)
+        made = run.over_units(stage, mixed) if mixed else iter(())
+        for unit in units:
+            piece = unit.pieces[0]
+            if _is_one_block(unit.pieces) and isinstance(piece, BlockHandle):
+                yield piece
+            else:
+                yield next(made)
+    finally:
+        files.close()
 
 
 def random_shuffle(run: Run, node: RandomShuffle, _limit: int | None) -> Iterator[BlockHandle]:
-    """All rows in an order that the seed decides."""
-    handles = list(run.run(node.input))
-    if not handles:
-        return
-    (stats,) = run.stats.begin([node.name])
-    started = time.perf_counter()
-    parts = node.blocks or max(sum(handle.num_rows > 0 for handle in handles), 1)
-    if run.stays_here(sum(handle.size_bytes for handle in handles)):
-        shuffled = exchange.shuffle_here(handles, node.seed, parts)
-    else:
-        shuffled = exchange.shuffle_on_tasks(handles, node.seed, parts)
-    for handle in shuffled:
-        stats.add(handle.num_rows, handle.size_bytes, time.perf_counter() - started)
-        yield handle
-        started = time.perf_counter()
+    """All rows in an order that the seed decides.
+
+    Rows are scattered as they are made where it is known beforehand how many each unit gives, and
+    when all are there otherwise: where a row goes depends on its number and on how many there are.
+    """
+    files = SpillDirectory()
+    try:
+        stages, given = run.chain(node.input)
+        sizes = _sizes(stages, given)
+        before = stages[0].transforms if stages else ()
+        if sizes is None:
+            made = run.segment(stages, given) if stages else run.run(node.input)
+            rows = wait_as_rows(made, run.spills_beyond(), files)
+            sizes = [one.num_rows for one in rows]
+            units = [Unit(tuple(one.slice(0, one.num_rows))) for one in rows]
+            given, before = run.given(units), ()
+            del rows, units
+        if not sizes:
+            return
+        parts = node.blocks or max(sum(size > 0 for size in sizes), 1)
+        starts = tuple(itertools.accumulate(sizes, initial=0))
+        scatter = ScatterRows(node.seed, starts[-1], parts, starts)
+        scattered = run.segment([Stage((*before, scatter))], given)
+        waiting = wait_as_parts(scattered, run.spills_beyond(), files)
+        del given
+        units = [
+            Unit(tuple(_filled([one.part(number) for one in waiting]))) for number in range(parts)
+        ]
+        del waiting
+        gather = GatherRows(node.seed, starts[-1], parts)
+        yield from run.over_units(Stage((gather,), divides=False), units)
+    finally:
+        files.close()
+
+
+def sort(run: Run, node: Sort, _limit: int | None) -> Iterator[BlockHandle]:
+    """All rows in the order of the keys: sorted runs, of which parts are put together."""
+    files = SpillDirectory()
+    try:
+        samples = []
+
+        def noted(handles: Iterator[BlockHandle]) -> Iterator[BlockHandle]:
+            for handle in handles:
+                assert handle.metadata.samples is not None  # runs tell them
+                samples.append(handle.metadata.samples)
+                yield handle
+
+        scattered = run.run(Map(node.input, SortRuns(node.keys)))
+        runs = wait_as_rows(noted(scattered), run.spills_beyond(), files)
+        filled = [(one, own) for one, own in zip(runs, samples, strict=True) if one.num_rows]
+        if not filled:
+            yield from (one.held for one in runs[:1] if isinstance(one.held, BlockHandle))
+            return
+        runs = [one for one, _ in filled]
+        order = stable_order(concat([own for _, own in filled]), node.keys)
+        yield from _merged(run, node, runs, order)
+    finally:
+        files.close()
+
+
+def _merged(run: Run, node: Sort, runs: Sequence[Rows], order: np.ndarray) -> Iterator[BlockHandle]:
+    sizes = [one.num_rows for one in runs]
+    found = cuts(sizes, [sample_step(size) for size in sizes], order, len(runs))
+    units = [
+        Unit(tuple(piece for which, *rows in cut.slices for piece in runs[which].slice(*rows)))
+        for cut in found
+    ]
+    del runs
+    return run.over_units(Stage((MergeRuns(node.keys, tuple(found)),), divides=False), units)
+
+
+def top(run: Run, node: TopOf, _limit: int | None) -> Iterator[BlockHandle]:
+    """The first rows in the order of the keys, out of those of each block."""
+    kept: list[BlockHandle] = []
+    rows = 0
+    for handle in run.run(Map(node.input, TopRows(node.keys, node.count))):
+        kept.append(handle)
+        rows += handle.num_rows
+        if rows > max(_TOP_ROWS_AT_A_TIME, 4 * node.count):
+            kept = [_top_of(kept, node)]
+            rows = kept[0].num_rows
+    if kept:
+        yield _top_of(kept, node)
+
+
+def _top_of(handles: Sequence[BlockHandle], node: TopOf) -> BlockHandle:
+    block = top_rows(concat([handle.get() for handle in handles]), node.keys, node.count)
+    return BlockHandle.of_block(accessor(block).take(np.arange(len(block))), node.name)
+
+
+def _sizes(stages: Sequence[Stage], given: Given) -> list[int] | None:
+    """Rows that each unit of *given* will give after *stages*, if that is known."""
+    if len(stages) > 1 or not isinstance(given.units, list):
+        return None
+    for stage in stages:
+        if stage.compute.asked or stage.compute.pool or stage.min_rows:
+            return None
+        if not all(transform.keeps_rows for transform in stage.transforms):
+            return None
+    sizes = [unit.num_rows for unit in given.units]
+    return None if None in sizes else [size for size in sizes if size is not None]
+
+
+def _filled(pieces: list[Piece]) -> list[Piece]:
+    """The pieces that have rows; the first if none has, for its schema."""
+    return [piece for piece in pieces if piece.metadata.num_rows] or pieces[:1]
+
+
+def _is_one_block(pieces: Sequence[Piece]) -> bool:
+    return len(pieces) == 1 and isinstance(pieces[0], BlockHandle)

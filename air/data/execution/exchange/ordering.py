@@ -1,0 +1,134 @@
+"""The order of a block's rows by their keys."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from pyarrow import compute as pc
+
+from air.data.block import Block
+from air.data.errors import UnsupportedValue, require_columns
+
+
+@dataclass(frozen=True, slots=True)
+class SortKey:
+    """What to sort by: a column, or the rows themselves if they are plain objects."""
+
+    column: str | None
+    descending: bool = False
+
+    def __str__(self) -> str:
+        shown = "" if self.column is None else repr(self.column)
+        return f"{shown} descending".strip() if self.descending else shown
+
+
+def sort_name(keys: Sequence[SortKey]) -> str:
+    """How messages call a sort."""
+    return f"sort({', '.join(map(str, keys))})"
+
+
+def keys_of(block: Block, keys: Sequence[SortKey]) -> Block:
+    """Only what *block* is sorted by.
+
+    Raises:
+        ColumnNotFound: a key is no column.
+        UnsupportedValue: rows have no columns and keys do, or the other way round.
+    """
+    names = [key.column for key in keys if key.column is not None]
+    if isinstance(block, list):
+        if names and block:
+            raise UnsupportedValue(
+                f"sort: rows are plain {type(block[0]).__name__} objects and have no column"
+                f" {names[0]!r}; leave out the key to sort by the objects themselves"
+            )
+        return block
+    if not names:
+        raise UnsupportedValue(
+            "sort: rows are records, so it takes a key: the name of a column, or a list of names"
+        )
+    require_columns(names, block.column_names, "sort")
+    return block.select(names)
+
+
+def stable_order(block: Block, keys: Sequence[SortKey]) -> np.ndarray:
+    """Positions that put the rows of *block* in order; equal ones stay as they are.
+
+    Nulls and NaN come last, whatever the direction, NaN before null.
+
+    Raises:
+        ColumnNotFound, UnsupportedValue: as :func:`keys_of`, and a key cannot be compared.
+    """
+    chosen = keys_of(block, keys)
+    if isinstance(chosen, list):
+        return _objects_order(chosen, keys[0].descending)
+    if len(keys) == 1:
+        numbers = _as_numbers(chosen.column(0))
+        if numbers is not None:
+            return _numbers_order(numbers, keys[0].descending)
+    table = pa.table({name: _sortable(name, chosen[name]) for name in chosen.column_names})
+    ways = [(key.column, "descending" if key.descending else "ascending") for key in keys]
+    return pc.sort_indices(table, sort_keys=ways).to_numpy()
+
+
+def _objects_order(items: list[Any], descending: bool) -> np.ndarray:
+    missing = [i for i, item in enumerate(items) if item is None]
+    nans = [i for i, item in enumerate(items) if isinstance(item, float) and math.isnan(item)]
+    last = {*missing, *nans}
+    there = [i for i in range(len(items)) if i not in last]
+    try:
+        there.sort(key=items.__getitem__, reverse=descending)
+    except TypeError as error:
+        raise UnsupportedValue(f"sort: rows cannot be compared with each other: {error}") from None
+    return np.asarray([*there, *nans, *missing], np.int64)
+
+
+def _as_numbers(column: pa.ChunkedArray) -> np.ndarray | None:
+    """A column as numbers in the same order, where it has no nulls and there are such."""
+    kind = column.type
+    is_number = pa.types.is_integer(kind) or (
+        pa.types.is_floating(kind) and not pa.types.is_float16(kind)
+    )
+    if column.null_count or not is_number:
+        return None
+    return column.to_numpy()
+
+
+def _numbers_order(numbers: np.ndarray, descending: bool) -> np.ndarray:
+    is_float = numbers.dtype.kind == "f"
+    if descending:
+        numbers = -numbers if is_float else ~numbers
+    # The unstable sort uses vectors. Then those that are equal are brought back to their order.
+    order = np.argsort(numbers)
+    ordered = numbers[order]
+    equal = ordered[1:] == ordered[:-1]
+    if is_float:
+        equal |= np.isnan(ordered[1:]) & np.isnan(ordered[:-1])
+    if not equal.any():
+        return order
+    group = np.zeros(len(order), np.int64)
+    np.cumsum(~equal, out=group[1:])
+    bits = len(order).bit_length()
+    if 2 * bits > 63:
+        return np.argsort(numbers, kind="stable")
+    packed = (group << bits) | order
+    packed.sort()
+    return packed & ((1 << bits) - 1)
+
+
+def _sortable(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        column, kind = column.cast(kind.value_type), kind.value_type
+    if pa.types.is_null(kind):
+        return pa.chunked_array([pa.nulls(len(column), pa.int8())])
+    if pa.types.is_nested(kind) or isinstance(kind, pa.BaseExtensionType):
+        raise UnsupportedValue(
+            f"sort: column {name!r} has the type {kind}, whose values have no order; sort by a"
+            " column of numbers, texts or times"
+        )
+    return column

@@ -1,0 +1,207 @@
+"""The transforms that scatter blocks, and those that gather slices of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import cast
+
+import numpy as np
+
+from air.data.block import Block, accessor, concat, split_large
+from air.data.errors import UnsupportedValue
+from air.data.execution.exchange.marks import Marked
+from air.data.execution.exchange.ordering import (
+    SortKey,
+    keys_of,
+    sort_name,
+    stable_order,
+)
+from air.data.execution.exchange.partitioners import Cut, by_part, equal_edges, ranks
+from air.data.execution.exchange.permutation import Permutation
+from air.data.functions import TaskContext
+from air.data.transforms import BlockFunction, Transform
+
+SAMPLES = 1024
+"""Rows of a run, at most, that are looked at to divide it."""
+
+_RUN_BYTES = 64 << 20
+
+
+@dataclass(frozen=True)
+class ConcatBlocks(Transform):
+    """All blocks of a unit as one."""
+
+    keeps_rows = True
+
+    @property
+    def name(self) -> str:
+        return "repartition"
+
+    def open(self) -> BlockFunction:
+        def run(blocks: Iterator[Block], context: TaskContext) -> Iterator[Block]:
+            yield concat(list(blocks))
+
+        return run
+
+
+@dataclass(frozen=True)
+class _Shuffle(Transform):
+    """What both halves of a shuffle know: how many rows there are, and who gets which."""
+
+    seed: int
+    rows: int
+    parts: int
+
+    @property
+    def name(self) -> str:
+        return f"random_shuffle(seed={self.seed})"
+
+    @cached_property
+    def edges(self) -> list[int]:
+        return equal_edges(self.rows, self.parts)
+
+    @property
+    def permutation(self) -> Permutation:
+        return Permutation(self.rows, self.seed)
+
+
+@dataclass(frozen=True)
+class ScatterRows(_Shuffle):
+    """The rows of each block, those together that go to the same part.
+
+    Attributes:
+        starts: for each unit the number of its first row among all, and last how many there are.
+    """
+
+    starts: tuple[int, ...]
+
+    def open(self) -> BlockFunction:
+        permutation = self.permutation
+
+        def run(blocks: Iterator[Block], context: TaskContext) -> Iterator[Marked]:
+            row, end = self.starts[context.index : context.index + 2]
+            expected = end - row
+            for block in blocks:
+                for piece in split_large(block, _RUN_BYTES):
+                    last = row + accessor(piece).num_rows()
+                    if last <= end:
+                        order, bounds = by_part(permutation.places(row, last), self.edges)
+                        yield Marked(accessor(piece).take(order), bounds)
+                    row = last
+            if row != end:
+                raise UnsupportedValue(
+                    f"random_shuffle: {context.source or 'a piece of the data'} gave"
+                    f" {row - end + expected} rows, and its metadata had said {expected}; a"
+                    " datasource that does not know the number must say None"
+                )
+
+        return cast(BlockFunction, run)
+
+
+@dataclass(frozen=True)
+class GatherRows(_Shuffle):
+    """A part of the shuffled rows, out of slices in the order that rows had before."""
+
+    def open(self) -> BlockFunction:
+        permutation = self.permutation
+
+        def run(blocks: Iterator[Block], context: TaskContext) -> Iterator[Block]:
+            whole = concat(list(blocks))
+            first, last = self.edges[context.index : context.index + 2]
+            yield accessor(whole).take(ranks(permutation.origins(first, last)))
+
+        return run
+
+
+@dataclass(frozen=True)
+class SortRuns(Transform):
+    """Each block sorted by itself."""
+
+    keys: tuple[SortKey, ...]
+
+    @property
+    def name(self) -> str:
+        return sort_name(self.keys)
+
+    def open(self) -> BlockFunction:
+        def run(blocks: Iterator[Block], context: TaskContext) -> Iterator[Marked]:
+            for block in blocks:
+                for piece in split_large(block, _RUN_BYTES):
+                    ordered = accessor(piece).take(stable_order(piece, self.keys))
+                    chosen = keys_of(ordered, self.keys)
+                    rows = np.arange(0, len(ordered), sample_step(len(ordered)))
+                    yield Marked(ordered, samples=accessor(chosen).take(rows))
+
+        return cast(BlockFunction, run)
+
+
+@dataclass(frozen=True)
+class MergeRuns(Transform):
+    """A part of the sorted rows, out of slices of sorted runs that reach over its edges.
+
+    Attributes:
+        cuts: for each unit, which part it is.
+    """
+
+    keys: tuple[SortKey, ...]
+    cuts: tuple[Cut, ...]
+
+    @property
+    def name(self) -> str:
+        return sort_name(self.keys)
+
+    def open(self) -> BlockFunction:
+        def run(blocks: Iterator[Block], context: TaskContext) -> Iterator[Block]:
+            cut = self.cuts[context.index]
+            whole = concat(list(blocks))
+            order = stable_order(whole, self.keys)
+            first = 0 if cut.first is None else _found(order, cut, cut.first)
+            last = len(order) if cut.last is None else _found(order, cut, cut.last)
+            yield accessor(whole).take(order[first:last])
+
+        return run
+
+
+@dataclass(frozen=True)
+class TopRows(Transform):
+    """The first rows of each block in the order of the keys."""
+
+    keys: tuple[SortKey, ...]
+    count: int
+
+    @property
+    def name(self) -> str:
+        return f"{sort_name(self.keys)}, first {self.count}"
+
+    def columns(self, columns: list[str] | None) -> list[str] | None:
+        return columns
+
+    def open(self) -> BlockFunction:
+        def run(blocks: Iterator[Block], context: TaskContext) -> Iterator[Block]:
+            for block in blocks:
+                yield top_rows(block, self.keys, self.count)
+
+        return run
+
+
+def top_rows(block: Block, keys: Sequence[SortKey], count: int) -> Block:
+    """The first *count* rows of *block* in the order of *keys*."""
+    return accessor(block).take(stable_order(block, keys)[:count])
+
+
+def sample_step(rows: int) -> int:
+    """Every how many rows of a run one is a sample."""
+    return max(-(-rows // SAMPLES), 1)
+
+
+def _found(order: np.ndarray, cut: Cut, wanted: tuple[int, int]) -> int:
+    """Where in *order* a row is that is given by its run and its number in that."""
+    before = 0
+    for run, begin, end in cut.slices:
+        if run == wanted[0]:
+            (where,) = np.nonzero(order == before + wanted[1] - begin)
+            return int(where[0])
+        before += end - begin
+    raise AssertionError(f"run {wanted[0]} has no rows in the part that it delimits")
