@@ -196,8 +196,12 @@ def read_csv(
     numbers in one and of fractions in another holds floats in all.
 
     Args:
-        paths: a file, a directory (files that end with ``.csv``, sorted), a local pattern, a
-            URI, or a list of them. Compressed files are known by their ending.
+        paths: a file, a directory (files that end with ``.csv``, sorted), a pattern (``*``,
+            ``?``, ``[...]``, and ``**`` for directories), a URI (Arrow's, such as ``s3://``;
+            fsspec's, such as ``memory://``, with the extra ``fsspec``; or a table that comes with
+            the package: ``example://iris.csv``, ``example://iris.parquet``,
+            ``example://breast_cancer.csv``), or a list of them. Compressed
+            files are known by their ending.
         filesystem: a ``pyarrow.fs.FileSystem`` or fsspec one that all paths are in.
         parallelism: pieces to read apart; -1 chooses.
         partitioning: columns that directories give: those named ``name=value`` unless it says

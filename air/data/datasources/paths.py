@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import glob
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 from pyarrow import fs
 
+from air.data.datasources.filesystems import PathLike as PathLike
+from air.data.datasources.filesystems import filesystem_of as filesystem_of
 from air.data.datasources.labels import Labels
 from air.data.datasources.partitioning import HIVE, Partitioning, common_directory
+from air.data.datasources.patterns import fixed_part, has_wildcards, matching
 from air.errors import InvalidOption
 from air.executor.validation import nearest
 
-PathLike = str | os.PathLike[str]
 _COMPRESSED = (".gz", ".bz2", ".zst", ".lz4", ".snappy", ".br")
-_WILDCARDS = frozenset("*?[")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +60,7 @@ def resolve_paths(
     """The files that *paths* stand for.
 
     Args:
-        paths: a file, a directory, a local pattern (``*``, ``?``, ``**``), a URI, or a list of
+        paths: a file, a directory, a pattern (``*``, ``?``, ``**``), a URI, or a list of
             them. The order of a list is kept; files of a directory or pattern come sorted.
             A directory gives all files below it with one of the extensions, compressed or not,
             or with no extension; hidden ones (``.`` or ``_`` first) are left out.
@@ -124,58 +123,19 @@ def _labels(
     return tuple(partitioning.labels(path, base) for path in paths)
 
 
-def filesystem_of(path: PathLike, filesystem: Any) -> tuple[Any, str]:
-    """The file system that *path* is in, and the path there; local ones made absolute."""
-    if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
-        raise TypeError(f"path must be text or a pathlib.Path, got {path!r:.80}")
-    text = os.fspath(path)
-    if filesystem is not None:
-        return _as_arrow(filesystem), text
-    if "://" in text:
-        try:
-            system, inside = fs.FileSystem.from_uri(text)
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-            raise InvalidOption(
-                f"path {text!r}: {error}; file://, s3://, gs:// and hdfs:// are known, for others"
-                " give filesystem=, such as fsspec.filesystem('http')"
-            ) from None
-        return system, inside
-    return fs.LocalFileSystem(), os.path.abspath(os.path.expanduser(text))
-
-
-def _as_arrow(filesystem: Any) -> Any:
-    if isinstance(filesystem, fs.FileSystem):
-        return filesystem
-    # The ways of fsspec's file systems on which Arrow builds.
-    if all(callable(getattr(filesystem, name, None)) for name in ("info", "find", "open")):
-        return fs.PyFileSystem(fs.FSSpecHandler(filesystem))
-    raise TypeError(
-        "filesystem must be a pyarrow.fs.FileSystem or an fsspec file system, got"
-        f" {filesystem!r:.80}"
-    )
-
-
 def _files_of(
     text: str, filesystem: Any, extensions: Sequence[str]
 ) -> tuple[Any, str, list[fs.FileInfo]]:
     """The files that one path stands for, their file system, and the directory they are below."""
     system, path = filesystem_of(text, filesystem)
-    if not _WILDCARDS & set(path) or system.get_file_info(path).type != fs.FileType.NotFound:
+    if not has_wildcards(path) or system.get_file_info(path).type != fs.FileType.NotFound:
         files = _files_at(system, path, extensions)
         is_file = len(files) == 1 and files[0].path == path
         return system, path.rpartition("/")[0] if is_file else path, files
-    if not isinstance(system, fs.LocalFileSystem):
-        raise InvalidOption(
-            f"{text!r}: patterns are understood for local files only; give the directory, or a"
-            " list of files"
-        )
-    matches = sorted(glob.glob(path, recursive=True))
-    if not matches:
+    files = matching(system, path, lambda match: _files_at(system, match, extensions))
+    if not files:
         raise FileNotFoundError(f"no file matches the pattern {text!r}")
-    files = [info for match in matches for info in _files_at(system, match, extensions)]
-    parts = path.split("/")
-    fixed = next(i for i, part in enumerate(parts) if _WILDCARDS & set(part))
-    return system, "/".join(parts[:fixed]), files
+    return system, fixed_part(path), files
 
 
 def _files_at(system: Any, path: str, extensions: Sequence[str]) -> list[Any]:

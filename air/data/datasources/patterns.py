@@ -1,0 +1,80 @@
+"""Patterns of paths, on any file system: ``*``, ``?``, ``[...]``, and ``**`` for directories."""
+
+from __future__ import annotations
+
+import glob
+import re
+from collections.abc import Callable
+from typing import Any
+
+from pyarrow import fs
+
+_WILDCARDS = frozenset("*?[")
+
+
+def has_wildcards(path: str) -> bool:
+    """Whether *path* may be a pattern."""
+    return bool(_WILDCARDS & set(path))
+
+
+def fixed_part(pattern: str) -> str:
+    """The innermost directory that is named without wildcards."""
+    parts = pattern.split("/")
+    return "/".join(parts[: next(i for i, part in enumerate(parts) if has_wildcards(part))])
+
+
+def matching(
+    system: Any, pattern: str, files_at: Callable[[str], list[fs.FileInfo]]
+) -> list[fs.FileInfo]:
+    """The files that *pattern* stands for, sorted by what matched.
+
+    Args:
+        files_at: the files for a path that matches, of which a directory has several.
+    """
+    if isinstance(system, fs.LocalFileSystem):
+        matches = sorted(glob.glob(pattern, recursive=True))
+    else:
+        matches = _matches(system, pattern)
+    return [info for match in matches for info in files_at(match)]
+
+
+def _matches(system: Any, pattern: str) -> list[str]:
+    fits = re.compile(translated(pattern)).fullmatch
+    depth = pattern.count("/")
+    base = fixed_part(pattern)
+    is_deep = "**" in pattern.split("/")
+    selector = fs.FileSelector(
+        base, recursive=is_deep or depth > base.count("/") + 1, allow_not_found=True
+    )
+    found = (info.path for info in system.get_file_info(selector))
+    return sorted(path for path in found if fits(path))
+
+
+def translated(pattern: str) -> str:
+    """The regular expression for a pattern; as in ``glob``, only names with a dot fit a dot."""
+    parts = []
+    *outer, last = pattern.split("/")
+    for part in outer:
+        if part == "**":
+            parts.append(r"(?:[^/.][^/]*/)*")
+        else:
+            parts.append(_one(part) + "/")
+    return "".join(parts) + (r"(?:[^/.][^/]*/)*[^/.][^/]*" if last == "**" else _one(last))
+
+
+def _one(part: str) -> str:
+    if not has_wildcards(part):
+        return re.escape(part)
+    inner = "".join(
+        {"*": "[^/]*", "?": "[^/]"}.get(token) or _characters(token)
+        for token in re.findall(r"\[[!]?\]?[^]]*\]|.", part, re.DOTALL)
+    )
+    return inner if part.startswith(".") else rf"(?!\.){inner}"
+
+
+def _characters(token: str) -> str:
+    """For one character of a pattern, or for a set of them such as ``[!a-c]``."""
+    if len(token) == 1:
+        return re.escape(token)
+    inside = token[1:-1].replace("\\", "\\\\")
+    return f"[^/{inside[1:]}]" if inside.startswith("!") else f"[{inside}]"

@@ -1,0 +1,94 @@
+"""Where files may be: examples of the package, patterns anywhere, file systems of fsspec."""
+
+from __future__ import annotations
+
+import re
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pyarrow import fs as arrow_fs
+
+from air import data
+from air.data.datasources.filesystems import filesystem_of
+from air.data.datasources.patterns import fixed_part, translated
+from air.errors import InvalidOption
+
+fsspec = pytest.importorskip("fsspec")
+
+
+@pytest.fixture
+def memory():
+    system = fsspec.filesystem("memory")
+    yield system
+    system.rm("/", recursive=True)
+
+
+def test_tables_come_with_the_package():
+    csv = data.read_csv("example://iris.csv").to_pandas()
+    pd.testing.assert_frame_equal(data.read_parquet("example://iris.parquet").to_pandas(), csv)
+    assert csv.shape == (150, 5)
+    assert csv.variety.value_counts().tolist() == [50, 50, 50]
+    assert data.read_csv("example://breast_cancer.csv").count() == 569
+    with pytest.raises(FileNotFoundError, match=r"'example://iris.cvs'\. Did you mean 'iris.csv'"):
+        data.read_csv("example://iris.cvs")
+
+
+def test_uris_of_fsspec(memory):
+    frame = pd.DataFrame({"a": range(6), "b": list("äbcdef")})
+    ds = data.from_pandas(frame).repartition(3)
+    for mode in ("append", "overwrite"):
+        ds.write_parquet("memory://bucket/x", mode=mode)
+        back = data.read_parquet("memory://bucket/x")
+        pd.testing.assert_frame_equal(back.to_pandas(), frame)
+    ds.write_csv("memory://bucket/c", arrow_open_stream_args={"compression": "gzip"})
+    pd.testing.assert_frame_equal(data.read_csv("memory://bucket/c/*.csv.gz").to_pandas(), frame)
+    with pytest.raises(FileExistsError, match="mode='error'"):
+        ds.write_csv("memory://bucket/c", mode="error")
+    assert sorted(memory.ls("/bucket", detail=False)) == ["/bucket/c", "/bucket/x"]
+
+
+def test_partitions_of_a_file_system_of_fsspec(memory):
+    ds = data.from_items([{"a": i, "k": i % 2} for i in range(4)], parallelism=1)
+    ds.write_parquet("memory://bucket/p", partition_cols=["k"])
+    rows = data.read_parquet("memory://bucket/p/**/*.parquet").take_all()
+    assert rows == [{"a": a, "k": k} for a, k in ((0, 0), (2, 0), (1, 1), (3, 1))]
+
+
+def test_unknown_uris_are_refused():
+    with pytest.raises(InvalidOption, match=r"path 'nope://x'.*nope"):
+        data.read_csv("nope://x")
+
+
+def test_patterns_fit_the_same_files_on_any_file_system(tmp_path):
+    for name in ("a.csv", "b.csv", "x/c.csv", "x/y/a.csv", ".h/a.csv", "x/.h.csv", "a[1].csv"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("p\n1\n")
+    # Not a local file system as far as patterns are concerned.
+    inside = arrow_fs.SubTreeFileSystem(str(tmp_path), arrow_fs.LocalFileSystem())
+    for pattern in ("*.csv", "?.csv", "**/*.csv", "x/**/a.csv", "[!a].csv", "[ab].csv", "x/*/*"):
+        here = data.read_csv(f"{tmp_path}/{pattern}", include_paths=True)
+        there = data.read_csv(pattern, filesystem=inside, include_paths=True)
+        found = [row["path"] for row in there.take_all()]
+        assert [f"{tmp_path}/{path}" for path in found] == [r["path"] for r in here.take_all()]
+        assert found
+    with pytest.raises(FileNotFoundError, match=r"no file matches the pattern 'z\*'"):
+        data.read_csv("z*", filesystem=inside)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.text("ab.*?[!]", min_size=1, max_size=8))
+def test_every_text_is_a_pattern(pattern):
+    re.compile(translated(f"x/{pattern}"))
+
+
+def test_what_is_fixed_in_a_pattern():
+    assert fixed_part("a/b/*/c") == "a/b"
+    assert fixed_part("*") == ""
+
+
+def test_local_paths_are_made_absolute():
+    system, path = filesystem_of("x.csv", None)
+    assert isinstance(system, arrow_fs.LocalFileSystem)
+    assert path.endswith("/x.csv")
