@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         read_datasource,
         read_parquet,
     )
+    from air.data.read_files import read_binary_files, read_json, read_text
     from air.data.torch.making import from_torch
 
 shielded_imports.install()
@@ -74,9 +75,12 @@ _HOME = {
     "range": "air.data.read_api",
     "range_table": "air.data.read_api",
     "range_tensor": "air.data.read_api",
+    "read_binary_files": "air.data.read_files",
     "read_csv": "air.data.read_api",
     "read_datasource": "air.data.read_api",
+    "read_json": "air.data.read_files",
     "read_parquet": "air.data.read_api",
+    "read_text": "air.data.read_files",
 }
 _SUBMODULES = {"preprocessor", "preprocessors"}
 

@@ -87,3 +87,15 @@ def check_opening(what: str, given: object) -> dict[str, Any]:
             f" be {listing(known)}"
         )
     return dict(given)
+
+
+def check_compression(what: str, opening: object) -> str | None:
+    """The compression that a writer was given in ``arrow_open_stream_args``.
+
+    Raises:
+        InvalidOption: as :func:`check_opening` does; or it is to be found out.
+    """
+    compression: str | None = check_opening(what, opening).get("compression")
+    if compression == "detect":
+        raise InvalidOption(f"{what}: files get names of their own: name the compression")
+    return compression

@@ -41,7 +41,7 @@ files. It does not depend on the machine, so that results do not either."""
 _MAX_AUTO_BLOCKS = 4096
 """Beyond so many pieces planning them would take longer than reading some of them in parts."""
 
-_REFUSED_BY_READS = {
+REFUSED_BY_READS = {
     "ray_remote_args": "reading takes a CPU for each piece; parallelism says how many there are",
     "meta_provider": "sizes and columns are found out without one",
     "partition_filter": "give the files that are wanted, as a list or a pattern",
@@ -168,7 +168,7 @@ def from_numpy(ndarrays: np.ndarray | Sequence[np.ndarray]) -> Dataset:
 
 @suggests_keywords
 @refuses(
-    **_REFUSED_BY_READS,
+    **REFUSED_BY_READS,
     **dict.fromkeys(("sep", "delimiter", "quotechar"), _PARSE_OPTIONS),
     **dict.fromkeys(("names", "header", "skiprows", "encoding"), _READ_OPTIONS),
     **dict.fromkeys(("dtype", "na_values", "parse_dates"), _CONVERT_OPTIONS),
@@ -219,7 +219,7 @@ def read_csv(
             whole, of large ones the beginning, up to 256 of them. The rest is found out when
             it is read.
     """
-    files = _files("read_csv", paths, filesystem, (".csv",), partitioning, ignore_missing_paths)
+    files = files_of("read_csv", paths, filesystem, (".csv",), partitioning, ignore_missing_paths)
     source = CSVDatasource(
         files,
         includes_path=check_flag(include_paths, "read_csv: include_paths"),
@@ -233,7 +233,7 @@ def read_csv(
 
 @suggests_keywords
 @refuses(
-    **_REFUSED_BY_READS,
+    **REFUSED_BY_READS,
     **dict.fromkeys(("filter", "filters"), "use .filter(...) on the result"),
     tensor_column_schema="columns of arrays are known by what the file says",
     arrow_open_stream_args="Parquet files say themselves how they are compressed",
@@ -266,7 +266,7 @@ def read_parquet(
     """
     wanted = None if columns is None else check_names("read_parquet: columns", columns)
     extensions = (".parquet", ".pq")
-    files = _files(
+    files = files_of(
         "read_parquet", paths, filesystem, extensions, partitioning, ignore_missing_paths
     )
     includes_path = check_flag(include_paths, "read_parquet: include_paths")
@@ -291,7 +291,7 @@ def read_datasource(datasource: Datasource, *, parallelism: int = -1) -> Dataset
     return Dataset(Read(datasource, _parallelism(parallelism, size)))
 
 
-def _files(
+def files_of(
     what: str,
     paths: PathLike | Sequence[PathLike],
     filesystem: Any,
@@ -299,6 +299,11 @@ def _files(
     partitioning: object,
     ignore_missing_paths: object,
 ) -> FileSet:
+    """The files that arguments of the reader *what* stand for, which are checked.
+
+    Args:
+        extensions: of the files of a directory; all of them if there are none.
+    """
     if partitioning is not None and not isinstance(partitioning, Partitioning):
         raise InvalidOption(
             f"{what}: partitioning must be an air.data.Partitioning, such as"

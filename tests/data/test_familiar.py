@@ -51,6 +51,32 @@ NEEDED = inspect.Parameter.empty
                 "ignore_missing_paths": False,
             },
         ),
+        (
+            data.read_json,
+            {"paths": NEEDED},
+            {
+                **FILES,
+                "arrow_open_stream_args": None,
+                "partitioning": data.Partitioning("hive", base_dir=""),
+                "ignore_missing_paths": False,
+            },
+        ),
+        (
+            data.read_text,
+            {"paths": NEEDED},
+            {
+                **FILES,
+                "encoding": "utf-8",
+                "errors": "ignore",
+                "drop_empty_lines": True,
+                "partitioning": None,
+            },
+        ),
+        (
+            data.read_binary_files,
+            {"paths": NEEDED},
+            {**FILES, "include_paths": False, "partitioning": None},
+        ),
         (data.read_parquet, {"paths": NEEDED}, {**FILES, "columns": None}),
         (data.Dataset.map, {"fn": NEEDED}, {**KEYWORDS, **RESOURCES}),
         (data.Dataset.flat_map, {"fn": NEEDED}, {**KEYWORDS, **RESOURCES}),

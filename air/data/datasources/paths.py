@@ -66,7 +66,7 @@ def resolve_paths(
             or with no extension; hidden ones (``.`` or ``_`` first) are left out.
         filesystem: a ``pyarrow.fs.FileSystem`` or ``fsspec`` one that all paths are in; found
             from the paths if ``None``.
-        extensions: such as ``(".csv",)``.
+        extensions: such as ``(".csv",)``; any if empty.
         partitioning: what directories say; nothing if ``None``.
         ignore_missing: leave out paths that do not exist, as long as one does.
 
@@ -151,6 +151,8 @@ def _files_at(system: Any, path: str, extensions: Sequence[str]) -> list[Any]:
         if item.type == fs.FileType.File and _is_wanted(item.path, path, extensions)
     ]
     if not files:
+        if not extensions:
+            raise FileNotFoundError(f"directory {path!r} holds no files to read")
         raise FileNotFoundError(
             f"directory {path!r} holds no files to read: none ends with {' or '.join(extensions)}"
             " (name the files, or give a pattern, to read others)"
@@ -165,7 +167,7 @@ def _is_wanted(path: str, base: str, extensions: Sequence[str]) -> bool:
     suffixes = [suffix.lower() for suffix in Path(inside[-1]).suffixes]
     if suffixes and suffixes[-1] in _COMPRESSED:
         suffixes.pop()
-    return not suffixes or suffixes[-1] in extensions
+    return not suffixes or not extensions or suffixes[-1] in extensions
 
 
 def _below(path: str, base: str) -> str:

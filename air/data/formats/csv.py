@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 
-from air.data.arguments import STREAM_CODECS, check_opening
+from air.data.arguments import STREAM_CODECS, check_compression
 from air.data.errors import WriteError
 from air.data.formats import cannot_hold
 from air.errors import InvalidOption
@@ -35,9 +35,7 @@ class CSVFormat:
         """
         from pyarrow import csv
 
-        compression = check_opening("write_csv", opening).get("compression")
-        if compression == "detect":
-            raise InvalidOption("write_csv: files get names of their own: name the compression")
+        compression = check_compression("write_csv", opening)
         if write_options is None:
             return cls({}, compression)
         if not isinstance(write_options, csv.WriteOptions):

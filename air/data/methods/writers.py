@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from air.data.arguments import check_names
+from air.data.arguments import check_compression, check_names
 from air.data.consumption import Consumption
 from air.data.datasources.paths import PathLike
 from air.data.formats import REFUSED, FileFormat
 from air.data.formats.csv import CSVFormat
+from air.data.formats.json import JSONFormat
 from air.data.formats.parquet import ParquetFormat
 from air.data.staging import check_mode
 from air.data.writing import write_files
@@ -101,6 +102,35 @@ class WriteMethods(Consumption):
             WriteError: CSV cannot hold a column's type; names the column.
         """
         form = CSVFormat.of(write_options, arrow_open_stream_args)
+        self._write(path, filesystem, form, try_create_dir, mode)
+
+    @refuses(
+        **REFUSED,
+        pandas_json_args_fn="files hold an object a line, without options",
+        **dict.fromkeys(("orient", "lines"), "files hold an object a line, without options"),
+    )
+    def write_json(
+        self,
+        path: PathLike,
+        *,
+        filesystem: Any = None,
+        try_create_dir: bool = True,
+        mode: str = "append",
+        arrow_open_stream_args: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Write a directory of JSON files, an object a line, as :meth:`write_parquet` does.
+
+        Args:
+            path, filesystem, try_create_dir, mode: as for :meth:`write_parquet`.
+            arrow_open_stream_args: as for :meth:`write_csv`.
+
+        Raises:
+            NotADirectoryError, FileNotFoundError, FileExistsError, UnsupportedValue: as for
+                :meth:`write_parquet`.
+            WriteError: JSON cannot hold a column's type (bytes, times, decimals, arrays), NaN, or
+                an infinite number; names the column.
+        """
+        form = JSONFormat(check_compression("write_json", arrow_open_stream_args))
         self._write(path, filesystem, form, try_create_dir, mode)
 
     def _write(

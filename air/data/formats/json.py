@@ -1,0 +1,76 @@
+"""Writing JSON: an object a line."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import pyarrow as pa
+
+from air.data.arguments import STREAM_CODECS
+from air.data.errors import WriteError
+from air.data.formats import cannot_hold
+
+_ROWS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class JSONFormat:
+    """A JSON object (RFC 8259) on each line, in UTF-8; ``null`` where there is no value."""
+
+    name: ClassVar[str] = "json"
+    compression: str | None = None
+
+    @property
+    def extension(self) -> str:
+        return "json" + (STREAM_CODECS[self.compression] if self.compression else "")
+
+    def write(self, table: pa.Table, file: Any) -> None:
+        for column in table.schema:
+            if not _is_held(column.type):
+                raise cannot_hold(
+                    "write_json", column, "JSON", "turn it into text, or use write_parquet"
+                )
+        for batch in table.to_batches(max_chunksize=_ROWS):
+            lines = (self._line(row) for row in batch.to_pylist())
+            file.write("".join(lines).encode())
+
+    def _line(self, row: dict[str, Any]) -> str:
+        try:
+            return json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n"
+        except ValueError:
+            bad = next(name for name, value in row.items() if not _is_finite(value))
+            raise WriteError(
+                f"write_json: column {bad!r} holds NaN or an infinite number, which JSON cannot"
+                " hold; replace it, by None for instance, or use write_parquet"
+            ) from None
+
+
+def _is_held(kind: pa.DataType) -> bool:
+    """Whether JSON has values of this type, so that reading gives the same ones."""
+    if isinstance(kind, pa.BaseExtensionType):
+        return False
+    if pa.types.is_struct(kind):
+        return all(_is_held(part.type) for part in kind)
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+        return _is_held(kind.value_type)
+    fits = (pa.types.is_boolean, pa.types.is_integer, pa.types.is_floating)
+    texts = (pa.types.is_string, pa.types.is_large_string, pa.types.is_null)
+    return any(check(kind) for check in (*fits, *texts))
+
+
+def _is_finite(value: object) -> bool:
+    return all(math.isfinite(number) for number in _numbers(value))
+
+
+def _numbers(value: object) -> Iterator[float]:
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        for item in value:
+            yield from _numbers(item)
+    elif isinstance(value, float):
+        yield value

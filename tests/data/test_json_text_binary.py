@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import datetime
+import gzip
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from air import data
+from air.data.datasources import whole_files
+from air.data.datasources.paths import resolve_paths
+from air.data.datasources.whole_files import TextDatasource
+from air.errors import InvalidOption
+
+pytestmark = pytest.mark.usefixtures("placement")
+
+ROWS = [
+    {"a": 1, "b": "ü\n", "c": [1.5, None], "d": {"x": True}},
+    {"a": None, "b": None, "c": None, "d": {"x": None}},
+    {"a": -(2**62), "b": "", "c": [], "d": {"x": False}},
+]
+
+
+@pytest.mark.parametrize("codec", [None, "gzip", "zstd"])
+def test_json_comes_back(tmp_path, codec):
+    opening = {"compression": codec} if codec else None
+    data.from_items(ROWS, parallelism=2).write_json(tmp_path, arrow_open_stream_args=opening)
+    assert data.read_json(tmp_path).take_all() == ROWS
+
+
+def test_json_may_be_an_array_or_lines_and_files_differ_in_columns(tmp_path):
+    (tmp_path / "a.json").write_text('\ufeff [{"a": 1}, {"a": 2, "b": "x"}]')
+    (tmp_path / "b.jsonl").write_text('{"a": 1.5}\n\n{"c": [1]}\n')
+    (tmp_path / "c.json.gz").write_bytes(gzip.compress(b'{"a": 3}'))
+    (tmp_path / "d.json").write_text("")
+    ds = data.read_json(tmp_path)
+    empty = {"a": None, "b": None, "c": None}
+    assert ds.take_all() == [
+        {**empty, "a": 1.0},
+        {**empty, "a": 2.0, "b": "x"},
+        {**empty, "a": 1.5},
+        {**empty, "c": [1]},
+        {**empty, "a": 3.0},
+    ]
+    assert ds.select_columns(["b"]).take(2) == [{"b": None}, {"b": "x"}]
+
+
+def test_text_that_looks_like_a_time_stays_text(tmp_path):
+    rows = [{"a": "2024-01-01 00:00:00", "b": ["2024-01-01"], "c": {"x": "2024-01-01T00:00:00Z"}}]
+    data.from_items(rows).write_json(tmp_path)
+    assert data.read_json(tmp_path).take_all() == rows
+
+
+@pytest.mark.parametrize("text", ['{"a": 1', "[1]", '[{"a": 1}', '{"a": 1}\n3', '{"a":1}{"a":"x"}'])
+def test_what_is_no_json_is_named(tmp_path, text):
+    (tmp_path / "x.json").write_text(text)
+    with pytest.raises(data.ReadError, match=r"x\.json cannot be read as JSON: "):
+        data.read_json(tmp_path / "x.json")
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        ([b"x"], "type binary, which JSON cannot hold"),
+        ([datetime.date(2024, 1, 1)], "type date32.*, which JSON cannot hold"),
+        ([{"x": b""}], "type struct<.*, which JSON cannot hold"),
+        ([1.0, float("nan")], "holds NaN or an infinite number"),
+        ([[1.0, float("inf")]], "holds NaN or an infinite number"),
+    ],
+)
+def test_what_json_cannot_hold_is_named(tmp_path, column, message):
+    with pytest.raises(data.WriteError, match=f"column 'a' .*{message}"):
+        data.from_arrow(pa.table({"a": column})).write_json(tmp_path / "x")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_lines_of_text(tmp_path):
+    (tmp_path / "a.txt").write_bytes("ü\r\n\nb \n".encode())
+    (tmp_path / "b.log.gz").write_bytes(gzip.compress(b"c\xff\nd"))
+    (tmp_path / "c").write_bytes(b"")
+    lines = [row["text"] for row in data.read_text(tmp_path).take_all()]
+    assert lines == ["ü", "b ", "c", "d"]
+    kept = data.read_text(tmp_path / "a.txt", drop_empty_lines=False)
+    assert kept.take_all() == [{"text": "ü"}, {"text": ""}, {"text": "b "}]
+    with pytest.raises(data.ReadError, match=r"b\.log\.gz is no text in 'utf-8'.*errors='ignore'"):
+        data.read_text(tmp_path, errors="strict").count()
+    with pytest.raises(InvalidOption, match="unknown encoding: utf-9"):
+        data.read_text(tmp_path, encoding="utf-9")
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.text("aü\n\r", max_size=20), st.integers(1, 5))
+def test_lines_do_not_depend_on_pieces(tmp_path_factory, text, size):
+    path = tmp_path_factory.mktemp("x") / "x.txt"
+    path.write_bytes(text.encode())
+    source = TextDatasource(resolve_paths(path, None, ()), drops_empty=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(whole_files, "_PIECE_BYTES", size)
+        tables = [t for f in source.fragments() for t in source.read_fragment(f)]
+    lines = text.split("\n")
+    expected = lines if lines[-1] else lines[:-1]
+    found = [line for table in tables for line in table["text"].to_pylist()]
+    assert found == [line.removesuffix("\r") for line in expected]
+
+
+def test_files_as_bytes(tmp_path):
+    content = np.arange(256, dtype=np.uint8).tobytes()
+    (tmp_path / "a.bin").write_bytes(content)
+    (tmp_path / "b").write_bytes(b"")
+    rows = data.read_binary_files(tmp_path, include_paths=True).take_all()
+    assert rows == [
+        {"bytes": content, "path": str(tmp_path / "a.bin")},
+        {"bytes": b"", "path": str(tmp_path / "b")},
+    ]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FileNotFoundError, match=r"empty' holds no files to read$"):
+        data.read_binary_files(tmp_path / "empty")
