@@ -19,6 +19,7 @@ from air.data.schemas import without_columns
 
 _STREAM_ROW_GROUP_BYTES = 256 << 20
 _STREAM_ROWS = 1 << 16
+_STREAM_BYTES = 32 << 20
 _EXPANSION = 3.0
 
 
@@ -104,9 +105,8 @@ class ParquetDatasource(FileDatasource):
                     elif group.total_byte_size <= _STREAM_ROW_GROUP_BYTES:
                         yield _plain(file.read_row_group(index, columns=columns))
                     else:
-                        for batch in file.iter_batches(
-                            _STREAM_ROWS, row_groups=[index], columns=columns
-                        ):
+                        rows = _rows_at_once(group.num_rows, group.total_byte_size)
+                        for batch in file.iter_batches(rows, row_groups=[index], columns=columns):
                             yield _plain(pa.Table.from_batches([batch]))
         except pa.ArrowInvalid as error:
             raise _unreadable(fragment.path, error) from None
@@ -141,6 +141,11 @@ class ParquetDatasource(FileDatasource):
     def __getstate__(self) -> dict[str, Any]:
         # What was read for planning is not needed where the data is read.
         return {**self.__dict__, "footers": {}}
+
+
+def _rows_at_once(num_rows: int, size_bytes: int) -> int:
+    """How many rows of a large row group are decoded together: fewer where they are wide."""
+    return max(1, min(_STREAM_ROWS, num_rows * _STREAM_BYTES // size_bytes))
 
 
 def _plain(table: pa.Table) -> pa.Table:
