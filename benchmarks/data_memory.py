@@ -34,6 +34,7 @@ def added(batch: dict[str, Any]) -> dict[str, Any]:
 OPERATORS = {
     "map": lambda ds: ds.map_batches(added),
     "shuffle": lambda ds: ds.random_shuffle(seed=1),
+    "sort": lambda ds: ds.sort("x0"),
     "repartition": lambda ds: ds.repartition(7),
 }
 

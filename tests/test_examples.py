@@ -13,11 +13,11 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 NUMBER = re.compile(r"\d+\.\d+")
 
 
-def run_example(name, tmp_path, backend):
+def run_example(name, tmp_path, backend, *arguments):
     """What an example prints, run as a person would run it."""
     environment = {**os.environ, "AIR_BACKEND": backend, "AIR_RESULTS": str(tmp_path)}
     process = subprocess.run(
-        [sys.executable, str(ROOT / "examples" / name)],
+        [sys.executable, str(ROOT / "examples" / name), *arguments],
         env=environment,
         capture_output=True,
         text=True,
@@ -36,6 +36,27 @@ def test_the_quickstart_prints_what_the_readme_shows(tmp_path, backend):
     numbers = [float(number) for number in NUMBER.findall(printed)]
     assert numbers == pytest.approx([float(each) for each in NUMBER.findall(shown)], abs=0.002)
     assert numbers[-1] >= 0.94
+
+
+@pytest.mark.parametrize("backend", ["local", pytest.param("cluster", marks=pytest.mark.slow)])
+def test_the_tour_of_datasets(tmp_path, backend):
+    assert run_example("data_tour.py", tmp_path, backend).splitlines() == [
+        "made 1000 rows, the last one {'n': 999, 'square': 998001}",
+        "read 150 rows of sepal.length, sepal.width, petal.length, petal.width, variety",
+        "33 flowers have more than 10 cm² of petal: ['Virginica']",
+        "saved and read 33 rows, the same: True",
+        "four actors got 45 + 45 + 30 + 30 rows",
+        "four actors got 37 + 37 + 37 + 37 rows",
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["local", "cluster"])
+def test_data_larger_than_memory_are_sorted(tmp_path, backend):
+    assert run_example("data_larger_than_memory.py", tmp_path, backend, "64").splitlines() == [
+        "wrote 2796202 rows, 64 MiB of numbers",
+        "read 2796202 rows, sorted by sensor and second: True",
+    ]
 
 
 @pytest.mark.slow
