@@ -165,6 +165,14 @@ def test_a_sort_of_many_rows_is_stable_and_in_as_many_blocks(waiting, same):
     assert result.num_blocks() == 4
 
 
+def test_parts_that_are_sorted_together_are_small_where_memory_is(backend, monkeypatch):
+    monkeypatch.setattr(DataContext.get_current(), "memory_budget", 32 << 20)
+    values = np.random.default_rng(2).random(1 << 20)  # 8 MiB, in parts of 4
+    result = blocks_of(pa.table({"a": values}), []).sort("a").materialize()
+    assert result.num_blocks() == 2
+    assert np.array_equal(result.to_arrow()["a"].to_numpy(), np.sort(values))
+
+
 def test_plain_objects_are_sorted_too_nulls_last(waiting):
     items = [5, None, 3.5, math.nan, 1, 4, None, 2]
     result = air.data.from_items(items).repartition(3).sort(descending=True).take_all()

@@ -20,6 +20,13 @@ class Rows:
     held: BlockHandle | tuple[Section, ...]
     num_rows: int
 
+    @property
+    def size_bytes(self) -> int:
+        """Bytes in memory, once it is there."""
+        if isinstance(self.held, BlockHandle):
+            return self.held.size_bytes
+        return sum(section.metadata.size_bytes or 0 for section in self.held)
+
     def slice(self, start: int, stop: int) -> list[Piece]:
         """Rows ``start <= i < stop`` as pieces of a unit, at least one."""
         if isinstance(self.held, BlockHandle):

@@ -34,6 +34,9 @@ from air.data.handle import BlockHandle
 from air.data.plan import InputBlocks, Map, RandomShuffle, Repartition, Sort, TopOf
 
 _TOP_ROWS_AT_A_TIME = 1 << 16
+_SMALLEST_PART = 4 << 20
+_PARTS_OF_WAITING = 4
+"""What is sorted together is at most so small a share of the memory for blocks that wait."""
 
 
 def repartition(run: Run, node: Repartition, _limit: int | None) -> Iterator[BlockHandle]:
@@ -110,21 +113,28 @@ def sort(run: Run, node: Sort, _limit: int | None) -> Iterator[BlockHandle]:
                 yield handle
 
         scattered = run.run(Map(node.input, SortRuns(node.keys)))
-        runs = wait_as_rows(noted(scattered), run.spills_beyond(), files)
+        budget = run.spills_beyond()
+        runs = wait_as_rows(noted(scattered), budget, files)
         filled = [(one, own) for one, own in zip(runs, samples, strict=True) if one.num_rows]
         if not filled:
             yield from (one.held for one in runs[:1] if isinstance(one.held, BlockHandle))
             return
         runs = [one for one, _ in filled]
         order = stable_order(concat([own for _, own in filled]), node.keys)
-        yield from _merged(run, node, runs, order)
+        parts = len(runs)
+        if budget is not None:
+            size = sum(one.size_bytes for one in runs)
+            parts = max(parts, -(-size // max(budget // _PARTS_OF_WAITING, _SMALLEST_PART)))
+        yield from _merged(run, node, runs, order, parts)
     finally:
         files.close()
 
 
-def _merged(run: Run, node: Sort, runs: Sequence[Rows], order: np.ndarray) -> Iterator[BlockHandle]:
+def _merged(
+    run: Run, node: Sort, runs: Sequence[Rows], order: np.ndarray, parts: int
+) -> Iterator[BlockHandle]:
     sizes = [one.num_rows for one in runs]
-    found = cuts(sizes, [sample_step(size) for size in sizes], order, len(runs))
+    found = cuts(sizes, [sample_step(size) for size in sizes], order, parts)
     units = [
         Unit(tuple(piece for which, *rows in cut.slices for piece in runs[which].slice(*rows)))
         for cut in found
