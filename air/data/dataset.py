@@ -7,6 +7,7 @@ from air.data.methods.columns import ColumnMethods
 from air.data.methods.combining import CombineMethods
 from air.data.methods.conversion import ConversionMethods
 from air.data.methods.mapping import MapMethods
+from air.data.methods.sampling import SampleMethods
 from air.data.methods.splitting import SplitMethods
 from air.data.methods.viewing import ViewMethods
 from air.data.methods.writers import WriteMethods
@@ -17,6 +18,7 @@ class Dataset(
     ColumnMethods,
     CombineMethods,
     ConversionMethods,
+    SampleMethods,
     SplitMethods,
     WriteMethods,
     Aggregations,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from air.data.plan import Node
+from air.data.rules.block_order import push_block_order
 from air.data.rules.limits import push_limit
 from air.data.rules.predicates import push_predicate, tell_source
 from air.data.rules.projection import narrow_filter, push_projection
@@ -16,6 +17,7 @@ from air.data.rules.topk import take_top
 
 RULES: tuple[Callable[[Node], Node | None], ...] = (
     push_limit,
+    push_block_order,
     push_predicate,
     tell_source,
     push_projection,

@@ -6,6 +6,7 @@ not known: only running the plan would tell.
 
 from __future__ import annotations
 
+from air.data.plan.aligned import RandomizeBlockOrder, RandomSample, Zip, apart
 from air.data.plan.exchanges import RandomShuffle, Repartition, Sort, TopOf
 from air.data.plan.node import InputBlocks, Map, Node, Read, Step
 from air.data.plan.rows import Limit, Union, union
@@ -15,12 +16,16 @@ __all__ = [
     "Limit",
     "Map",
     "Node",
+    "RandomSample",
     "RandomShuffle",
+    "RandomizeBlockOrder",
     "Read",
     "Repartition",
     "Sort",
     "Step",
     "TopOf",
     "Union",
+    "Zip",
+    "apart",
     "union",
 ]

@@ -4,17 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from air.data.execution.physical import exchanges, rows
+from air.data.execution.physical import aligned, exchanges, rows
 from air.data.execution.run import Operator
-from air.data.plan import InputBlocks, Limit, Node, RandomShuffle, Repartition, Sort, TopOf, Union
+from air.data.plan import (
+    InputBlocks,
+    Limit,
+    Node,
+    RandomizeBlockOrder,
+    RandomSample,
+    RandomShuffle,
+    Repartition,
+    Sort,
+    TopOf,
+    Union,
+    Zip,
+)
 
 OPERATORS: Mapping[type[Node], Operator] = {
     InputBlocks: rows.given,
     Limit: rows.limit,
+    RandomSample: aligned.random_sample,
     RandomShuffle: exchanges.random_shuffle,
+    RandomizeBlockOrder: aligned.randomize_block_order,
     Repartition: exchanges.repartition,
     Sort: exchanges.sort,
     TopOf: exchanges.top,
     Union: rows.union,
+    Zip: aligned.zipped,
 }
 """All but chains of maps on a source, which :class:`Run` does itself."""

@@ -1,0 +1,141 @@
+"""Computes the steps that need to know where rows stand, and nothing else of other blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from air.data.block import Block, accessor, mixed_kinds
+from air.data.datasource import ReadTask
+from air.data.errors import UnsupportedValue
+from air.data.execution.run import Given, Run
+from air.data.execution.stages import Stage, Unit
+from air.data.functions import TaskContext
+from air.data.handle import BlockHandle
+from air.data.plan import RandomizeBlockOrder, RandomSample, Zip, apart
+from air.data.transforms import BlockFunction, Transform
+
+
+def random_sample(run: Run, node: RandomSample, _limit: int | None) -> Iterator[BlockHandle]:
+    """The rows whose numbers the seed chooses."""
+
+    def units() -> Iterator[Unit]:
+        start = 0
+        for handle in run.run(node.input):
+            read = _Sampled(handle, start, node.seed, node.fraction)
+            yield Unit((ReadTask(read, handle.metadata),))
+            start += handle.num_rows
+
+    return run.segment([Stage((_Done(node.name),))], Given(units(), None, None))
+
+
+def randomize_block_order(
+    run: Run, node: RandomizeBlockOrder, _limit: int | None
+) -> Iterator[BlockHandle]:
+    """The blocks in another order."""
+    handles = list(run.run(node.input))
+    for index in np.random.default_rng(node.seed).permutation(len(handles)):
+        yield handles[index]
+
+
+def zipped(run: Run, node: Zip, _limit: int | None) -> Iterator[BlockHandle]:
+    """The rows of the left side, block by block, with those of the right side beside them.
+
+    The right side is made first: tasks of both at a time could wait for each other's CPUs.
+    """
+    right = list(run.run(node.right))
+    available = sum(handle.num_rows for handle in right)
+
+    def units() -> Iterator[Unit]:
+        start = 0
+        for handle in run.run(node.left):
+            stop = start + handle.num_rows
+            if stop > available:
+                break
+            read = _Zipped(handle, tuple(_rows(right, start, stop)))
+            yield Unit((ReadTask(read, handle.metadata),))
+            start = stop
+        else:
+            if start == available:
+                return
+            stop = start
+        sign = "at least " if stop > available else ""
+        raise UnsupportedValue(
+            f"zip needs as many rows on both sides, got {sign}{stop} and {available}"
+        )
+
+    return run.segment([Stage((_Done(node.name),))], Given(units(), None, None))
+
+
+def _rows(handles: list[BlockHandle], start: int, stop: int) -> Iterator[BlockHandle]:
+    """Rows ``start <= i < stop`` of all of *handles*; one without rows if there are none."""
+    before = 0
+    for index, handle in enumerate(handles):
+        low, high = max(start - before, 0), min(stop - before, handle.num_rows)
+        if low < high or (start == stop and index == 0):
+            yield handle.slice(low, max(low, high))
+        before += handle.num_rows
+
+
+@dataclass(frozen=True, slots=True)
+class _Sampled:
+    """The rows of a block that a sample has, of which *start* stand before it."""
+
+    handle: BlockHandle
+    start: int
+    seed: int
+    fraction: float
+
+    def __call__(self) -> list[Block]:
+        # One number a row, whatever the block: the generator can be set to any position.
+        numbers = np.random.PCG64(self.seed).advance(self.start)
+        drawn = np.random.Generator(numbers).random(self.handle.num_rows)
+        return [accessor(self.handle.get()).filter(drawn < self.fraction)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Zipped:
+    """A block with the same rows of others beside it."""
+
+    left: BlockHandle
+    right: tuple[BlockHandle, ...]
+
+    def __call__(self) -> Iterator[Block]:
+        left = self.left.get()
+        begin = 0
+        for handle in self.right:
+            right = handle.get()
+            yield _beside(accessor(left).slice(begin, begin + len(right)), right)
+            begin += len(right)
+
+
+def _beside(left: Block, right: Block) -> Block:
+    if isinstance(left, list) and isinstance(right, list):
+        return list(zip(left, right, strict=True))
+    if not len(left):  # a list without objects may be of records as well
+        return right if isinstance(left, list) else left
+    if isinstance(left, list) or isinstance(right, list):
+        raise mixed_kinds()
+    names = apart(right.column_names, left.column_names)
+    for name, column in zip(names, right.columns, strict=True):
+        left = left.append_column(name, column)
+    return left
+
+
+@dataclass(frozen=True)
+class _Done(Transform):
+    """Passes on what reading has made already, under the name of the step."""
+
+    label: str
+
+    @property
+    def name(self) -> str:
+        return self.label
+
+    def open(self) -> BlockFunction:
+        def run(blocks: Iterator[Block], context: TaskContext) -> Iterator[Block]:
+            return blocks
+
+        return run
