@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import random
 import signal
+import time
 from collections import Counter as Tally
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -276,3 +279,42 @@ def test_a_task_whose_owner_is_gone_or_goes_meanwhile(start_thread: Any) -> None
             assert cancelling.outcome() is None
         with pytest.raises(OwnerDied):
             value(ref)
+
+
+class PackedLate:
+    """Says when it is being packed, and is once it may."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def __reduce__(self) -> Any:
+        (self.directory / "packing").touch()
+        deadline = time.monotonic() + 30
+        while not (self.directory / "go").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+        return int, ()
+
+
+@air.remote
+class Yielding:
+    def give(self, directory: Path) -> Iterator[Any]:
+        yield PackedLate(directory)
+        (directory / "went on").touch()
+        yield 1
+
+    def plain(self) -> None:
+        pass
+
+
+def test_a_stream_that_is_cancelled_between_two_values_does_not_go_on(tmp_path: Path) -> None:
+    actor = Yielding.options(max_concurrency=2).remote()
+    stream = actor.give.remote(tmp_path)
+    assert eventually((tmp_path / "packing").exists)
+    air.cancel(stream)
+    value(actor.plain.remote())  # has arrived behind the cancellation
+    (tmp_path / "go").touch()
+    *_, last = stream
+    with pytest.raises(TaskCancelled):
+        value(last)
+    assert not (tmp_path / "went on").exists()

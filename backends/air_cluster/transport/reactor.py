@@ -225,7 +225,7 @@ class Reactor:
                 self._foreground_left = time.monotonic()
                 self._wake_background()
             self._wake_sleeping()
-        self._interrupt_this_thread()
+        self.interrupt_this_thread()
 
     def _sleep(self, timeout: float | None) -> None:
         """Wait without the lock until the leader has ended a round.
@@ -245,9 +245,10 @@ class Reactor:
             self._waiting.discard(me)
             if alarm in self._sleeping:
                 self._sleeping.remove(alarm)
-        self._interrupt_this_thread()
+        self.interrupt_this_thread()
 
-    def _interrupt_this_thread(self) -> None:
+    def interrupt_this_thread(self) -> None:
+        """Raise what is to be raised in the calling thread, if anything is; not under the lock."""
         if self.interrupt is not None and _is_main_thread():
             interrupt, self.interrupt = self.interrupt, None
             interrupt()

@@ -237,9 +237,12 @@ class Reporter:
         if production.ended and production.made:
             close_iterator(items)
             return True
+        reactor = self._client.reactor
         for value in items:
             if not production.ended:
                 self.send_item(job, production, value)
+            if reactor.thread_interrupts:  # a cancellation that had come while this ran our code
+                reactor.interrupt_this_thread()
             if not production.has_room:
                 return False
             if production.ended:
