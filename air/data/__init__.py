@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from air.executor import shielded_imports
 
 if TYPE_CHECKING:
-    from air.data import preprocessor, preprocessors
+    from air.data import aggregate, preprocessor, preprocessors
     from air.data.block import BlockMetadata
     from air.data.compute import ActorPoolStrategy
     from air.data.context import DataContext
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     )
     from air.data.expressions import col, if_else, lit
     from air.data.from_refs import from_arrow_refs, from_numpy_refs, from_pandas_refs
+    from air.data.grouped import GroupedData
     from air.data.iterator import DataIterator
     from air.data.preprocessor import Preprocessor
     from air.data.read_api import (
@@ -54,6 +55,7 @@ _HOME = {
     "DataIterator": "air.data.iterator",
     "Dataset": "air.data.dataset",
     "Datasource": "air.data.datasource",
+    "GroupedData": "air.data.grouped",
     "Partitioning": "air.data.datasources.partitioning",
     "Preprocessor": "air.data.preprocessor",
     "ReadError": "air.data.errors",
@@ -82,7 +84,7 @@ _HOME = {
     "read_parquet": "air.data.read_api",
     "read_text": "air.data.read_files",
 }
-_SUBMODULES = {"preprocessor", "preprocessors"}
+_SUBMODULES = {"aggregate", "preprocessor", "preprocessors"}
 
 __all__ = sorted((*_HOME, *_SUBMODULES))
 

@@ -6,6 +6,7 @@ from air.data.aggregation import Aggregations
 from air.data.methods.columns import ColumnMethods
 from air.data.methods.combining import CombineMethods
 from air.data.methods.conversion import ConversionMethods
+from air.data.methods.grouping import GroupMethods
 from air.data.methods.mapping import MapMethods
 from air.data.methods.sampling import SampleMethods
 from air.data.methods.splitting import SplitMethods
@@ -19,6 +20,7 @@ class Dataset(
     CombineMethods,
     ConversionMethods,
     SampleMethods,
+    GroupMethods,
     SplitMethods,
     WriteMethods,
     Aggregations,

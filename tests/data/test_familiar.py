@@ -101,6 +101,32 @@ NEEDED = inspect.Parameter.empty
         (data.Dataset.repartition, {"num_blocks": NEEDED}, {"shuffle": False}),
         (data.Dataset.random_shuffle, {}, {"seed": None, "num_blocks": None}),
         (data.Dataset.sort, {"key": None, "descending": False}, {}),
+        (data.Dataset.groupby, {"key": NEEDED}, {}),
+        *(
+            (method, {"on": None, "ignore_nulls": True}, {})
+            for method in (
+                data.GroupedData.sum,
+                data.GroupedData.min,
+                data.GroupedData.max,
+                data.GroupedData.mean,
+            )
+        ),
+        (data.GroupedData.std, {"on": None, "ddof": 1, "ignore_nulls": True}, {}),
+        *(
+            (kind.__init__, {"on": None, "ignore_nulls": True, "alias_name": None}, {})
+            for kind in (
+                data.aggregate.AbsMax,
+                data.aggregate.Max,
+                data.aggregate.Mean,
+                data.aggregate.Min,
+                data.aggregate.Sum,
+            )
+        ),
+        (
+            data.aggregate.Std.__init__,
+            {"on": None, "ddof": 1, "ignore_nulls": True, "alias_name": None},
+            {},
+        ),
         (data.Dataset.split, {"n": NEEDED}, {"equal": False}),
         (data.Dataset.streaming_split, {"n": NEEDED}, {"equal": False}),
         (data.Dataset.split_at_indices, {"indices": NEEDED}, {}),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from air.data.execution.physical import aligned, exchanges, rows
+from air.data.execution.physical import aligned, exchanges, keyed, rows
 from air.data.execution.run import Operator
 from air.data.plan import (
+    Aggregate,
     InputBlocks,
     Limit,
     Node,
@@ -21,6 +22,7 @@ from air.data.plan import (
 )
 
 OPERATORS: Mapping[type[Node], Operator] = {
+    Aggregate: keyed.aggregate,
     InputBlocks: rows.given,
     Limit: rows.limit,
     RandomSample: aligned.random_sample,

@@ -1,0 +1,305 @@
+"""What can be computed of each group of rows, and of all rows together.
+
+Give them to ``Dataset.aggregate`` or ``Dataset.groupby(...).aggregate``. Each block is worked on by
+itself, and what that gives is combined in the order of the blocks, so results depend neither on
+how many workers there are nor on how fast they are.
+"""
+
+from __future__ import annotations
+
+import abc
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from pyarrow import compute as pc
+
+from air.data.errors import UnsupportedValue, require_columns
+from air.data.grouping import columns
+from air.data.grouping.keys import Groups
+from air.errors import InvalidOption
+from air.executor.keywords import methods_suggest_keywords
+from air.executor.validation import check_flag, check_number
+
+State = dict[str, Any]
+"""Arrays by name, with a value for each group."""
+
+
+class Aggregation(abc.ABC):
+    """A number about each group, computed from states of its blocks."""
+
+    def __init__(self, on: str | None, ignore_nulls: bool, alias_name: str | None) -> None:
+        kind = type(self).__name__
+        if on is not None and not isinstance(on, str):
+            raise InvalidOption(f"{kind}: on must be a column, got {on!r:.80}")
+        if alias_name is not None and not isinstance(alias_name, str):
+            raise InvalidOption(f"{kind}: alias_name must be text, got {alias_name!r:.80}")
+        self.on = on
+        self.ignore_nulls = check_flag(ignore_nulls, f"{kind}: ignore_nulls")
+        self._alias_name = alias_name
+
+    @property
+    def name(self) -> str:
+        """Of the column with the results."""
+        return self._alias_name or f"{self.kind}({self.on})"
+
+    @property
+    def kind(self) -> str:
+        """As the method of a dataset that does the same is called."""
+        return type(self).__name__.lower()
+
+    def first_state(self, table: pa.Table, groups: Groups) -> State:
+        """The state of a block."""
+        assert self.on is not None
+        require_columns([self.on], table.column_names, self.name)
+        column = table[self.on]
+        valid = columns.present(column)
+        return {"count": columns.counts(groups, valid), **self._of(column, valid, groups)} | (
+            {} if self.ignore_nulls else {"missing": columns.counts(groups, ~valid)}
+        )
+
+    def combined(self, states: pa.Table, groups: Groups) -> State:
+        """The state of several blocks, of which each has one row for a group at most."""
+        counts = {
+            name: columns.float_sums(states[name].to_numpy(), groups).astype(np.int64)
+            for name in ("count", "missing")
+            if name in states.column_names
+        }
+        return {**counts, **self._combined(states, groups)}
+
+    def results(self, state: pa.Table) -> pa.Array:
+        """What the groups have in the end."""
+        found = self._result(state)
+        if self.ignore_nulls:
+            return found
+        missing = state["missing"].to_numpy() > 0
+        return pc.if_else(pa.array(missing), pa.scalar(None, found.type), found)
+
+    @abc.abstractmethod
+    def _of(self, column: pa.ChunkedArray, valid: np.ndarray, groups: Groups) -> State:
+        """The state, but for the counts."""
+
+    @abc.abstractmethod
+    def _combined(self, states: pa.Table, groups: Groups) -> State:
+        """The combined state, but for the counts."""
+
+    @abc.abstractmethod
+    def _result(self, state: pa.Table) -> pa.Array:
+        """The results, missing values left out."""
+
+
+@methods_suggest_keywords
+class Count(Aggregation):
+    """How many rows there are, in the column ``count()``."""
+
+    def __init__(self, alias_name: str | None = None) -> None:
+        super().__init__(None, True, alias_name)
+
+    @property
+    def name(self) -> str:
+        return self._alias_name or "count()"
+
+    def first_state(self, table: pa.Table, groups: Groups) -> State:
+        return {"count": columns.counts(groups)}
+
+    def _of(self, column: pa.ChunkedArray, valid: np.ndarray, groups: Groups) -> State:
+        return {}
+
+    def _combined(self, states: pa.Table, groups: Groups) -> State:
+        return {}
+
+    def _result(self, state: pa.Table) -> pa.Array:
+        return state["count"].combine_chunks()
+
+
+class _OfColumn(Aggregation):
+    def __init__(
+        self, on: str | None = None, ignore_nulls: bool = True, alias_name: str | None = None
+    ) -> None:
+        super().__init__(on, ignore_nulls, alias_name)
+
+
+@methods_suggest_keywords
+class Sum(_OfColumn):
+    """The sum of a column: exact for whole numbers, 0 for a group without values, as pandas has it.
+
+    Raises:
+        UnsupportedValue: a column holds no numbers, or a sum of whole numbers needs more than 64
+            bits.
+    """
+
+    def _of(self, column: pa.ChunkedArray, valid: np.ndarray, groups: Groups) -> State:
+        kind = column.type
+        if columns.is_whole(kind):
+            high, low = columns.whole_sums(columns.wholes(column), groups)
+            return {"high": high, "low": low}
+        if pa.types.is_decimal(kind):
+            return {"decimal": columns.by_group(column, groups, "sum")}
+        return {"sum": columns.float_sums(columns.floats(column, str(self.on), self.name), groups)}
+
+    def _combined(self, states: pa.Table, groups: Groups) -> State:
+        made: State = {}
+        for name in ("high", "low"):
+            if name in states.column_names:
+                # Halves of sums are whole numbers themselves: their halves are added, and put
+                # together again.
+                highs, lows = columns.whole_sums(columns.wholes(states[name]), groups)
+                made[name] = (highs << 32) + lows
+        if "decimal" in states.column_names:
+            made["decimal"] = columns.by_group(states["decimal"], groups, "sum")
+        if "sum" in states.column_names:
+            values = columns.floats(states["sum"], str(self.on), self.name)
+            made["sum"] = columns.float_sums(values, groups)
+        return made
+
+    def _result(self, state: pa.Table) -> pa.Array:
+        names = state.column_names
+        if "decimal" in names:
+            return pc.fill_null(state["decimal"], 0).combine_chunks()
+        if "high" not in names:
+            return state["sum"].combine_chunks()
+        high, low = state["high"].to_numpy(), state["low"].to_numpy()
+        if "sum" in names:  # floats in some blocks
+            return pa.array(high * float(1 << 32) + low + state["sum"].to_numpy())
+        return self._whole(high, low)
+
+    def _whole(self, high: np.ndarray, low: np.ndarray) -> pa.Array:
+        carried, rest = high + (low >> 32), low & ((1 << 32) - 1)
+        if ((carried < -(1 << 31)) | (carried >= 1 << 31)).any():
+            raise UnsupportedValue(
+                f"{self.name}: the sum of a group needs more than 64 bits; make the column floats"
+                " or decimals first"
+            )
+        return pa.array((carried << 32) | rest)
+
+
+@methods_suggest_keywords
+class Min(_OfColumn):
+    """The smallest value of a column of numbers, texts or times; null for a group without any."""
+
+    def _of(self, column: pa.ChunkedArray, valid: np.ndarray, groups: Groups) -> State:
+        if pa.types.is_floating(column.type):
+            column = pc.if_else(pa.array(valid), column, pa.scalar(None, column.type))
+        return {"value": columns.by_group(column, groups, self.kind)}
+
+    def _combined(self, states: pa.Table, groups: Groups) -> State:
+        return {"value": columns.by_group(states["value"], groups, self.kind)}
+
+    def _result(self, state: pa.Table) -> pa.Array:
+        return state["value"].combine_chunks()
+
+
+@methods_suggest_keywords
+class Max(Min):
+    """The largest value of a column of numbers, texts or times; null for a group without any."""
+
+
+@methods_suggest_keywords
+class AbsMax(_OfColumn):
+    """The largest absolute value of a column of numbers; null for a group without values."""
+
+    @property
+    def kind(self) -> str:
+        return "abs_max"
+
+    def _of(self, column: pa.ChunkedArray, valid: np.ndarray, groups: Groups) -> State:
+        if not columns.is_number(column.type) and not pa.types.is_null(column.type):
+            raise columns.no_number(column.type, str(self.on), self.name)
+        if pa.types.is_boolean(column.type) or pa.types.is_signed_integer(column.type):
+            column = column.cast(pa.int64())  # the smallest number of a type has no positive one
+        column = pc.if_else(pa.array(valid), pc.abs(column), pa.scalar(None, column.type))
+        return {"value": columns.by_group(column, groups, "max")}
+
+    def _combined(self, states: pa.Table, groups: Groups) -> State:
+        return {"value": columns.by_group(states["value"], groups, "max")}
+
+    def _result(self, state: pa.Table) -> pa.Array:
+        return state["value"].combine_chunks()
+
+
+@methods_suggest_keywords
+class Mean(_OfColumn):
+    """The mean of a column of numbers; null for a group without values."""
+
+    def _of(self, column: pa.ChunkedArray, valid: np.ndarray, groups: Groups) -> State:
+        values = columns.floats(column, str(self.on), self.name)
+        return {"sum": columns.float_sums(values, groups)}
+
+    def _combined(self, states: pa.Table, groups: Groups) -> State:
+        return {"sum": columns.float_sums(states["sum"].to_numpy(), groups)}
+
+    def _result(self, state: pa.Table) -> pa.Array:
+        return _divided(state["sum"].to_numpy(), state["count"].to_numpy())
+
+
+@methods_suggest_keywords
+class Std(Aggregation):
+    """The standard deviation of a column of numbers.
+
+    Combined by the formula of Chan, Golub and LeVeque (1979), which loses no digits where the
+    mean is large. Null for a group with *ddof* values or fewer.
+
+    Args:
+        ddof: degrees of freedom that are taken off the number of values.
+    """
+
+    def __init__(
+        self,
+        on: str | None = None,
+        ddof: int = 1,
+        ignore_nulls: bool = True,
+        alias_name: str | None = None,
+    ) -> None:
+        super().__init__(on, ignore_nulls, alias_name)
+        self.ddof = int(check_number(ddof, "Std: ddof", minimum=0, integer=True))
+
+    def _of(self, column: pa.ChunkedArray, valid: np.ndarray, groups: Groups) -> State:
+        values = columns.floats(column, str(self.on), self.name)
+        count = columns.counts(groups, valid)
+        mean = columns.float_sums(values, groups) / np.maximum(count, 1)
+        apart = np.where(valid, values - mean[groups.of_row], 0.0)
+        return {"mean": mean, "squares": columns.float_sums(apart**2, groups)}
+
+    def _combined(self, states: pa.Table, groups: Groups) -> State:
+        count, means = states["count"].to_numpy(), states["mean"].to_numpy()
+        total = columns.float_sums(count, groups)
+        mean = columns.float_sums(count * means, groups) / np.maximum(total, 1)
+        apart = means - mean[groups.of_row]
+        squares = columns.float_sums(states["squares"].to_numpy() + count * apart**2, groups)
+        return {"mean": mean, "squares": squares}
+
+    def _result(self, state: pa.Table) -> pa.Array:
+        squares, count = state["squares"].to_numpy(), state["count"].to_numpy()
+        variance = _divided(squares, count - self.ddof)
+        return pc.sqrt(variance)
+
+
+def _divided(total: np.ndarray, count: np.ndarray) -> pa.Array:
+    """*total* by *count*; null where that is 0 or less."""
+    return pa.array(total / np.maximum(count, 1), mask=count <= 0)
+
+
+def check_aggregations(what: str, aggs: tuple[Any, ...]) -> tuple[Aggregation, ...]:
+    """The aggregations that a method was given.
+
+    Raises:
+        TypeError: something else was given.
+        InvalidOption: there is none, or two have one name, or a column is missing.
+    """
+    for agg in aggs:
+        if not isinstance(agg, Aggregation):
+            raise TypeError(
+                f"{what} takes aggregations such as air.data.aggregate.Sum('x'), got {agg!r:.80}"
+            )
+        if agg.on is None and not isinstance(agg, Count):
+            raise InvalidOption(f"{what}: {type(agg).__name__} needs the name of a column")
+    names = [agg.name for agg in aggs]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if not aggs or twice is not None:
+        why = (
+            "takes at least one aggregation"
+            if twice is None
+            else f"would name two columns {twice!r}"
+        )
+        raise InvalidOption(f"{what} {why}")
+    return aggs

@@ -1,0 +1,123 @@
+"""Datasets whose rows are grouped by keys."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from air.data.aggregate import (
+    Aggregation,
+    Count,
+    Max,
+    Mean,
+    Min,
+    Std,
+    Sum,
+    check_aggregations,
+)
+from air.data.errors import UnsupportedValue, require_columns
+from air.data.grouping.transforms import Plan, check_names
+from air.data.plan import Aggregate
+from air.errors import InvalidOption
+from air.executor.keywords import methods_suggest_keywords
+
+if TYPE_CHECKING:
+    from air.data.dataset import Dataset
+
+On = str | Sequence[str] | None
+
+
+@methods_suggest_keywords
+class GroupedData:
+    """What ``Dataset.groupby`` gives; each method gives a dataset with a row for each group.
+
+    Rows come in ascending order of the keys. Rows whose key is missing, null or NaN, are a group
+    too, the last one (pandas leaves them out; filter them first to do the same). The columns are
+    the keys, then what was computed, named as ``sum(x)``.
+
+    Missing values are left out of what is computed; with ``ignore_nulls=False`` a group that has
+    any gets null. Methods that take ``on`` compute for that column or those columns, and for all
+    but the keys if it is ``None``.
+
+    All raise ``ColumnNotFound`` for an unknown column and ``UnsupportedValue`` for one whose type
+    has no such number, at the call where columns are known and when the plan runs otherwise.
+    """
+
+    def __init__(self, dataset: Dataset, key: str | Sequence[str] | None) -> None:
+        """Use ``Dataset.groupby``."""
+        names = [key] if isinstance(key, str) else list(key) if isinstance(key, Sequence) else []
+        if not all(isinstance(name, str) for name in names) or (key is not None and not names):
+            raise InvalidOption(
+                f"groupby: key must be a column, a list of columns or None, got {key!r:.80}"
+            )
+        if len(set(names)) < len(names):
+            raise InvalidOption(f"groupby: a column is named twice in {key!r:.80}")
+        dataset.check_columns(names, "groupby")
+        self._dataset = dataset
+        self._keys = tuple(names)
+
+    def aggregate(self, *aggs: Aggregation) -> Dataset:
+        """Any aggregations of :mod:`air.data.aggregate` at once.
+
+        Raises:
+            TypeError: one is no aggregation.
+            InvalidOption: there are none, or two results would have one name; give them an
+                ``alias_name``.
+        """
+        checked = check_aggregations("aggregate", aggs)
+        twice = check_names(self._keys, checked)
+        if twice is not None:
+            raise InvalidOption(f"aggregate: a key and a result would be named {twice!r} both")
+        wanted = list(dict.fromkeys([*self._keys, *(agg.on for agg in checked if agg.on)]))
+        known = self._dataset.known_columns()
+        dataset = self._dataset
+        if known is not None:
+            require_columns(wanted, known, "aggregate")
+            if wanted and set(wanted) < set(known):
+                dataset = dataset.select_columns(wanted)
+        return dataset.over(lambda plan: Aggregate(plan, Plan(self._keys, checked)))
+
+    def count(self) -> Dataset:
+        """How many rows each group has, in the column ``count()``."""
+        return self.aggregate(Count())
+
+    def sum(self, on: On = None, ignore_nulls: bool = True) -> Dataset:
+        """The sum of columns; 0 for a group without values."""
+        return self.aggregate(*(Sum(name, ignore_nulls) for name in self._columns("sum", on)))
+
+    def min(self, on: On = None, ignore_nulls: bool = True) -> Dataset:
+        """The smallest value of columns."""
+        return self.aggregate(*(Min(name, ignore_nulls) for name in self._columns("min", on)))
+
+    def max(self, on: On = None, ignore_nulls: bool = True) -> Dataset:
+        """The largest value of columns."""
+        return self.aggregate(*(Max(name, ignore_nulls) for name in self._columns("max", on)))
+
+    def mean(self, on: On = None, ignore_nulls: bool = True) -> Dataset:
+        """The mean of columns."""
+        return self.aggregate(*(Mean(name, ignore_nulls) for name in self._columns("mean", on)))
+
+    def std(self, on: On = None, ddof: int = 1, ignore_nulls: bool = True) -> Dataset:
+        """The standard deviation of columns, with *ddof* degrees of freedom taken off."""
+        names = self._columns("std", on)
+        return self.aggregate(*(Std(name, ddof, ignore_nulls) for name in names))
+
+    def _columns(self, what: str, on: On) -> list[str]:
+        if on is not None:
+            names = [on] if isinstance(on, str) else list(on) if isinstance(on, Sequence) else []
+            if not names or not all(isinstance(name, str) for name in names):
+                raise InvalidOption(
+                    f"{what}: on must be a column or a list of columns, got {on!r:.80}"
+                )
+            self._dataset.check_columns(names, what)
+            return names
+        columns = self._dataset.columns()
+        if columns is None:
+            raise UnsupportedValue(f"{what}: the rows are plain objects, which have no columns")
+        names = [name for name in columns if name not in self._keys]
+        if not names:
+            raise InvalidOption(f"{what}: there are no columns but the keys")
+        return names
+
+    def __repr__(self) -> str:
+        return f"GroupedData({self._dataset!r}, key={list(self._keys)!r})"

@@ -1,0 +1,1 @@
+"""Rows with the same keys, and numbers about them."""

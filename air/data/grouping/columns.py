@@ -1,0 +1,103 @@
+"""Numbers about the groups of one column, each an array with a value for every group."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+from pyarrow import compute as pc
+
+from air.data.errors import UnsupportedValue
+from air.data.grouping.keys import Groups
+
+_HALF_BITS = 32
+_ROWS_AT_A_TIME = 1 << 20
+"""So many halves of whole numbers add up exactly in a float."""
+
+
+def present(column: pa.ChunkedArray) -> np.ndarray:
+    """Which values are there: neither null nor NaN."""
+    valid = pc.is_valid(column)
+    if pa.types.is_floating(column.type):
+        valid = pc.and_(valid, pc.invert(pc.fill_null(pc.is_nan(column), True)))
+    return valid.to_numpy()
+
+
+def counts(groups: Groups, chosen: np.ndarray | None = None) -> np.ndarray:
+    """Rows of each group, of those that are *chosen*."""
+    rows = groups.of_row if chosen is None else groups.of_row[chosen]
+    return np.bincount(rows, minlength=len(groups)).astype(np.int64)
+
+
+def float_sums(values: np.ndarray, groups: Groups) -> np.ndarray:
+    """The sum of each group's floats, added in the order of the rows."""
+    return np.bincount(groups.of_row, weights=values, minlength=len(groups))
+
+
+def whole_sums(values: np.ndarray, groups: Groups) -> tuple[np.ndarray, np.ndarray]:
+    """The sums of the high and of the low halves of whole numbers, both exact.
+
+    The sum of a group is ``high * 2**32 + low``.
+    """
+    high = np.zeros(len(groups), np.int64)
+    low = np.zeros(len(groups), np.int64)
+    for start in range(0, len(values), _ROWS_AT_A_TIME):
+        some = values[start : start + _ROWS_AT_A_TIME]
+        rows = groups.of_row[start : start + _ROWS_AT_A_TIME]
+        halves = (some >> _HALF_BITS, some & ((1 << _HALF_BITS) - 1))
+        for total, half in zip((high, low), halves, strict=True):
+            total += np.bincount(rows, weights=half, minlength=len(groups)).astype(np.int64)
+    return high, low
+
+
+def by_group(column: pa.ChunkedArray, groups: Groups, which: str) -> pa.Array:
+    """What a kernel of Arrow gives for each group: ``"min"``, ``"max"``, ``"sum"``."""
+    if pa.types.is_null(column.type):
+        return pa.nulls(len(groups), column.type)
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    table = pa.table({"group": groups.of_row, "value": column})
+    # Groups are numbered by their first rows, so they come out in the order of their numbers.
+    found = table.group_by("group", use_threads=False).aggregate([("value", which)])
+    return found[f"value_{which}"].combine_chunks()
+
+
+def floats(column: pa.ChunkedArray, name: str, what: str) -> np.ndarray:
+    """The values as floats; 0 where they are missing.
+
+    Raises:
+        UnsupportedValue: they are no numbers.
+    """
+    if pa.types.is_null(column.type):
+        return np.zeros(len(column))
+    if not is_number(column.type):
+        raise no_number(column.type, name, what)
+    return np.nan_to_num(
+        pc.fill_null(column.cast(pa.float64()), 0.0).to_numpy(),
+        nan=0.0,
+        posinf=np.inf,
+        neginf=-np.inf,
+    )
+
+
+def wholes(column: pa.ChunkedArray) -> np.ndarray:
+    """Whole numbers or truth values of up to 64 bits; 0 where they are missing."""
+    kind = pa.uint64() if pa.types.is_uint64(column.type) else pa.int64()
+    return pc.fill_null(column.cast(kind), 0).to_numpy()
+
+
+def is_number(kind: pa.DataType) -> bool:
+    """Whether values can be added up."""
+    return is_whole(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
+
+
+def is_whole(kind: pa.DataType) -> bool:
+    """Whether values are whole numbers or truth values."""
+    return pa.types.is_integer(kind) or pa.types.is_boolean(kind)
+
+
+def no_number(kind: pa.DataType, name: str, what: str) -> UnsupportedValue:
+    """The error for a column that cannot be added up."""
+    return UnsupportedValue(
+        f"{what}: column {name!r} has the type {kind}, of which there is no such number; name the"
+        " columns that are wanted with on="
+    )

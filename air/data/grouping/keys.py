@@ -1,0 +1,93 @@
+"""Which rows of a block belong together: those with equal keys."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from pyarrow import compute as pc
+
+from air.data.errors import UnsupportedValue, require_columns
+
+_MOST_CODES = 1 << 62
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """The groups of a block's rows, in the order in which each appears first.
+
+    Attributes:
+        of_row: for each row the number of its group, as int64.
+        first_row: for each group the number of its first row.
+    """
+
+    of_row: np.ndarray
+    first_row: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.first_row)
+
+
+def groups_of(table: pa.Table, names: Sequence[str], what: str) -> Groups:
+    """The groups by the values of the columns *names*; all rows are one group if there are none.
+
+    Missing values, NaN among them, are equal to each other.
+
+    Raises:
+        ColumnNotFound: there is no such column.
+        UnsupportedValue: a column's values cannot be compared.
+    """
+    require_columns(names, table.column_names, what)
+    rows = len(table)
+    if not names:
+        return Groups(np.zeros(rows, np.int64), np.zeros(1 if rows else 0, np.int64))
+    codes, count = _codes(table[names[0]], names[0], what)
+    for name in names[1:]:
+        more, size = _codes(table[name], name, what)
+        if count * size > _MOST_CODES:
+            codes, count = _dense(codes)
+        codes, count = codes * size + more, count * size
+    if len(names) > 1:
+        codes, count = _dense(codes)
+    groups = int(codes.max()) + 1 if rows else 0
+    first = np.empty(groups, np.int64)
+    first[codes[::-1]] = np.arange(rows - 1, -1, -1)
+    return Groups(codes, first)
+
+
+def key_columns(table: pa.Table, names: Sequence[str]) -> pa.Table:
+    """The columns to group by, with one kind of missing value and plain types."""
+    columns = {name: _comparable(table[name]) for name in names}
+    return pa.table(columns) if columns else table.select([])
+
+
+def _codes(column: pa.ChunkedArray, name: str, what: str) -> tuple[np.ndarray, int]:
+    """For each row a number for its value, in order of appearance; and how many there are."""
+    kind = column.type
+    if pa.types.is_nested(kind) or isinstance(kind, pa.BaseExtensionType):
+        raise UnsupportedValue(
+            f"{what}: column {name!r} has the type {kind}, whose values cannot be keys; group by a"
+            " column of numbers, texts or times"
+        )
+    if pa.types.is_null(kind):
+        return np.zeros(len(column), np.int64), 1
+    encoded = _comparable(column).combine_chunks().dictionary_encode(null_encoding="encode")
+    if isinstance(encoded, pa.ChunkedArray):
+        encoded = encoded.combine_chunks()
+    codes = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+    return codes, max(len(encoded.dictionary), 1)
+
+
+def _dense(codes: np.ndarray) -> tuple[np.ndarray, int]:
+    encoded = pa.array(codes).dictionary_encode()
+    return encoded.indices.to_numpy().astype(np.int64), max(len(encoded.dictionary), 1)
+
+
+def _comparable(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if pa.types.is_floating(column.type):
+        column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
+    return column

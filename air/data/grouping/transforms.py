@@ -1,0 +1,124 @@
+"""States of aggregations: of each block, and of several put together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from air.data.aggregate import Aggregation
+from air.data.block import Block
+from air.data.errors import UnsupportedValue
+from air.data.functions import TaskContext
+from air.data.grouping.keys import groups_of, key_columns
+from air.data.transforms import BlockFunction, Transform
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be computed of which groups.
+
+    A table of states has a row for each group: the keys in columns ``key0``, ``key1`` ..., and
+    what each aggregation keeps in columns ``0:count``, ``0:sum`` ...
+    """
+
+    keys: tuple[str, ...]
+    aggs: tuple[Aggregation, ...]
+
+    @property
+    def name(self) -> str:
+        """How messages call it."""
+        computed = ", ".join(agg.name for agg in self.aggs)
+        if not self.keys:
+            return f"aggregate({computed})"
+        return f"groupby({', '.join(map(repr, self.keys))}).aggregate({computed})"
+
+    @property
+    def key_names(self) -> list[str]:
+        """The columns of the keys in tables of states."""
+        return [f"key{number}" for number in range(len(self.keys))]
+
+    def states_of(self, block: Block) -> pa.Table:
+        """The states of one block, groups in the order in which they appear."""
+        if isinstance(block, list):
+            raise UnsupportedValue(
+                f"{self.name} works on columns, but the rows are plain objects; make them records"
+                ' first: .map(lambda x: {"value": x})'
+            )
+        groups = groups_of(block, self.keys, self.name)
+        keys = key_columns(block, self.keys).take(pa.array(groups.first_row))
+        made = dict(zip(self.key_names, keys.columns, strict=True))
+        for number, agg in enumerate(self.aggs):
+            for name, values in agg.first_state(block, groups).items():
+                made[f"{number}:{name}"] = values
+        return pa.table(made)
+
+    def combined(self, states: pa.Table) -> pa.Table:
+        """One row for each group, of a table with several."""
+        groups = groups_of(states, self.key_names, self.name)
+        keys = states.select(self.key_names).take(pa.array(groups.first_row))
+        made = dict(zip(self.key_names, keys.columns, strict=True))
+        for number, agg in enumerate(self.aggs):
+            for name, values in agg.combined(self._own(states, number), groups).items():
+                made[f"{number}:{name}"] = values
+        return pa.table(made)
+
+    def results(self, states: pa.Table) -> pa.Table:
+        """What comes out: the keys under their names, and what was computed."""
+        made = dict(zip(self.keys, states.select(self.key_names).columns, strict=True))
+        for number, agg in enumerate(self.aggs):
+            made[agg.name] = agg.results(self._own(states, number))
+        return pa.table(made)
+
+    def _own(self, states: pa.Table, number: int) -> pa.Table:
+        prefix = f"{number}:"
+        names = [name for name in states.column_names if name.startswith(prefix)]
+        own = [name.removeprefix(prefix) for name in names]
+        return states.select(names).rename_columns(own)
+
+
+@dataclass(frozen=True)
+class StatesOfBlocks(Transform):
+    """A table of states for each block."""
+
+    plan: Plan
+
+    @property
+    def name(self) -> str:
+        return self.plan.name
+
+    def columns(self, columns: list[str] | None) -> list[str] | None:
+        return None
+
+    def open(self) -> BlockFunction:
+        def run(blocks: Iterator[Block], context: TaskContext) -> Iterator[Block]:
+            for block in blocks:
+                if len(block):
+                    yield self.plan.states_of(block)
+
+        return run
+
+
+@dataclass(frozen=True)
+class CombineStates(Transform):
+    """Each table of states with one row for a group."""
+
+    plan: Plan
+
+    @property
+    def name(self) -> str:
+        return self.plan.name
+
+    def open(self) -> BlockFunction:
+        def run(blocks: Iterator[Block], context: TaskContext) -> Iterator[Block]:
+            for block in blocks:
+                assert isinstance(block, pa.Table)
+                yield self.plan.combined(block)
+
+        return run
+
+
+def check_names(keys: Sequence[str], aggs: Sequence[Aggregation]) -> str | None:
+    """The name that a key and a result would have both, if there is one."""
+    return next((agg.name for agg in aggs if agg.name in keys), None)

@@ -1,0 +1,31 @@
+"""Steps that bring together rows with equal keys."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from air.data.grouping.transforms import Plan
+from air.data.plan.node import Step
+
+
+@dataclass(frozen=True, eq=False)
+class Aggregate(Step):
+    """A row for each group, in the order of the keys."""
+
+    plan: Plan
+
+    @property
+    def name(self) -> str:
+        return self.plan.name
+
+    def num_rows(self) -> int | None:
+        return None
+
+    def columns(self) -> list[str] | None:
+        return [*self.plan.keys, *(agg.name for agg in self.plan.aggs)]
+
+    def num_blocks(self) -> int:
+        return 1
+
+    def schema(self) -> None:
+        return None

@@ -1,0 +1,242 @@
+"""Groups of rows and numbers about them: what pandas gives, however rows lie in blocks."""
+
+from __future__ import annotations
+
+import decimal
+import itertools
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from air import data
+from air.data import ColumnNotFound, UnsupportedValue
+from air.data.aggregate import AbsMax, Count, Max, Mean, Min, Std, Sum
+from air.data.execution.physical import keyed
+from air.errors import InvalidOption
+
+METHODS = ("sum", "min", "max", "mean", "std")
+
+
+def in_blocks(frame: pd.DataFrame, cuts: list[int]) -> data.Dataset:
+    """The rows of a frame in blocks that are cut at some rows; there may be empty ones."""
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    edges = [0, *sorted(cut % (len(frame) + 1) for cut in cuts), len(frame)]
+    pairs = itertools.pairwise(edges)
+    return data.from_arrow([table.slice(first, last - first) for first, last in pairs])
+
+
+def by_pandas(frame: pd.DataFrame, keys: list[str], methods: tuple[str, ...], on: str) -> Any:
+    grouped = frame.groupby(keys, dropna=False, sort=True)[on]
+    found = pd.DataFrame({f"{name}({on})": getattr(grouped, name)() for name in methods})
+    return found.reset_index()
+
+
+def same(found: data.Dataset, expected: pd.DataFrame) -> None:
+    got = found.to_pandas()
+    assert list(got.columns) == list(expected.columns)
+    assert len(got) == len(expected)
+    for name in got.columns:
+        mine, theirs = got[name].tolist(), expected[name].tolist()
+        for one, other in zip(mine, theirs, strict=True):
+            if pd.isna(other):
+                assert pd.isna(one), (name, one, other)
+            elif isinstance(other, float):
+                assert one == pytest.approx(other, rel=1e-9, abs=1e-9), name
+            else:
+                assert one == other, name
+
+
+KEYS = st.sampled_from(["", "a", "b", "ü", "a b", None])
+NUMBERS = st.one_of(st.none(), st.floats(-1e6, 1e6), st.just(float("nan")))
+ROWS = st.lists(st.tuples(KEYS, st.integers(-3, 3), NUMBERS), max_size=40)
+
+
+@settings(max_examples=25, deadline=None)
+@given(rows=ROWS, cuts=st.lists(st.integers(0, 40), max_size=4), two=st.booleans())
+def test_numbers_of_groups_are_those_of_pandas(rows: list[Any], cuts: list[int], two: bool) -> None:
+    frame = pd.DataFrame(rows, columns=["k", "n", "x"]).astype({"x": "float64", "n": "int64"})
+    keys = ["k", "n"] if two else ["k"]
+    grouped = in_blocks(frame, cuts).groupby(keys)
+    if not len(frame):
+        assert grouped.count().take_all() == []
+        return
+    aggs = [Sum("x"), Min("x"), Max("x"), Mean("x"), Std("x")]
+    same(grouped.aggregate(*aggs), by_pandas(frame, keys, METHODS, "x"))
+    sizes = frame.groupby(keys, dropna=False).size().reset_index(name="count()")
+    same(grouped.count(), sizes)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    numbers=st.lists(st.tuples(st.integers(0, 2), st.integers(-(2**62), 2**62)), min_size=1),
+    cuts=st.lists(st.integers(0, 40), max_size=3),
+)
+def test_sums_of_whole_numbers_are_exact(numbers: list[tuple[int, int]], cuts: list[int]) -> None:
+    expected: dict[int, int] = {}
+    for key, number in numbers:
+        expected[key] = expected.get(key, 0) + number
+    frame = pd.DataFrame(numbers, columns=["k", "x"])
+    summed = in_blocks(frame, cuts).groupby("k").sum("x")
+    if any(not -(2**63) <= total < 2**63 for total in expected.values()):
+        with pytest.raises(UnsupportedValue, match="more than 64 bits"):
+            summed.take_all()
+    else:
+        assert {row["k"]: row["sum(x)"] for row in summed.take_all()} == expected
+
+
+@pytest.mark.parametrize("together", [keyed._TOGETHER_BYTES, 0])
+def test_few_groups_and_many(
+    placement: str, monkeypatch: pytest.MonkeyPatch, together: int
+) -> None:
+    monkeypatch.setattr(keyed, "_TOGETHER_BYTES", together)
+    random = np.random.default_rng(3)
+    frame = pd.DataFrame(
+        {
+            "k": random.integers(0, 500, 3000).astype(float),
+            "s": random.choice(["x", "y", None], 3000),
+            "x": random.normal(size=3000),
+        }
+    )
+    frame.loc[::17, "k"] = np.nan
+    ds = in_blocks(frame, [1, 500, 501, 1700]).map_batches(lambda batch: batch)
+    for keys in (["k"], ["s", "k"]):
+        expected = by_pandas(frame, keys, METHODS, "x")
+        aggs = [Sum("x"), Min("x"), Max("x"), Mean("x"), Std("x")]
+        same(ds.groupby(keys).aggregate(*aggs), expected)
+
+
+def test_a_group_that_most_rows_are_in(placement: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keyed, "_TOGETHER_BYTES", 0)
+    frame = pd.DataFrame({"k": [1] * 990 + list(range(10)), "x": 1})
+    counted = in_blocks(frame, [100, 200, 995]).groupby("k").count().to_pandas()
+    assert counted["count()"].tolist() == [1, 991, *[1] * 8]
+    assert counted["k"].tolist() == list(range(10))
+
+
+def test_all_columns_but_the_keys(placement: str) -> None:
+    ds = data.from_items([{"k": i % 2, "a": i, "b": i / 2} for i in range(6)], parallelism=2)
+    assert ds.groupby("k").mean().take_all() == [
+        {"k": 0, "mean(a)": 2.0, "mean(b)": 1.0},
+        {"k": 1, "mean(a)": 3.0, "mean(b)": 1.5},
+    ]
+    assert ds.groupby("k").max(["b"]).columns() == ["k", "max(b)"]
+
+
+def test_missing_values_on_request() -> None:
+    ds = data.from_items([{"k": 1, "x": 1.0}, {"k": 1, "x": None}, {"k": 2, "x": 3.0}])
+    grouped = ds.groupby("k")
+    assert [row["sum(x)"] for row in grouped.sum("x").take_all()] == [1.0, 3.0]
+    assert [row["sum(x)"] for row in grouped.sum("x", ignore_nulls=False).take_all()] == [None, 3.0]
+    assert [row["max(x)"] for row in grouped.max("x", ignore_nulls=False).take_all()] == [None, 3.0]
+
+
+def test_kinds_of_values(placement: str) -> None:
+    day = pd.Timestamp("2026-11-27", tz="UTC")
+    frame = pd.DataFrame(
+        {
+            "k": pd.Categorical(["b", "a", "b"]),
+            "flag": [True, True, False],
+            "money": [decimal.Decimal("1.10"), decimal.Decimal("2.20"), decimal.Decimal("3.30")],
+            "when": [day, day + pd.Timedelta(days=1), day + pd.Timedelta(days=2)],
+            "none": [None, None, None],
+            "byte": np.array([-128, 5, 100], np.int8),
+        }
+    )
+    found = (
+        in_blocks(frame, [1])
+        .groupby("k")
+        .aggregate(
+            Sum("flag"),
+            Sum("money"),
+            Max("when"),
+            Sum("none"),
+            Mean("none"),
+            AbsMax("byte", alias_name="largest"),
+        )
+        .take_all()
+    )
+    assert found == [
+        {
+            "k": "a",
+            "sum(flag)": 1,
+            "sum(money)": decimal.Decimal("2.20"),
+            "max(when)": day + pd.Timedelta(days=1),
+            "sum(none)": 0,
+            "mean(none)": None,
+            "largest": 5,
+        },
+        {
+            "k": "b",
+            "sum(flag)": 1,
+            "sum(money)": decimal.Decimal("4.40"),
+            "max(when)": day + pd.Timedelta(days=2),
+            "sum(none)": 0,
+            "mean(none)": None,
+            "largest": 128,
+        },
+    ]
+
+
+def test_blocks_may_differ_in_their_types(placement: str) -> None:
+    ds = data.range(6, parallelism=3).map(
+        lambda x: {"k": x % 2, "x": x if x < 2 else x / 2 if x < 4 else None}
+    )
+    assert ds.groupby("k").aggregate(Sum("x"), Mean("x"), Max("x")).take_all() == [
+        {"k": 0, "sum(x)": 1.0, "mean(x)": 0.5, "max(x)": 1.0},
+        {"k": 1, "sum(x)": 2.5, "mean(x)": 1.25, "max(x)": 1.5},
+    ]
+
+
+def test_all_rows_together(placement: str) -> None:
+    ds = data.range_table(10, parallelism=3)
+    assert ds.aggregate(Count(), Sum("value"), Std("value", ddof=0)) == {
+        "count()": 10,
+        "sum(value)": 45,
+        "std(value)": pytest.approx(np.arange(10).std()),
+    }
+    assert ds.groupby(None).sum("value").take_all() == [{"sum(value)": 45}]
+    empty = data.range_table(0)
+    assert empty.aggregate(Count(), Sum("value"), Max("value", alias_name="m")) == {
+        "count()": 0,
+        "sum(value)": 0,
+        "m": None,
+    }
+
+
+def test_only_the_columns_that_are_wanted_are_read(tmp_path: Any) -> None:
+    data.from_items([{"k": 1, "x": 2, "y": "z"}]).write_parquet(str(tmp_path))
+    assert data.read_parquet(str(tmp_path)).groupby("k").sum("x").take_all() == [
+        {"k": 1, "sum(x)": 2}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda ds: ds.groupby("kk"), ColumnNotFound, "groupby"),
+        (lambda ds: ds.groupby([]), InvalidOption, "groupby: key must be"),
+        (lambda ds: ds.groupby(3), InvalidOption, "groupby: key must be"),
+        (lambda ds: ds.groupby(["k", "k"]), InvalidOption, "named twice"),
+        (lambda ds: ds.groupby("k").sum("z"), ColumnNotFound, "z"),
+        (lambda ds: ds.groupby("k").sum([]), InvalidOption, "sum: on must be"),
+        (lambda ds: ds.groupby("k").aggregate(), InvalidOption, "at least one aggregation"),
+        (lambda ds: ds.groupby("k").aggregate("sum"), TypeError, "takes aggregations"),
+        (lambda ds: ds.groupby("k").aggregate(Sum()), InvalidOption, "needs the name of a column"),
+        (lambda ds: ds.groupby("k").aggregate(Sum("x"), Sum("x")), InvalidOption, "two columns"),
+        (lambda ds: ds.groupby("k").aggregate(Sum("x", alias_name="k")), InvalidOption, "both"),
+        (lambda ds: ds.groupby("k").std("x", ddof=-1), InvalidOption, "ddof"),
+        (lambda ds: ds.groupby("k").mean("s").take_all(), UnsupportedValue, "column 's' has the"),
+        (lambda ds: ds.groupby("t").count().take_all(), UnsupportedValue, "column 't' has the"),
+        (lambda ds: data.range(3).groupby("k"), UnsupportedValue, "plain objects"),
+        (lambda ds: data.range(3).groupby(None).count().take_all(), UnsupportedValue, "plain"),
+    ],
+)
+def test_what_cannot_be_grouped_says_why(call: Any, error: type[Exception], message: str) -> None:
+    ds = data.from_items([{"k": 1, "x": 2, "s": "a", "t": [1]}])
+    with pytest.raises(error, match=message):
+        call(ds)
