@@ -16,7 +16,7 @@ from pyarrow import compute as pc
 
 from air.data.errors import UnsupportedValue, require_columns
 from air.data.grouping import columns
-from air.data.grouping.keys import Groups
+from air.data.grouping.keys import Groups, plain
 from air.errors import InvalidOption
 from air.executor.keywords import methods_suggest_keywords
 from air.executor.validation import check_flag, check_number
@@ -178,8 +178,12 @@ class Min(_OfColumn):
     """The smallest value of a column of numbers, texts or times; null for a group without any."""
 
     def _of(self, column: pa.ChunkedArray, valid: np.ndarray, groups: Groups) -> State:
-        if pa.types.is_floating(column.type):
-            column = pc.if_else(pa.array(valid), column, pa.scalar(None, column.type))
+        column = plain(column)
+        kind = column.type
+        if pa.types.is_nested(kind) or isinstance(kind, pa.BaseExtensionType):
+            raise columns.no_number(kind, str(self.on), self.name)
+        if pa.types.is_floating(kind):
+            column = pc.if_else(pa.array(valid), column, pa.scalar(None, kind))
         return {"value": columns.by_group(column, groups, self.kind)}
 
     def _combined(self, states: pa.Table, groups: Groups) -> State:
@@ -205,6 +209,7 @@ class AbsMax(_OfColumn):
     def _of(self, column: pa.ChunkedArray, valid: np.ndarray, groups: Groups) -> State:
         if not columns.is_number(column.type) and not pa.types.is_null(column.type):
             raise columns.no_number(column.type, str(self.on), self.name)
+        column = plain(column)
         if pa.types.is_boolean(column.type) or pa.types.is_signed_integer(column.type):
             column = column.cast(pa.int64())  # the smallest number of a type has no positive one
         column = pc.if_else(pa.array(valid), pc.abs(column), pa.scalar(None, column.type))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import decimal
 import itertools
 from typing import Any
@@ -180,6 +181,35 @@ def test_kinds_of_values(placement: str) -> None:
             "largest": 128,
         },
     ]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pa.array([True, False]),
+        pa.array(["b", "a"], pa.large_string()),
+        pa.array(["b", "a"], pa.string_view()),
+        pa.array([b"b", b"a"], pa.binary_view()),
+        pa.array([b"b", b"a"], pa.binary(1)),
+        pa.array([dt.date(2026, 1, 2), dt.date(2026, 1, 1)]),
+        pa.array([dt.time(2), dt.time(1)]),
+        pa.array([dt.timedelta(2), dt.timedelta(1)]),
+        pa.array(np.array([2, 1], np.float16)),
+        pa.array([2**63, 1], pa.uint64()),
+        pa.array([decimal.Decimal("2.5"), decimal.Decimal("1.5")]),
+    ],
+    ids=lambda values: str(values.type),
+)
+def test_types_have_an_order_and_are_keys(values: pa.Array) -> None:
+    large, small = values.to_pylist()
+    ds = data.from_arrow(pa.table({"k": [1, 1], "x": values}))
+    assert ds.aggregate(Min("x"), Max("x")) == {"min(x)": small, "max(x)": large}
+    assert [row["x"] for row in ds.groupby("x").count().take_all()] == [small, large]
+
+
+def test_large_whole_numbers_have_means() -> None:
+    ds = data.from_arrow(pa.table({"x": pa.array([2**62 + 1, 2**62 - 1])}))
+    assert ds.aggregate(Mean("x"), AbsMax("x")) == {"mean(x)": 2.0**62, "abs_max(x)": 2**62 + 1}
 
 
 def test_blocks_may_differ_in_their_types(placement: str) -> None:

@@ -7,7 +7,7 @@ import pyarrow as pa
 from pyarrow import compute as pc
 
 from air.data.errors import UnsupportedValue
-from air.data.grouping.keys import Groups
+from air.data.grouping.keys import Groups, plain
 
 _HALF_BITS = 32
 _ROWS_AT_A_TIME = 1 << 20
@@ -53,12 +53,15 @@ def by_group(column: pa.ChunkedArray, groups: Groups, which: str) -> pa.Array:
     """What a kernel of Arrow gives for each group: ``"min"``, ``"max"``, ``"sum"``."""
     if pa.types.is_null(column.type):
         return pa.nulls(len(groups), column.type)
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
+    column = plain(column)
+    kind = column.type
+    if pa.types.is_duration(kind):
+        column = column.cast(pa.int64())
     table = pa.table({"group": groups.of_row, "value": column})
     # Groups are numbered by their first rows, so they come out in the order of their numbers.
     found = table.group_by("group", use_threads=False).aggregate([("value", which)])
-    return found[f"value_{which}"].combine_chunks()
+    values = found[f"value_{which}"].combine_chunks()
+    return values.cast(kind) if pa.types.is_duration(kind) else values
 
 
 def floats(column: pa.ChunkedArray, name: str, what: str) -> np.ndarray:
@@ -72,7 +75,7 @@ def floats(column: pa.ChunkedArray, name: str, what: str) -> np.ndarray:
     if not is_number(column.type):
         raise no_number(column.type, name, what)
     return np.nan_to_num(
-        pc.fill_null(column.cast(pa.float64()), 0.0).to_numpy(),
+        pc.fill_null(column.cast(pa.float64(), safe=False), 0.0).to_numpy(),
         nan=0.0,
         posinf=np.inf,
         neginf=-np.inf,

@@ -12,6 +12,11 @@ from pyarrow import compute as pc
 from air.data.errors import UnsupportedValue, require_columns
 
 _MOST_CODES = 1 << 62
+_KNOWN = {
+    pa.float16(): pa.float32(),
+    pa.string_view(): pa.string(),
+    pa.binary_view(): pa.binary(),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +90,16 @@ def _dense(codes: np.ndarray) -> tuple[np.ndarray, int]:
     return encoded.indices.to_numpy().astype(np.int64), max(len(encoded.dictionary), 1)
 
 
-def _comparable(column: pa.ChunkedArray) -> pa.ChunkedArray:
+def plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The same values in a type that Arrow's kernels know."""
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
+    known = _KNOWN.get(column.type)
+    return column if known is None else column.cast(known)
+
+
+def _comparable(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    column = plain(column)
     if pa.types.is_floating(column.type):
         column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
     return column
