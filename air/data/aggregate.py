@@ -153,15 +153,19 @@ class Sum(_OfColumn):
         return made
 
     def _result(self, state: pa.Table) -> pa.Array:
-        names = state.column_names
-        if "decimal" in names:
+        parts = [name for name in ("decimal", "high", "sum") if name in state.column_names]
+        if parts == ["decimal"]:
             return pc.fill_null(state["decimal"], 0).combine_chunks()
-        if "high" not in names:
+        if parts == ["sum"]:
             return state["sum"].combine_chunks()
-        high, low = state["high"].to_numpy(), state["low"].to_numpy()
-        if "sum" in names:  # floats in some blocks
-            return pa.array(high * float(1 << 32) + low + state["sum"].to_numpy())
-        return self._whole(high, low)
+        if parts == ["high"]:
+            return self._whole(state["high"].to_numpy(), state["low"].to_numpy())
+        # Blocks hold numbers of different kinds, which go together as floats.
+        total = np.zeros(len(state))
+        for name in (*parts, *(["low"] if "high" in parts else [])):
+            scale = float(1 << 32) if name == "high" else 1.0
+            total += scale * columns.floats(state[name], str(self.on), self.name)
+        return pa.array(total)
 
     def _whole(self, high: np.ndarray, low: np.ndarray) -> pa.Array:
         carried, rest = high + (low >> 32), low & ((1 << 32) - 1)

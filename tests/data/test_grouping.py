@@ -222,6 +222,17 @@ def test_blocks_may_differ_in_their_types(placement: str) -> None:
     ]
 
 
+def test_sums_of_whole_numbers_decimals_and_floats_in_different_blocks() -> None:
+    kinds = [5, decimal.Decimal("0.5"), 0.25]
+    ds = data.range(3, parallelism=3).map(lambda x: {"x": kinds[x]})
+    assert ds.aggregate(Sum("x"), Mean("x")) == {
+        "sum(x)": 5.75,
+        "mean(x)": pytest.approx(5.75 / 3),
+    }
+    whole = data.range(2, parallelism=2).map(lambda x: {"x": kinds[x]})
+    assert whole.aggregate(Sum("x")) == {"sum(x)": 5.5}
+
+
 def test_all_rows_together(placement: str) -> None:
     ds = data.range_table(10, parallelism=3)
     assert ds.aggregate(Count(), Sum("value"), Std("value", ddof=0)) == {

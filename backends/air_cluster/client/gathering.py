@@ -1,4 +1,4 @@
-"""Calls of actors that are busy anyway are sent several at a time."""
+"""Messages to those who are busy anyway are sent several at a time: calls, and async answers."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ _MAX_CALLS = 32
 
 class Gathering:
     """Connections on which calls wait for more, to go out in one write.
+
+    The answers of async actors wait in one of their own (``worker/reporter.py``), until the last of
+    those that arrived together has begun.
 
     To hand one message to the kernel takes a fifth of the time that a call takes its caller, and
     the actor is woken for each. So the calls of an actor that has others in flight wait for the

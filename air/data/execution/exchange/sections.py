@@ -58,7 +58,7 @@ class Section:
 
     def read(self) -> Iterator[Block]:
         """The rows."""
-        with open(self.path, "rb", buffering=0) as file:
+        with open(self.path, "rb") as file:
             file.seek(self.offset)
             data = file.read(self.length)
         if self.is_table:
