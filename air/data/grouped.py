@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from air.data.aggregate import (
     Aggregation,
@@ -15,9 +16,13 @@ from air.data.aggregate import (
     Sum,
     check_aggregations,
 )
+from air.data.batch_format import resolve_batch_format
+from air.data.compute import ActorPoolStrategy, check_compute
 from air.data.errors import UnsupportedValue, require_columns
+from air.data.functions import check_function
 from air.data.grouping.transforms import Plan, check_names
-from air.data.plan import Aggregate
+from air.data.grouping.whole import MapGroups, group_keys
+from air.data.plan import Aggregate, GroupRows, Map, Node, Repartition
 from air.errors import InvalidOption
 from air.executor.keywords import methods_suggest_keywords
 
@@ -29,7 +34,9 @@ On = str | Sequence[str] | None
 
 @methods_suggest_keywords
 class GroupedData:
-    """What ``Dataset.groupby`` gives; each method gives a dataset with a row for each group.
+    """What ``Dataset.groupby`` gives.
+
+    All methods but :meth:`map_groups` give a dataset with a row for each group.
 
     Rows come in ascending order of the keys. Rows whose key is missing, null or NaN, are a group
     too, the last one (pandas leaves them out; filter them first to do the same). The columns are
@@ -52,7 +59,8 @@ class GroupedData:
             )
         if len(set(names)) < len(names):
             raise InvalidOption(f"groupby: a column is named twice in {key!r:.80}")
-        dataset.check_columns(names, "groupby")
+        if names:
+            dataset.check_columns(names, "groupby")
         self._dataset = dataset
         self._keys = tuple(names)
 
@@ -101,6 +109,64 @@ class GroupedData:
         """The standard deviation of columns, with *ddof* degrees of freedom taken off."""
         names = self._columns("std", on)
         return self.aggregate(*(Std(name, ddof, ignore_nulls) for name in names))
+
+    def map_groups(
+        self,
+        fn: Callable[..., Any],
+        *,
+        compute: ActorPoolStrategy | None = None,
+        batch_format: str = "default",
+        fn_args: Sequence[Any] | None = None,
+        fn_kwargs: Mapping[str, Any] | None = None,
+        fn_constructor_args: Sequence[Any] | None = None,
+        fn_constructor_kwargs: Mapping[str, Any] | None = None,
+        concurrency: int | tuple[int, int] | None = None,
+        num_cpus: float | None = None,
+        num_gpus: float | None = None,
+        **options: Any,
+    ) -> Dataset:
+        """What *fn* makes of each group, one behind the other in the order of the keys.
+
+        A group is given whole, keys and all, with its rows in the order that they had; so it must
+        fit into the memory of a worker. There is one of each key, rows whose key is missing
+        included.
+
+        Args:
+            fn: called as ``fn(group, *fn_args, **fn_kwargs)``; returns a DataFrame, a table, a
+                dictionary of arrays or a list of rows, with any number of rows, or yields
+                several of them.
+            batch_format: what *fn* gets, as for ``Dataset.map_batches``.
+            compute, concurrency, num_cpus, num_gpus, options: where it is called, as for
+                ``Dataset.map``.
+            fn_constructor_args: arguments for the class, if *fn* is one;
+                ``fn_constructor_kwargs`` likewise.
+
+        Raises:
+            TypeError: *fn* cannot be called or is async.
+            InvalidOption: a format or option that is unknown (names the nearest), or a value
+                that does not fit.
+        """
+        user = check_function(
+            "map_groups",
+            fn,
+            fn_args=fn_args,
+            fn_kwargs=fn_kwargs,
+            fn_constructor_args=fn_constructor_args,
+            fn_constructor_kwargs=fn_constructor_kwargs,
+        )
+        resources = {"num_cpus": num_cpus, "num_gpus": num_gpus}
+        own = inspect.signature(GroupedData.map_groups).parameters
+        where = check_compute(
+            "map_groups", user, compute, concurrency, {**options, **resources}, own
+        )
+        keys = group_keys(self._keys)
+        step = MapGroups(user, keys, resolve_batch_format(batch_format, fn))
+
+        def made(plan: Node) -> Node:
+            rows = GroupRows(plan, keys, step.name) if keys else Repartition(plan, 1)
+            return Map(rows, step, where)
+
+        return self._dataset.over(made)
 
     def _columns(self, what: str, on: On) -> list[str]:
         if on is not None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from pyarrow import csv
 
 import air
+from air.data.context import DataContext
 from air.data.execution import run
 from air.data.execution.placement import Placement
 from air.data.execution.stages import Stage
@@ -46,6 +49,21 @@ def placement(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, b
         monkeypatch.setattr(run, "decide", _all_on_tasks)
         monkeypatch.setattr(run, "can_run_in_parallel", lambda: True)
     return request.param
+
+
+@pytest.fixture(params=["memory", "files"])
+def waiting(
+    request: pytest.FixtureRequest,
+    placement: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> Iterator[str]:
+    """Run the test with blocks that wait in memory, then in files; none is left."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    if request.param == "files":
+        monkeypatch.setattr(DataContext.get_current(), "memory_budget", 1)
+    yield request.param
+    assert list(tmp_path.glob("air-data-*")) == []
 
 
 def _all_on_tasks(stages: list[Stage], **_: object) -> Placement:

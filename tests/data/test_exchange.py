@@ -28,16 +28,6 @@ FEW = settings(
 )
 
 
-@pytest.fixture(params=["memory", "files"])
-def waiting(request, placement, monkeypatch, tmp_path):
-    """Run the test with blocks that wait in memory, then in files; none is left."""
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    if request.param == "files":
-        monkeypatch.setattr(DataContext.get_current(), "memory_budget", 1)
-    yield request.param
-    assert list(tmp_path.glob("air-data-*")) == []
-
-
 def blocks_of(table: pa.Table, sizes: list[int]) -> air.data.Dataset:
     """A dataset of *table* in blocks of so many rows, and of what is left."""
     edges = np.minimum(np.cumsum([0, *sizes, table.num_rows]), table.num_rows).tolist()

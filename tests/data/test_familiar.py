@@ -102,6 +102,11 @@ NEEDED = inspect.Parameter.empty
         (data.Dataset.random_shuffle, {}, {"seed": None, "num_blocks": None}),
         (data.Dataset.sort, {"key": None, "descending": False}, {}),
         (data.Dataset.groupby, {"key": NEEDED}, {}),
+        (
+            data.GroupedData.map_groups,
+            {"fn": NEEDED},
+            {**KEYWORDS, **RESOURCES, **FUNCTION, **CLASS, "batch_format": "default"},
+        ),
         *(
             (method, {"on": None, "ignore_nulls": True}, {})
             for method in (

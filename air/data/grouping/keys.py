@@ -44,13 +44,13 @@ def groups_of(table: pa.Table, names: Sequence[str], what: str) -> Groups:
         ColumnNotFound: there is no such column.
         UnsupportedValue: a column's values cannot be compared.
     """
-    require_columns(names, table.column_names, what)
+    check_keys(table, names, what)
     rows = len(table)
     if not names:
         return Groups(np.zeros(rows, np.int64), np.zeros(1 if rows else 0, np.int64))
-    codes, count = _codes(table[names[0]], names[0], what)
+    codes, count = _codes(table[names[0]])
     for name in names[1:]:
-        more, size = _codes(table[name], name, what)
+        more, size = _codes(table[name])
         if count * size > _MOST_CODES:
             codes, count = _dense(codes)
         codes, count = codes * size + more, count * size
@@ -64,21 +64,15 @@ def groups_of(table: pa.Table, names: Sequence[str], what: str) -> Groups:
 
 def key_columns(table: pa.Table, names: Sequence[str]) -> pa.Table:
     """The columns to group by, with one kind of missing value and plain types."""
-    columns = {name: _comparable(table[name]) for name in names}
+    columns = {name: comparable(table[name]) for name in names}
     return pa.table(columns) if columns else table.select([])
 
 
-def _codes(column: pa.ChunkedArray, name: str, what: str) -> tuple[np.ndarray, int]:
+def _codes(column: pa.ChunkedArray) -> tuple[np.ndarray, int]:
     """For each row a number for its value, in order of appearance; and how many there are."""
-    kind = column.type
-    if pa.types.is_nested(kind) or isinstance(kind, pa.BaseExtensionType):
-        raise UnsupportedValue(
-            f"{what}: column {name!r} has the type {kind}, whose values cannot be keys; group by a"
-            " column of numbers, texts or times"
-        )
-    if pa.types.is_null(kind):
+    if pa.types.is_null(column.type):
         return np.zeros(len(column), np.int64), 1
-    encoded = _comparable(column).combine_chunks().dictionary_encode(null_encoding="encode")
+    encoded = comparable(column).combine_chunks().dictionary_encode(null_encoding="encode")
     if isinstance(encoded, pa.ChunkedArray):
         encoded = encoded.combine_chunks()
     codes = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
@@ -98,8 +92,30 @@ def plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return column if known is None else column.cast(known)
 
 
-def _comparable(column: pa.ChunkedArray) -> pa.ChunkedArray:
+def comparable(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The same values in a type that kernels know, those that are equal as keys made equal."""
     column = plain(column)
-    if pa.types.is_floating(column.type):
-        column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
+    kind = column.type
+    if pa.types.is_floating(kind):
+        column = pc.if_else(pc.is_nan(column), pa.scalar(None, kind), column)
+        column = pc.add(column, pa.scalar(0.0, kind))  # there are two zeros
     return column
+
+
+def check_keys(table: pa.Table, names: Sequence[str], what: str) -> None:
+    """Complain about columns by whose values rows cannot be grouped.
+
+    Raises:
+        ColumnNotFound: there is no such column.
+        UnsupportedValue: a column's values cannot be compared.
+    """
+    require_columns(names, table.column_names, what)
+    for name in names:
+        kind = table[name].type
+        if pa.types.is_dictionary(kind):
+            kind = kind.value_type
+        if pa.types.is_nested(kind) or isinstance(kind, pa.BaseExtensionType):
+            raise UnsupportedValue(
+                f"{what}: column {name!r} has the type {kind}, whose values cannot be keys; use"
+                " columns of numbers, texts or times"
+            )

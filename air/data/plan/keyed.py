@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from air.data.execution.exchange.ordering import SortKey
 from air.data.grouping.transforms import Plan
 from air.data.plan.node import Step
 
@@ -29,3 +30,19 @@ class Aggregate(Step):
 
     def schema(self) -> None:
         return None
+
+
+@dataclass(frozen=True, eq=False)
+class GroupRows(Step):
+    """All rows in the order of their keys; no two blocks have rows with equal ones.
+
+    Attributes:
+        label: what is to be made of the groups, for messages.
+    """
+
+    keys: tuple[SortKey, ...]
+    label: str
+
+    @property
+    def name(self) -> str:
+        return self.label

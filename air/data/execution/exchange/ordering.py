@@ -13,14 +13,20 @@ from pyarrow import compute as pc
 
 from air.data.block import Block
 from air.data.errors import UnsupportedValue, require_columns
+from air.data.grouping.keys import comparable, plain
 
 
 @dataclass(frozen=True, slots=True)
 class SortKey:
-    """What to sort by: a column, or the rows themselves if they are plain objects."""
+    """What to sort by: a column, or the rows themselves if they are plain objects.
+
+    Attributes:
+        is_group: null and NaN are equal, as they are where rows are grouped.
+    """
 
     column: str | None
     descending: bool = False
+    is_group: bool = False
 
     def __str__(self) -> str:
         shown = "" if self.column is None else repr(self.column)
@@ -70,7 +76,7 @@ def stable_order(block: Block, keys: Sequence[SortKey]) -> np.ndarray:
         numbers = _as_numbers(chosen.column(0))
         if numbers is not None:
             return _numbers_order(numbers, keys[0].descending)
-    table = pa.table({name: _sortable(name, chosen[name]) for name in chosen.column_names})
+    table = pa.table({str(key.column): _sortable(key, chosen[key.column]) for key in keys})
     ways = [(key.column, "descending" if key.descending else "ascending") for key in keys]
     return pc.sort_indices(table, sort_keys=ways).to_numpy()
 
@@ -120,15 +126,14 @@ def _numbers_order(numbers: np.ndarray, descending: bool) -> np.ndarray:
     return packed & ((1 << bits) - 1)
 
 
-def _sortable(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+def _sortable(key: SortKey, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    column = comparable(column) if key.is_group else plain(column)
     kind = column.type
-    if pa.types.is_dictionary(kind):
-        column, kind = column.cast(kind.value_type), kind.value_type
     if pa.types.is_null(kind):
         return pa.chunked_array([pa.nulls(len(column), pa.int8())])
     if pa.types.is_nested(kind) or isinstance(kind, pa.BaseExtensionType):
         raise UnsupportedValue(
-            f"sort: column {name!r} has the type {kind}, whose values have no order; sort by a"
-            " column of numbers, texts or times"
+            f"sort: column {key.column!r} has the type {kind}, whose values have no order; sort by"
+            " a column of numbers, texts or times"
         )
     return column

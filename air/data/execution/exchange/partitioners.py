@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,6 +65,22 @@ class Cut:
     last: tuple[int, int] | None
 
 
+@dataclass(frozen=True, slots=True)
+class KeyPart:
+    """A part of sorted runs that holds all rows of its keys.
+
+    Attributes:
+        slices: for each run that may have such rows, which run, and from where to where; there
+            may be rows of the keys before and behind as well.
+        first: the number of a sample with the smallest key; ``None`` if nothing comes before it.
+        last: the number of a sample with the first key behind; ``None`` if there is none.
+    """
+
+    slices: tuple[tuple[int, int, int], ...]
+    first: int | None
+    last: int | None
+
+
 def cuts(sizes: Sequence[int], steps: Sequence[int], order: np.ndarray, parts: int) -> list[Cut]:
     """How to divide sorted runs into *parts* of about equal size, or fewer if there is less.
 
@@ -76,39 +92,98 @@ def cuts(sizes: Sequence[int], steps: Sequence[int], order: np.ndarray, parts: i
         sizes: rows of each run.
         order: what puts all samples, run after run, in order; equal ones stay in theirs.
     """
-    counts = [-(-size // step) for size, step in zip(sizes, steps, strict=True)]
-    starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    run_of = np.repeat(np.arange(len(sizes)), counts)
-    position = np.empty(len(order), np.int64)
-    position[order] = np.arange(len(order))
-    # A sample stands for as many rows as there are to the next of its run.
-    weight = np.asarray(steps, np.int64)[run_of][order]
-    before = np.concatenate([[0], np.cumsum(weight)[:-1]]) if len(order) else np.zeros(0, np.int64)
-    total = int(weight.sum())
-    wanted = [total * index // parts for index in range(1, parts)]
-    edges = sorted({int(edge) for edge in np.searchsorted(before, wanted)} - {0, len(order)})
+    samples = _Samples(sizes, steps, order)
 
     def row(edge: int | None) -> tuple[int, int] | None:
-        if edge is None:
-            return None
-        run = int(run_of[order[edge]])
-        return run, int(order[edge] - starts[run]) * steps[run]
+        return None if edge is None else samples.row(edge)
 
     found = []
-    ends: list[int | None] = [None, *edges, None]
+    ends: list[int | None] = [None, *samples.edges(parts), None]
     for first, last in itertools.pairwise(ends):
-        slices = []
-        for run, size in enumerate(sizes):
-            own = position[starts[run] : starts[run + 1]]
+        ending = row(last)
+        slices = [
+            # The row that ends the part goes along, to be found.
+            (run, begin, end + (ending == (run, end)))
+            for run, begin, end in samples.between(first, last)
+        ]
+        slices = [one for one in slices if one[1] < one[2]]
+        found.append(Cut(tuple(slices), row(first), ending))
+    return found
+
+
+def key_parts(
+    sizes: Sequence[int],
+    steps: Sequence[int],
+    order: np.ndarray,
+    is_new: np.ndarray,
+    parts: int,
+) -> list[KeyPart]:
+    """How to divide sorted runs into about *parts*, none of which shares a key with another.
+
+    A key with very many rows gets a part of its own, so there may be up to twice as many.
+
+    Args:
+        sizes, steps, order: as for :func:`cuts`.
+        is_new: for each sample in order, whether its key is another than that of the one before.
+    """
+    samples = _Samples(sizes, steps, order)
+    begins = np.flatnonzero(is_new)
+    edges: set[int] = set()
+    for edge in samples.edges(parts):
+        # To the first sample with the key, and if that is far away, also to that behind it.
+        which = int(np.searchsorted(begins, edge, side="right")) - 1
+        edges.add(int(begins[which]))
+        if begins[which] != edge and which + 1 < len(begins):
+            edges.add(int(begins[which + 1]))
+    found = []
+    ends: list[int | None] = [None, *sorted(edges - {0}), None]
+    for first, last in itertools.pairwise(ends):
+        slices = [one for one in samples.between(first, last) if one[1] < one[2]]
+        numbers = [None if edge is None else int(order[edge]) for edge in (first, last)]
+        found.append(KeyPart(tuple(slices), *numbers))
+    return found
+
+
+class _Samples:
+    """Samples of sorted runs in order, and what is known from them about where rows are."""
+
+    def __init__(self, sizes: Sequence[int], steps: Sequence[int], order: np.ndarray) -> None:
+        self._sizes, self._steps, self._order = sizes, steps, order
+        counts = [-(-size // step) for size, step in zip(sizes, steps, strict=True)]
+        self._starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        self._run_of = np.repeat(np.arange(len(sizes)), counts)
+        self._position = np.empty(len(order), np.int64)
+        self._position[order] = np.arange(len(order))
+
+    def edges(self, parts: int) -> list[int]:
+        """Samples between *parts* of about equally many rows, by their places in order."""
+        if not len(self._order):
+            return []
+        # A sample stands for as many rows as there are to the next of its run.
+        weight = np.asarray(self._steps, np.int64)[self._run_of][self._order]
+        before = np.concatenate([[0], np.cumsum(weight)[:-1]])
+        total = int(weight.sum())
+        wanted = [total * index // parts for index in range(1, parts)]
+        found = {int(edge) for edge in np.searchsorted(before, wanted)}
+        return sorted(found - {0, len(self._order)})
+
+    def row(self, edge: int) -> tuple[int, int]:
+        """The run and the row of a sample."""
+        run = int(self._run_of[self._order[edge]])
+        return run, int(self._order[edge] - self._starts[run]) * self._steps[run]
+
+    def between(self, first: int | None, last: int | None) -> Iterator[tuple[int, int, int]]:
+        """For each run, where the rows may be that are not before one sample but before another.
+
+        The first is not before itself.
+        """
+        for run, size in enumerate(self._sizes):
+            own = self._position[self._starts[run] : self._starts[run + 1]]
             begin, end = 0, size
             if first is not None:
                 earlier = int(np.searchsorted(own, first))
-                begin = (earlier - 1) * steps[run] + 1 if earlier else 0
+                begin = (earlier - 1) * self._steps[run] + 1 if earlier else 0
             if last is not None:
                 later = int(np.searchsorted(own, last))
-                # The row that ends the part goes along, to be found.
-                end = min(later * steps[run] + (row(last) == (run, later * steps[run])), size)
-            if begin < end:
-                slices.append((run, begin, end))
-        found.append(Cut(tuple(slices), row(first), row(last)))
-    return found
+                end = min(later * self._steps[run], size)
+            yield run, begin, end

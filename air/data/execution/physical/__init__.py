@@ -8,6 +8,7 @@ from air.data.execution.physical import aligned, exchanges, keyed, rows
 from air.data.execution.run import Operator
 from air.data.plan import (
     Aggregate,
+    GroupRows,
     InputBlocks,
     Limit,
     Node,
@@ -23,6 +24,7 @@ from air.data.plan import (
 
 OPERATORS: Mapping[type[Node], Operator] = {
     Aggregate: keyed.aggregate,
+    GroupRows: keyed.group_rows,
     InputBlocks: rows.given,
     Limit: rows.limit,
     RandomSample: aligned.random_sample,

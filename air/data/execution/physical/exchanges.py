@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from air.data.block import accessor, concat
-from air.data.execution.exchange.ordering import stable_order
+from air.data.execution.exchange.ordering import SortKey, stable_order
 from air.data.execution.exchange.partitioners import cuts, equal_edges
+from air.data.execution.exchange.runs import wait_as_runs
 from air.data.execution.exchange.sections import SpillDirectory
 from air.data.execution.exchange.transforms import (
     ConcatBlocks,
@@ -18,12 +19,10 @@ from air.data.execution.exchange.transforms import (
     ScatterRows,
     SortRuns,
     TopRows,
-    sample_step,
     top_rows,
 )
 from air.data.execution.exchange.waiting import (
     Piece,
-    Rows,
     ranges,
     wait_as_parts,
     wait_as_rows,
@@ -32,6 +31,7 @@ from air.data.execution.run import Given, Run
 from air.data.execution.stages import Stage, Unit
 from air.data.handle import BlockHandle
 from air.data.plan import InputBlocks, Map, RandomShuffle, Repartition, Sort, TopOf
+from air.data.transforms import Transform
 
 _TOP_ROWS_AT_A_TIME = 1 << 16
 _SMALLEST_PART = 4 << 20
@@ -102,45 +102,41 @@ def random_shuffle(run: Run, node: RandomShuffle, _limit: int | None) -> Iterato
 
 def sort(run: Run, node: Sort, _limit: int | None) -> Iterator[BlockHandle]:
     """All rows in the order of the keys: sorted runs, of which parts are put together."""
+    return merged(run, run.run(Map(node.input, SortRuns(node.keys))), node.keys)
+
+
+def merged(
+    run: Run,
+    scattered: Iterator[BlockHandle],
+    keys: tuple[SortKey, ...],
+    after: tuple[Transform, ...] = (),
+) -> Iterator[BlockHandle]:
+    """All rows of runs that :class:`SortRuns` gives, in order, with what *after* makes of them."""
     files = SpillDirectory()
     try:
-        samples = []
-
-        def noted(handles: Iterator[BlockHandle]) -> Iterator[BlockHandle]:
-            for handle in handles:
-                assert handle.metadata.samples is not None  # runs tell them
-                samples.append(handle.metadata.samples)
-                yield handle
-
-        scattered = run.run(Map(node.input, SortRuns(node.keys)))
         budget = run.spills_beyond()
-        runs = wait_as_rows(noted(scattered), budget, files)
-        filled = [(one, own) for one, own in zip(runs, samples, strict=True) if one.num_rows]
-        if not filled:
-            yield from (one.held for one in runs[:1] if isinstance(one.held, BlockHandle))
+        runs = wait_as_runs(scattered, budget, files)
+        if not runs.filled:
+            whole = Given([Unit((handle,)) for handle in runs.empty], len(runs.empty), 0)
+            stages = [Stage(after)] if after else []
+            yield from run.segment(stages, whole) if stages else runs.empty
             return
-        runs = [one for one, _ in filled]
-        order = stable_order(concat([own for _, own in filled]), node.keys)
-        parts = len(runs)
-        if budget is not None:
-            size = sum(one.size_bytes for one in runs)
-            parts = max(parts, -(-size // max(budget // _PARTS_OF_WAITING, _SMALLEST_PART)))
-        yield from _merged(run, node, runs, order, parts)
+        parts = parts_for(runs.size_bytes, len(runs.filled), budget)
+        order = stable_order(concat(runs.samples), keys)
+        found = cuts(runs.sizes, runs.steps, order, parts)
+        units = [Unit(tuple(runs.pieces(cut.slices))) for cut in found]
+        del runs
+        gather = Stage((MergeRuns(keys, tuple(found)), *after), divides=False)
+        yield from run.over_units(gather, units)
     finally:
         files.close()
 
 
-def _merged(
-    run: Run, node: Sort, runs: Sequence[Rows], order: np.ndarray, parts: int
-) -> Iterator[BlockHandle]:
-    sizes = [one.num_rows for one in runs]
-    found = cuts(sizes, [sample_step(size) for size in sizes], order, parts)
-    units = [
-        Unit(tuple(piece for which, *rows in cut.slices for piece in runs[which].slice(*rows)))
-        for cut in found
-    ]
-    del runs
-    return run.over_units(Stage((MergeRuns(node.keys, tuple(found)),), divides=False), units)
+def parts_for(size: int, least: int, budget: int | None) -> int:
+    """In how many parts to put together sorted rows of *size* bytes."""
+    if budget is None:
+        return least
+    return max(least, -(-size // max(budget // _PARTS_OF_WAITING, _SMALLEST_PART)))
 
 
 def top(run: Run, node: TopOf, _limit: int | None) -> Iterator[BlockHandle]:

@@ -8,10 +8,16 @@ import pyarrow as pa
 
 from air.data.block import accessor, concat
 from air.data.execution.exchange.ordering import SortKey, stable_order
+from air.data.execution.exchange.partitioners import KeyPart, key_parts
+from air.data.execution.exchange.runs import Runs, wait_as_runs
+from air.data.execution.exchange.sections import SpillDirectory
+from air.data.execution.physical.exchanges import parts_for
 from air.data.execution.run import Run
+from air.data.execution.stages import Stage, Unit
 from air.data.grouping.transforms import CombineStates, Plan, StatesOfBlocks
+from air.data.grouping.whole import GatherGroups, ScatterGroups, changes
 from air.data.handle import BlockHandle
-from air.data.plan import Aggregate, InputBlocks, Map, Sort
+from air.data.plan import Aggregate, GroupRows, InputBlocks, Map, Sort
 
 _TOGETHER_BYTES = 64 << 20
 """States up to this size are combined in one go, in this process."""
@@ -46,6 +52,38 @@ def aggregate(run: Run, node: Aggregate, _limit: int | None) -> Iterator[BlockHa
             yield _made(plan, states.slice(0, len(states) - 1))
     if last is not None:
         yield _made(plan, last)
+
+
+def group_rows(run: Run, node: GroupRows, _limit: int | None) -> Iterator[BlockHandle]:
+    """Rows sorted by their keys, in blocks that end where keys do."""
+    files = SpillDirectory()
+    try:
+        budget = run.spills_beyond()
+        scatter = ScatterGroups(node.keys, node.label)
+        runs = wait_as_runs(run.run(Map(node.input, scatter)), budget, files)
+        if not runs.filled:
+            yield from runs.empty
+            return
+        parts, edges = divided(
+            runs, node.keys, parts_for(runs.size_bytes, len(runs.filled), budget)
+        )
+        units = [Unit(tuple(runs.pieces(part.slices))) for part in parts]
+        del runs
+        gather = GatherGroups(node.keys, edges, node.label)
+        yield from run.over_units(Stage((gather,), divides=False), units)
+    finally:
+        files.close()
+
+
+def divided(runs: Runs, keys: tuple[SortKey, ...], parts: int) -> tuple[list[KeyPart], pa.Table]:
+    """About so many parts of sorted runs, and the keys between them, a row for each."""
+    samples = concat(runs.samples)
+    assert isinstance(samples, pa.Table)  # scatters have seen to that
+    order = stable_order(samples, keys)
+    is_new = changes(samples.take(pa.array(order)), keys)
+    found = key_parts(runs.sizes, runs.steps, order, is_new, parts)
+    edges = [part.first for part in found if part.first is not None]
+    return found, samples.take(pa.array(edges, pa.int64()))
 
 
 def _table(blocks: list[pa.Table | list[object]]) -> pa.Table:

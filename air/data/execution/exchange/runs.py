@@ -1,0 +1,63 @@
+"""Sorted runs that wait until all are there, with samples of each to divide them by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from air.data.block import Block
+from air.data.execution.exchange.sections import SpillDirectory
+from air.data.execution.exchange.transforms import sample_step
+from air.data.execution.exchange.waiting import Piece, Rows, wait_as_rows
+from air.data.handle import BlockHandle
+
+
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """Sorted runs.
+
+    Attributes:
+        filled: those that have rows.
+        samples: the keys of some rows of each of these, see :func:`sample_step`.
+        empty: one without rows, for its schema, if there are no others.
+    """
+
+    filled: list[Rows]
+    samples: list[Block]
+    empty: list[BlockHandle]
+
+    @property
+    def sizes(self) -> list[int]:
+        """Rows of each run."""
+        return [one.num_rows for one in self.filled]
+
+    @property
+    def steps(self) -> list[int]:
+        """Every how many rows of each run there is a sample."""
+        return [sample_step(size) for size in self.sizes]
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes in memory of all rows, once they are there."""
+        return sum(one.size_bytes for one in self.filled)
+
+    def pieces(self, slices: Sequence[tuple[int, int, int]]) -> Iterator[Piece]:
+        """Rows of some runs as pieces of a unit: which run, from where, to where."""
+        for which, begin, end in slices:
+            yield from self.filled[which].slice(begin, end)
+
+
+def wait_as_runs(handles: Iterable[BlockHandle], budget: int | None, files: SpillDirectory) -> Runs:
+    """All runs that :class:`SortRuns` gave; see :func:`wait_as_rows`."""
+    samples: list[Block] = []
+
+    def noted() -> Iterator[BlockHandle]:
+        for handle in handles:
+            assert handle.metadata.samples is not None  # runs tell them
+            samples.append(handle.metadata.samples)
+            yield handle
+
+    rows = wait_as_rows(noted(), budget, files)
+    both = [(one, own) for one, own in zip(rows, samples, strict=True) if one.num_rows]
+    held = [one.held for one in rows[:1] if isinstance(one.held, BlockHandle)]
+    return Runs([one for one, _ in both], [own for _, own in both], [] if both else held)

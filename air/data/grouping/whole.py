@@ -1,0 +1,176 @@
+"""Whole groups: rows brought together by their keys, and what functions make of each group."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import pyarrow as pa
+from pyarrow import compute as pc
+
+from air.data.block import Block, accessor, concat, require_table
+from air.data.execution.exchange.marks import Marked
+from air.data.execution.exchange.ordering import SortKey, keys_of, stable_order
+from air.data.execution.exchange.transforms import SortRuns
+from air.data.functions import TaskContext, UserFunction
+from air.data.grouping.keys import check_keys, comparable
+from air.data.transforms import BlockFunction, MapBatches, Transform
+
+
+def group_keys(names: Sequence[str]) -> tuple[SortKey, ...]:
+    """How rows are sorted that are to be grouped by the columns *names*."""
+    return tuple(SortKey(name, is_group=True) for name in names)
+
+
+def changes(table: pa.Table, keys: Sequence[SortKey]) -> np.ndarray:
+    """For each row of a sorted table whether its key is another than that of the row before."""
+    rows = len(table)
+    is_new = np.zeros(rows, bool)
+    is_new[:1] = True
+    for key in keys:
+        column = comparable(table[key.column])
+        after, before = column.slice(1), column.slice(0, max(rows - 1, 0))
+        if pa.types.is_null(column.type):
+            continue
+        differs = pc.fill_null(pc.not_equal(after, before), False)
+        if column.null_count:
+            differs = pc.or_(differs, pc.not_equal(pc.is_null(after), pc.is_null(before)))
+        is_new[1:] |= differs.to_numpy()
+    return is_new
+
+
+@dataclass(frozen=True)
+class ScatterGroups(SortRuns):
+    """Each block sorted by itself, for groups that *label* makes something of."""
+
+    label: str
+
+    @property
+    def name(self) -> str:
+        return self.label
+
+    def open(self) -> BlockFunction:
+        scatter = super().open()
+        names = [str(key.column) for key in self.keys]
+
+        def run(blocks: Iterator[Block], context: TaskContext) -> Iterator[Marked]:
+            return cast(Iterator[Marked], scatter(self._checked(blocks, names), context))
+
+        return cast(BlockFunction, run)
+
+    def _checked(self, blocks: Iterator[Block], names: list[str]) -> Iterator[Block]:
+        for block in blocks:
+            table = require_table(block, self.label)
+            if table is not None:
+                check_keys(table, names, self.label)
+                yield table
+
+
+def rows_between(
+    table: pa.Table, keys: Sequence[SortKey], first: pa.Table | None, last: pa.Table | None
+) -> np.ndarray:
+    """The rows whose keys are not before that of *first* but before that of *last*, in order.
+
+    Args:
+        first, last: a row each, with the columns of the keys; ``None`` is no bound.
+    """
+    bounds = [bound for bound in (first, last) if bound is not None]
+    whole = concat([*bounds, keys_of(table, keys)])
+    # Bounds stand before the rows that are equal to them.
+    order = stable_order(whole, keys)
+    begin, end = 0, len(order)
+    if first is not None:
+        begin = int(np.flatnonzero(order == 0)[0]) + 1
+    if last is not None:
+        end = int(np.flatnonzero(order == len(bounds) - 1)[0])
+    chosen = order[begin:end]
+    return chosen[chosen >= len(bounds)] - len(bounds)
+
+
+@dataclass(frozen=True)
+class GatherGroups(Transform):
+    """The rows of some keys as one block, sorted, out of slices that may hold others as well.
+
+    Attributes:
+        edges: a row for each place between two parts, with the first key behind it.
+    """
+
+    keys: tuple[SortKey, ...]
+    edges: pa.Table
+    label: str
+
+    @property
+    def name(self) -> str:
+        return self.label
+
+    def bounds(self, part: int) -> tuple[pa.Table | None, pa.Table | None]:
+        """The first key of a part, and the first behind it."""
+        first = self.edges.slice(part - 1, 1) if part else None
+        return first, self.edges.slice(part, 1) if part < len(self.edges) else None
+
+    def open(self) -> BlockFunction:
+        def run(blocks: Iterator[Block], context: TaskContext) -> Iterator[Block]:
+            whole = concat(list(blocks))
+            assert isinstance(whole, pa.Table)  # scatters have seen to that
+            chosen = rows_between(whole, self.keys, *self.bounds(context.index))
+            yield accessor(whole).take(chosen)
+
+        return run
+
+
+@dataclass(frozen=True)
+class MapGroups(Transform):
+    """What a function makes of each group; blocks hold whole groups, one behind the other."""
+
+    user: UserFunction
+    keys: tuple[SortKey, ...]
+    batch_format: str
+
+    @property
+    def name(self) -> str:
+        return f"map_groups({self.user.name})"
+
+    @property
+    def function(self) -> UserFunction:
+        return self.user
+
+    def open(self) -> BlockFunction:
+        batches = MapBatches(
+            self.user, batch_size=None, batch_format=self.batch_format, label=self.name
+        ).open()
+
+        def run(blocks: Iterator[Block], context: TaskContext) -> Iterator[Block]:
+            at: list[Block] = []
+            try:
+                yield from batches(self._groups(blocks, at), context)
+            except Exception as error:
+                if at and self.keys:
+                    error.add_note(f"in {self.name}, at the group {self._key_of(at[0])}")
+                raise
+
+        return run
+
+    def _groups(self, blocks: Iterator[Block], at: list[Block]) -> Iterator[Block]:
+        for block in blocks:
+            for group in self._divided(block):
+                at[:] = [group]
+                yield group
+            at.clear()
+
+    def _divided(self, block: Block) -> Iterator[Block]:
+        if isinstance(block, list) or not self.keys:
+            yield block
+            return
+        # Slices of many chunks would be looked for in all of them.
+        if not len(block):
+            return
+        whole = block.combine_chunks()
+        begins = np.flatnonzero(changes(whole, self.keys)).tolist()
+        for begin, end in zip(begins, [*begins[1:], len(whole)], strict=True):
+            yield whole.slice(begin, end - begin)
+
+    def _key_of(self, group: Block) -> dict[str, Any]:
+        (row,) = accessor(keys_of(accessor(group).slice(0, 1), self.keys)).rows()
+        return dict(row)
