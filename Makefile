@@ -18,7 +18,7 @@ compile := @$(VENV)/bin/python -m compileall -q air backends
 .DEFAULT_GOAL := help
 # One set-up at a time in one .venv, also under `make -j`.
 .NOTPARALLEL:
-.PHONY: help setup quickstart test test-cluster test-torch test-fast lint format types imports check pins clean
+.PHONY: help setup quickstart test test-cluster test-torch test-tensorflow test-fast lint format types imports check pins clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -36,6 +36,9 @@ test-cluster: $(VENV)/.dev ## Run the libraries' tests on the cluster, of faults
 
 test-torch: $(VENV)/.torch ## Install torch, and run the tests that need it
 	$(VENV)/bin/python -m pytest -m torch tests/executor tests/data tests/cluster $(APART:%=--ignore=%) $(ARGS)
+
+test-tensorflow: $(VENV)/.tensorflow ## Install TensorFlow, and run the tests that need it
+	$(VENV)/bin/python -m pytest -m tensorflow tests/data $(ARGS)
 
 test-fast: $(VENV)/.dev ## Run the tests that are not marked slow
 	$(VENV)/bin/python -m pytest -m "not slow" $(APART:%=--ignore=%) $(ARGS)
@@ -88,6 +91,11 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/pip
 $(VENV)/.torch: $(VENV)/.dev
 	@echo '==> Installing torch into $(VENV)'
 	$(pip_install) torch
+	@touch $@
+
+$(VENV)/.tensorflow: $(VENV)/.dev
+	@echo '==> Installing TensorFlow into $(VENV)'
+	$(pip_install) tensorflow-cpu
 	@touch $@
 
 $(VENV)/bin/pip:

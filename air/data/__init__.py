@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         read_parquet,
     )
     from air.data.read_files import read_binary_files, read_json, read_text
+    from air.data.tensorflow.making import from_tf
     from air.data.torch.making import from_torch
 
 shielded_imports.install()
@@ -71,6 +72,7 @@ _HOME = {
     "from_numpy_refs": "air.data.from_refs",
     "from_pandas": "air.data.read_api",
     "from_pandas_refs": "air.data.from_refs",
+    "from_tf": "air.data.tensorflow.making",
     "from_torch": "air.data.torch.making",
     "if_else": "air.data.expressions",
     "lit": "air.data.expressions",

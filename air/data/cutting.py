@@ -36,6 +36,12 @@ class Cut:
         """The rows in that format, as :meth:`BlockAccessor.to_batch` gives them."""
         return self._view.batch(self.offset, self.num_rows, batch_format, writable)
 
+    def rows(self) -> Block:
+        """The rows as a block of their own, which shares memory with the other one."""
+        if self.num_rows == len(self.block):
+            return self.block
+        return accessor(self.block).slice(self.offset, self.offset + self.num_rows)
+
 
 class _View:
     """A block of which batches are cut."""
@@ -105,6 +111,11 @@ def _divisible(column: pa.ChunkedArray) -> _Chunks | None:
     return _Chunks([column_to_numpy(chunk) for chunk in chunks])
 
 
+def whole(block: Block) -> Cut:
+    """All rows of a block as one cut."""
+    return Cut(_View(block), 0, len(block))
+
+
 def cuts(
     blocks: Iterable[Block], batch_size: int | None, *, drop_last: bool = False
 ) -> Iterator[Cut]:
@@ -112,7 +123,7 @@ def cuts(
     if batch_size is None:
         for block in blocks:
             if len(block):
-                yield Cut(_View(block), 0, len(block))
+                yield whole(block)
         return
     queue = RowQueue()  # rows of several blocks that make one batch
     for block in blocks:
@@ -132,4 +143,4 @@ def cuts(
             queue.push(accessor(block).slice(end, rows))
     if queue.num_rows and not drop_last:
         rest = queue.take(queue.num_rows)
-        yield Cut(_View(rest), 0, len(rest))
+        yield whole(rest)

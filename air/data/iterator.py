@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from air.data.batch_format import check_batch_format
-from air.data.batching import shuffled
-from air.data.block import Block, Schema, accessor
-from air.data.cutting import cuts
+from air.data.batches import Batches
+from air.data.block import Schema, accessor
+from air.data.cutting import Cut
 from air.data.prefetch import prefetched
 from air.errors import InvalidOption
 from air.executor.keywords import methods_suggest_keywords
-from air.executor.validation import check_flag, check_number
+from air.executor.validation import check_flag
 
 if TYPE_CHECKING:
     from air.data.consumption import Consumption
@@ -69,35 +69,14 @@ class DataIterator:
             InvalidOption: an unknown format, a size below 1, or a shuffle seed without buffer.
         """
         check_batch_format(batch_format)
-        check_flag(drop_last, "drop_last")
-        check_number(prefetch_batches, "prefetch_batches", minimum=0, integer=True)
-        if batch_size is not None:
-            check_number(batch_size, "batch_size", minimum=1, integer=True)
-        if local_shuffle_buffer_size is not None:
-            check_number(
-                local_shuffle_buffer_size, "local_shuffle_buffer_size", minimum=1, integer=True
-            )
-            if batch_size is None:
-                raise InvalidOption("local_shuffle_buffer_size needs a batch_size")
-            if local_shuffle_seed is not None:
-                check_number(local_shuffle_seed, "local_shuffle_seed", minimum=0, integer=True)
-        elif local_shuffle_seed is not None:
-            raise InvalidOption("local_shuffle_seed needs a local_shuffle_buffer_size")
-
-        def batches(blocks: Iterable[Block]) -> Iterator[Any]:
-            if local_shuffle_buffer_size is None or batch_size is None:
-                whole = cuts(blocks, batch_size, drop_last=drop_last)
-                return (cut.to_batch(batch_format) for cut in whole)
-            mixed = shuffled(
-                blocks,
-                batch_size,
-                buffer_size=local_shuffle_buffer_size,
-                seed=local_shuffle_seed,
-                drop_last=drop_last,
-            )
-            return (accessor(block).to_batch(batch_format) for block in mixed)
-
-        return self._made_ahead(batches, prefetch_batches)
+        options = Batches(
+            prefetch_batches=prefetch_batches,
+            batch_size=batch_size,
+            drop_last=drop_last,
+            local_shuffle_buffer_size=local_shuffle_buffer_size,
+            local_shuffle_seed=local_shuffle_seed,
+        )
+        return self._batches(options, lambda cut: cut.to_batch(batch_format))
 
     def iter_torch_batches(
         self,
@@ -141,14 +120,55 @@ class DataIterator:
             raise InvalidOption(
                 "iter_torch_batches: a collate_fn decides by itself; leave dtypes and device out"
             )
-        batches = self.iter_batches(
+        options = Batches(
             prefetch_batches=prefetch_batches,
             batch_size=batch_size,
             drop_last=drop_last,
             local_shuffle_buffer_size=local_shuffle_buffer_size,
             local_shuffle_seed=local_shuffle_seed,
         )
-        return map(make, batches)
+        return self._batches(options, lambda cut: make(cut.to_batch("default")))
+
+    def iter_tf_batches(
+        self,
+        *,
+        prefetch_batches: int = 1,
+        batch_size: int | None = 256,
+        dtypes: Any = None,
+        drop_last: bool = False,
+        local_shuffle_buffer_size: int | None = None,
+        local_shuffle_seed: int | None = None,
+    ) -> Iterator[Any]:
+        """The rows in batches of TensorFlow's tensors, in order.
+
+        A batch is a dictionary of tensors, and one tensor for plain objects. Arrays of one shape
+        are one tensor with a dimension more, lists a ``tf.RaggedTensor``, text and bytes
+        ``tf.string``, which is UTF-8. Missing numbers are NaN, and whole numbers beside them
+        floats.
+
+        Args:
+            prefetch_batches, batch_size, drop_last, local_shuffle_buffer_size,
+                local_shuffle_seed: as for :meth:`iter_batches`.
+            dtypes: a ``tf.DType`` for all tensors, or a dictionary of them by column; as the
+                columns are where there is none.
+
+        Raises:
+            InvalidOption: as :meth:`iter_batches` does, and for *dtypes* that are none.
+            UnsupportedValue: a column holds neither numbers nor text, has missing values that
+                are no numbers, or cannot become what *dtypes* says; names it.
+            ImportError: TensorFlow is not installed.
+        """
+        from air.data.tensorflow.tensors import Tensors
+
+        tensors = Tensors("iter_tf_batches", dtypes)
+        options = Batches(
+            prefetch_batches=prefetch_batches,
+            batch_size=batch_size,
+            drop_last=drop_last,
+            local_shuffle_buffer_size=local_shuffle_buffer_size,
+            local_shuffle_seed=local_shuffle_seed,
+        )
+        return self._batches(options, lambda cut: tensors.of_rows(cut.rows()))
 
     def to_torch(
         self,
@@ -203,19 +223,70 @@ class DataIterator:
         )
         self._dataset.check_columns(features.columns, "to_torch")
 
-        def batches() -> Iterator[Any]:
-            return map(
-                features.of_batch,
-                self.iter_batches(
-                    prefetch_batches=prefetch_batches,
-                    batch_size=batch_size,
-                    drop_last=drop_last,
-                    local_shuffle_buffer_size=local_shuffle_buffer_size,
-                    local_shuffle_seed=local_shuffle_seed,
-                ),
-            )
+        options = Batches(
+            prefetch_batches=prefetch_batches,
+            batch_size=batch_size,
+            drop_last=drop_last,
+            local_shuffle_buffer_size=local_shuffle_buffer_size,
+            local_shuffle_seed=local_shuffle_seed,
+        )
 
-        return IterableBatches(batches)
+        def make(cut: Cut) -> Any:
+            return features.of_batch(cut.to_batch("default"))
+
+        return IterableBatches(lambda: self._batches(options, make))
+
+    def to_tf(
+        self,
+        feature_columns: str | Sequence[str],
+        label_columns: str | Sequence[str],
+        *,
+        prefetch_batches: int = 1,
+        batch_size: int | None = 1,
+        drop_last: bool = False,
+        local_shuffle_buffer_size: int | None = None,
+        local_shuffle_seed: int | None = None,
+    ) -> Any:
+        """A ``tf.data.Dataset`` of ``(features, labels)``, batch by batch, for ``model.fit``.
+
+        Its signature is that of the schema, which is that of the first block where nothing else
+        is known: :meth:`iter_tf_batches` says which tensors columns become. Sizes that differ,
+        and the rows of a batch unless *drop_last* is set, are ``None``. It knows its length if
+        the number of rows is known without running anything. It can be gone through any number
+        of times, in this process; TensorFlow is told not to shard it, as what a trainer hands to
+        its workers is parted already.
+
+        Args:
+            feature_columns: a column, for one tensor, or a list of them, for a dictionary.
+            label_columns: the same for the labels.
+            prefetch_batches, batch_size, drop_last, local_shuffle_buffer_size,
+                local_shuffle_seed: as for :meth:`iter_batches`.
+
+        Raises:
+            InvalidOption: as :meth:`iter_batches` does, or columns are no names.
+            ColumnNotFound: there is no such column.
+            UnsuitableData: there are no rows, and nothing is known of their columns.
+            UnsupportedValue: a column holds neither numbers nor text, or the rows are plain
+                objects. Values that do not fit the signature, such as missing ones among whole
+                numbers, end the iteration with an error of TensorFlow that quotes ours.
+            ImportError: TensorFlow is not installed.
+        """
+        from air.data.tensorflow.dataset import Examples, columns_of
+
+        options = Batches(
+            prefetch_batches=prefetch_batches,
+            batch_size=batch_size,
+            drop_last=drop_last,
+            local_shuffle_buffer_size=local_shuffle_buffer_size,
+            local_shuffle_seed=local_shuffle_seed,
+        )
+        self._dataset.check_columns(columns_of(feature_columns, label_columns), "to_tf")
+        examples = Examples(feature_columns, label_columns, self.schema())
+        return examples.dataset(
+            lambda: self._batches(options, lambda cut: examples.of_rows(cut.rows())),
+            rows=batch_size if drop_last else None,
+            count=options.count(self._dataset.plan.num_rows()),
+        )
 
     def schema(self) -> Schema | None:
         """See ``Dataset.schema``."""
@@ -225,9 +296,7 @@ class DataIterator:
         """What the last iteration took, a line for each stage."""
         return self._dataset.stats()
 
-    def _made_ahead(
-        self, batches: Callable[[Iterable[Block]], Iterator[Any]], ahead: int
-    ) -> Iterator[Any]:
+    def _batches(self, options: Batches, make: Callable[[Cut], Any]) -> Iterator[Any]:
         """Batches, made in a thread if blocks come from elsewhere.
 
         What runs in this process stays in the calling thread, where a debugger can stop in it.
@@ -238,9 +307,11 @@ class DataIterator:
                 return
 
             def made() -> Iterator[Any]:
-                return batches(h.get() for h in itertools.chain([first], handles))
+                blocks = (handle.get() for handle in itertools.chain([first], handles))
+                return (make(cut) for cut in options.of_blocks(blocks))
 
-            yield from prefetched(made, ahead) if ahead and not first.is_here else made()
+            ahead = 0 if first.is_here else options.prefetch_batches
+            yield from prefetched(made, ahead) if ahead else made()
 
     def __repr__(self) -> str:
         return f"DataIterator({self._dataset!r})"

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from air.data.arguments import check_names, check_opening
 from air.data.batch_format import is_pandas_frame
-from air.data.block import accessor, block_from_rows, owned
+from air.data.block import Block, accessor, block_from_rows, owned
 from air.data.context import DataContext
 from air.data.convert import checked_table, table_from_columns
 from air.data.dataset import Dataset
@@ -104,13 +104,7 @@ def from_items(items: Iterable[Any], *, parallelism: int = -1) -> Dataset:
         raise TypeError(f"from_items takes a list of items, got {type(items).__name__}")
     # One block first, so that all rows are looked at together: what does not go together is found
     # now, and a column has one type.
-    rows = accessor(owned(block_from_rows(list(items))))
-    blocks = min(_parallelism(parallelism, None), max(rows.num_rows(), 1))
-    handles = [
-        BlockHandle.of_block(rows.slice(first, last), f"from_items, items {first}-{last - 1}")
-        for first, last in itertools.pairwise(equal_edges(rows.num_rows(), blocks))
-    ]
-    return Dataset(InputBlocks(tuple(handles), "from_items"))
+    return divided(owned(block_from_rows(list(items))), "from_items", parallelism)
 
 
 @suggests_keywords
@@ -289,6 +283,22 @@ def read_datasource(datasource: Datasource, *, parallelism: int = -1) -> Dataset
         raise TypeError(f"read_datasource takes an air.data.Datasource, got {datasource!r:.80}")
     size = datasource.estimate_inmemory_data_size()
     return Dataset(Read(datasource, _parallelism(parallelism, size)))
+
+
+def divided(block: Block, what: str, parallelism: int) -> Dataset:
+    """The rows of a block that is here, in about equally large parts of it.
+
+    Args:
+        what: the function that has been called.
+        parallelism: parts; -1 chooses.
+    """
+    rows = accessor(block)
+    blocks = min(_parallelism(parallelism, None), max(rows.num_rows(), 1))
+    handles = [
+        BlockHandle.of_block(rows.slice(first, last), f"{what}, items {first}-{last - 1}")
+        for first, last in itertools.pairwise(equal_edges(rows.num_rows(), blocks))
+    ]
+    return Dataset(InputBlocks(tuple(handles), what))
 
 
 def files_of(

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from air.data.batches import Batches
 from air.data.batching import RowQueue, first_rows, joined, rebatch, shuffled
 from air.data.block import accessor, concat
 
@@ -126,3 +127,29 @@ def test_what_is_there_before_an_error_comes_out():
     assert numbers_in(next(made)) == [0, 1, 2]
     with pytest.raises(KeyError):
         next(made)
+
+
+@pytest.mark.parametrize(
+    ("rows", "batch_size", "drop_last", "count"),
+    [
+        (10, 4, False, 3),
+        (10, 4, True, 2),
+        (8, 4, False, 2),
+        (0, 4, False, 0),
+        (None, 4, False, None),
+        (10, None, False, None),
+    ],
+)
+def test_the_number_of_batches_is_known_where_that_of_rows_is(
+    rows: int | None, batch_size: int | None, drop_last: bool, count: int | None
+) -> None:
+    options = Batches(
+        prefetch_batches=1,
+        batch_size=batch_size,
+        drop_last=drop_last,
+        local_shuffle_buffer_size=None,
+        local_shuffle_seed=None,
+    )
+    assert options.count(rows) == count
+    if rows is not None and count is not None:
+        assert len(list(options.of_blocks([list(range(rows))]))) == count

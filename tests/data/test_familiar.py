@@ -24,6 +24,7 @@ BATCHES = {
     "local_shuffle_buffer_size": None,
     "local_shuffle_seed": None,
 }
+TENSORS = {name: default for name, default in BATCHES.items() if name != "batch_format"}
 FILES = {"filesystem": None, "parallelism": -1}
 FUNCTION = {"fn_args": None, "fn_kwargs": None}
 CLASS = {"fn_constructor_args": None, "fn_constructor_kwargs": None}
@@ -40,6 +41,7 @@ NEEDED = inspect.Parameter.empty
         (data.from_pandas, {"dfs": NEEDED}, {}),
         (data.from_arrow, {"tables": NEEDED}, {}),
         (data.from_numpy, {"ndarrays": NEEDED}, {}),
+        (data.from_tf, {"dataset": NEEDED}, {}),
         (data.read_datasource, {"datasource": NEEDED}, {"parallelism": -1}),
         (
             data.read_csv,
@@ -146,6 +148,18 @@ NEEDED = inspect.Parameter.empty
         (data.Dataset.to_pandas, {"limit": 100_000}, {}),
         (data.Dataset.iter_batches, {}, BATCHES),
         (data.DataIterator.iter_batches, {}, BATCHES),
+        *(
+            (kind.iter_tf_batches, {}, {**TENSORS, "dtypes": None})
+            for kind in (data.Dataset, data.DataIterator)
+        ),
+        *(
+            (
+                kind.to_tf,
+                {"feature_columns": NEEDED, "label_columns": NEEDED},
+                {**TENSORS, "batch_size": 1},
+            )
+            for kind in (data.Dataset, data.DataIterator)
+        ),
         (data.Dataset.sum, {"on": None, "ignore_nulls": True}, {}),
         (data.Dataset.std, {"on": None, "ddof": 1, "ignore_nulls": True}, {}),
         (

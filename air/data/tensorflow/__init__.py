@@ -1,0 +1,1 @@
+"""Datasets and TensorFlow; nothing here is imported before somebody asks for tensors."""
