@@ -7,90 +7,40 @@ how many workers there are nor on how fast they are.
 
 from __future__ import annotations
 
-import abc
-from typing import Any
-
 import numpy as np
 import pyarrow as pa
 from pyarrow import compute as pc
 
-from air.data.errors import UnsupportedValue, require_columns
+from air.data.block import Block
+from air.data.errors import UnsupportedValue
 from air.data.grouping import columns
+from air.data.grouping.aggregation import Aggregation, OfColumn, OfValues, State
+from air.data.grouping.collected import Quantile, Unique
+from air.data.grouping.custom import AggregateFn
 from air.data.grouping.keys import Groups, plain
-from air.errors import InvalidOption
 from air.executor.keywords import methods_suggest_keywords
-from air.executor.validation import check_flag, check_number
+from air.executor.validation import check_number
 
-State = dict[str, Any]
-"""Arrays by name, with a value for each group."""
-
-
-class Aggregation(abc.ABC):
-    """A number about each group, computed from states of its blocks."""
-
-    def __init__(self, on: str | None, ignore_nulls: bool, alias_name: str | None) -> None:
-        kind = type(self).__name__
-        if on is not None and not isinstance(on, str):
-            raise InvalidOption(f"{kind}: on must be a column, got {on!r:.80}")
-        if alias_name is not None and not isinstance(alias_name, str):
-            raise InvalidOption(f"{kind}: alias_name must be text, got {alias_name!r:.80}")
-        self.on = on
-        self.ignore_nulls = check_flag(ignore_nulls, f"{kind}: ignore_nulls")
-        self._alias_name = alias_name
-
-    @property
-    def name(self) -> str:
-        """Of the column with the results."""
-        return self._alias_name or f"{self.kind}({self.on})"
-
-    @property
-    def kind(self) -> str:
-        """As the method of a dataset that does the same is called."""
-        return type(self).__name__.lower()
-
-    def first_state(self, table: pa.Table, groups: Groups) -> State:
-        """The state of a block."""
-        assert self.on is not None
-        require_columns([self.on], table.column_names, self.name)
-        column = table[self.on]
-        valid = columns.present(column)
-        return {"count": columns.counts(groups, valid), **self._of(column, valid, groups)} | (
-            {} if self.ignore_nulls else {"missing": columns.counts(groups, ~valid)}
-        )
-
-    def combined(self, states: pa.Table, groups: Groups) -> State:
-        """The state of several blocks, of which each has one row for a group at most."""
-        counts = {
-            name: columns.float_sums(states[name].to_numpy(), groups).astype(np.int64)
-            for name in ("count", "missing")
-            if name in states.column_names
-        }
-        return {**counts, **self._combined(states, groups)}
-
-    def results(self, state: pa.Table) -> pa.Array:
-        """What the groups have in the end."""
-        found = self._result(state)
-        if self.ignore_nulls:
-            return found
-        missing = state["missing"].to_numpy() > 0
-        return pc.if_else(pa.array(missing), pa.scalar(None, found.type), found)
-
-    @abc.abstractmethod
-    def _of(self, column: pa.ChunkedArray, valid: np.ndarray, groups: Groups) -> State:
-        """The state, but for the counts."""
-
-    @abc.abstractmethod
-    def _combined(self, states: pa.Table, groups: Groups) -> State:
-        """The combined state, but for the counts."""
-
-    @abc.abstractmethod
-    def _result(self, state: pa.Table) -> pa.Array:
-        """The results, missing values left out."""
+__all__ = [
+    "AbsMax",
+    "AggregateFn",
+    "Aggregation",
+    "Count",
+    "Max",
+    "Mean",
+    "Min",
+    "Quantile",
+    "Std",
+    "Sum",
+    "Unique",
+]
 
 
 @methods_suggest_keywords
 class Count(Aggregation):
     """How many rows there are, in the column ``count()``."""
+
+    needs_column = False
 
     def __init__(self, alias_name: str | None = None) -> None:
         super().__init__(None, True, alias_name)
@@ -99,28 +49,19 @@ class Count(Aggregation):
     def name(self) -> str:
         return self._alias_name or "count()"
 
-    def first_state(self, table: pa.Table, groups: Groups) -> State:
+    def first_state(self, block: Block, groups: Groups, keys: pa.Table) -> State:
         return {"count": columns.counts(groups)}
 
-    def _of(self, column: pa.ChunkedArray, valid: np.ndarray, groups: Groups) -> State:
-        return {}
+    def combined(self, states: pa.Table, groups: Groups) -> State:
+        sums = columns.float_sums(states["count"].to_numpy(), groups)
+        return {"count": sums.astype(np.int64)}
 
-    def _combined(self, states: pa.Table, groups: Groups) -> State:
-        return {}
-
-    def _result(self, state: pa.Table) -> pa.Array:
+    def results(self, state: pa.Table) -> pa.Array:
         return state["count"].combine_chunks()
 
 
-class _OfColumn(Aggregation):
-    def __init__(
-        self, on: str | None = None, ignore_nulls: bool = True, alias_name: str | None = None
-    ) -> None:
-        super().__init__(on, ignore_nulls, alias_name)
-
-
 @methods_suggest_keywords
-class Sum(_OfColumn):
+class Sum(OfColumn):
     """The sum of a column: exact for whole numbers, 0 for a group without values, as pandas has it.
 
     Raises:
@@ -178,7 +119,7 @@ class Sum(_OfColumn):
 
 
 @methods_suggest_keywords
-class Min(_OfColumn):
+class Min(OfColumn):
     """The smallest value of a column of numbers, texts or times; null for a group without any."""
 
     def _of(self, column: pa.ChunkedArray, valid: np.ndarray, groups: Groups) -> State:
@@ -203,7 +144,7 @@ class Max(Min):
 
 
 @methods_suggest_keywords
-class AbsMax(_OfColumn):
+class AbsMax(OfColumn):
     """The largest absolute value of a column of numbers; null for a group without values."""
 
     @property
@@ -227,7 +168,7 @@ class AbsMax(_OfColumn):
 
 
 @methods_suggest_keywords
-class Mean(_OfColumn):
+class Mean(OfColumn):
     """The mean of a column of numbers; null for a group without values."""
 
     def _of(self, column: pa.ChunkedArray, valid: np.ndarray, groups: Groups) -> State:
@@ -242,7 +183,7 @@ class Mean(_OfColumn):
 
 
 @methods_suggest_keywords
-class Std(Aggregation):
+class Std(OfValues):
     """The standard deviation of a column of numbers.
 
     Combined by the formula of Chan, Golub and LeVeque (1979), which loses no digits where the
@@ -286,29 +227,3 @@ class Std(Aggregation):
 def _divided(total: np.ndarray, count: np.ndarray) -> pa.Array:
     """*total* by *count*; null where that is 0 or less."""
     return pa.array(total / np.maximum(count, 1), mask=count <= 0)
-
-
-def check_aggregations(what: str, aggs: tuple[Any, ...]) -> tuple[Aggregation, ...]:
-    """The aggregations that a method was given.
-
-    Raises:
-        TypeError: something else was given.
-        InvalidOption: there is none, or two have one name, or a column is missing.
-    """
-    for agg in aggs:
-        if not isinstance(agg, Aggregation):
-            raise TypeError(
-                f"{what} takes aggregations such as air.data.aggregate.Sum('x'), got {agg!r:.80}"
-            )
-        if agg.on is None and not isinstance(agg, Count):
-            raise InvalidOption(f"{what}: {type(agg).__name__} needs the name of a column")
-    names = [agg.name for agg in aggs]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if not aggs or twice is not None:
-        why = (
-            "takes at least one aggregation"
-            if twice is None
-            else f"would name two columns {twice!r}"
-        )
-        raise InvalidOption(f"{what} {why}")
-    return aggs

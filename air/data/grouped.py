@@ -12,14 +12,16 @@ from air.data.aggregate import (
     Max,
     Mean,
     Min,
+    Quantile,
     Std,
     Sum,
-    check_aggregations,
+    Unique,
 )
 from air.data.batch_format import resolve_batch_format
 from air.data.compute import ActorPoolStrategy, check_compute
 from air.data.errors import UnsupportedValue, require_columns
 from air.data.functions import check_function
+from air.data.grouping.aggregation import check_aggregations
 from air.data.grouping.transforms import Plan, check_names
 from air.data.grouping.whole import MapGroups, group_keys
 from air.data.plan import Aggregate, GroupRows, Map, Node, Repartition
@@ -81,7 +83,8 @@ class GroupedData:
         dataset = self._dataset
         if known is not None:
             require_columns(wanted, known, "aggregate")
-            if wanted and set(wanted) < set(known):
+            takes_all = any(agg.takes_rows for agg in checked)
+            if wanted and not takes_all and set(wanted) < set(known):
                 dataset = dataset.select_columns(wanted)
         return dataset.over(lambda plan: Aggregate(plan, Plan(self._keys, checked)))
 
@@ -109,6 +112,18 @@ class GroupedData:
         """The standard deviation of columns, with *ddof* degrees of freedom taken off."""
         names = self._columns("std", on)
         return self.aggregate(*(Std(name, ddof, ignore_nulls) for name in names))
+
+    def quantile(self, on: On = None, q: float = 0.5, ignore_nulls: bool = True) -> Dataset:
+        """A quantile of columns of numbers, the median if *q* is 0.5; exact, as a float."""
+        names = self._columns("quantile", on)
+        return self.aggregate(*(Quantile(name, q, ignore_nulls) for name in names))
+
+    def unique(self, on: On = None, ignore_nulls: bool = False) -> Dataset:
+        """The different values of columns as lists, in order of appearance.
+
+        A missing value is one of them unless *ignore_nulls*.
+        """
+        return self.aggregate(*(Unique(name, ignore_nulls) for name in self._columns("unique", on)))
 
     def map_groups(
         self,

@@ -130,6 +130,23 @@ NEEDED = inspect.Parameter.empty
             )
         ),
         (
+            data.aggregate.Quantile.__init__,
+            {"on": None, "q": 0.5, "ignore_nulls": True, "alias_name": None},
+            {},
+        ),
+        (
+            data.aggregate.AggregateFn.__init__,
+            {
+                "init": NEEDED,
+                "merge": NEEDED,
+                "accumulate_row": None,
+                "accumulate_block": None,
+                "finalize": None,
+                "name": None,
+            },
+            {},
+        ),
+        (
             data.aggregate.Std.__init__,
             {"on": None, "ddof": 1, "ignore_nulls": True, "alias_name": None},
             {},

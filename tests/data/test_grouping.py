@@ -16,7 +16,18 @@ from hypothesis import strategies as st
 
 from air import data
 from air.data import ColumnNotFound, UnsupportedValue
-from air.data.aggregate import AbsMax, Count, Max, Mean, Min, Std, Sum
+from air.data.aggregate import (
+    AbsMax,
+    AggregateFn,
+    Count,
+    Max,
+    Mean,
+    Min,
+    Quantile,
+    Std,
+    Sum,
+    Unique,
+)
 from air.data.execution.physical import keyed
 from air.errors import InvalidOption
 
@@ -88,6 +99,110 @@ def test_sums_of_whole_numbers_are_exact(numbers: list[tuple[int, int]], cuts: l
             summed.take_all()
     else:
         assert {row["k"]: row["sum(x)"] for row in summed.take_all()} == expected
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    rows=ROWS,
+    cuts=st.lists(st.integers(0, 40), max_size=4),
+    q=st.sampled_from([0.0, 0.1, 0.5, 1 / 3, 1.0]),
+)
+def test_quantiles_and_values_of_groups_are_those_of_pandas(
+    rows: list[Any], cuts: list[int], q: float
+) -> None:
+    frame = pd.DataFrame(rows, columns=["k", "n", "x"]).astype({"x": "float64", "n": "int64"})
+    if not len(frame):
+        return
+    grouped = frame.groupby("k", dropna=False, sort=True)
+    expected = pd.DataFrame(
+        {"quantile(x)": grouped["x"].quantile(q), "quantile(n)": grouped["n"].quantile(q)}
+    ).reset_index()
+    ds = in_blocks(frame, cuts)
+    same(ds.groupby("k").quantile(["x", "n"], q), expected)
+    found = ds.groupby("k").unique(["n", "x"]).take_all()
+    assert [row["unique(n)"] for row in found] == [list(v) for v in grouped["n"].unique()]
+    values = [[None if x != x else x for x in v] for v in grouped["x"].unique()]
+    mine = [[None if x is None or x != x else x for x in row["unique(x)"]] for row in found]
+    assert mine == values
+    present = [row["u"] for row in ds.groupby("k").aggregate(Unique("x", True, "u")).take_all()]
+    assert present == [[x for x in v if x is not None] for v in values]
+
+
+def test_quantiles_of_all_rows_and_of_infinite_ones() -> None:
+    ds = data.from_items([{"x": x} for x in (1, 4, None, 2, 3)], parallelism=2)
+    assert ds.aggregate(Quantile("x")) == {"quantile(x)": 2.5}
+    assert ds.aggregate(Quantile("x", ignore_nulls=False)) == {"quantile(x)": None}
+    far = data.from_items([{"x": float("inf")}, {"x": float("inf")}, {"x": 1.0}])
+    assert far.aggregate(Quantile("x", 0.75)) == {"quantile(x)": float("inf")}
+    assert data.range_table(0).aggregate(Quantile("value")) == {"quantile(value)": None}
+
+
+def test_values_of_texts_and_of_blocks_with_other_types(placement: str) -> None:
+    ds = data.from_items([{"k": 1, "s": s} for s in ["ü", None, "a", "ü", None]], parallelism=3)
+    assert ds.groupby("k").unique().take_all() == [{"k": 1, "unique(s)": ["ü", None, "a"]}]
+    mixed = data.range(4, parallelism=2).map(lambda n: {"x": n % 2 if n < 2 else n / 2 - 1})
+    assert mixed.aggregate(Unique("x")) == {"unique(x)": [0, 1, 0.5]}
+    category = pd.DataFrame({"k": [1, 2, 1], "c": pd.Categorical(["b", "a", "b"])})
+    assert in_blocks(category, [1]).groupby("k").unique("c").take_all() == [
+        {"k": 1, "unique(c)": ["b"]},
+        {"k": 2, "unique(c)": ["a"]},
+    ]
+
+
+def longest() -> AggregateFn:
+    """An aggregation of one's own: the key, and the longest of the texts, the first of several."""
+    return AggregateFn(
+        init=lambda key: (key, ""),
+        accumulate_row=lambda state, row: max(state, (state[0], row["s"]), key=lambda s: len(s[1])),
+        merge=lambda one, other: max(one, other, key=lambda s: len(s[1])),
+        finalize=lambda state: {"key": state[0], "text": state[1]},
+        name="longest",
+    )
+
+
+@pytest.mark.parametrize("together", [keyed._TOGETHER_BYTES, 0])
+def test_aggregations_of_ones_own(
+    placement: str, monkeypatch: pytest.MonkeyPatch, together: int
+) -> None:
+    monkeypatch.setattr(keyed, "_TOGETHER_BYTES", together)
+    rows = [{"k": i % 3, "s": "x" * (i * 7 % 11) + str(i), "other": i} for i in range(60)]
+    ds = data.from_items(rows, parallelism=5)
+    expected = []
+    for key in range(3):
+        texts = [row["s"] for row in rows if row["k"] == key]
+        expected.append({"k": key, "longest": {"key": key, "text": max(texts, key=len)}})
+    assert ds.groupby("k").aggregate(longest()).take_all() == expected
+    blocks = AggregateFn(
+        init=lambda key: key[0],
+        accumulate_block=lambda total, block: total + sum(block["other"].to_pylist()),
+        merge=lambda one, other: one + other,
+    )
+    # A state of several keys begins with the first, in each block anew.
+    found = ds.groupby(["k", "other"]).aggregate(blocks).take_all()
+    assert [row["<lambda>()"] for row in found] == [row["k"] + row["other"] for row in found]
+
+
+def test_aggregations_of_ones_own_of_plain_objects(placement: str) -> None:
+    product = AggregateFn(
+        lambda key: 1, lambda a, b: a * b, accumulate_row=lambda a, n: a * n, name="product"
+    )
+    ds = data.range(6, parallelism=3).map(lambda n: n + 1)
+    assert ds.aggregate(product) == {"product": 720}
+    lists = AggregateFn(lambda key: 0, lambda a, b: a + b, accumulate_block=lambda a, b: a + len(b))
+    assert ds.groupby(None).aggregate(lists).take_all() == [{"<lambda>()": 6}]
+    with pytest.raises(UnsupportedValue, match="plain"):
+        ds.aggregate(product, Count())
+
+
+def test_errors_in_aggregations_of_ones_own_name_them() -> None:
+    ds = data.from_items([{"k": 1}, {"k": 2}])
+    bad = AggregateFn(lambda key: 0, lambda a, b: a, accumulate_row=lambda a, row: row["z"])
+    with pytest.raises(KeyError) as caught:
+        ds.aggregate(bad)
+    assert any("in the aggregation '<lambda>()'" in note for note in caught.value.__notes__)
+    locked = AggregateFn(lambda key: iter([]), lambda a, b: a, lambda a, row: (x for x in "a"))
+    with pytest.raises(UnsupportedValue, match="cannot be pickled"):
+        ds.aggregate(locked)
 
 
 @pytest.mark.parametrize("together", [keyed._TOGETHER_BYTES, 0])
@@ -271,6 +386,11 @@ def test_only_the_columns_that_are_wanted_are_read(tmp_path: Any) -> None:
         (lambda ds: ds.groupby("k").aggregate(Sum("x"), Sum("x")), InvalidOption, "two columns"),
         (lambda ds: ds.groupby("k").aggregate(Sum("x", alias_name="k")), InvalidOption, "both"),
         (lambda ds: ds.groupby("k").std("x", ddof=-1), InvalidOption, "ddof"),
+        (lambda ds: ds.groupby("k").quantile("x", 2), InvalidOption, "Quantile: q"),
+        (lambda ds: ds.groupby("k").quantile("s").take_all(), UnsupportedValue, "column 's'"),
+        (lambda ds: ds.groupby("k").unique("t").take_all(), UnsupportedValue, "column 't' has"),
+        (lambda ds: AggregateFn(int, max), InvalidOption, "either accumulate_row or"),
+        (lambda ds: AggregateFn(int, max, 3), TypeError, "accumulate must be a function"),
         (lambda ds: ds.groupby("k").mean("s").take_all(), UnsupportedValue, "column 's' has the"),
         (lambda ds: ds.groupby("t").count().take_all(), UnsupportedValue, "column 't' has the"),
         (lambda ds: data.range(3).groupby("k"), UnsupportedValue, "plain objects"),

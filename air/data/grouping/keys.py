@@ -47,7 +47,7 @@ def groups_of(table: pa.Table, names: Sequence[str], what: str) -> Groups:
     check_keys(table, names, what)
     rows = len(table)
     if not names:
-        return Groups(np.zeros(rows, np.int64), np.zeros(1 if rows else 0, np.int64))
+        return all_of(rows)
     codes, count = _codes(table[names[0]])
     for name in names[1:]:
         more, size = _codes(table[name])
@@ -60,6 +60,11 @@ def groups_of(table: pa.Table, names: Sequence[str], what: str) -> Groups:
     first = np.empty(groups, np.int64)
     first[codes[::-1]] = np.arange(rows - 1, -1, -1)
     return Groups(codes, first)
+
+
+def all_of(rows: int) -> Groups:
+    """One group of all *rows* rows."""
+    return Groups(np.zeros(rows, np.int64), np.zeros(1 if rows else 0, np.int64))
 
 
 def key_columns(table: pa.Table, names: Sequence[str]) -> pa.Table:

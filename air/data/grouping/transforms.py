@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from air.data.aggregate import Aggregation
 from air.data.block import Block
 from air.data.errors import UnsupportedValue
 from air.data.functions import TaskContext
-from air.data.grouping.keys import groups_of, key_columns
+from air.data.grouping.aggregation import Aggregation
+from air.data.grouping.keys import all_of, groups_of, key_columns
 from air.data.transforms import BlockFunction, Transform
 
 
@@ -41,16 +41,19 @@ class Plan:
 
     def states_of(self, block: Block) -> pa.Table:
         """The states of one block, groups in the order in which they appear."""
-        if isinstance(block, list):
+        if isinstance(block, list) and (self.keys or not all(a.takes_rows for a in self.aggs)):
             raise UnsupportedValue(
                 f"{self.name} works on columns, but the rows are plain objects; make them records"
                 ' first: .map(lambda x: {"value": x})'
             )
-        groups = groups_of(block, self.keys, self.name)
-        keys = key_columns(block, self.keys).take(pa.array(groups.first_row))
+        if isinstance(block, list):
+            groups, keys = all_of(len(block)), pa.table({})
+        else:
+            groups = groups_of(block, self.keys, self.name)
+            keys = key_columns(block, self.keys).take(pa.array(groups.first_row))
         made = dict(zip(self.key_names, keys.columns, strict=True))
         for number, agg in enumerate(self.aggs):
-            for name, values in agg.first_state(block, groups).items():
+            for name, values in agg.first_state(block, groups, keys).items():
                 made[f"{number}:{name}"] = values
         return pa.table(made)
 

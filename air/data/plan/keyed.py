@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from air.data.execution.exchange.ordering import SortKey
+from air.data.grouping.first import distinct_name
 from air.data.grouping.transforms import Plan
 from air.data.plan.node import Step
 
@@ -46,3 +47,20 @@ class GroupRows(Step):
     @property
     def name(self) -> str:
         return self.label
+
+
+@dataclass(frozen=True, eq=False)
+class Distinct(Step):
+    """Of the rows that are equal in some columns the first; ``None`` are all columns."""
+
+    names: tuple[str, ...] | None
+
+    @property
+    def name(self) -> str:
+        return distinct_name(self.names)
+
+    def num_rows(self) -> int | None:
+        return None
+
+    def num_blocks(self) -> int:
+        return 1

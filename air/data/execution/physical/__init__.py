@@ -8,6 +8,7 @@ from air.data.execution.physical import aligned, exchanges, keyed, rows
 from air.data.execution.run import Operator
 from air.data.plan import (
     Aggregate,
+    Distinct,
     GroupRows,
     InputBlocks,
     Limit,
@@ -24,6 +25,7 @@ from air.data.plan import (
 
 OPERATORS: Mapping[type[Node], Operator] = {
     Aggregate: keyed.aggregate,
+    Distinct: keyed.distinct,
     GroupRows: keyed.group_rows,
     InputBlocks: rows.given,
     Limit: rows.limit,
