@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from air.data.block import BlockMetadata
     from air.data.compute import ActorPoolStrategy
     from air.data.context import DataContext
+    from air.data.dask.source import from_dask
     from air.data.dataset import Dataset
     from air.data.datasource import Datasource, ReadTask
     from air.data.datasources.partitioning import Partitioning
@@ -67,6 +68,7 @@ _HOME = {
     "col": "air.data.expressions",
     "from_arrow": "air.data.read_api",
     "from_arrow_refs": "air.data.from_refs",
+    "from_dask": "air.data.dask.source",
     "from_items": "air.data.read_api",
     "from_numpy": "air.data.read_api",
     "from_numpy_refs": "air.data.from_refs",

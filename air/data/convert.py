@@ -69,8 +69,12 @@ def loses_types_as_arrays(column: pa.ChunkedArray) -> bool:
 
 def floats_would_round(column: pa.ChunkedArray) -> bool:
     """Whether these are whole numbers with nulls of which some are no floats exactly."""
-    kind = column.type
-    if not column.null_count or not (pa.types.is_int64(kind) or pa.types.is_uint64(kind)):
+    return column.null_count > 0 and exceeds_floats(column)
+
+
+def exceeds_floats(column: pa.ChunkedArray) -> bool:
+    """Whether these are whole numbers of which some are no floats exactly."""
+    if not (pa.types.is_int64(column.type) or pa.types.is_uint64(column.type)):
         return False
     bounds = pc.min_max(column).as_py()
     return bounds["max"] is not None and not (

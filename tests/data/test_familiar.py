@@ -41,6 +41,7 @@ NEEDED = inspect.Parameter.empty
         (data.from_pandas, {"dfs": NEEDED}, {}),
         (data.from_arrow, {"tables": NEEDED}, {}),
         (data.from_numpy, {"ndarrays": NEEDED}, {}),
+        (data.from_dask, {"df": NEEDED}, {}),
         (data.from_tf, {"dataset": NEEDED}, {}),
         (data.read_datasource, {"datasource": NEEDED}, {"parallelism": -1}),
         (
@@ -162,6 +163,7 @@ NEEDED = inspect.Parameter.empty
         (data.Dataset.show, {"limit": 20}, {}),
         (data.Dataset.schema, {"fetch_if_missing": True}, {}),
         (data.Dataset.columns, {"fetch_if_missing": True}, {}),
+        (data.Dataset.to_dask, {"meta": None}, {}),
         (data.Dataset.to_pandas, {"limit": 100_000}, {}),
         (data.Dataset.iter_batches, {}, BATCHES),
         (data.DataIterator.iter_batches, {}, BATCHES),

@@ -46,6 +46,29 @@ class ConversionMethods(Consumption):
             self.check_columns([column], "to_numpy_refs")
         return references.numpy_refs(self.run(), column)
 
+    def to_dask(self, meta: Any = None) -> Any:
+        """A ``dask.dataframe.DataFrame`` with a partition for each block; runs the plan.
+
+        It holds what :meth:`to_pandas` gives, with the same types and index. Blocks stay where
+        they are, and become DataFrames when Dask asks for them, in its own scheduler: in the
+        threads of this program, which is what Dask takes by default. Its processes, and those of
+        a cluster of its own, cannot fetch blocks from ours.
+
+        Args:
+            meta: what partitions are to be like: an empty DataFrame, or a dictionary or list of
+                columns and types; blocks are looked at, where they are, if ``None``. Values that
+                cannot be of these types are an error when they are asked for.
+
+        Raises:
+            InvalidOption: *meta* has other columns than the dataset.
+            UnsupportedValue: columns of different blocks do not go together.
+            ImportError: Dask is not installed.
+        """
+        check_pandas("to_dask")
+        from air.data.dask.frames import frame_of
+
+        return frame_of(tuple(self.materialize().run()), meta)
+
     def iter_torch_batches(
         self,
         *,
