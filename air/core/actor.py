@@ -134,6 +134,7 @@ def method(*args: Any, **options: Any) -> Callable[[F], F]:
         name: shown instead of the method's name in messages and listings.
         concurrency_group: in which calls run: one of those that the class declares, as in
             ``@air.remote(concurrency_groups={"io": 2})``.
+        bytes_ahead: of a streaming one: bytes of values that nobody has taken, at which it waits.
 
     Raises:
         InvalidOption: an unknown option or a value that it cannot take.

@@ -172,9 +172,9 @@ def remote(*args: Any, **options: Any) -> Any:
     ``@air.remote`` alone, or with options: ``@air.remote(num_cpus=2, max_retries=0)``.
     Functions take ``num_cpus`` (1), ``num_gpus``, ``memory`` (bytes), ``resources``,
     ``accelerator_type``, ``num_returns``, ``max_retries`` (3), ``retry_exceptions``,
-    ``scheduling_strategy``, ``label_selector``, ``runtime_env`` (see :mod:`air.runtime_env`) and
-    ``name``; classes take ``num_cpus`` (0), ``num_gpus``, ``memory``, ``resources``,
-    ``accelerator_type``, ``name``, ``namespace``, ``lifetime``, ``get_if_exists``,
+    ``scheduling_strategy``, ``label_selector``, ``runtime_env`` (see :mod:`air.runtime_env`),
+    ``bytes_ahead`` and ``name``; classes take ``num_cpus`` (0), ``num_gpus``, ``memory``,
+    ``resources``, ``accelerator_type``, ``name``, ``namespace``, ``lifetime``, ``get_if_exists``,
     ``max_restarts``, ``max_task_retries``, ``max_concurrency``, ``concurrency_groups``,
     ``max_pending_calls``, ``scheduling_strategy``, ``label_selector`` and ``runtime_env``.
     :mod:`air.executor.options` says what each means.

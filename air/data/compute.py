@@ -13,7 +13,7 @@ from air.executor.keywords import methods_suggest_keywords
 from air.executor.options import TASK_KEYS, task_options
 from air.executor.validation import check_number, reject_unknown
 
-_TASK_OPTIONS = TASK_KEYS - {"num_returns", "name"}
+_TASK_OPTIONS = TASK_KEYS - {"num_returns", "name", "bytes_ahead"}
 
 
 @methods_suggest_keywords

@@ -12,6 +12,7 @@ from typing import Any
 
 from air.executor.options import MethodOptions, NumReturns
 from air.executor.signatures import CallSignature
+from air.executor.streaming import BYTES_AHEAD
 
 _NO_METHODS = (type, property, functools.cached_property)
 
@@ -120,6 +121,7 @@ def methods_of(cls: type) -> Mapping[str, MethodInfo]:
                 default_num_returns(member) if num_returns is None else num_returns,
                 options.get("name"),
                 options.get("concurrency_group"),
+                options.get("bytes_ahead") or BYTES_AHEAD,
             ),
             is_async=inspect.iscoroutinefunction(member) or inspect.isasyncgenfunction(member),
             signature=CallSignature.of(member, without_first=is_bound),

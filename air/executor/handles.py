@@ -232,7 +232,7 @@ class ActorMethod:
         return unpack_returns(made)
 
     def options(self, **options: Any) -> ActorMethod:
-        """The same method with other options: ``num_returns``, ``name``, ``concurrency_group``.
+        """The same method with other options: those of :class:`air.executor.options.MethodOptions`.
 
         Raises:
             InvalidOption: an unknown option, a value that it cannot take, or a concurrency group

@@ -30,6 +30,7 @@ from air.executor.scheduling import (
     SpreadPlacement,
     check_lifetime,
 )
+from air.executor.streaming import BYTES_AHEAD
 from air.executor.validation import check_flag, check_number, check_text, nearest, reject_unknown
 
 D = TypeVar("D", int, None)
@@ -65,6 +66,8 @@ class TaskOptions:
         placement: where to run.
         name: shown instead of the function's name in messages and listings.
         runtime_env: what changes in the environment that the task inherits.
+        bytes_ahead: of a streaming one: it waits before it goes on when it has yielded values of so
+            many bytes that nobody has taken; 1 is one value at a time.
     """
 
     resources: Resources = field(default_factory=lambda: Resources({"CPU": 1}))
@@ -74,6 +77,7 @@ class TaskOptions:
     placement: Placement = None
     name: str | None = None
     runtime_env: Environment | None = None
+    bytes_ahead: int = BYTES_AHEAD
 
     @property
     def retried(self) -> tuple[type[BaseException], ...]:
@@ -133,13 +137,14 @@ class MethodOptions:
     num_returns: NumReturns | None = None
     name: str | None = None
     concurrency_group: str | None = None
+    bytes_ahead: int = BYTES_AHEAD
 
 
 _REQUEST_KEYS = ("num_cpus", "num_gpus", "memory", "resources", "accelerator_type")
 _WHERE_KEYS = ("scheduling_strategy", "label_selector")
 TASK_KEYS = frozenset(
     (*_REQUEST_KEYS, *_WHERE_KEYS, "num_returns", "max_retries", "retry_exceptions", "name")
-) | {"runtime_env"}
+) | {"runtime_env", "bytes_ahead"}
 ACTOR_KEYS = frozenset((*_REQUEST_KEYS, *_WHERE_KEYS, "lifetime")) | {
     option.name for option in fields(ActorOptions)
 } - {"detached", "placement"}
@@ -158,6 +163,7 @@ def task_options(given: Mapping[str, Any], base: Mapping[str, Any] | None = None
         placement=_placement(merged),
         name=_text(merged, "name"),
         runtime_env=read_environment(merged.get("runtime_env")),
+        bytes_ahead=_whole(merged, "bytes_ahead", BYTES_AHEAD, minimum=1),
     )
 
 
@@ -207,6 +213,8 @@ def method_options(given: Mapping[str, Any], base: MethodOptions) -> MethodOptio
         changes["name"] = _text(given, "name")
     if "concurrency_group" in given:
         changes["concurrency_group"] = _text(given, "concurrency_group")
+    if "bytes_ahead" in given:
+        changes["bytes_ahead"] = _whole(given, "bytes_ahead", BYTES_AHEAD, minimum=1)
     return replace(base, **changes)
 
 

@@ -37,10 +37,10 @@ class Wire:
 class Ends:
     """A producer and a consumer; messages arrive when :meth:`deliver` is called."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int = BYTES_AHEAD) -> None:
         self.wire = Wire()
-        self.stream = Stream(b"task", "task", connection=self.wire)  # type: ignore[arg-type]
-        self.production = Production(self.wire)  # type: ignore[arg-type]
+        self.stream = Stream(b"task", "task", limit, connection=self.wire)  # type: ignore[arg-type]
+        self.production = Production(self.wire, limit)  # type: ignore[arg-type]
 
     def make(self, size: int) -> None:
         if self.production.made < self.stream.produced:
@@ -64,7 +64,7 @@ class Ends:
         return made
 
     def start_again(self) -> None:
-        self.production = Production(self.wire)  # type: ignore[arg-type]
+        self.production = Production(self.wire, self.production.limit)
 
 
 @pytest.mark.parametrize(
@@ -78,6 +78,16 @@ def test_a_producer_stops_after_so_many_values_or_bytes(size: int, ahead: int) -
     ends.deliver()
     assert ends.production.has_room
     assert ends.make_all(size) >= 1
+
+
+@pytest.mark.parametrize(("limit", "ahead"), [(1, 1), (LARGE, 1), (LARGE + 1, 2), (4 * LARGE, 4)])
+def test_bytes_ahead_says_when_it_stops(limit: int, ahead: int) -> None:
+    ends = Ends(limit)
+    for _ in range(3):
+        assert ends.make_all(LARGE) == ahead
+        while ends.stream.take() is not None:
+            pass
+        ends.deliver()
 
 
 def test_values_come_out_in_the_order_in_which_they_went_in() -> None:

@@ -142,6 +142,6 @@ def test_retry_exceptions():
 
 def test_keys_are_what_the_values_hold():
     assert {"num_cpus", "num_gpus", "memory", "resources", "name"} <= TASK_KEYS & ACTOR_KEYS
-    assert {"num_returns", "name", "concurrency_group"} == METHOD_KEYS
+    assert {"num_returns", "name", "concurrency_group", "bytes_ahead"} == METHOD_KEYS
     assert "placement" not in ACTOR_KEYS
     assert "detached" not in ACTOR_KEYS

@@ -95,6 +95,18 @@ class Streamer:
 
 
 @air.remote
+class Patient:
+    @air.method(bytes_ahead=1)
+    def one_at_a_time(self, recorder: Any) -> Iterator[int]:
+        for number in itertools.count():
+            air.get(recorder.add.remote(number))
+            yield number
+
+    def many_at_a_time(self, recorder: Any) -> Iterator[int]:
+        yield from self.one_at_a_time(recorder)
+
+
+@air.remote
 class AsyncStreamer:
     async def give(self, stop: int) -> AsyncIterator[int]:
         for number in range(stop):
@@ -187,6 +199,40 @@ class TestGenerators:
             assert len(value(recorder.items.remote())) <= taken + ahead + 1
             assert value(next(stream))[0] == taken
         assert list(stream) == []
+
+    @pytest.mark.parametrize("limit", [1, 2 * HEAVY])
+    @pytest.mark.parametrize("function", [heavy, heavy_async])
+    def test_bytes_ahead(self, function: Any, limit: int) -> None:
+        recorder = Recorder.remote()
+        stream = function.options(bytes_ahead=limit).remote(recorder, 10)
+        ahead = -(-limit // HEAVY)
+        if Capability.PARALLEL_TASKS in get_executor().capabilities:
+            value(recorder.wait_for.remote(ahead - 1))
+        for taken in range(10):
+            value([identity.remote(number) for number in range(10)])  # time to go too far
+            assert len(value(recorder.items.remote())) <= taken + ahead + 1
+            assert value(next(stream))[0] == taken
+        assert list(stream) == []
+
+    @pytest.mark.parametrize("name", ["one_at_a_time", "many_at_a_time"])
+    def test_bytes_ahead_of_a_method(self, name: str) -> None:
+        recorder = Recorder.remote()
+        method = getattr(Patient.remote(), name)
+        if name == "many_at_a_time":
+            method = method.options(bytes_ahead=1)
+        stream = method.remote(recorder)
+        for taken in range(10):
+            assert value(next(stream)) == taken
+            value([identity.remote(number) for number in range(10)])
+            assert len(value(recorder.items.remote())) <= taken + 2
+        stream.close()
+
+    def test_bytes_ahead_is_a_number_of_bytes(self) -> None:
+        for wrong in (0, -1, 1.5, "1 MiB"):
+            with pytest.raises(InvalidOption, match="bytes_ahead"):
+                count.options(bytes_ahead=wrong)
+            with pytest.raises(InvalidOption, match="bytes_ahead"):
+                air.method(bytes_ahead=wrong)
 
     def test_closed_before_it_began(self) -> None:
         stream = count.remote(3)

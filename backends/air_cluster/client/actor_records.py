@@ -41,6 +41,7 @@ class Call(msgspec.Struct, eq=False):
     arguments: Arguments
     retries_left: int
     group: str
+    ahead: int
 
 
 CallQueue = OrderedDict[bytes, Call]

@@ -80,7 +80,7 @@ class Calls:
             held = handle_id(actor.actor_id)
             client.references.entries[held].holds += 1
             arguments.held.append(held)
-            made = client.submitter.make_returns(task_id, returns, name)
+            made = client.submitter.make_returns(task_id, returns, name, options.bytes_ahead)
             call = Call(
                 task_id,
                 method,
@@ -91,6 +91,7 @@ class Calls:
                 arguments,
                 actor.max_task_retries,
                 group,
+                options.bytes_ahead,
             )
             self._calls[task_id] = actor
             if actor.state == DEAD:
@@ -154,6 +155,7 @@ class Calls:
             slots,
             slot_refs,
             call.group,
+            call.ahead,
         )
         try:
             connection.send(message, payload)

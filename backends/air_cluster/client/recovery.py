@@ -216,7 +216,7 @@ class Recovery:
             if not self._losses.wants_more(task_id, index):
                 connection.send(StreamClose(task_id))
                 return
-            stream = self._feeds.setdefault(task_id, Stream(task_id, ""))
+            stream = self._feeds.setdefault(task_id, Stream(task_id, "", ahead=1))
         stream.connection = connection
         stream.made_again(index, size)
 

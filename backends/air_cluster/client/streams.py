@@ -18,6 +18,8 @@ class Stream(msgspec.Struct):
 
     task_id: bytes
     name: str
+    ahead: int = BYTES_AHEAD
+    """Bytes that have not been taken, at which the producer stops."""
     ready: deque[bytes] = msgspec.field(default_factory=deque)
     sizes: deque[int] = msgspec.field(default_factory=deque)
     ended: bool = False
@@ -65,7 +67,7 @@ class Stream(msgspec.Struct):
     def _tell(self, number: int, consumed: int, size: int) -> None:
         """Let the producer know, before it must stop, that it has made less ahead."""
         self.untold += size
-        if number % (VALUES_AHEAD // 2) and self.untold < BYTES_AHEAD // 2:
+        if number % (VALUES_AHEAD // 2) and self.untold < self.ahead // 2:
             return
         self.untold = 0
         if self.connection is not None and not self.ended:

@@ -187,7 +187,7 @@ class Submitter:
                 since=time.monotonic(),
             )
             self.records[task_id] = record
-            made = self.make_returns(task_id, returns, name)
+            made = self.make_returns(task_id, returns, name, options.bytes_ahead)
             if isinstance(made, ObjectRefGenerator):
                 record.stream = self.streams[task_id]
             self._resolve(record)
@@ -204,11 +204,11 @@ class Submitter:
         self._shapes.inherited = environment
 
     def make_returns(
-        self, task_id: bytes, returns: int, name: str
+        self, task_id: bytes, returns: int, name: str, ahead: int
     ) -> list[ObjectRef[Any]] | ObjectRefGenerator:
         """The references that a call gives out; called under the lock."""
         if returns == STREAMING:
-            self.streams[task_id] = Stream(task_id, name)
+            self.streams[task_id] = Stream(task_id, name, ahead)
             return ObjectRefGenerator(task_id, self._client.executor)
         refs: list[ObjectRef[Any]] = []
         for index in range(returns):
@@ -327,6 +327,7 @@ class Submitter:
             args,
             slots,
             slot_refs,
+            record.options.bytes_ahead,
         )
         # The first task of an idle worker goes out at once. More are gathered: the worker is
         # busy, and its next answer (at the latest) sends them off.

@@ -51,6 +51,7 @@ class Production(msgspec.Struct):
     """A generator that is being consumed elsewhere."""
 
     connection: Connection
+    limit: int = BYTES_AHEAD
     made: int = 0
     consumed: int = 0
     ahead: deque[int] = msgspec.field(default_factory=deque)
@@ -67,7 +68,7 @@ class Production(msgspec.Struct):
     @property
     def has_room(self) -> bool:
         """Whether the next value may be made now."""
-        return self.ended or (len(self.ahead) < VALUES_AHEAD and self.bytes_ahead < BYTES_AHEAD)
+        return self.ended or (len(self.ahead) < VALUES_AHEAD and self.bytes_ahead < self.limit)
 
     def add(self, size: int) -> None:
         """A value of so many bytes was made."""
@@ -255,7 +256,7 @@ class Reporter:
 
     def open_production(self, job: Job) -> Production:
         """A generator starts; its consumer's messages will be found."""
-        production = Production(job.connection)
+        production = Production(job.connection, job.message.ahead)
         self.productions[job.message.task_id] = production
         return production
 

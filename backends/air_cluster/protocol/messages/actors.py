@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from air.executor.streaming import BYTES_AHEAD
 from air_cluster.protocol.messages.leases import Shape
 from air_cluster.protocol.messages.values import Ref, Value
 
@@ -130,7 +131,10 @@ class ActorOver(msgspec.Struct, tag=118, array_like=True, frozen=True):
 
 
 class ActorCall(msgspec.Struct, tag=42, array_like=True, frozen=True):
-    """Call a method, in a concurrency group if one is named. Payload: arguments, slots."""
+    """Call a method, in a concurrency group if one is named. Payload: arguments, slots.
+
+    ``ahead`` is as in :class:`Task`.
+    """
 
     task_id: bytes
     actor_id: bytes
@@ -143,3 +147,4 @@ class ActorCall(msgspec.Struct, tag=42, array_like=True, frozen=True):
     slots: list[Value] = []
     slot_refs: list[Ref] = []
     group: str = ""
+    ahead: int = BYTES_AHEAD

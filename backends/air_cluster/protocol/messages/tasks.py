@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from air.executor.streaming import BYTES_AHEAD
 from air_cluster.protocol.messages.values import Ref, Value
 
 
@@ -21,7 +22,8 @@ class Task(msgspec.Struct, tag=41, array_like=True, frozen=True):
     """Run a function. Payload: its pickle (if ``code_bytes``), arguments, slots.
 
     ``slots`` are the values of references that were arguments themselves, ``slot_refs`` the
-    references. ``address`` is where the caller listens.
+    references. ``address`` is where the caller listens. ``ahead``: see ``bytes_ahead`` in
+    :mod:`air.executor.options`.
     """
 
     task_id: bytes
@@ -35,6 +37,7 @@ class Task(msgspec.Struct, tag=41, array_like=True, frozen=True):
     args: Value
     slots: list[Value] = []
     slot_refs: list[Ref] = []
+    ahead: int = BYTES_AHEAD
 
 
 class TaskDone(msgspec.Struct, tag=43, array_like=True, frozen=True):
