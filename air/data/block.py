@@ -22,6 +22,7 @@ import pyarrow as pa
 from air.data import convert, frames, tensor
 from air.data.batch_format import NUMPY, PANDAS, PYARROW, is_pandas_frame
 from air.data.errors import UnsupportedValue, require_columns
+from air.data.origins import Runs
 from air.data.schemas import concat_tables, without_columns
 from air.errors import SerializationError
 from air.executor.serialization import dumps, loads
@@ -47,6 +48,9 @@ class BlockMetadata:
         size_bytes: bytes in memory, or an estimate; ``None`` if not known.
         schema: columns and types, or the class of plain objects; ``None`` if not known.
         source: where the rows come from, for messages: ``"data.csv"``, ``"rows 0-99 of ..."``.
+        first_row: which row of ``source``, from 0, the first one is, if the rows are neighbours
+            there; ``None`` otherwise, or if not known.
+        runs: how many rows come from which places, if they are from several.
         bounds: where each part of a scattered block begins, and last its rows; ``None`` otherwise.
         samples: the keys of some rows of a sorted run; ``None`` otherwise.
     """
@@ -55,6 +59,8 @@ class BlockMetadata:
     size_bytes: int | None = None
     schema: Schema | None = None
     source: str = ""
+    first_row: int | None = None
+    runs: Runs = ()
     bounds: tuple[int, ...] | None = None
     samples: Block | None = None
 

@@ -10,6 +10,18 @@ from air.data.block import Block, BlockMetadata, Schema, column_names
 from air.data.datasources.partitioning import Partitioning as Partitioning
 from air.data.datasources.partitioning import PartitionStyle as PartitionStyle
 from air.data.expressions import Expression
+from air.data.origins import Origins
+
+
+class NotedRead(abc.ABC):
+    """A read function that says of each block where its rows come from."""
+
+    @abc.abstractmethod
+    def noting(self, origins: Origins) -> Iterable[Block]:
+        """The blocks in order, each noted in *origins* before it is given."""
+
+    def __call__(self) -> Iterable[Block]:
+        return self.noting(Origins())
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from air.data.origins import Origins
 from air.errors import InvalidOption
 
 
@@ -18,10 +19,13 @@ class TaskContext:
     Attributes:
         index: the position of the piece among all pieces of its stage.
         source: where its rows come from, for messages.
+        origins: where each of the rows that it has read comes from; ``None`` for an operator
+            after one that has left some out or added some.
     """
 
     index: int = 0
     source: str = ""
+    origins: Origins | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from air.data.block import Block, BlockMetadata, accessor, compact, owned
+from air.data.origins import cut_runs
 from air.data.schemas import without_columns
 from air.executor.current import get_executor
 
@@ -108,6 +109,10 @@ class BlockHandle:
         rows = stop - start
         # Marks are about the whole block.
         metadata = replace(self.metadata, num_rows=rows, size_bytes=size, bounds=None, samples=None)
+        if metadata.first_row is not None:
+            metadata = replace(metadata, first_row=metadata.first_row + start)
+        if metadata.runs:
+            metadata = replace(metadata, runs=cut_runs(metadata.runs, start, stop))
         if self._block is not None:
             block = accessor(self._block).slice(start, stop)
             return BlockHandle(metadata, block=block, is_kept=self._is_kept)

@@ -12,10 +12,11 @@ import pyarrow as pa
 
 from air.data.batching import joined
 from air.data.block import Block, BlockMetadata
-from air.data.datasource import Datasource, ReadTask
+from air.data.datasource import Datasource, NotedRead, ReadTask
 from air.data.datasources.labels import add_labels, label_types
 from air.data.datasources.paths import FileSet
 from air.data.errors import ReadError, UnsupportedValue
+from air.data.origins import Origin, Origins
 from air.data.schemas import ValuesDoNotFit, conform, unify
 
 LOOKED_AT = 256
@@ -33,12 +34,15 @@ class Fragment:
         parts: which parts of it, as the format counts them; ``None`` for the whole file.
         size_bytes: in memory, roughly; for dividing work evenly.
         num_rows: if known.
+        first_row: which row of the file, from 0, its first one is; ``None`` if not known, save
+            that a whole file begins with its first row.
     """
 
     path: str
     parts: tuple[int, ...] | None = None
     size_bytes: int = 0
     num_rows: int | None = None
+    first_row: int | None = None
 
 
 @dataclass(frozen=True)
@@ -183,6 +187,11 @@ class FileDatasource(Datasource):
         ]
 
     @property
+    def reads_every_row(self) -> bool:
+        """Whether no row of a file is left out, so that rows can be counted."""
+        return True
+
+    @property
     def expansion(self) -> float:
         """Bytes in memory for each byte on disk, as a rule."""
         return 1.0
@@ -208,19 +217,25 @@ class FileDatasource(Datasource):
 
 
 @dataclass(frozen=True, slots=True)
-class _ReadFragments:
+class _ReadFragments(NotedRead):
     """A read function that can be pickled."""
 
     source: FileDatasource
     group: tuple[Fragment, ...]
 
-    def __call__(self) -> Iterator[Block]:
-        blocks = (
-            self.source.conformed(table, fragment.path)
-            for fragment in self.group
-            for table in self.source.read_fragment(fragment)
-        )
+    def noting(self, origins: Origins) -> Iterator[Block]:
+        blocks = (table for fragment in self.group for table in self._read(fragment, origins))
         return blocks if len(self.group) == 1 else joined(blocks, at_once=False)
+
+    def _read(self, fragment: Fragment, origins: Origins) -> Iterator[pa.Table]:
+        begin = fragment.first_row
+        if begin is None and fragment.parts is None and self.source.reads_every_row:
+            begin = 0
+        origin = Origin(fragment.path, begin)
+        for table in self.source.read_fragment(fragment):
+            origins.note(table.num_rows, origin)
+            yield self.source.conformed(table, fragment.path)
+            origin = origin.after(table.num_rows)
 
 
 def _with_path(table: pa.Table, path: str) -> pa.Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
@@ -62,12 +63,18 @@ class ParquetDatasource(FileDatasource):
         made = []
         for path in self.files.paths:
             footer = self.footers[path]
-            for index in self._wanted(footer, range(footer.num_row_groups)):
-                group = footer.row_group(index)
-                made.append(Fragment(path, (index,), self._size(group), group.num_rows))
+            groups = [footer.row_group(index) for index in range(footer.num_row_groups)]
+            starts = list(itertools.accumulate((g.num_rows for g in groups), initial=0))
+            for index in self._wanted(footer, range(len(groups))):
+                size, rows = self._size(groups[index]), groups[index].num_rows
+                made.append(Fragment(path, (index,), size, rows, starts[index]))
             if not made or made[-1].path != path:
                 made.append(Fragment(path, (), 0, 0))
         return made
+
+    @property
+    def reads_every_row(self) -> bool:
+        return not self.conditions
 
     def with_filter(self, condition: Expression) -> Self | None:
         if any(known is condition for known in self.conditions):

@@ -56,6 +56,10 @@ class TextDatasource(FileDatasource):
     def name(self) -> str:
         return f"Text({self.files.describe()})"
 
+    @property
+    def reads_every_row(self) -> bool:
+        return not self.drops_empty
+
     def look(self, path: str) -> pa.Schema:
         return self.SCHEMA
 

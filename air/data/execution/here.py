@@ -46,7 +46,7 @@ class Here:
         for unit in units:
             context = TaskContext(self.counts[position], unit.source)
             self.counts[position] += 1
-            for block, seconds in self._opened(position).run(unit.blocks(), context):
+            for block, seconds in self._opened(position).run(unit.blocks, context):
                 yield self._counted(position, block, seconds, unit.source)
 
     def _opened(self, position: int) -> OpenStage:

@@ -10,17 +10,18 @@ from __future__ import annotations
 import itertools
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
-from air.data.block import Block, split_large
+from air.data.block import Block, BlockMetadata, split_large
 from air.data.compute import ON_TASKS, Compute
-from air.data.datasource import ReadTask
+from air.data.datasource import NotedRead, ReadTask
 from air.data.execution.exchange.marks import Marked
 from air.data.functions import TaskContext
 from air.data.handle import BlockHandle
+from air.data.origins import Origin, Origins, Runs
 from air.data.plan import Map
-from air.data.transforms import BlockFunction, TakeRows, Transform
+from air.data.transforms import TakeRows, Transform
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +48,14 @@ class Unit:
         first, last = self.pieces[0].metadata.source, self.pieces[-1].metadata.source
         return first if first == last else f"{first} to {last}"
 
-    def blocks(self) -> Iterator[Block]:
-        """Its blocks, read or fetched one after the other."""
+    def blocks(self, origins: Origins | None = None) -> Iterator[Block]:
+        """Its blocks, read or fetched one after the other, and noted in *origins*."""
+        origins = Origins() if origins is None else origins
         for piece in self.pieces:
             if isinstance(piece, ReadTask):
-                yield from read_blocks(piece)
+                yield from read_blocks(piece, origins)
             else:
+                origins.note_all(runs_of(piece.metadata))
                 yield piece.get()
 
 
@@ -90,29 +93,42 @@ class Stage:
 
     def open(self, target_block_bytes: int) -> OpenStage:
         """The stage made ready to run in this process."""
-        opened = [transform.open() for transform in self.transforms]
-        return OpenStage(opened, target_block_bytes if self.divides else sys.maxsize)
+        return OpenStage(self.transforms, target_block_bytes if self.divides else sys.maxsize)
 
 
 class OpenStage:
     """A stage with the instances of its callable classes, ready for any number of units."""
 
-    def __init__(self, functions: Sequence[BlockFunction], target_block_bytes: int) -> None:
-        self._functions = functions
+    def __init__(self, transforms: Sequence[Transform], target_block_bytes: int) -> None:
+        self._functions = [(transform.open(), transform.keeps_rows) for transform in transforms]
         self._target_block_bytes = target_block_bytes
 
     def run(
-        self, blocks: Iterator[Block], context: TaskContext
+        self, read: Callable[[Origins], Iterator[Block]], context: TaskContext
     ) -> Iterator[tuple[Block | Marked, float]]:
-        """The blocks that come out, each with the seconds that it took to make."""
-        for function in self._functions:
+        """The blocks that come out, each with the seconds that it took to make.
+
+        Args:
+            read: gives the blocks that go in, and notes where they come from.
+        """
+        origins = Origins()
+        blocks = read(origins)
+        context = replace(context, origins=origins)
+        for function, keeps_rows in self._functions:
             blocks = function(blocks, context)
+            if not keeps_rows:
+                context = replace(context, origins=None)
         pieces = (piece for b in blocks for piece in _divided(b, self._target_block_bytes))
+        rows = 0
         while True:
             started = time.perf_counter()
             block = next(pieces, None)
             if block is None:
                 return
+            if context.origins is not None and not isinstance(block, Marked):
+                begin, rows = rows, rows + len(block)
+                runs = origins.runs(begin, rows - 1)
+                block = Marked(block, runs=runs) if runs else block
             yield block, time.perf_counter() - started
 
 
@@ -120,13 +136,26 @@ def _divided(given: Block | Marked, target_bytes: int) -> Iterator[Block | Marke
     return iter([given]) if isinstance(given, Marked) else split_large(given, target_bytes)
 
 
-def read_blocks(task: ReadTask) -> Iterator[Block]:
-    """The blocks of a read task; an error says what was being read."""
+def read_blocks(task: ReadTask, origins: Origins) -> Iterator[Block]:
+    """The blocks of a read task, noted in *origins*; an error says what was being read."""
     try:
-        yield from task.read_fn()
+        if isinstance(task.read_fn, NotedRead):
+            yield from task.read_fn.noting(origins)
+            return
+        origin = Origin(task.metadata.source, task.metadata.first_row)
+        for block in task.read_fn():
+            origins.note(len(block), origin)
+            yield block
+            origin = origin.after(len(block))
     except Exception as error:
         error.add_note(f"while reading {task.metadata.source or 'a custom datasource'}")
         raise
+
+
+def runs_of(metadata: BlockMetadata) -> Runs:
+    """Where the rows of a block come from."""
+    whole = (metadata.num_rows or 0, Origin(metadata.source, metadata.first_row))
+    return metadata.runs or (whole,)
 
 
 def fuse(maps: Sequence[Map], *, reads: bool, limit: int | None = None) -> list[Stage]:

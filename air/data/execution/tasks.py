@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import sys
 import types
@@ -17,10 +18,11 @@ from air.data.datasource import ReadTask
 from air.data.execution.exchange.marks import described
 from air.data.execution.scheduling import Item, Launch, Scheduler, StageLimits
 from air.data.execution.shares import Share, share_cluster
-from air.data.execution.stages import OpenStage, Stage, Unit, read_blocks
+from air.data.execution.stages import OpenStage, Stage, Unit, read_blocks, runs_of
 from air.data.execution.stats import StageStats
 from air.data.functions import TaskContext
 from air.data.handle import BlockHandle, cut
+from air.data.origins import Origins, Runs
 from air.errors import GetTimeout
 from air.executor.current import get_executor, is_initialized
 from air.executor.handles import ActorHandle, ObjectRef, ObjectRefGenerator
@@ -44,6 +46,7 @@ class _Range:
 
     offset: int | None
     num_rows: int
+    runs: Runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +56,16 @@ class _Work:
     pieces: tuple[ReadTask | BlockHandle | _Range, ...]
     context: TaskContext
 
-    def blocks(self, given: tuple[Block, ...]) -> Iterator[Block]:
+    def blocks(self, given: tuple[Block, ...], origins: Origins) -> Iterator[Block]:
         fetched = iter(given)
         for piece in self.pieces:
             if isinstance(piece, ReadTask):
-                yield from read_blocks(piece)
+                yield from read_blocks(piece, origins)
             elif isinstance(piece, BlockHandle):
+                origins.note_all(runs_of(piece.metadata))
                 yield piece.get()
             else:
+                origins.note_all(piece.runs)
                 yield cut(next(fetched), piece.offset, piece.num_rows)
 
 
@@ -69,7 +74,7 @@ def _results(stage: OpenStage, work: _Work, given: tuple[Block, ...]) -> Iterato
 
     In this order an error is seen where the small first part is fetched.
     """
-    for made, seconds in stage.run(work.blocks(given), work.context):
+    for made, seconds in stage.run(functools.partial(work.blocks, given), work.context):
         metadata, block = described(made, work.context.source)
         if isinstance(metadata.schema, type) and not _travels(metadata.schema):
             metadata = replace(metadata, schema=object)
@@ -288,7 +293,7 @@ class _Segment:
         for piece in unit.pieces:
             if isinstance(piece, BlockHandle) and not piece.travels_by_value:
                 refs.append(piece.ref())
-                pieces.append(_Range(piece.offset, piece.num_rows))
+                pieces.append(_Range(piece.offset, piece.num_rows, runs_of(piece.metadata)))
             else:
                 pieces.append(piece)
         work = _Work(tuple(pieces), context)

@@ -11,12 +11,13 @@ import pyarrow as pa
 from pyarrow import compute as pc
 
 from air.data.block import Block, accessor, concat, require_table
+from air.data.calling import MapBatches
 from air.data.execution.exchange.marks import Marked
 from air.data.execution.exchange.ordering import SortKey, keys_of, stable_order
 from air.data.execution.exchange.transforms import SortRuns
 from air.data.functions import TaskContext, UserFunction
 from air.data.grouping.keys import check_keys, comparable
-from air.data.transforms import BlockFunction, MapBatches, Transform
+from air.data.transforms import BlockFunction, Transform
 
 
 def group_keys(names: Sequence[str]) -> tuple[SortKey, ...]:

@@ -14,12 +14,12 @@ from air.data.batch_format import (
     check_batch_format,
     resolve_batch_format,
 )
+from air.data.calling import AddColumn, FilterRows, FlatMapRows, MapBatches, MapRows
 from air.data.compute import ActorPoolStrategy, Compute, check_compute
 from air.data.computed import FilterExpression
 from air.data.consumption import Consumption
 from air.data.expressions import Expression
 from air.data.functions import UserFunction, check_function
-from air.data.transforms import AddColumn, FilterRows, FlatMapRows, MapBatches, MapRows
 from air.errors import InvalidOption
 from air.executor.extras import check_pandas
 from air.executor.keywords import methods_suggest_keywords

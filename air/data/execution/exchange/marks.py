@@ -1,31 +1,42 @@
-"""What a scatter tells of a block, beside the block."""
+"""What is told of a block that comes out of a stage, beside the block."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
 from air.data.block import Block, BlockMetadata, accessor
+from air.data.origins import Origin, Runs
 
 
 @dataclass(frozen=True, slots=True)
 class Marked:
-    """A block with marks for its metadata; only the last transform of a stage may give it.
+    """A block with marks for its metadata; of transforms, only the last of a stage may give it.
 
     It is never divided, because the marks are about all of it.
 
     Attributes:
         bounds: where each part begins, and last the number of rows.
         samples: rows of it to go by, evenly spread from the first on.
+        runs: where its rows come from; noted by the stage.
     """
 
     block: Block
     bounds: tuple[int, ...] | None = None
     samples: Block | None = None
+    runs: Runs = ()
 
 
 def described(given: Block | Marked, source: str) -> tuple[BlockMetadata, Block]:
     """What came out of a stage, as metadata and block."""
     if not isinstance(given, Marked):
         return accessor(given).metadata(source), given
-    metadata = accessor(given.block).metadata(source)
-    return replace(metadata, bounds=given.bounds, samples=given.samples), given.block
+    is_one = len(given.runs) == 1
+    origin = given.runs[0][1] if is_one else Origin(source)
+    metadata = replace(
+        accessor(given.block).metadata(origin.source),
+        first_row=origin.first_row,
+        runs=() if is_one else given.runs,
+        bounds=given.bounds,
+        samples=given.samples,
+    )
+    return metadata, given.block

@@ -1,0 +1,257 @@
+"""Operators that call a function of the user, on rows or on batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import pyarrow as pa
+
+from air.data.batch_format import is_pandas_frame
+from air.data.batching import joined
+from air.data.block import Block, accessor, block_from_batch, block_from_rows, require_table
+from air.data.cutting import cuts
+from air.data.errors import UnsupportedValue
+from air.data.functions import TaskContext, UserFunction
+from air.data.infer import column_from_values
+from air.data.positions import At
+from air.data.returned import Columns
+from air.data.transforms import DEFAULT_BATCH_SIZE, BlockFunction, Transform
+
+_Built = TypeVar("_Built")
+
+
+@dataclass(frozen=True)
+class MapRows(Transform):
+    """One row out for each row in."""
+
+    user: UserFunction
+    keeps_rows = True
+
+    @property
+    def name(self) -> str:
+        return f"map({self.user.name})"
+
+    @property
+    def function(self) -> UserFunction:
+        return self.user
+
+    def open(self) -> BlockFunction:
+        fn = self.user.open()
+
+        def run(blocks: Iterator[Block], context: TaskContext) -> Iterator[Block]:
+            for block, start in _with_positions(blocks):
+                made = list(_row_results(self.name, fn, block, start, context))
+                yield _made_of(self.name, block_from_rows, made)
+
+        return run
+
+
+@dataclass(frozen=True)
+class FlatMapRows(Transform):
+    """Any number of rows out for each row in."""
+
+    user: UserFunction
+
+    @property
+    def name(self) -> str:
+        return f"flat_map({self.user.name})"
+
+    @property
+    def function(self) -> UserFunction:
+        return self.user
+
+    def open(self) -> BlockFunction:
+        fn = self.user.open()
+
+        def rows_of(row: Any) -> list[Any]:
+            return list(self._checked(fn(row)))
+
+        def run(blocks: Iterator[Block], context: TaskContext) -> Iterator[Block]:
+            for block, start in _with_positions(blocks):
+                made: list[Any] = []
+                for rows in _row_results(self.name, rows_of, block, start, context):
+                    made.extend(rows)
+                yield _made_of(self.name, block_from_rows, made)
+
+        return run
+
+    def _checked(self, rows: Any) -> Iterable[Any]:
+        if isinstance(rows, (str, bytes, dict)) or not isinstance(rows, Iterable):
+            raise UnsupportedValue(
+                f"{self.name} must return a list of rows for each row, got {type(rows).__name__}"
+            )
+        return rows
+
+
+@dataclass(frozen=True)
+class FilterRows(Transform):
+    """The rows for which the function is true."""
+
+    user: UserFunction
+
+    @property
+    def name(self) -> str:
+        return f"filter({self.user.name})"
+
+    @property
+    def function(self) -> UserFunction:
+        return self.user
+
+    def columns(self, columns: list[str] | None) -> list[str] | None:
+        return columns
+
+    def open(self) -> BlockFunction:
+        fn = self.user.open()
+
+        def run(blocks: Iterator[Block], context: TaskContext) -> Iterator[Block]:
+            for block, start in _with_positions(blocks):
+                keep = _row_results(self.name, lambda row: bool(fn(row)), block, start, context)
+                yield accessor(block).filter(list(keep))
+
+        return run
+
+
+@dataclass(frozen=True)
+class MapBatches(Transform):
+    """One batch, or a stream of batches, out for each batch in."""
+
+    user: UserFunction
+    batch_size: int | None = DEFAULT_BATCH_SIZE
+    batch_format: str = "default"
+    zero_copy: bool = False
+    min_batch_rows: int = 0
+    label: str | None = None
+
+    @property
+    def name(self) -> str:
+        return self.label or f"map_batches({self.user.name})"
+
+    @property
+    def function(self) -> UserFunction:
+        return self.user
+
+    @property
+    def min_rows(self) -> int:
+        return self.min_batch_rows
+
+    def open(self) -> BlockFunction:
+        fn = self.user.open()
+
+        def made(blocks: Iterator[Block], context: TaskContext) -> Iterator[Block | Columns]:
+            start = 0
+            for cut in cuts(blocks, self.batch_size):
+                batch = cut.to_batch(self.batch_format, writable=not self.zero_copy)
+                where = At(self.name, cut.block, start, context, cut.num_rows)
+                for result in _batch_results(fn, batch, where):
+                    build = Columns if isinstance(result, Mapping) else block_from_batch
+                    yield _made_of(self.name, build, result)
+                start += cut.num_rows
+
+        # A batch is small change where it has to travel, or gets a file of its own.
+        return lambda blocks, context: joined(made(blocks, context))
+
+
+@dataclass(frozen=True)
+class AddColumn(Transform):
+    """A column, new or replaced, computed from batches; the others stay as they are."""
+
+    column: str
+    user: UserFunction
+    batch_format: str
+    keeps_rows = True
+
+    @property
+    def name(self) -> str:
+        return f"add_column({self.column!r}, {self.user.name})"
+
+    @property
+    def function(self) -> UserFunction:
+        return self.user
+
+    def columns(self, columns: list[str] | None) -> list[str] | None:
+        if columns is None or self.column in columns:
+            return columns
+        return [*columns, self.column]
+
+    def open(self) -> BlockFunction:
+        fn = self.user.open()
+
+        def run(blocks: Iterator[Block], context: TaskContext) -> Iterator[Block]:
+            for block, start in _with_positions(blocks):
+                table = require_table(block, self.name)
+                if table is None:
+                    continue
+                if not table.num_rows:
+                    yield self._placed(table, pa.nulls(0))
+                    continue
+                batch = accessor(block).to_batch(self.batch_format)
+                with At(self.name, block, start, context):
+                    values = fn(batch)
+                    if isinstance(values, Iterator):
+                        values = list(values)
+                yield self._added(table, values)
+
+        return run
+
+    def _added(self, table: pa.Table, values: Any) -> pa.Table:
+        if getattr(values, "ndim", 1) == 0 or _is_single(values):
+            values = [values] * table.num_rows
+        if isinstance(values, (Mapping, pa.Table)) or is_pandas_frame(values):
+            raise UnsupportedValue(
+                f"{self.name} must return the values of one column, got a {type(values).__name__}"
+            )
+        column = column_from_values(self.column, values)
+        if len(column) != table.num_rows:
+            raise UnsupportedValue(
+                f"{self.name} must return one value for each of the {table.num_rows} rows of a"
+                f" batch, got {len(column)}"
+            )
+        return self._placed(table, column)
+
+    def _placed(self, table: pa.Table, column: pa.Array) -> pa.Table:
+        if self.column in table.column_names:
+            position = table.column_names.index(self.column)
+            return table.set_column(position, self.column, column)
+        return table.append_column(self.column, column)
+
+
+def _is_single(value: Any) -> bool:
+    """Whether *value* is one value rather than one for each row."""
+    return isinstance(value, (str, bytes)) or not hasattr(value, "__len__")
+
+
+def _with_positions(blocks: Iterable[Block]) -> Iterator[tuple[Block, int]]:
+    """Each block with the number of rows before it."""
+    start = 0
+    for block in blocks:
+        yield block, start
+        start += len(block)
+
+
+def _row_results(
+    name: str, fn: Callable[[Any], Any], block: Block, start: int, context: TaskContext
+) -> Iterator[Any]:
+    """What *fn* returns for each row; an error is told at which row it happened."""
+    with At(name, block, start, context) as where:
+        for number, row in enumerate(accessor(block).rows(), start):
+            where.first = where.last = number
+            yield fn(row)
+
+
+def _batch_results(fn: Callable[[Any], Any], batch: Any, where: At) -> Iterator[Any]:
+    """What *fn* returns or yields for a batch; an error is told at which rows it happened."""
+    with where:
+        made = fn(batch)
+        if isinstance(made, Iterator):
+            yield from made
+        else:
+            yield made
+
+
+def _made_of(name: str, build: Callable[[Any], _Built], made: Any) -> _Built:
+    try:
+        return build(made)
+    except UnsupportedValue as error:
+        raise UnsupportedValue(f"what {name} returned cannot be kept: {error}") from None
