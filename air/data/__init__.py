@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from air.data.expressions import col, if_else, lit
     from air.data.from_refs import from_arrow_refs, from_numpy_refs, from_pandas_refs
     from air.data.grouped import GroupedData
+    from air.data.huggingface.making import from_huggingface
     from air.data.iterator import DataIterator
     from air.data.preprocessor import Preprocessor
     from air.data.read_api import (
@@ -69,6 +70,7 @@ _HOME = {
     "from_arrow": "air.data.read_api",
     "from_arrow_refs": "air.data.from_refs",
     "from_dask": "air.data.dask.source",
+    "from_huggingface": "air.data.huggingface.making",
     "from_items": "air.data.read_api",
     "from_numpy": "air.data.read_api",
     "from_numpy_refs": "air.data.from_refs",

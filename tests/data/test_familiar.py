@@ -42,6 +42,7 @@ NEEDED = inspect.Parameter.empty
         (data.from_arrow, {"tables": NEEDED}, {}),
         (data.from_numpy, {"ndarrays": NEEDED}, {}),
         (data.from_dask, {"df": NEEDED}, {}),
+        (data.from_huggingface, {"dataset": NEEDED}, {}),
         (data.from_tf, {"dataset": NEEDED}, {}),
         (data.read_datasource, {"datasource": NEEDED}, {"parallelism": -1}),
         (
