@@ -7,6 +7,7 @@ from air.data.methods.columns import ColumnMethods
 from air.data.methods.combining import CombineMethods
 from air.data.methods.conversion import ConversionMethods
 from air.data.methods.grouping import GroupMethods
+from air.data.methods.joining import JoinMethods
 from air.data.methods.mapping import MapMethods
 from air.data.methods.sampling import SampleMethods
 from air.data.methods.splitting import SplitMethods
@@ -21,6 +22,7 @@ class Dataset(
     ConversionMethods,
     SampleMethods,
     GroupMethods,
+    JoinMethods,
     SplitMethods,
     WriteMethods,
     Aggregations,

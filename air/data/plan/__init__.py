@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from air.data.plan.aligned import RandomizeBlockOrder, RandomSample, Zip, apart
 from air.data.plan.exchanges import RandomShuffle, Repartition, Sort, TopOf
-from air.data.plan.keyed import Aggregate, Distinct, GroupRows
+from air.data.plan.keyed import Aggregate, Distinct, GroupRows, Join
 from air.data.plan.node import InputBlocks, Map, Node, Read, Step
 from air.data.plan.rows import Limit, Union, union
 
@@ -17,6 +17,7 @@ __all__ = [
     "Distinct",
     "GroupRows",
     "InputBlocks",
+    "Join",
     "Limit",
     "Map",
     "Node",

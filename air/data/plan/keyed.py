@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 from air.data.execution.exchange.ordering import SortKey
 from air.data.grouping.first import distinct_name
 from air.data.grouping.transforms import Plan
-from air.data.plan.node import Step
+from air.data.joining.spec import JoinSpec
+from air.data.plan.node import Node, Step
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,3 +66,36 @@ class Distinct(Step):
 
     def num_blocks(self) -> int:
         return 1
+
+
+@dataclass(frozen=True, eq=False)
+class Join(Node):
+    """Rows of two plans that have equal keys."""
+
+    left: Node
+    right: Node
+    spec: JoinSpec
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+    @property
+    def inputs(self) -> tuple[Node, ...]:
+        return (self.left, self.right)
+
+    def with_inputs(self, inputs: tuple[Node, ...]) -> Self:
+        left, right = inputs
+        return replace(self, left=left, right=right)
+
+    def num_rows(self) -> int | None:
+        return None
+
+    def columns(self) -> list[str] | None:
+        left, right = self.left.columns(), self.right.columns()
+        if left is None or right is None:
+            return None
+        return [column.name for column in self.spec.columns(left, right)]
+
+    def num_blocks(self) -> int:
+        return self.left.num_blocks()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from air.data.execution.physical import aligned, exchanges, keyed, rows
+from air.data.execution.physical import aligned, exchanges, joining, keyed, rows
 from air.data.execution.run import Operator
 from air.data.plan import (
     Aggregate,
     Distinct,
     GroupRows,
     InputBlocks,
+    Join,
     Limit,
     Node,
     RandomizeBlockOrder,
@@ -28,6 +29,7 @@ OPERATORS: Mapping[type[Node], Operator] = {
     Distinct: keyed.distinct,
     GroupRows: keyed.group_rows,
     InputBlocks: rows.given,
+    Join: joining.join,
     Limit: rows.limit,
     RandomSample: aligned.random_sample,
     RandomShuffle: exchanges.random_shuffle,

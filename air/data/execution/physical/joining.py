@@ -1,0 +1,199 @@
+"""Computes joins."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+
+import pyarrow as pa
+
+from air.data.block import concat
+from air.data.execution.exchange.ordering import SortKey
+from air.data.execution.exchange.partitioners import KeyPart
+from air.data.execution.exchange.runs import Runs, wait_as_runs
+from air.data.execution.exchange.sections import SpillDirectory
+from air.data.execution.exchange.transforms import SortRuns
+from air.data.execution.physical.exchanges import merged, parts_for
+from air.data.execution.physical.keyed import divided
+from air.data.execution.run import Run
+from air.data.execution.stages import Stage, Unit
+from air.data.grouping.first import ROW_NUMBER, DropRowNumber, NumberRows
+from air.data.grouping.whole import ScatterGroups, group_keys
+from air.data.handle import BlockHandle
+from air.data.joining.spec import JoinSpec
+from air.data.joining.transforms import DistinctKeys, JoinParts, JoinWith, PartOfJoin, as_keys
+from air.data.plan import Join, Map, Node
+from air.data.schemas import conform, unify
+
+_HELD_BYTES = 32 << 20
+"""Every task may have a whole side up to this size."""
+
+_MADE_BYTES = 32 << 20
+_SMALLEST = 1 << 20
+_HELD_SHARE = 4
+
+
+def join(run: Run, node: Join, _limit: int | None) -> Iterator[BlockHandle]:
+    """Rows with equal keys: all of one side with each block of the other, if that side is small.
+
+    Otherwise both sides are sorted by key, and divided at the same keys; rows of the result come
+    back into their order by numbers that they had before.
+    """
+    files = SpillDirectory()
+    try:
+        spec = node.spec
+        budget = run.spills_beyond()
+        small = _HELD_BYTES if budget is None else min(_HELD_BYTES, budget // _HELD_SHARE)
+        made = _MADE_BYTES if budget is None else max(min(_MADE_BYTES, budget // 8), _SMALLEST)
+        share = None if budget is None else budget // 4
+        stream_node, held_node = _sides(node)
+        stream_keys, held_keys = _ordered(spec)
+        held = _Side(run, held_node, held_keys, spec, share, files)
+        if spec.how != "outer" and held.runs.size_bytes <= small:
+            whole = BlockHandle.of_block(held.whole(), spec.name)
+            yield from run.run(Map(stream_node, JoinWith(spec, made, whole)))
+            return
+        if spec.how != "outer":
+            stream_node = Map(stream_node, NumberRows(spec.name))
+        stream = _Side(run, stream_node, stream_keys, spec, share, files)
+        if stream.schema is None and (held.schema is None or spec.how != "outer"):
+            return
+        units, transform = _parts(spec, stream, held, budget, made)
+        del stream, held
+        if spec.how == "outer":
+            yield from run.over_units(Stage((transform,)), units)
+            return
+        in_order = (SortKey(ROW_NUMBER),)
+        scattered = run.over_units(Stage((transform, SortRuns(in_order))), units)
+        del units
+        yield from merged(run, scattered, in_order, after=(DropRowNumber(),))
+    finally:
+        files.close()
+
+
+def _ordered(spec: JoinSpec) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The keys of the side that comes out in order, and those of the other."""
+    both = (spec.left_on, spec.right_on)
+    return both[::-1] if spec.streams_right else both
+
+
+def _sides(node: Join) -> tuple[Node, Node]:
+    """The side whose rows come out in their order, and the other."""
+    spec = node.spec
+    if spec.streams_right:
+        return node.right, node.left
+    if not spec.only_left:
+        return node.left, node.right
+    # Of the other side nothing is wanted but whether there is such a key.
+    return node.left, Map(node.right, DistinctKeys(spec.right_on, spec.name))
+
+
+class _Side:
+    """One side of a join: runs sorted by key that wait until all are there.
+
+    Attributes:
+        schema: of all its rows; ``None`` if there is no block.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        node: Node,
+        keys: tuple[str, ...],
+        spec: JoinSpec,
+        budget: int | None,
+        files: SpillDirectory,
+    ) -> None:
+        self.keys = keys
+        schemas: list[pa.Schema] = []
+
+        def noted(handles: Iterator[BlockHandle]) -> Iterator[BlockHandle]:
+            for handle in handles:
+                if isinstance(handle.metadata.schema, pa.Schema):
+                    schemas.append(handle.metadata.schema)
+                yield handle
+
+        scatter = ScatterGroups(group_keys(keys), spec.name)
+        self.runs = wait_as_runs(noted(run.run(Map(node, scatter))), budget, files)
+        self.schema = unify(schemas) if schemas else None
+
+    @property
+    def known_schema(self) -> pa.Schema:
+        """Its schema; keys without a type if there is nothing to know it from."""
+        return self.schema or pa.schema([(name, pa.null()) for name in dict.fromkeys(self.keys)])
+
+    def whole(self) -> pa.Table:
+        """All rows as a table, those with equal keys in the order that they had."""
+        pieces = Unit(tuple(p for one in self.runs.filled for p in one.slice(0, one.num_rows)))
+        blocks = list(pieces.blocks()) if pieces.pieces else []
+        whole = concat([self.known_schema.empty_table(), *blocks])
+        assert isinstance(whole, pa.Table)
+        return conform(whole, self.known_schema).combine_chunks()
+
+    def samples(self, spec: JoinSpec, kinds: pa.Schema) -> list[pa.Table]:
+        """The samples of each run, in the types in which keys are compared."""
+        tables = [sample for sample in self.runs.samples if isinstance(sample, pa.Table)]
+        return [as_keys(spec, table, self.keys, kinds) for table in tables]
+
+
+def _parts(
+    spec: JoinSpec, stream: _Side, held: _Side, budget: int | None, made: int
+) -> tuple[list[Unit], JoinParts]:
+    """Units with the rows of both sides that have some keys, and what joins them."""
+    sides = (stream, held)
+    left, right = sides[::-1] if spec.streams_right else sides
+    kinds = spec.key_types(left.known_schema, right.known_schema)
+    runs = Runs(
+        [*stream.runs.filled, *held.runs.filled],
+        [*stream.samples(spec, kinds), *held.samples(spec, kinds)],
+        [],
+    )
+    streams = len(stream.runs.filled)
+    number = parts_for(runs.size_bytes, max(streams, 1), budget)
+    if not runs.filled:
+        parts, edges = [KeyPart((), None, None)], kinds.empty_table()
+    else:
+        parts, edges = divided(runs, group_keys(kinds.names), number)
+    # A part of one key may be much larger than others: its rows are joined some at a time.
+    most = None if spec.how == "outer" else max(2 * runs.size_bytes // number, _SMALLEST)
+    units, own = [], []
+    for at, part in enumerate(parts):
+        first = edges.slice(at - 1, 1) if at else None
+        last = edges.slice(at, 1) if at < len(edges) else None
+        whole = [one for one in part.slices if one[0] >= streams]
+        for some in _some(runs, [one for one in part.slices if one[0] < streams], most):
+            pieces = tuple(runs.pieces([*some, *whole]))
+            if pieces:
+                units.append(Unit(pieces))
+                own.append(PartOfJoin(sum(end - begin for _, begin, end in some), first, last))
+    schemas = (stream.known_schema, held.known_schema)
+    return units, JoinParts(spec, made, tuple(own), schemas)
+
+
+def _some(
+    runs: Runs, slices: Sequence[tuple[int, int, int]], most: int | None
+) -> Iterator[list[tuple[int, int, int]]]:
+    """Slices of runs, no more together than *most* bytes or so; at least one list, if empty."""
+    size = sum(_size(runs, one) for one in slices)
+    if most is None or size <= most:
+        yield list(slices)
+        return
+    pending: list[tuple[int, int, int]] = []
+    held = 0
+    for run, begin, end in slices:
+        pieces = max(-(-_size(runs, (run, begin, end)) // most), 1)
+        edges = [begin + (end - begin) * number // pieces for number in range(pieces + 1)]
+        for one in itertools.pairwise(edges):
+            if pending and held + _size(runs, (run, *one)) > most:
+                yield pending
+                pending, held = [], 0
+            pending.append((run, *one))
+            held += _size(runs, (run, *one))
+    if pending:
+        yield pending
+
+
+def _size(runs: Runs, rows: tuple[int, int, int]) -> int:
+    run, begin, end = rows
+    whole = runs.filled[run]
+    return whole.size_bytes * (end - begin) // max(whole.num_rows, 1)

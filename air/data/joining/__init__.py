@@ -1,0 +1,1 @@
+"""Rows of two datasets that have equal keys, put together."""

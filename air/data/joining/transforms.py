@@ -1,0 +1,262 @@
+"""Joins of pieces of two sides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from pyarrow import compute as pc
+
+from air.data.block import Block, concat, require_table
+from air.data.errors import UnsupportedValue
+from air.data.execution.exchange.ordering import SortKey, stable_order
+from air.data.functions import TaskContext
+from air.data.grouping.first import ROW_NUMBER, first_rows_of
+from air.data.grouping.keys import check_keys, comparable, groups_of
+from air.data.grouping.whole import changes
+from air.data.handle import BlockHandle
+from air.data.joining.matching import Matches, Pairs
+from air.data.joining.spec import JoinSpec
+from air.data.schemas import ValuesDoNotFit, conform
+from air.data.transforms import BlockFunction, Transform
+
+_LEAST_ROWS = 1024
+
+
+@dataclass(frozen=True)
+class _Join(Transform):
+    """What both kinds of joins know.
+
+    Attributes:
+        bytes_at_a_time: how large blocks are that come out, about.
+    """
+
+    spec: JoinSpec
+    bytes_at_a_time: int
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+    def columns(self, columns: list[str] | None) -> list[str] | None:
+        return None
+
+    def joined(self, stream: pa.Table, held: pa.Table, matches: Matches) -> Iterator[pa.Table]:
+        """The rows of both sides that go together, in tables of some size."""
+        if self.spec.only_left:
+            yield stream.filter(pa.array((matches.found > 0) == (self.spec.how == "semi")))
+            return
+        row_bytes = sum(side.nbytes // max(len(side), 1) + 1 for side in (stream, held))
+        for pairs in matches.some(max(self.bytes_at_a_time // row_bytes, _LEAST_ROWS)):
+            yield self._put_together(stream, held, pairs)
+
+    def matches(self, of_stream: np.ndarray, of_held: np.ndarray, keys: int) -> Matches:
+        """Which rows go together, for the numbers of their keys."""
+        how = self.spec.how
+        keep = how in ("left", "right")
+        return Matches(of_stream, of_held, keys, keep=keep, keep_held=how == "outer")
+
+    def _put_together(self, stream: pa.Table, held: pa.Table, pairs: Pairs) -> pa.Table:
+        sides, rows = (stream, held), (pairs.stream, pairs.held)
+        if self.spec.streams_right:
+            sides, rows = sides[::-1], rows[::-1]
+        names = [[name for name in side.column_names if name != ROW_NUMBER] for side in sides]
+        taken = [_taken(side, row) for side, row in zip(sides, rows, strict=True)]
+        made = {}
+        for column in self.spec.columns(*names):
+            if column.left is None:
+                made[column.name] = taken[1][column.right]
+            elif column.right is None or self.spec.how in ("inner", "left"):
+                made[column.name] = taken[0][column.left]
+            else:
+                made[column.name] = self._key(taken[0], taken[1], column.left, rows[0] >= 0)
+        if ROW_NUMBER in stream.column_names:
+            made[ROW_NUMBER] = stream[ROW_NUMBER].take(pa.array(pairs.stream))
+        return pa.table(made)
+
+    def _key(
+        self, left: pa.Table, right: pa.Table, name: str, is_left: np.ndarray
+    ) -> pa.ChunkedArray:
+        """A key, of the left side where there is one."""
+        at = self.spec.left_on.index(name)
+        kind = self.spec.key_types(left.schema, right.schema).field(at).type
+        both = [_as_type(side[name], kind) for side in (left, right)]
+        return pc.if_else(pa.array(is_left), *both)
+
+    def keys(self, stream: pa.Table, held: pa.Table) -> tuple[pa.Table, pa.Table]:
+        """What is compared of both sides, in types that both have.
+
+        Raises:
+            ColumnNotFound, UnsupportedValue: as :meth:`JoinSpec.key_types`; or a value does not fit
+                the common type.
+        """
+        if self.spec.streams_right:
+            left, right = compared(self.spec, held, stream)
+            return right, left
+        return compared(self.spec, stream, held)
+
+
+def compared(spec: JoinSpec, left: pa.Table, right: pa.Table) -> tuple[pa.Table, pa.Table]:
+    """The keys of both sides in types that both have, as :meth:`JoinSpec.key_types` names them."""
+    kinds = spec.key_types(left.schema, right.schema)
+    made = []
+    for table, names in ((left, spec.left_on), (right, spec.right_on)):
+        made.append(as_keys(spec, table.select(list(names)), names, kinds))
+    return made[0], made[1]
+
+
+def as_keys(spec: JoinSpec, table: pa.Table, names: Sequence[str], kinds: pa.Schema) -> pa.Table:
+    """The columns *names* of *table* in the types in which keys are compared.
+
+    Raises:
+        UnsupportedValue: a value does not fit; names the column.
+    """
+    columns = {key: table[name] for key, name in zip(kinds.names, names, strict=True)}
+    try:
+        return conform(pa.table(columns), kinds)
+    except ValuesDoNotFit as error:
+        name = names[kinds.names.index(error.column)]
+        raise UnsupportedValue(
+            f"{spec.name}: {name!r} has the type {error.kind}, and not all its values fit"
+            f" {error.common}, in which it is compared: {error.why}"
+        ) from None
+
+
+def _taken(table: pa.Table, rows: np.ndarray) -> pa.Table:
+    """Rows of a table; nulls for -1."""
+    if len(rows) == len(table) and np.array_equal(rows, np.arange(len(rows))):
+        return table
+    missing = rows < 0
+    return table.take(pa.array(rows, mask=missing) if missing.any() else pa.array(rows))
+
+
+def _as_type(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return column if column.type == kind else column.cast(kind)
+
+
+@dataclass(frozen=True)
+class JoinWith(_Join):
+    """Each block joined with all rows of the other side."""
+
+    held: BlockHandle
+
+    def open(self) -> BlockFunction:
+        whole = self.held.get()
+        assert isinstance(whole, pa.Table)
+
+        def run(blocks: Iterator[Block], context: TaskContext) -> Iterator[Block]:
+            for block in blocks:
+                table = require_table(block, self.name)
+                if table is None:
+                    yield block
+                else:
+                    yield from self._with(table, whole)
+
+        return run
+
+    def _with(self, stream: pa.Table, held: pa.Table) -> Iterator[pa.Table]:
+        keys = self.keys(stream, held)
+        check_keys(keys[0], keys[0].column_names, self.name)
+        if len(held) > len(stream):
+            near = _may_match(*keys)
+            keys, held = (keys[0], keys[1].filter(near)), held.filter(near)
+        both = concat(keys)
+        assert isinstance(both, pa.Table)
+        groups = groups_of(both, both.column_names, self.name)
+        codes, rows = groups.of_row, len(stream)
+        return self.joined(stream, held, self.matches(codes[:rows], codes[rows:], len(groups)))
+
+
+def _may_match(few: pa.Table, many: pa.Table) -> pa.ChunkedArray:
+    """Which rows of *many* have in each column a value that *few* has there."""
+    found = None
+    for name in few.column_names:
+        values = comparable(few[name]).combine_chunks()
+        own = pc.is_in(comparable(many[name]), value_set=values)
+        found = own if found is None else pc.and_(found, own)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class PartOfJoin:
+    """A unit of a join of sorted runs.
+
+    Attributes:
+        rows: of the first side in the unit; those of the other follow.
+        first, last: a row each with the keys that it begins with and ends before; ``None`` is no
+            bound. Rows beyond are left out.
+    """
+
+    rows: int
+    first: pa.Table | None
+    last: pa.Table | None
+
+
+@dataclass(frozen=True)
+class JoinParts(_Join):
+    """The rows of both sides with some keys joined; those of the stream stand first in a unit."""
+
+    parts: tuple[PartOfJoin, ...]
+    schemas: tuple[pa.Schema, pa.Schema]
+
+    def open(self) -> BlockFunction:
+        def run(blocks: Iterator[Block], context: TaskContext) -> Iterator[Block]:
+            part = self.parts[context.index]
+            sides: tuple[list[Block], list[Block]] = ([], [])
+            rows = 0
+            for block in blocks:
+                sides[rows >= part.rows].append(block)
+                rows += len(block)
+            yield from self._of_part(part, *map(self._whole, sides, self.schemas))
+
+        return run
+
+    def _whole(self, blocks: list[Block], schema: pa.Schema) -> pa.Table:
+        whole = concat([schema.empty_table(), *blocks])
+        assert isinstance(whole, pa.Table)  # scatters have seen to that
+        return conform(whole, schema)
+
+    def _of_part(self, part: PartOfJoin, stream: pa.Table, held: pa.Table) -> Iterator[pa.Table]:
+        bounds = [bound for bound in (part.first, part.last) if bound is not None]
+        both = concat([*bounds, *self.keys(stream, held)])
+        assert isinstance(both, pa.Table)
+        sort_keys = tuple(SortKey(name, is_group=True) for name in both.column_names)
+        order = stable_order(both, sort_keys)
+        codes = np.empty(len(order), np.int64)
+        codes[order] = np.cumsum(changes(both.take(pa.array(order)), sort_keys)) - 1
+        begin = 0 if part.first is None else codes[0]
+        end = len(order) if part.last is None else codes[len(bounds) - 1]
+        own = codes[len(bounds) :]
+        chosen = []
+        for side, code in ((stream, own[: len(stream)]), (held, own[len(stream) :])):
+            inside = (code >= begin) & (code < end)
+            chosen.append((side.filter(pa.array(inside)), code[inside] - begin))
+        (stream, of_stream), (held, of_held) = chosen
+        keys = int(codes.max(initial=0)) + 1
+        return self.joined(stream, held, self.matches(of_stream, of_held, keys))
+
+
+@dataclass(frozen=True)
+class DistinctKeys(Transform):
+    """The different keys of each block, for joins that want nothing else of a side."""
+
+    keys: tuple[str, ...]
+    label: str
+
+    @property
+    def name(self) -> str:
+        return self.label
+
+    def open(self) -> BlockFunction:
+        def run(blocks: Iterator[Block], context: TaskContext) -> Iterator[Block]:
+            for block in blocks:
+                table = require_table(block, self.label)
+                if table is not None:
+                    check_keys(table, self.keys, self.label)
+                    yield first_rows_of(table.select(list(dict.fromkeys(self.keys))), self.keys)
+
+        return run

@@ -1,0 +1,288 @@
+"""Joins are those of pandas, however rows lie in blocks, wherever they wait and who is small."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from air import data
+from air.data import ColumnNotFound, DataContext, UnsupportedValue
+from air.data.execution.physical import joining
+from air.data.joining.matching import Matches
+from air.errors import InvalidOption
+
+FEW = settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+HOW = ("inner", "left", "right", "outer")
+
+
+def in_blocks(table: pa.Table, cuts: list[int]) -> data.Dataset:
+    edges = [0, *sorted(cut % (len(table) + 1) for cut in cuts), len(table)]
+    return data.from_arrow([table.slice(a, b - a) for a, b in itertools.pairwise(edges)])
+
+
+def plain(frame: pd.DataFrame) -> list[tuple[Any, ...]]:
+    """The rows, with one kind of missing value and one of zero."""
+    return [
+        tuple(None if pd.isna(v) else v + 0.0 if isinstance(v, float) else v for v in row)
+        for row in frame.astype(object).itertuples(index=False)
+    ]
+
+
+def rows_of(ds: data.Dataset) -> list[tuple[Any, ...]]:
+    return plain(ds.to_pandas())
+
+
+# -- Which rows go together
+
+
+@FEW
+@given(
+    st.lists(st.integers(0, 4), max_size=12),
+    st.lists(st.integers(0, 4), max_size=12),
+    st.integers(1, 9),
+    st.booleans(),
+)
+def test_pairs_some_at_a_time_are_all_pairs(stream, held, at_a_time, keep):
+    found = Matches(np.array(stream, int), np.array(held, int), 5, keep=keep)
+    pairs = [
+        (int(row), int(other))
+        for some in found.some(at_a_time)
+        for row, other in zip(some.stream, some.held, strict=True)
+    ]
+    expected = []
+    for row, key in enumerate(stream):
+        matching = [other for other, same in enumerate(held) if same == key]
+        expected += [(row, other) for other in matching or ([-1] if keep else [])]
+    assert pairs == expected
+    assert all(len(some.stream) <= at_a_time for some in found.some(at_a_time))
+
+
+# -- Against pandas
+
+
+KEYS = st.one_of(st.none(), st.just(float("nan")), st.sampled_from([0.0, -0.0, 1.0, 1.0, 7.5]))
+TEXTS = st.sampled_from(["", "ü", "日本", None])
+SIDE = st.lists(st.tuples(KEYS, TEXTS), max_size=14)
+
+
+def side(rows: list[Any], value: str) -> pa.Table:
+    return pa.table(
+        {
+            "k": pa.array([k for k, _ in rows], pa.float64()),
+            "same": pa.array(range(len(rows)), pa.int64()),
+            "t": pa.array([t for _, t in rows], pa.string()),
+            value: pa.array([str(n) for n in range(len(rows))], pa.string()),
+        }
+    )
+
+
+@FEW
+@given(
+    left=SIDE,
+    right=SIDE,
+    cuts=st.lists(st.integers(0, 14), max_size=3),
+    how=st.sampled_from(HOW),
+    on=st.sampled_from([["k"], ["t"], ["t", "k"]]),
+)
+def test_rows_are_those_of_pandas_in_their_order(waiting, left, right, cuts, how, on):
+    one, other = side(left, "v"), side(right, "w")
+    expected = one.to_pandas().merge(other.to_pandas(), on=on, how=how)
+    found = in_blocks(one, cuts).join(in_blocks(other, cuts[1:]), on, how)
+    assert found.columns() == list(expected.columns)
+    assert rows_of(found) == plain(expected)
+
+
+@FEW
+@given(left=SIDE, right=SIDE, cuts=st.lists(st.integers(0, 14), max_size=3))
+def test_semi_and_anti_joins_divide_the_rows(waiting, left, right, cuts):
+    one, other = side(left, "v"), side(right, "w")
+    matched = set(one.to_pandas().merge(other.to_pandas(), on=["k", "t"])["v"])
+    ds, others = in_blocks(one, cuts), in_blocks(other, cuts[1:])
+    for how, wanted in (("semi", True), ("anti", False)):
+        found = ds.join(others, ["k", "t"], how)
+        assert found.columns() == one.column_names
+        kept = [v for v in one["v"].to_pylist() if (v in matched) == wanted]
+        assert [row["v"] for row in found.take_all()] == kept
+
+
+@pytest.mark.parametrize("how", HOW)
+def test_keys_of_other_names_are_both_kept(waiting, how):
+    left = pd.DataFrame({"a": [3.0, None, 1, 9, 1], "x": list("abcde"), "n": range(5)})
+    right = pd.DataFrame({"x": [1.0, 3, None, 5, 1], "a": list("uvwxy"), "m": range(5)})
+    expected = left.merge(right, left_on="a", right_on="x", how=how, suffixes=("", "_right"))
+    one, other = (in_blocks(pa.Table.from_pandas(side), [1, 3]) for side in (left, right))
+    found = one.join(other, "a", how, right_on="x", suffixes=("", "_right"))
+    assert found.columns() == list(expected.columns) == ["a", "x", "n", "x_right", "a_right", "m"]
+    assert rows_of(found) == plain(expected)
+
+
+@pytest.mark.parametrize("how", HOW)
+def test_a_key_that_many_rows_of_both_sides_have(waiting, monkeypatch, how):
+    monkeypatch.setattr(joining, "_SMALLEST", 2000)  # parts are joined some rows at a time
+    monkeypatch.setattr(joining, "_MADE_BYTES", 2000)
+    random = np.random.default_rng(4)
+    sides = []
+    for rows, name in ((600, "v"), (200, "w")):
+        keys = np.where(random.random(rows) < 0.4, 7, random.integers(0, 100, rows))
+        sides.append(pd.DataFrame({"k": keys, name: np.arange(rows)}))
+    one, other = (in_blocks(pa.Table.from_pandas(s), [50, 51, 150]) for s in sides)
+    found = one.map_batches(dict).join(other.map_batches(dict), "k", how)
+    expected = sides[0].merge(sides[1], on="k", how=how)
+    pd.testing.assert_frame_equal(found.to_pandas(), expected, check_dtype=False)
+
+
+def test_a_large_side_is_sorted_and_a_small_one_is_not(backend, monkeypatch):
+    table = pa.table({"k": np.arange(40_000) % 1000, "v": np.arange(40_000)})
+    names = pa.table({"k": np.arange(1000)[::-1], "name": [str(n) for n in range(1000)[::-1]]})
+    large, small = in_blocks(table, [10_000, 20_001]), in_blocks(names, [500])
+    first = large.join(small, "k")
+    assert first.take(2) == [{"k": 0, "v": 0, "name": "0"}, {"k": 1, "v": 1, "name": "1"}]
+    whole = first.to_arrow()
+    assert whole["v"].to_pylist() == list(range(40_000))
+    assert "sort" not in first.stats()
+    monkeypatch.setattr(joining, "_HELD_BYTES", 0)
+    assert first.to_arrow().equals(whole)
+    assert "sort" in first.stats()
+
+
+# -- Types
+
+
+RIGHT = ("right", pa.timestamp("ms"), [(1, 0)])
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "how", "kind", "rows"),
+    [
+        ([1, 2], [2.0, 2.5], "outer", pa.float64(), [(0, None), (1, 0), (None, 1)]),
+        ([1, 2], [2.0, 2.5], "left", pa.int64(), [(0, None), (1, 0)]),
+        (pa.array([1, 2], pa.int8()), [2], "right", pa.int64(), [(1, 0)]),
+        (["a", "b"], pa.array(["b"]).dictionary_encode(), "outer", None, [(0, None), (1, 0)]),
+        (pa.array(["a", "b"]).dictionary_encode(), ["b"], "right", pa.string(), [(1, 0)]),
+        (pa.array([1, 2], pa.timestamp("s")), pa.array([2000], pa.timestamp("ms")), *RIGHT),
+        (pa.nulls(2), [1, None], "left", pa.null(), [(0, 1), (1, 1)]),
+        ([1, 2], pa.nulls(1), "outer", pa.int64(), [(0, None), (1, None), (None, 0)]),
+        ([b"a", b"b"], [b"b"], "outer", pa.binary(), [(0, None), (1, 0)]),
+        (
+            pa.array([2**63, 1], pa.uint64()),
+            pa.array([2**63], pa.uint64()),
+            "inner",
+            None,
+            [(0, 0)],
+        ),
+        ([True, False], [False], "inner", pa.bool_(), [(1, 0)]),
+    ],
+)
+def test_types_of_keys(waiting, left, right, how, kind, rows):
+    one = pa.table({"k": left, "v": range(len(left))})
+    other = pa.table({"k": right, "w": range(len(right))})
+    found = in_blocks(one, [1]).join(in_blocks(other, [1]), "k", how)
+    assert [(row["v"], row["w"]) for row in found.take_all()] == rows
+    if kind is not None:
+        assert found.schema().field("k").type == kind
+
+
+def test_values_of_all_kinds_come_along(waiting):
+    values = data.from_items(
+        [{"k": 1, "lists": [1, 2], "s": {"a": 1}, "t": np.zeros((2, 2))}, {"k": 1, "lists": []}]
+    )
+    found = data.from_items([{"k": 2}, {"k": 1}]).join(values.drop_columns(["t"]), "k", "left")
+    assert found.take_all() == [
+        {"k": 2, "lists": None, "s": None},
+        {"k": 1, "lists": [1, 2], "s": {"a": 1}},
+        {"k": 1, "lists": [], "s": None},
+    ]
+    tensors = data.from_numpy(np.arange(8).reshape(2, 2, 2)).add_column("k", lambda b: [1, 2])
+    rows = data.from_items([{"k": 2}, {"k": 3}]).join(tensors, "k", "left").take_all()
+    assert rows[0]["data"].tolist() == [[4, 5], [6, 7]]
+    assert rows[1]["data"] is None
+
+
+def test_sides_without_rows(waiting):
+    none = data.from_arrow(
+        pa.table({"k": pa.array([], pa.int64()), "w": pa.array([], pa.string())})
+    )
+    some = data.from_items([{"k": 1, "v": 2}])
+    nothing = data.from_items([])
+    assert some.join(none, "k").take_all() == []
+    assert some.join(none, "k", "left").take_all() == [{"k": 1, "v": 2, "w": None}]
+    assert none.join(some, "k", "right").take_all() == [{"k": 1, "w": None, "v": 2}]
+    assert none.join(some, "k", "outer").take_all() == [{"k": 1, "w": None, "v": 2}]
+    assert some.join(none, "k", "anti").take_all() == [{"k": 1, "v": 2}]
+    assert some.join(nothing, "k", "left").take_all() == [{"k": 1, "v": 2}]
+    assert nothing.join(some, "k", "outer").take_all() == [{"k": 1, "v": 2}]
+    assert nothing.join(some, "k").take_all() == []
+    assert nothing.join(nothing, "k", "outer").take_all() == []
+
+
+def test_a_join_of_a_dataset_with_itself_and_what_comes_after(placement):
+    ds = data.range_table(100, parallelism=4).map_batches(
+        lambda b: {"k": b["value"] % 10, "v": b["value"]}
+    )
+    sums = ds.groupby("k").sum("v")
+    found = ds.join(sums, "k").filter(data.col("v") > 95).select_columns(["v", "sum(v)"])
+    assert found.take_all() == [
+        {"v": n, "sum(v)": 360 + 10 * (n % 10) + 90} for n in range(96, 100)
+    ]
+    assert ds.join(ds, "k").count() == 1000
+
+
+def test_files_are_removed_when_a_result_is_given_up(waiting):
+    ds = data.range_table(1000, parallelism=4)
+    rows = iter(ds.join(ds.map_batches(dict), "value", "outer").iter_rows())
+    assert next(rows) == {"value": 0}
+    rows.close()
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda a, b: a.join([1], "k"), TypeError, "takes a dataset"),
+        (lambda a, b: a.join(b, "z"), ColumnNotFound, "join: no column 'z'"),
+        (lambda a, b: a.join(b, "v"), ColumnNotFound, "join: no column 'v'"),
+        (lambda a, b: a.join(b, 3), InvalidOption, "join: on takes a column's name"),
+        (lambda a, b: a.join(b, "k", "cross"), InvalidOption, "how='cross' is unknown"),
+        (lambda a, b: a.join(b, "k", right_on=["k", "w"]), InvalidOption, "got 1 and 2"),
+        (lambda a, b: a.join(b, "k", suffixes="_x"), InvalidOption, "two texts"),
+        (
+            lambda a, b: a.join(a, "k", suffixes=("", "")),
+            InvalidOption,
+            "several columns named 'v'",
+        ),
+        (lambda a, b: a.join(data.range(3), "k"), UnsupportedValue, "plain objects"),
+        (
+            lambda a, b: a.join(b, "k", right_on="s").take_all(),
+            UnsupportedValue,
+            "int64 on the left",
+        ),
+        (lambda a, b: a.join(b, "k", right_on="t").take_all(), UnsupportedValue, "cannot be keys"),
+        (
+            lambda a, b: a.join(b.map(lambda r: {"x": 1}), "k", "semi").take_all(),
+            ColumnNotFound,
+            r"join\('k', how='semi'\): no column 'k'",
+        ),
+    ],
+)
+def test_what_cannot_be_joined_says_why(call, error, message):
+    one = data.from_items([{"k": 1, "v": 2}])
+    other = data.from_items([{"k": 1, "w": 2, "s": "a", "t": [1]}])
+    with pytest.raises(error, match=message):
+        call(one, other)
+
+
+def test_values_that_do_not_fit_the_common_type(backend):
+    one = data.from_items([{"k": 2**53 + 1}])
+    with pytest.raises(
+        UnsupportedValue, match="'k' has the type int64, and not all its values fit"
+    ):
+        one.join(data.from_items([{"k": 0.5}]), "k").take_all()
+    assert DataContext.get_current().memory_budget is None
