@@ -225,6 +225,11 @@ NEEDED = inspect.Parameter.empty
         ),
         (preprocessors.LabelEncoder, {"label_column": NEEDED}, {}),
         (preprocessors.MaxAbsScaler, {"columns": NEEDED}, {}),
+        (
+            preprocessors.RobustScaler,
+            {"columns": NEEDED, "quantile_range": (0.25, 0.75)},
+            {},
+        ),
         (preprocessors.MinMaxScaler, {"columns": NEEDED}, {}),
         (preprocessors.StandardScaler, {"columns": NEEDED}, {}),
         (preprocessors.Normalizer, {"columns": NEEDED, "norm": "l2"}, {}),

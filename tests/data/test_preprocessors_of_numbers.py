@@ -20,6 +20,7 @@ from air.data.preprocessors import (
     MaxAbsScaler,
     Normalizer,
     PowerTransformer,
+    RobustScaler,
     UniformKBinsDiscretizer,
 )
 from air.errors import InvalidOption
@@ -48,6 +49,45 @@ def test_largest_absolute_values(frame, blocks):
         np.testing.assert_allclose(found, expected, rtol=1e-12)
     assert not (found.abs() > 1).any(axis=None)
     np.testing.assert_array_equal(found.isna(), frame.isna())
+
+
+@few
+@given(frames(holes), cuts, st.sampled_from([(0.25, 0.75), (0.1, 1.0), (0.0, 0.5)]))
+def test_quantiles(frame, blocks, bounds):
+    found = transformed(RobustScaler(["x", "y"], quantile_range=bounds), frame, blocks)
+    if not frame.isna().all().any():
+        percents = tuple(100 * bound for bound in bounds)
+        expected = preprocessing.RobustScaler(quantile_range=percents).fit_transform(frame)
+        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
+    np.testing.assert_array_equal(found.isna(), frame.isna())
+
+
+def test_quantiles_are_kept_and_types_stay():
+    table = pa.table({"x": pa.array([1, 2, None, 4, 9], pa.float32()), "n": [1, 1, 1, 1, 5]})
+    scaler = RobustScaler(["x", "n"]).fit(data.from_arrow(table).repartition(3))
+    assert scaler.stats_ == {
+        "low_quantile(x)": 1.75,
+        "median(x)": 3.0,
+        "high_quantile(x)": 5.25,
+        "low_quantile(n)": 1.0,
+        "median(n)": 1.0,
+        "high_quantile(n)": 1.0,
+    }
+    made = scaler.transform(data.from_arrow(table)).to_arrow()
+    assert made["x"].type == pa.float32()
+    assert made["n"].to_pylist() == [0.0, 0.0, 0.0, 0.0, 4.0]
+    none = data.from_arrow(pa.table({"x": pa.nulls(2)}))
+    assert RobustScaler(["x"]).fit_transform(none).to_arrow()["x"].to_pylist() == [None, None]
+    with pytest.raises(UnsuitableData, match="column 'x' has infinite values"):
+        RobustScaler(["x"]).fit(data.from_items([{"x": math.inf}]))
+    with pytest.raises(UnsupportedValue, match="'s' has the type string"):
+        RobustScaler(["s"]).fit(data.from_items([{"s": "a"}]))
+
+
+@pytest.mark.parametrize("bounds", [0.5, (0.5,), (0.75, 0.25), (0, 2), ("a", 1)])
+def test_quantiles_that_are_none(bounds):
+    with pytest.raises(InvalidOption, match="quantile_range"):
+        RobustScaler(["x"], bounds)
 
 
 @few

@@ -11,7 +11,12 @@ from air.data.preprocessors.discretizers import CustomKBinsDiscretizer, UniformK
 from air.data.preprocessors.encoders import LabelEncoder, OneHotEncoder, OrdinalEncoder
 from air.data.preprocessors.imputer import SimpleImputer
 from air.data.preprocessors.rows import Normalizer, PowerTransformer
-from air.data.preprocessors.scalers import MaxAbsScaler, MinMaxScaler, StandardScaler
+from air.data.preprocessors.scalers import (
+    MaxAbsScaler,
+    MinMaxScaler,
+    RobustScaler,
+    StandardScaler,
+)
 from air.data.preprocessors.text import (
     CountVectorizer,
     FeatureHasher,
@@ -38,6 +43,7 @@ __all__ = [
     "PowerTransformer",
     "Preprocessor",
     "PreprocessorNotFittedException",
+    "RobustScaler",
     "SimpleImputer",
     "StandardScaler",
     "Tokenizer",
