@@ -45,6 +45,7 @@ if TYPE_CHECKING:
         read_parquet,
     )
     from air.data.read_files import read_binary_files, read_json, read_text
+    from air.data.sql.reading import read_sql
     from air.data.tensorflow.making import from_tf
     from air.data.torch.making import from_torch
 
@@ -88,6 +89,7 @@ _HOME = {
     "read_datasource": "air.data.read_api",
     "read_json": "air.data.read_files",
     "read_parquet": "air.data.read_api",
+    "read_sql": "air.data.sql.reading",
     "read_text": "air.data.read_files",
 }
 _SUBMODULES = {"aggregate", "preprocessor", "preprocessors"}

@@ -6,6 +6,7 @@ from air.data.aggregation import Aggregations
 from air.data.methods.columns import ColumnMethods
 from air.data.methods.combining import CombineMethods
 from air.data.methods.conversion import ConversionMethods
+from air.data.methods.databases import DatabaseMethods
 from air.data.methods.grouping import GroupMethods
 from air.data.methods.joining import JoinMethods
 from air.data.methods.mapping import MapMethods
@@ -25,6 +26,7 @@ class Dataset(
     JoinMethods,
     SplitMethods,
     WriteMethods,
+    DatabaseMethods,
     Aggregations,
     ViewMethods,
 ):

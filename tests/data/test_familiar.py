@@ -81,6 +81,8 @@ NEEDED = inspect.Parameter.empty
             {"paths": NEEDED},
             {**FILES, "include_paths": False, "partitioning": None},
         ),
+        (data.read_sql, {"sql": NEEDED, "connection_factory": NEEDED}, {"parallelism": -1}),
+        (data.Dataset.write_sql, {"sql": NEEDED, "connection_factory": NEEDED}, {}),
         (data.read_parquet, {"paths": NEEDED}, {**FILES, "columns": None}),
         (data.Dataset.map, {"fn": NEEDED}, {**KEYWORDS, **RESOURCES}),
         (data.Dataset.flat_map, {"fn": NEEDED}, {**KEYWORDS, **RESOURCES}),
