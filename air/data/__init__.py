@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from air.data.errors import (
         ColumnNotFound,
         ReadError,
+        StaleCheckpoint,
         UnsuitableData,
         UnsupportedValue,
         WriteError,
@@ -64,6 +65,7 @@ _HOME = {
     "Preprocessor": "air.data.preprocessor",
     "ReadError": "air.data.errors",
     "ReadTask": "air.data.datasource",
+    "StaleCheckpoint": "air.data.errors",
     "UnsuitableData": "air.data.errors",
     "UnsupportedValue": "air.data.errors",
     "WriteError": "air.data.errors",

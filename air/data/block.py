@@ -53,6 +53,8 @@ class BlockMetadata:
         runs: how many rows come from which places, if they are from several.
         bounds: where each part of a scattered block begins, and last its rows; ``None`` otherwise.
         samples: the keys of some rows of a sorted run; ``None`` otherwise.
+        lineage: what it is made from, where that is kept track of; see
+            :mod:`air.data.checkpointing.keepers`.
     """
 
     num_rows: int | None = None
@@ -63,6 +65,7 @@ class BlockMetadata:
     runs: Runs = ()
     bounds: tuple[int, ...] | None = None
     samples: Block | None = None
+    lineage: str = ""
 
 
 class BlockAccessor(abc.ABC):

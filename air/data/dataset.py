@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from air.data.aggregation import Aggregations
+from air.data.methods.checkpoints import CheckpointMethods
 from air.data.methods.columns import ColumnMethods
 from air.data.methods.combining import CombineMethods
 from air.data.methods.conversion import ConversionMethods
@@ -27,6 +28,7 @@ class Dataset(
     SplitMethods,
     WriteMethods,
     DatabaseMethods,
+    CheckpointMethods,
     Aggregations,
     ViewMethods,
 ):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from air.data.block import Block, BlockMetadata, Schema, column_names
 from air.data.datasources.partitioning import Partitioning as Partitioning
@@ -22,6 +23,10 @@ class NotedRead(abc.ABC):
 
     def __call__(self) -> Iterable[Block]:
         return self.noting(Origins())
+
+
+if TYPE_CHECKING:
+    from air.data.datasources.paths import FileSet
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +84,10 @@ class Datasource(abc.ABC):
     def columns(self) -> list[str] | None:
         """Names of the columns, where they are known more cheaply than their types."""
         return column_names(self.schema())
+
+    def files_to_read(self) -> FileSet | None:
+        """The files that the rows are in; ``None`` for what reads no files."""
+        return None
 
     def with_columns(self, columns: tuple[str, ...]) -> Datasource | None:
         """A source of these columns only, or ``None`` if it would have to read all anyway."""

@@ -24,6 +24,10 @@ class UnsuitableData(AirError, ValueError):
     """Values that a preprocessor cannot learn from, or has not learnt; names the column."""
 
 
+class StaleCheckpoint(AirError, ValueError):
+    """Kept results were made from other files, functions or steps; says what differs."""
+
+
 class ColumnNotFound(AirError, ValueError):
     """A column is not in the data; names it, the nearest one and all that there are."""
 

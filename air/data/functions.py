@@ -21,11 +21,13 @@ class TaskContext:
         source: where its rows come from, for messages.
         origins: where each of the rows that it has read comes from; ``None`` for an operator
             after one that has left some out or added some.
+        lineage: what it is made from, where that is kept track of.
     """
 
     index: int = 0
     source: str = ""
     origins: Origins | None = None
+    lineage: str = ""
 
 
 @dataclass(frozen=True, slots=True)

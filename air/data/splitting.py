@@ -12,6 +12,7 @@ from typing import TypeGuard
 import numpy as np
 
 from air.data.datasource import Datasource, ReadTask
+from air.data.datasources.paths import FileSet
 from air.data.execution.exchange.partitioners import equal_edges
 from air.data.handle import BlockHandle
 from air.data.plan import InputBlocks, Map, Node, Read
@@ -143,7 +144,7 @@ def divide_source(plan: Node, parts: int) -> list[Node] | None:
         if len(tasks) < parts:
             return None
         for first, last in itertools.pairwise(equal_edges(len(tasks), parts)):
-            part = _SomeTasks(plan.source.name, tuple(tasks[first:last]))
+            part = _SomeTasks(plan.source, tuple(tasks[first:last]))
             shares.append(Read(part, last - first))
     else:
         return None
@@ -156,12 +157,15 @@ def divide_source(plan: Node, parts: int) -> list[Node] | None:
 class _SomeTasks(Datasource):
     """A share of the read tasks of another source."""
 
-    label: str
+    whole: Datasource
     tasks: tuple[ReadTask, ...]
 
     @property
     def name(self) -> str:
-        return self.label
+        return self.whole.name
+
+    def files_to_read(self) -> FileSet | None:
+        return self.whole.files_to_read()
 
     def get_read_tasks(self, parallelism: int) -> list[ReadTask]:
         return list(self.tasks)

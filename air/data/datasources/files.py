@@ -203,6 +203,9 @@ class FileDatasource(Datasource):
         total = self.files.total_bytes
         return None if total is None else round(total * self.expansion)
 
+    def files_to_read(self) -> FileSet:
+        return self.files
+
     def with_columns(self, columns: tuple[str, ...]) -> Self:
         return replace(self, selected=columns)
 

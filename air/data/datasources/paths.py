@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,12 @@ class FileSet:
     def total_bytes(self) -> int | None:
         """Bytes of all files together, ``None`` if one is not known."""
         return None if min(self.sizes) < 0 else sum(self.sizes)
+
+    def states(self) -> Iterator[tuple[str, int, int]]:
+        """Each file with its bytes and the time of its last change (ns), as they are now."""
+        for info in self.filesystem.get_file_info(list(self.paths)):
+            size = -1 if info.size is None else info.size
+            yield info.path, size, info.mtime_ns or 0
 
     def describe(self) -> str:
         """The files in a few words."""

@@ -10,7 +10,6 @@ from air.data.context import DataContext
 from air.data.execution.exchange.marks import Marked, described
 from air.data.execution.stages import OpenStage, Stage, Unit, grouped
 from air.data.execution.stats import StageStats
-from air.data.functions import TaskContext
 from air.data.handle import BlockHandle
 
 
@@ -44,7 +43,7 @@ class Here:
 
     def _run_stage(self, position: int, units: Iterator[Unit]) -> Iterator[BlockHandle]:
         for unit in units:
-            context = TaskContext(self.counts[position], unit.source)
+            context = unit.context(self.counts[position])
             self.counts[position] += 1
             for block, seconds in self._opened(position).run(unit.blocks, context):
                 yield self._counted(position, block, seconds, unit.source)

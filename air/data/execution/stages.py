@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import cast
 
 from air.data.block import Block, BlockMetadata, split_large
 from air.data.compute import ON_TASKS, Compute
@@ -26,9 +27,14 @@ from air.data.transforms import TakeRows, Transform
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """Pieces of data that are worked on together, in order."""
+    """Pieces of data that are worked on together, in order.
+
+    Attributes:
+        lineage: what they are made from, where that is kept track of.
+    """
 
     pieces: tuple[ReadTask | BlockHandle, ...]
+    lineage: str = ""
 
     @property
     def num_rows(self) -> int | None:
@@ -47,6 +53,11 @@ class Unit:
         """Where its rows come from, for messages."""
         first, last = self.pieces[0].metadata.source, self.pieces[-1].metadata.source
         return first if first == last else f"{first} to {last}"
+
+    def context(self, index: int) -> TaskContext:
+        """What operators are told of it as the piece of work *index* of a stage."""
+        lineage = self.lineage or self.pieces[0].metadata.lineage
+        return TaskContext(index, self.source, lineage=lineage)
 
     def blocks(self, origins: Origins | None = None) -> Iterator[Block]:
         """Its blocks, read or fetched one after the other, and noted in *origins*."""
@@ -67,11 +78,14 @@ class Stage:
         transforms: in the order in which they are applied; none only reads.
         compute: on what to run.
         divides: whether blocks that come out too large are divided.
+        keeper: what all blocks go through last, when they have been divided. It follows each unit
+            by itself, so these are not put together.
     """
 
     transforms: tuple[Transform, ...] = ()
     compute: Compute = ON_TASKS
     divides: bool = True
+    keeper: Transform | None = None
 
     @property
     def name(self) -> str:
@@ -81,6 +95,8 @@ class Stage:
     @property
     def min_rows(self) -> int:
         """How many rows units should have, where small blocks can be put together."""
+        if self.keeper is not None:
+            return 0
         for transform in self.transforms:
             if transform.min_rows or not transform.keeps_rows:
                 return transform.min_rows
@@ -93,15 +109,22 @@ class Stage:
 
     def open(self, target_block_bytes: int) -> OpenStage:
         """The stage made ready to run in this process."""
-        return OpenStage(self.transforms, target_block_bytes if self.divides else sys.maxsize)
+        target = target_block_bytes if self.divides else sys.maxsize
+        return OpenStage(self.transforms, target, self.keeper)
 
 
 class OpenStage:
     """A stage with the instances of its callable classes, ready for any number of units."""
 
-    def __init__(self, transforms: Sequence[Transform], target_block_bytes: int) -> None:
+    def __init__(
+        self,
+        transforms: Sequence[Transform],
+        target_block_bytes: int,
+        keeper: Transform | None = None,
+    ) -> None:
         self._functions = [(transform.open(), transform.keeps_rows) for transform in transforms]
         self._target_block_bytes = target_block_bytes
+        self._keeper = None if keeper is None else keeper.open()
 
     def run(
         self, read: Callable[[Origins], Iterator[Block]], context: TaskContext
@@ -118,7 +141,11 @@ class OpenStage:
             blocks = function(blocks, context)
             if not keeps_rows:
                 context = replace(context, origins=None)
-        pieces = (piece for b in blocks for piece in _divided(b, self._target_block_bytes))
+        pieces: Iterator[Block | Marked] = (
+            piece for block in blocks for piece in _divided(block, self._target_block_bytes)
+        )
+        if self._keeper is not None:
+            pieces = self._keeper(cast(Iterator[Block], pieces), context)
         rows = 0
         while True:
             started = time.perf_counter()
@@ -199,13 +226,14 @@ def grouped(units: Iterable[Unit], min_rows: int) -> Iterator[Unit]:
         pending.append(unit)
         rows += min_rows if unit.num_rows is None else unit.num_rows
         if rows >= min_rows:
-            yield _together(pending)
+            yield together(pending)
             pending, rows = [], 0
     if pending:
-        yield _together(pending)
+        yield together(pending)
 
 
-def _together(units: Sequence[Unit]) -> Unit:
+def together(units: Sequence[Unit]) -> Unit:
+    """Several units as one."""
     if len(units) == 1:
         return units[0]
     return Unit(tuple(itertools.chain.from_iterable(unit.pieces for unit in units)))

@@ -18,7 +18,7 @@ from air.data.datasource import ReadTask
 from air.data.execution.exchange.marks import described
 from air.data.execution.scheduling import Item, Launch, Scheduler, StageLimits
 from air.data.execution.shares import Share, share_cluster
-from air.data.execution.stages import OpenStage, Stage, Unit, read_blocks, runs_of
+from air.data.execution.stages import OpenStage, Stage, Unit, read_blocks, runs_of, together
 from air.data.execution.stats import StageStats
 from air.data.functions import TaskContext
 from air.data.handle import BlockHandle, cut
@@ -283,9 +283,8 @@ class _Segment:
         return Item(key, unit.num_rows, unit.size_bytes)
 
     def _start(self, launch: Launch) -> None:
-        units = [self._items.pop(key) for key in launch.keys]
-        unit = Unit(tuple(piece for unit in units for piece in unit.pieces))
-        context = TaskContext(self._index[launch.stage], unit.source)
+        unit = together([self._items.pop(key) for key in launch.keys])
+        context = unit.context(self._index[launch.stage])
         self._index[launch.stage] += 1
         self._stats[launch.stage].tasks += 1
         pieces: list[ReadTask | BlockHandle | _Range] = []

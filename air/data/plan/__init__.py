@@ -11,9 +11,11 @@ from air.data.plan.exchanges import RandomShuffle, Repartition, Sort, TopOf
 from air.data.plan.keyed import Aggregate, Distinct, GroupRows, Join
 from air.data.plan.node import InputBlocks, Map, Node, Read, Step
 from air.data.plan.rows import Limit, Union, union
+from air.data.plan.services import Checkpointed
 
 __all__ = [
     "Aggregate",
+    "Checkpointed",
     "Distinct",
     "GroupRows",
     "InputBlocks",

@@ -8,6 +8,7 @@ import numpy as np
 
 from air.data.block import Schema
 from air.data.datasource import Datasource, ReadTask
+from air.data.datasources.paths import FileSet
 from air.data.expressions import Expression
 from air.data.plan import InputBlocks, Map, Node, RandomizeBlockOrder, Read
 
@@ -54,6 +55,9 @@ class _Reordered(Datasource):
 
     def columns(self) -> list[str] | None:
         return self.source.columns()
+
+    def files_to_read(self) -> FileSet | None:
+        return self.source.files_to_read()
 
     def with_columns(self, columns: tuple[str, ...]) -> Datasource | None:
         narrow = self.source.with_columns(columns)

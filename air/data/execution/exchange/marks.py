@@ -18,12 +18,14 @@ class Marked:
         bounds: where each part begins, and last the number of rows.
         samples: rows of it to go by, evenly spread from the first on.
         runs: where its rows come from; noted by the stage.
+        lineage: what it is made from, where that is kept track of.
     """
 
     block: Block
     bounds: tuple[int, ...] | None = None
     samples: Block | None = None
     runs: Runs = ()
+    lineage: str = ""
 
 
 def described(given: Block | Marked, source: str) -> tuple[BlockMetadata, Block]:
@@ -38,5 +40,6 @@ def described(given: Block | Marked, source: str) -> tuple[BlockMetadata, Block]
         runs=() if is_one else given.runs,
         bounds=given.bounds,
         samples=given.samples,
+        lineage=given.lineage,
     )
     return metadata, given.block

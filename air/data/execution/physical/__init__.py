@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from air.data.execution.physical import aligned, exchanges, joining, keyed, rows
+from air.data.execution.physical import (
+    aligned,
+    checkpointed,
+    exchanges,
+    joining,
+    keyed,
+    rows,
+)
 from air.data.execution.run import Operator
 from air.data.plan import (
     Aggregate,
+    Checkpointed,
     Distinct,
     GroupRows,
     InputBlocks,
@@ -28,6 +36,7 @@ OPERATORS: Mapping[type[Node], Operator] = {
     Aggregate: keyed.aggregate,
     Distinct: keyed.distinct,
     GroupRows: keyed.group_rows,
+    Checkpointed: checkpointed.checkpointed,
     InputBlocks: rows.given,
     Join: joining.join,
     Limit: rows.limit,

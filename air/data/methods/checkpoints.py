@@ -1,0 +1,52 @@
+"""Results that are kept as they are made."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from air.data.checkpointing.manifest import manifest_of
+from air.data.checkpointing.store import check_directory
+from air.data.consumption import Consumption
+from air.data.datasources.filesystems import PathLike, filesystem_of
+from air.data.plan import Checkpointed
+from air.executor.keywords import methods_suggest_keywords
+
+
+@methods_suggest_keywords
+class CheckpointMethods(Consumption):
+    """The part of :class:`air.data.Dataset` that survives the program."""
+
+    def checkpointed(self, path: PathLike, *, filesystem: Any = None) -> Self:
+        """Keep the rows up to here in files as they are made, and read there what is kept.
+
+        A program that was killed and is started again does not make again what was finished: each
+        piece of the source, with all that operators before this one do to it, is kept as soon as
+        it is done (and each block that the last pool of actors has worked on). Once all is there,
+        nothing before this step runs any more. Rows and their order are those without this step.
+
+        Before a sort, a shuffle and other steps that bring rows together, what goes into them is
+        kept as well until they are through; the exchange itself is done again. Batches of
+        :meth:`map_batches` do not reach from one piece of the source into the next.
+
+        The directory knows what it was made from: the files with their sizes and times of change,
+        values in memory, the order of the operators, and the code of functions with all that they
+        use of the program's own modules (what belongs to installed packages counts by its name,
+        and what other sources hold, such as a database, is not looked at). One program at a time
+        may use it; nothing removes it but you.
+
+        Args:
+            path: a directory of its own, on any file system that :meth:`write_parquet` can write
+                to; made if it is not there.
+            filesystem: a ``pyarrow.fs.FileSystem`` or ``fsspec`` one that *path* is in; found
+                from the path if ``None``.
+
+        Raises:
+            InvalidOption: *path* is a file, or a directory that holds something else.
+            StaleCheckpoint: the directory was made from other files, functions or steps; says
+                which.
+        """
+        system, directory = filesystem_of(path, filesystem)
+        directory = directory.rstrip("/")
+        manifest = manifest_of(self._plan)
+        check_directory(system, directory, manifest)
+        return self.over(lambda plan: Checkpointed(plan, system, directory, manifest))
