@@ -191,7 +191,10 @@ def read_csv(
 
     Args:
         paths: a file, a directory (files that end with ``.csv``, sorted), a pattern (``*``,
-            ``?``, ``[...]``, and ``**`` for directories), a URI (Arrow's, such as ``s3://``;
+            ``?``, ``[...]``, and ``**`` for directories), a URI (Arrow's, such as
+            ``s3://bucket/key``, whose server and region are those of ``AWS_ENDPOINT_URL`` and
+            ``AWS_REGION``, or of ``?endpoint_override=...&scheme=http&region=...`` behind
+            it, and whose credentials are found in the environment of whoever reads, workers too;
             fsspec's, such as ``memory://``, with the extra ``fsspec``; or a table that comes with
             the package: ``example://iris.csv``, ``example://iris.parquet``,
             ``example://breast_cancer.csv``), or a list of them. Compressed

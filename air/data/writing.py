@@ -30,7 +30,9 @@ from air.data.staging import (
     is_filled,
     missing_directories,
     refuse_filled,
+    settle,
 )
+from air.data.staging.moves import has_directories
 from air.data.transforms import BlockFunction, Transform
 
 if TYPE_CHECKING:
@@ -78,7 +80,8 @@ class _WriteBlocks(Transform):
         """Write one file and return its name; the same part gives the same name again."""
         name = f"{self.stem}-{part}.{self.format.extension}"
         if inside:
-            self.filesystem.create_dir(f"{self.directory}/{inside}", recursive=True)
+            if has_directories(self.filesystem):
+                self.filesystem.create_dir(f"{self.directory}/{inside}", recursive=True)
             name = f"{inside}/{name}"
         path, compression = f"{self.directory}/{name}", self.format.compression
         with self.filesystem.open_output_stream(path, compression=compression) as file:
@@ -116,6 +119,7 @@ def write_files(
             not be read as one dataset.
     """
     system, directory = filesystem_of(path, filesystem)
+    settle(system, directory)
     missing = missing_directories(system, directory)
     if mode is WriteMode.IGNORE and is_filled(system, directory):
         return

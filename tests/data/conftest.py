@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import io
+import os
+import re
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pyarrow import csv
+from pyarrow import csv, fs
 
 import air
 from air.data.context import DataContext
@@ -69,3 +73,44 @@ def waiting(
 def _all_on_tasks(stages: list[Stage], **_: object) -> Placement:
     """Every stage as tasks and actors, however small the data and whatever the backend."""
     return Placement.TASKS if stages else Placement.HERE
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server of S3 in a process of its own; gives its URL. Anybody may do anything there."""
+    pytest.importorskip("moto", reason="the server is moto's, which `make setup` installs")
+    log = tmp_path_factory.mktemp("s3") / "log"
+    command = [sys.executable, "-u", "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"]
+    environment = {**os.environ, "MOTO_S3_CUSTOM_ENDPOINTS": "", "NO_COLOR": "1"}
+    with (
+        log.open("wb") as output,
+        subprocess.Popen(command, stdout=output, stderr=output, env=environment) as server,
+    ):
+        try:
+            while (found := re.search(r"http://127\.0\.0\.1:\d+", log.read_text())) is None:
+                assert server.poll() is None, log.read_text()
+                os.sched_yield()
+            with pytest.MonkeyPatch.context() as patch:
+                # Workers have the environment of the moment at which their backend was started.
+                patch.setenv("AWS_ACCESS_KEY_ID", "key")
+                patch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+                patch.setenv("AWS_REGION", "us-east-1")
+                patch.setenv("AWS_ENDPOINT_URL", found[0])
+                patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+                # Arrow keeps what it waits with from its first connection on: no leak of a test.
+                filesystem, _ = fs.FileSystem.from_uri("s3://bucket")
+                filesystem.get_file_info("bucket")
+                del filesystem
+                yield found[0]
+        finally:
+            server.kill()
+
+
+@pytest.fixture
+def s3(s3_server: str) -> Iterator[str]:
+    """An empty bucket on a real server, which ``s3://`` URIs lead to; gives its name."""
+    options = "allow_bucket_creation=true&allow_bucket_deletion=true"
+    system, _ = fs.FileSystem.from_uri(f"s3://bucket?{options}")
+    system.create_dir("bucket")
+    yield "bucket"
+    system.delete_dir("bucket")

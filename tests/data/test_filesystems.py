@@ -56,6 +56,18 @@ def test_partitions_of_a_file_system_of_fsspec(memory):
     assert rows == [{"a": a, "k": k} for a, k in ((0, 0), (2, 0), (1, 1), (3, 1))]
 
 
+def test_s3_by_fsspec(s3, s3_server):
+    s3fs = pytest.importorskip("s3fs")
+    frame = pd.DataFrame({"a": range(6), "b": list("äbcdef")})
+    system = s3fs.S3FileSystem(endpoint_url=s3_server)
+    ds = data.from_pandas(frame).repartition(3)
+    for mode in ("append", "overwrite"):
+        ds.write_parquet("bucket/x", filesystem=system, mode=mode)
+        back = data.read_parquet("bucket/x", filesystem=system)
+        pd.testing.assert_frame_equal(back.to_pandas(), frame)
+    assert len(system.ls("bucket/x")) == 3
+
+
 def test_unknown_uris_are_refused():
     with pytest.raises(InvalidOption, match=r"path 'nope://x'.*nope"):
         data.read_csv("nope://x")

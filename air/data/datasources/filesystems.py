@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ EXAMPLE = "example://"
 
 _EXAMPLES = Path(__file__).parents[1] / "examples"
 _OF_ARROW = frozenset({"file", "s3", "gs", "gcs", "hdfs", "viewfs", "abfs", "abfss", "mock"})
+_OF_BUCKETS = frozenset({"s3", "gs", "gcs"})
+_OPTIONS = re.compile(r"\w+=[^&]*(&\w+=[^&]*)*")
 
 
 def filesystem_of(path: PathLike, filesystem: Any) -> tuple[Any, str]:
@@ -46,8 +49,27 @@ def filesystem_of(path: PathLike, filesystem: Any) -> tuple[Any, str]:
         return fs.LocalFileSystem(), os.path.abspath(os.path.expanduser(text))
     if scheme not in _OF_ARROW:
         return _of_fsspec(text)
+    if scheme in _OF_BUCKETS:
+        return _in_bucket(text)
+    return _from_uri(text, text)
+
+
+def _in_bucket(text: str) -> tuple[Any, str]:
+    """The place of ``s3://bucket/key?options``; keys are what they are, with blanks and ``%``."""
+    scheme, _, rest = text.partition("://")
+    rest, mark, options = rest.rpartition("?")
+    if not mark or not _OPTIONS.fullmatch(options):
+        rest, options = f"{rest}{mark}{options}", ""
+    bucket, slash, key = rest.partition("/")
+    if not bucket:
+        raise InvalidOption(f"path {text!r} names no bucket: it is {scheme}://bucket/key")
+    system, inside = _from_uri(f"{scheme}://{bucket}" + (f"?{options}" if options else ""), text)
+    return system, inside.rstrip("/") + slash + key.strip("/") if key else inside.rstrip("/")
+
+
+def _from_uri(uri: str, text: str) -> tuple[Any, str]:
     try:
-        system, inside = fs.FileSystem.from_uri(text)
+        system, inside = fs.FileSystem.from_uri(uri)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise InvalidOption(f"path {text!r}: {error}") from None
     return system, inside

@@ -15,6 +15,7 @@ from air.data.datasources.filesystems import filesystem_of as filesystem_of
 from air.data.datasources.labels import Labels
 from air.data.datasources.partitioning import HIVE, Partitioning, common_directory
 from air.data.datasources.patterns import fixed_part, has_wildcards, matching
+from air.data.staging import cut_short
 from air.errors import InvalidOption
 from air.executor.validation import nearest
 
@@ -147,7 +148,8 @@ def _files_of(
 def _files_at(system: Any, path: str, extensions: Sequence[str]) -> list[Any]:
     info = system.get_file_info(path)
     if info.type == fs.FileType.NotFound:
-        raise FileNotFoundError(f"path {path!r} does not exist.{_similar(system, path)}")
+        why = cut_short(system, path) or _similar(system, path)
+        raise FileNotFoundError(f"path {path!r} does not exist.{why}")
     if info.type != fs.FileType.Directory:
         return [info]
     below = system.get_file_info(fs.FileSelector(path, recursive=True))

@@ -35,16 +35,23 @@ class WriteMethods(Consumption):
         """Write a directory of Parquet files: all of them or none.
 
         Pieces of the data are written where they are, each to a file of its own (to several
-        where it has more than 64 MiB). They appear when all are there; what is left of a program
-        that was killed before is a hidden directory, which nothing reads.
+        where it has more than 64 MiB). They appear when all are there. What a program that was
+        killed has left is hidden, and the next write to *path* removes it, or finishes it if all
+        files were there.
+
+        In object stores (``s3://``, ``gs://``), and on file systems of fsspec, a file appears whole
+        and many of them one after the other, within moments, when all are written; somebody who
+        lists the directory just then sees some. Hidden files of a write that was killed are removed
+        by the first write to *path* after a week.
 
         Args:
             path: the directory; files that are in it stay. May be a URI.
             filesystem: a ``pyarrow.fs.FileSystem`` or fsspec one that *path* is in.
             try_create_dir: make the directory, and what it is in, if need be.
             mode: if the directory holds something: ``"append"`` to it, ``"overwrite"`` it (all
-                that is in it is gone once the new files are there: two renames on a disk; on an
-                object store new files come before old ones go, and readers may see both),
+                that is in it is gone once the new files are there: in one step on a disk of this
+                machine; in an object store new files come before old ones go, and readers may see
+                both for moments),
                 ``"error"``, or ``"ignore"``, which writes nothing.
             partition_cols: columns of text or whole numbers that are written as directories,
                 ``year=2024``, and not into the files; reading gives them back, behind the
