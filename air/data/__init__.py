@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from air.data.context import DataContext
     from air.data.dask.source import from_dask
     from air.data.dataset import Dataset
+    from air.data.datasink import Datasink, WriteContext
     from air.data.datasource import Datasource, ReadTask
     from air.data.datasources.partitioning import Partitioning
     from air.data.errors import (
@@ -59,6 +60,7 @@ _HOME = {
     "DataContext": "air.data.context",
     "DataIterator": "air.data.iterator",
     "Dataset": "air.data.dataset",
+    "Datasink": "air.data.datasink",
     "Datasource": "air.data.datasource",
     "GroupedData": "air.data.grouped",
     "Partitioning": "air.data.datasources.partitioning",
@@ -68,6 +70,7 @@ _HOME = {
     "StaleCheckpoint": "air.data.errors",
     "UnsuitableData": "air.data.errors",
     "UnsupportedValue": "air.data.errors",
+    "WriteContext": "air.data.datasink",
     "WriteError": "air.data.errors",
     "col": "air.data.expressions",
     "from_arrow": "air.data.read_api",

@@ -7,13 +7,16 @@ from typing import Any
 
 from air.data.arguments import check_compression, check_names
 from air.data.consumption import Consumption
+from air.data.datasink import Datasink
 from air.data.datasources.paths import PathLike
+from air.data.file_sink import write_files
 from air.data.formats import REFUSED, FileFormat
 from air.data.formats.csv import CSVFormat
 from air.data.formats.json import JSONFormat
 from air.data.formats.parquet import ParquetFormat
 from air.data.staging import check_mode
-from air.data.writing import write_files
+from air.data.writing import write_to
+from air.errors import InvalidOption
 from air.executor.keywords import methods_suggest_keywords, refuses
 from air.executor.validation import check_flag
 
@@ -139,6 +142,32 @@ class WriteMethods(Consumption):
         """
         form = JSONFormat(check_compression("write_json", arrow_open_stream_args))
         self._write(path, filesystem, form, try_create_dir, mode)
+
+    def write_datasource(self, datasource: Datasink, **write_args: Any) -> None:
+        """Write to a target of one's own; see :class:`air.data.Datasink`.
+
+        Args:
+            datasource: the target; also a :class:`air.data.Datasource` that is a ``Datasink``.
+            write_args: what its ``write`` takes besides.
+
+        Raises:
+            TypeError: no ``Datasink``.
+            InvalidOption: its ``write`` takes no such arguments.
+        """
+        if not isinstance(datasource, Datasink):
+            raise TypeError(
+                "write_datasource takes an air.data.Datasink, which has a method write(tables,"
+                f" context), got {datasource!r:.80}"
+            )
+        if "ray_remote_args" in write_args:
+            raise InvalidOption(
+                f"write_datasource has no option 'ray_remote_args': {REFUSED['ray_remote_args']}"
+            )
+        write_to(self, datasource, write_args)
+
+    def write_datasink(self, datasink: Datasink) -> None:
+        """Write to a target of one's own, as :meth:`write_datasource` does."""
+        self.write_datasource(datasink)
 
     def _write(
         self,
