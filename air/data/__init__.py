@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         read_datasource,
         read_parquet,
     )
+    from air.data.read_arrays import read_arrow, read_numpy
     from air.data.read_files import read_binary_files, read_json, read_text
     from air.data.sql.reading import read_sql
     from air.data.tensorflow.making import from_tf
@@ -89,10 +90,12 @@ _HOME = {
     "range": "air.data.read_api",
     "range_table": "air.data.read_api",
     "range_tensor": "air.data.read_api",
+    "read_arrow": "air.data.read_arrays",
     "read_binary_files": "air.data.read_files",
     "read_csv": "air.data.read_api",
     "read_datasource": "air.data.read_api",
     "read_json": "air.data.read_files",
+    "read_numpy": "air.data.read_arrays",
     "read_parquet": "air.data.read_api",
     "read_sql": "air.data.sql.reading",
     "read_text": "air.data.read_files",

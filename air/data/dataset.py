@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from air.data.aggregation import Aggregations
 from air.data.methods.checkpoints import CheckpointMethods
+from air.data.methods.array_writers import ArrayWriteMethods
 from air.data.methods.columns import ColumnMethods
 from air.data.methods.combining import CombineMethods
 from air.data.methods.conversion import ConversionMethods
@@ -14,7 +15,6 @@ from air.data.methods.mapping import MapMethods
 from air.data.methods.sampling import SampleMethods
 from air.data.methods.splitting import SplitMethods
 from air.data.methods.viewing import ViewMethods
-from air.data.methods.writers import WriteMethods
 
 
 class Dataset(
@@ -26,7 +26,7 @@ class Dataset(
     GroupMethods,
     JoinMethods,
     SplitMethods,
-    WriteMethods,
+    ArrayWriteMethods,
     DatabaseMethods,
     CheckpointMethods,
     Aggregations,

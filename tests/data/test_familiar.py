@@ -81,6 +81,12 @@ NEEDED = inspect.Parameter.empty
             {"paths": NEEDED},
             {**FILES, "include_paths": False, "partitioning": None},
         ),
+        (
+            data.read_numpy,
+            {"paths": NEEDED},
+            {**FILES, "arrow_open_stream_args": None, "partitioning": None},
+        ),
+        (data.Dataset.write_numpy, {"path": NEEDED}, {"column": None, "try_create_dir": True}),
         (data.read_sql, {"sql": NEEDED, "connection_factory": NEEDED}, {"parallelism": -1}),
         (data.Dataset.write_sql, {"sql": NEEDED, "connection_factory": NEEDED}, {}),
         (data.read_parquet, {"paths": NEEDED}, {**FILES, "columns": None}),

@@ -192,6 +192,11 @@ class FileDatasource(Datasource):
         return True
 
     @property
+    def parts_are(self) -> str:
+        """How the parts of a file are called that fragments count."""
+        return "row groups"
+
+    @property
     def expansion(self) -> float:
         """Bytes in memory for each byte on disk, as a rule."""
         return 1.0
@@ -214,7 +219,7 @@ class FileDatasource(Datasource):
         metadata = BlockMetadata(
             num_rows=sum(n for n in rows if n is not None) if None not in rows else None,
             size_bytes=sum(fragment.size_bytes for fragment in group),
-            source=_describe(group),
+            source=_describe(group, self.parts_are),
         )
         return ReadTask(_ReadFragments(self, tuple(group)), metadata)
 
@@ -275,7 +280,7 @@ def _balanced(fragments: Sequence[Fragment], parallelism: int) -> list[list[Frag
     return groups
 
 
-def _describe(group: Sequence[Fragment]) -> str:
+def _describe(group: Sequence[Fragment], parts_are: str) -> str:
     paths = list(dict.fromkeys(fragment.path for fragment in group))
     if len(paths) > 1:
         return f"{paths[0]} to {paths[-1]} ({len(paths)} files)"
@@ -283,7 +288,7 @@ def _describe(group: Sequence[Fragment]) -> str:
     if not parts:
         return paths[0]
     last = group[-1].parts or parts
-    return f"{paths[0]} (row groups {parts[0]}-{last[-1]})"
+    return f"{paths[0]} ({parts_are} {parts[0]}-{last[-1]})"
 
 
 def open_file(files: FileSet, path: str) -> Any:

@@ -178,6 +178,11 @@ def _is_wanted(path: str, base: str, extensions: Sequence[str]) -> bool:
     return not suffixes or not extensions or suffixes[-1] in extensions
 
 
+def is_compressed(path: str) -> bool:
+    """Whether the ending of *path* says that the whole file is compressed."""
+    return path.lower().endswith(_COMPRESSED)
+
+
 def _below(path: str, base: str) -> str:
     return path[len(base) :].strip("/")
 

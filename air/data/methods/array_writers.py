@@ -1,0 +1,80 @@
+"""Writing datasets to files of arrays: Arrow's and numpy's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from air.data.datasources.paths import PathLike
+from air.data.formats import REFUSED
+from air.data.formats.arrow import ArrowFormat
+from air.data.formats.npy import NumpyFormat
+from air.data.methods.writers import WriteMethods
+from air.errors import InvalidOption
+from air.executor.keywords import methods_suggest_keywords, refuses
+
+
+@methods_suggest_keywords
+class ArrayWriteMethods(WriteMethods):
+    """The part of :class:`air.data.Dataset` that writes files of arrays."""
+
+    @refuses(**REFUSED, arrow_open_stream_args="files are compressed inside: give compression")
+    def write_arrow(
+        self,
+        path: PathLike,
+        *,
+        filesystem: Any = None,
+        try_create_dir: bool = True,
+        mode: str = "append",
+        compression: str | None = "lz4",
+        format: str = "file",
+    ) -> None:
+        """Write a directory of Arrow IPC files, as :meth:`write_parquet` does.
+
+        Programs that read Feather (version 2) read them. Every type comes back as it was.
+
+        Args:
+            path, filesystem, try_create_dir, mode: as for :meth:`write_parquet`.
+            compression: of the values: ``"lz4"``, ``"zstd"``, or ``None``.
+            format: ``"file"``, whose parts can be read by themselves, or ``"stream"``, which can be
+                read while it is written.
+
+        Raises:
+            NotADirectoryError, FileNotFoundError, FileExistsError, UnsupportedValue: as for
+                :meth:`write_parquet`.
+            InvalidOption: an unknown option, compression or format; names the nearest.
+        """
+        form = ArrowFormat.checked(format, compression)
+        self._write(path, filesystem, form, try_create_dir, mode)
+
+    @refuses(**REFUSED, arrow_open_stream_args="numpy reads files as they are")
+    def write_numpy(
+        self,
+        path: PathLike,
+        *,
+        column: str | None = None,
+        filesystem: Any = None,
+        try_create_dir: bool = True,
+        mode: str = "append",
+    ) -> None:
+        """Write the values of a column to a directory of ``.npy`` files, as :meth:`write_parquet`.
+
+        Each is an array of one value, or one array, a row; :func:`air.data.read_numpy` reads them
+        as the column ``data``. Text and bytes take as much as the longest of a file.
+
+        Args:
+            column: which one; it may be left out if there is one only.
+            path, filesystem, try_create_dir, mode: as for :meth:`write_parquet`.
+
+        Raises:
+            NotADirectoryError, FileNotFoundError, FileExistsError, UnsupportedValue: as for
+                :meth:`write_parquet`.
+            ColumnNotFound: there is no such column.
+            WriteError: there are several columns and none is named; or an array has no equivalent
+                for its type (lists, structs, decimals, categories, times with a zone), for nulls
+                (save among times), or for text with zeros at its end; names the column.
+        """
+        if column is not None:
+            if not isinstance(column, str):
+                raise InvalidOption(f"write_numpy: column must be text, got {column!r:.80}")
+            self.check_columns([column], "write_numpy")
+        self._write(path, filesystem, NumpyFormat(column), try_create_dir, mode)
