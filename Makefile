@@ -34,7 +34,7 @@ test: $(VENV)/.dev ## Run the tests
 test-cluster: $(VENV)/.dev ## Run the libraries' tests on the cluster, of faults and of several nodes
 	$(VENV)/bin/python -m pytest tests/data tests/train tests/tune $(APART) --backend=cluster $(ARGS)
 
-test-torch: $(VENV)/.torch ## Install torch, and run the tests that need it
+test-torch: $(VENV)/.torch ## Install torch and torchvision, and run the tests that need them
 	$(VENV)/bin/python -m pytest -m torch tests/executor tests/data tests/cluster $(APART:%=--ignore=%) $(ARGS)
 
 test-tensorflow: $(VENV)/.tensorflow ## Install TensorFlow, and run the tests that need it
@@ -89,8 +89,8 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/pip
 	@touch $(VENV)/.quickstart $@
 
 $(VENV)/.torch: $(VENV)/.dev
-	@echo '==> Installing torch into $(VENV)'
-	$(pip_install) torch
+	@echo '==> Installing torch and torchvision into $(VENV)'
+	$(pip_install) torch torchvision
 	@touch $@
 
 $(VENV)/.tensorflow: $(VENV)/.dev

@@ -56,6 +56,14 @@ def test_partitions_are_worked_out_when_they_are_read(placement: str, tmp_path: 
     assert ds.take_all() == [{"a": 4, "b": -4}, {"a": 5, "b": -5}]
 
 
+def test_errors_name_the_row_of_the_partition(placement: str) -> None:
+    frame = dd.from_pandas(FRAME, npartitions=4)
+    ds = data.from_dask(frame).map(lambda row: {"x": 1 // (row["a"] - 7)})
+    with pytest.raises(ZeroDivisionError) as caught:
+        ds.take_all()
+    assert "row 2 of partition 1 of Dask" in str(caught.value.__notes__)
+
+
 def test_a_read_task_holds_its_own_partition_only() -> None:
     frame = pd.DataFrame({"a": np.arange(100_000)})
     source = data.from_dask(dd.from_pandas(frame, npartitions=10)).plan.source

@@ -263,6 +263,11 @@ NEEDED = inspect.Parameter.empty
             {},
         ),
         (
+            preprocessors.TorchVisionPreprocessor,
+            {"columns": NEEDED, "transform": NEEDED, "output_columns": None, "batched": False},
+            {},
+        ),
+        (
             preprocessors.UniformKBinsDiscretizer,
             {"columns": NEEDED, "bins": NEEDED},
             {"right": True, "include_lowest": False, "duplicates": "raise", "dtypes": None},

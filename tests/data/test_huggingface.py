@@ -129,6 +129,13 @@ def test_any_selection(chosen: list[int], parallelism: int) -> None:
     assert [i for block in blocks for i in block["i"].to_pylist()] == chosen
 
 
+def test_errors_name_the_row(in_files: datasets.Dataset, placement: str) -> None:
+    ds = data.from_huggingface(in_files).map(lambda row: {"x": 1 // (row["i"] - 13)})
+    with pytest.raises(ZeroDivisionError) as caught:
+        ds.take_all()
+    assert "row 13 of HuggingFace" in str(caught.value.__notes__)
+
+
 def test_formats_and_transforms_are_not_applied(in_memory: datasets.Dataset) -> None:
     check_all(data.from_huggingface(in_memory.with_format("numpy", columns=["i"])))
     check_all(data.from_huggingface(in_memory.with_transform(lambda batch: {"i": [0]})))

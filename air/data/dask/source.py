@@ -62,7 +62,7 @@ class DaskDatasource(Datasource):
         return [
             ReadTask(
                 _ReadPartition(cull(self.graph, [key])[0], key),
-                BlockMetadata(source=f"partition {number} of {self.name}"),
+                BlockMetadata(source=f"partition {number} of {self.name}", first_row=0),
             )
             for number, key in enumerate(self.keys)
         ]

@@ -51,8 +51,9 @@ class MappedDatasource(Datasource):
         return [self._task(start, stop) for start, stop in itertools.pairwise(bounds)]
 
     def _task(self, start: int, stop: int) -> ReadTask:
-        source = f"rows {start}-{stop - 1} of {self.name}"
-        metadata = BlockMetadata(num_rows=stop - start, schema=self.schema(), source=source)
+        metadata = BlockMetadata(
+            num_rows=stop - start, schema=self.schema(), source=self.name, first_row=start
+        )
         return ReadTask(_ReadRows(self.dataset.select(range(start, stop))), metadata)
 
 
@@ -96,7 +97,7 @@ class StreamedDatasource(Datasource):
         ]
 
     def _task(self, dataset: Any, source: str) -> ReadTask:
-        return ReadTask(_ReadStream(dataset), BlockMetadata(source=source))
+        return ReadTask(_ReadStream(dataset), BlockMetadata(source=source, first_row=0))
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from air.data.preprocessors.text import (
     HashingVectorizer,
     Tokenizer,
 )
+from air.data.torch.preprocessor import TorchVisionPreprocessor
 
 __all__ = [
     "BatchMapper",
@@ -47,5 +48,6 @@ __all__ = [
     "SimpleImputer",
     "StandardScaler",
     "Tokenizer",
+    "TorchVisionPreprocessor",
     "UniformKBinsDiscretizer",
 ]

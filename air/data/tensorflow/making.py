@@ -11,8 +11,8 @@ import pyarrow as pa
 from air.data.block import Block, concat
 from air.data.dataset import Dataset
 from air.data.errors import UnsupportedValue
+from air.data.ragged import column_of
 from air.data.read_api import divided
-from air.data.tensorflow.columns import column_of
 from air.errors import InvalidOption
 from air.executor.extras import import_extra
 from air.executor.keywords import suggests_keywords

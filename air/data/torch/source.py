@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from air.data.block import Block, BlockMetadata, block_from_rows
 from air.data.datasource import Datasource, ReadTask
+from air.data.torch.arrays import as_array
 
 _ROWS_AT_A_TIME = 256
 
@@ -40,7 +40,7 @@ class TorchDatasource(Datasource):
 
     def get_read_tasks(self, parallelism: int) -> list[ReadTask]:
         if not self._is_indexed:
-            return [ReadTask(_ReadAll(self.dataset), BlockMetadata(source=self.name))]
+            return [ReadTask(_ReadAll(self.dataset), BlockMetadata(source=self.name, first_row=0))]
         rows = len(self.dataset)
         pieces = max(min(parallelism, rows), 1)
         bounds = [rows * index // pieces for index in range(pieces + 1)]
@@ -50,8 +50,7 @@ class TorchDatasource(Datasource):
         ]
 
     def _metadata(self, start: int, stop: int) -> BlockMetadata:
-        source = f"items {start}-{stop - 1} of {self.name}"
-        return BlockMetadata(num_rows=stop - start, source=source)
+        return BlockMetadata(num_rows=stop - start, source=self.name, first_row=start)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +79,4 @@ def _row(item: Any) -> Any:
     """A record whose tensors are arrays; any other item as it is."""
     if not isinstance(item, Mapping):
         return item
-    return {name: _value(value) for name, value in item.items()}
-
-
-def _value(value: Any) -> Any:
-    torch = sys.modules.get("torch")
-    if torch is None or not isinstance(value, torch.Tensor):
-        return value
-    array = value.detach().cpu().numpy()
-    return array if array.ndim else array.item()
+    return {name: as_array(value) for name, value in item.items()}

@@ -1,4 +1,4 @@
-"""Arrow columns as arrays that tensors are made of, and back; without TensorFlow.
+"""Columns of arrays and lists as arrays that tensors are made of, and back.
 
 A column whose rows have different sizes is one array of all its values, and for each dimension
 that differs the places at which its parts begin and end: what ``tf.RaggedTensor`` calls row
@@ -128,6 +128,30 @@ def values_of(what: str, name: str, column: pa.ChunkedArray, *, keeps_type: bool
     return Values(flat.reshape(number, *sizes) if sizes else flat, tuple(splits))
 
 
+def arrays_of(what: str, name: str, values: Values) -> list[np.ndarray]:
+    """The rows of a ragged column as arrays, each of its own shape; they share memory.
+
+    Raises:
+        UnsupportedValue: lists inside of a row have different lengths; names it.
+    """
+    return [_array_of(what, name, values, row) for row in range(len(values.splits[0]) - 1)]
+
+
+def _array_of(what: str, name: str, values: Values, row: int) -> np.ndarray:
+    begin, end = row, row + 1
+    shape: list[int] = []
+    for splits in values.splits:
+        lengths = np.diff(splits[begin : end + 1])
+        if len(lengths) and (lengths != lengths[0]).any():
+            raise UnsupportedValue(
+                f"{what}: the column {name!r} holds lists of different lengths inside of one row"
+                f" (row {row} of a batch), which is no array; make them equally long"
+            )
+        shape.append(int(lengths[0]) if len(lengths) else 0)
+        begin, end = int(splits[begin]), int(splits[end])
+    return values.flat[begin:end].reshape(*shape, *values.flat.shape[1:])
+
+
 def require_layout(what: str, name: str, kind: pa.DataType) -> Layout:
     """As :func:`layout_of`, with an error that names the column where there is none."""
     layout = layout_of(kind)
@@ -138,7 +162,7 @@ def require_layout(what: str, name: str, kind: pa.DataType) -> Layout:
         number = "float64" if pa.types.is_decimal(kind) else "int64"
         advice += f' (.with_column("{name}", air.data.col("{name}").cast("{number}")))'
     raise UnsupportedValue(
-        f"{what}: the column {name!r} holds {kind}, of which TensorFlow makes no tensors; {advice}"
+        f"{what}: the column {name!r} holds {kind}, of which no tensors are made; {advice}"
     )
 
 

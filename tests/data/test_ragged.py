@@ -1,4 +1,4 @@
-"""Columns as the arrays that TensorFlow makes tensors of, and back; needs no TensorFlow."""
+"""Columns as the arrays that tensors are made of, and back."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 
 from air.data.errors import UnsupportedValue
+from air.data.ragged import Layout, arrays_of, column_of, layout_of, values_of
 from air.data.tensor import from_numpy
-from air.data.tensorflow.columns import Layout, column_of, layout_of, values_of
 
 INT, FLOAT, TEXT = np.dtype("int64"), np.dtype("float32"), np.dtype(object)
 
@@ -159,3 +159,17 @@ def test_there_and_back(rows: list[Any], skipped: int) -> None:
 def test_arrays_inside_of_lists_come_back_as_lists() -> None:
     column = column_of("x", np.arange(6).reshape(3, 2), [np.array([0, 1, 1, 3])])
     assert column.to_pylist() == [[[0, 1]], [], [[2, 3], [4, 5]]]
+
+
+def test_rows_as_arrays_of_their_own_shape() -> None:
+    images = [np.arange(6).reshape(2, 3, 1), np.zeros((0, 4, 1)), np.arange(2).reshape(1, 2, 1)]
+    lists = pa.list_(pa.list_(pa.list_(pa.int16())))
+    for kind in (lists, pa.list_(pa.list_(pa.list_(pa.int16(), 1)))):
+        column = pa.array([image.tolist() for image in images], kind)
+        found = arrays_of("t", "x", values_of("t", "x", pa.chunked_array([column])))
+        assert [array.tolist() for array in found] == [image.tolist() for image in images]
+        assert {array.dtype for array in found} == {np.dtype("int16")}
+        assert found[0].shape == (2, 3, 1)
+    uneven = values_of("t", "x", pa.chunked_array([pa.array([[[1]], [[1], [2, 3]]])]))
+    with pytest.raises(UnsupportedValue, match=r"'x' holds lists of different lengths.*row 1"):
+        arrays_of("t", "x", uneven)
