@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from air.data.aggregation import Aggregations
-from air.data.methods.checkpoints import CheckpointMethods
 from air.data.methods.array_writers import ArrayWriteMethods
+from air.data.methods.checkpoints import CheckpointMethods
 from air.data.methods.columns import ColumnMethods
 from air.data.methods.combining import CombineMethods
 from air.data.methods.conversion import ConversionMethods
