@@ -64,6 +64,9 @@ class Count(Aggregation):
 class Sum(OfColumn):
     """The sum of a column: exact for whole numbers, 0 for a group without values, as pandas has it.
 
+    Sums are 64 bits wide always (pandas narrows those that fit the type of the column), and without
+    a sign where whole numbers have none.
+
     Raises:
         UnsupportedValue: a column holds no numbers, or a sum of whole numbers needs more than 64
             bits.
@@ -73,14 +76,15 @@ class Sum(OfColumn):
         kind = column.type
         if columns.is_whole(kind):
             high, low = columns.whole_sums(columns.wholes(column), groups)
-            return {"high": high, "low": low}
+            sign = "u" if pa.types.is_unsigned_integer(kind) else ""
+            return {f"{sign}high": high, f"{sign}low": low}
         if pa.types.is_decimal(kind):
             return {"decimal": columns.by_group(column, groups, "sum")}
         return {"sum": columns.float_sums(columns.floats(column, str(self.on), self.name), groups)}
 
     def _combined(self, states: pa.Table, groups: Groups) -> State:
         made: State = {}
-        for name in ("high", "low"):
+        for name in ("high", "low", "uhigh", "ulow"):
             if name in states.column_names:
                 # Halves of sums are whole numbers themselves: their halves are added, and put
                 # together again.
@@ -94,28 +98,35 @@ class Sum(OfColumn):
         return made
 
     def _result(self, state: pa.Table) -> pa.Array:
-        parts = [name for name in ("decimal", "high", "sum") if name in state.column_names]
-        if parts == ["decimal"]:
+        has = [name for name in ("decimal", "sum", "high", "uhigh") if name in state.column_names]
+        if has == ["decimal"]:
             return pc.fill_null(state["decimal"], 0).combine_chunks()
-        if parts == ["sum"]:
+        if has == ["sum"]:
             return state["sum"].combine_chunks()
-        if parts == ["high"]:
-            return self._whole(state["high"].to_numpy(), state["low"].to_numpy())
+        if "decimal" not in has and "sum" not in has:
+            highs, lows = (
+                sum(state[name].to_numpy() for name in state.column_names if name in both)
+                for both in (("high", "uhigh"), ("low", "ulow"))
+            )
+            return self._whole(highs, lows, signed="high" in has)
         # Blocks hold numbers of different kinds, which go together as floats.
         total = np.zeros(len(state))
-        for name in (*parts, *(["low"] if "high" in parts else [])):
-            scale = float(1 << 32) if name == "high" else 1.0
-            total += scale * columns.floats(state[name], str(self.on), self.name)
+        for name in ("decimal", "sum", "high", "low", "uhigh", "ulow"):
+            if name in state.column_names:
+                scale = float(1 << 32) if name.endswith("high") else 1.0
+                total += scale * columns.floats(state[name], str(self.on), self.name)
         return pa.array(total)
 
-    def _whole(self, high: np.ndarray, low: np.ndarray) -> pa.Array:
+    def _whole(self, high: np.ndarray, low: np.ndarray, *, signed: bool) -> pa.Array:
         carried, rest = high + (low >> 32), low & ((1 << 32) - 1)
-        if ((carried < -(1 << 31)) | (carried >= 1 << 31)).any():
+        least, most = (-(1 << 31), 1 << 31) if signed else (0, 1 << 32)
+        if ((carried < least) | (carried >= most)).any():
             raise UnsupportedValue(
                 f"{self.name}: the sum of a group needs more than 64 bits; make the column floats"
                 " or decimals first"
             )
-        return pa.array((carried << 32) | rest)
+        bits = (carried << 32) | rest  # of numbers with and without a sign they are the same
+        return pa.array(bits if signed else bits.view(np.uint64))
 
 
 @methods_suggest_keywords

@@ -205,6 +205,28 @@ def test_errors_in_aggregations_of_ones_own_name_them() -> None:
         ds.aggregate(locked)
 
 
+@pytest.mark.parametrize("kind", ["uint8", "uint64", "int8", "int64", "bool", "float64"])
+def test_sums_have_the_types_that_pandas_gives(kind: str) -> None:
+    values = np.array([0, 1, 1], kind)
+    if kind == "uint64":
+        values = np.array([2**63, 2**62, 1], kind)
+    frame = pd.DataFrame({"k": [1, 1, 2], "x": values})
+    found = in_blocks(frame, [1]).groupby("k").sum("x").to_pandas()["sum(x)"]
+    expected = frame.groupby("k")["x"].sum()
+    # What fits fewer bits comes as fewer bits from pandas, so that types depend on values there.
+    assert (found.dtype.kind, found.dtype.itemsize) == (expected.dtype.kind, 8)
+    assert found.tolist() == expected.tolist()
+
+
+def test_sums_of_numbers_with_and_without_a_sign() -> None:
+    kinds = [np.uint8, np.int64, np.uint64]
+    ds = data.range(3, parallelism=3).map_batches(lambda b: {"x": np.array(b, kinds[b[0]])})
+    assert ds.aggregate(Sum("x")) == {"sum(x)": 3}
+    most = data.from_arrow(pa.table({"x": pa.array([2**64 - 1, 1], pa.uint64())}))
+    with pytest.raises(UnsupportedValue, match="more than 64 bits"):
+        most.aggregate(Sum("x"))
+
+
 @pytest.mark.parametrize("together", [keyed._TOGETHER_BYTES, 0])
 def test_few_groups_and_many(
     placement: str, monkeypatch: pytest.MonkeyPatch, together: int

@@ -9,10 +9,12 @@ import pyarrow as pa
 
 from air.data.block import Block
 from air.data.errors import UnsupportedValue
+from air.data.execution.exchange.ordering import SortKey
 from air.data.functions import TaskContext
 from air.data.grouping.aggregation import Aggregation
-from air.data.grouping.keys import all_of, groups_of, key_columns
-from air.data.transforms import BlockFunction, Transform
+from air.data.grouping.keys import Groups, all_of, groups_of, key_columns
+from air.data.grouping.whole import sorted_groups
+from air.data.transforms import BlockFunction, ColumnsTransform, Transform
 
 
 @dataclass(frozen=True)
@@ -57,9 +59,8 @@ class Plan:
                 made[f"{number}:{name}"] = values
         return pa.table(made)
 
-    def combined(self, states: pa.Table) -> pa.Table:
-        """One row for each group, of a table with several."""
-        groups = groups_of(states, self.key_names, self.name)
+    def combined(self, states: pa.Table, groups: Groups) -> pa.Table:
+        """One row for each of *groups*, of a table with several."""
         keys = states.select(self.key_names).take(pa.array(groups.first_row))
         made = dict(zip(self.key_names, keys.columns, strict=True))
         for number, agg in enumerate(self.aggs):
@@ -104,22 +105,20 @@ class StatesOfBlocks(Transform):
 
 
 @dataclass(frozen=True)
-class CombineStates(Transform):
-    """Each table of states with one row for a group."""
+class CombineStates(ColumnsTransform):
+    """The results for a table of states that is sorted by its keys."""
 
     plan: Plan
+    sort_keys: tuple[SortKey, ...]
+    keeps_rows = False
 
     @property
     def name(self) -> str:
         return self.plan.name
 
-    def open(self) -> BlockFunction:
-        def run(blocks: Iterator[Block], context: TaskContext) -> Iterator[Block]:
-            for block in blocks:
-                assert isinstance(block, pa.Table)
-                yield self.plan.combined(block)
-
-        return run
+    def apply(self, table: pa.Table) -> pa.Table:
+        groups = sorted_groups(table, self.sort_keys)
+        return self.plan.results(self.plan.combined(table, groups))
 
 
 def check_names(keys: Sequence[str], aggs: Sequence[Aggregation]) -> str | None:

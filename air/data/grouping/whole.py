@@ -16,7 +16,7 @@ from air.data.execution.exchange.marks import Marked
 from air.data.execution.exchange.ordering import SortKey, keys_of, stable_order
 from air.data.execution.exchange.transforms import SortRuns
 from air.data.functions import TaskContext, UserFunction
-from air.data.grouping.keys import check_keys, comparable
+from air.data.grouping.keys import Groups, check_keys, comparable
 from air.data.transforms import BlockFunction, Transform
 
 
@@ -40,6 +40,12 @@ def changes(table: pa.Table, keys: Sequence[SortKey]) -> np.ndarray:
             differs = pc.or_(differs, pc.not_equal(pc.is_null(after), pc.is_null(before)))
         is_new[1:] |= differs.to_numpy()
     return is_new
+
+
+def sorted_groups(table: pa.Table, keys: Sequence[SortKey]) -> Groups:
+    """The groups of a table that is sorted by *keys*."""
+    is_new = changes(table, keys)
+    return Groups(np.cumsum(is_new) - 1, np.flatnonzero(is_new))
 
 
 @dataclass(frozen=True)
@@ -80,7 +86,7 @@ def rows_between(
     bounds = [bound for bound in (first, last) if bound is not None]
     whole = concat([*bounds, keys_of(table, keys)])
     # Bounds stand before the rows that are equal to them.
-    order = stable_order(whole, keys)
+    order = stable_order(whole, keys, is_runs=True)
     begin, end = 0, len(order)
     if first is not None:
         begin = int(np.flatnonzero(order == 0)[0]) + 1

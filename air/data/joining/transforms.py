@@ -225,7 +225,7 @@ class JoinParts(_Join):
         both = concat([*bounds, *self.keys(stream, held)])
         assert isinstance(both, pa.Table)
         sort_keys = tuple(SortKey(name, is_group=True) for name in both.column_names)
-        order = stable_order(both, sort_keys)
+        order = stable_order(both, sort_keys, is_runs=True)
         codes = np.empty(len(order), np.int64)
         codes[order] = np.cumsum(changes(both.take(pa.array(order)), sort_keys)) - 1
         begin = 0 if part.first is None else codes[0]

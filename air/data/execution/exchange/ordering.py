@@ -61,10 +61,13 @@ def keys_of(block: Block, keys: Sequence[SortKey]) -> Block:
     return block.select(names)
 
 
-def stable_order(block: Block, keys: Sequence[SortKey]) -> np.ndarray:
+def stable_order(block: Block, keys: Sequence[SortKey], *, is_runs: bool = False) -> np.ndarray:
     """Positions that put the rows of *block* in order; equal ones stay as they are.
 
     Nulls and NaN come last, whatever the direction, NaN before null.
+
+    Args:
+        is_runs: the block is a few sorted ones behind each other, which are merged.
 
     Raises:
         ColumnNotFound, UnsupportedValue: as :func:`keys_of`, and a key cannot be compared.
@@ -75,7 +78,7 @@ def stable_order(block: Block, keys: Sequence[SortKey]) -> np.ndarray:
     if len(keys) == 1:
         numbers = _as_numbers(chosen.column(0))
         if numbers is not None:
-            return _numbers_order(numbers, keys[0].descending)
+            return _numbers_order(numbers, keys[0].descending, is_runs)
     table = pa.table({str(key.column): _sortable(key, chosen[key.column]) for key in keys})
     ways = [(key.column, "descending" if key.descending else "ascending") for key in keys]
     return pc.sort_indices(table, sort_keys=ways).to_numpy()
@@ -104,10 +107,12 @@ def _as_numbers(column: pa.ChunkedArray) -> np.ndarray | None:
     return column.to_numpy()
 
 
-def _numbers_order(numbers: np.ndarray, descending: bool) -> np.ndarray:
+def _numbers_order(numbers: np.ndarray, descending: bool, is_runs: bool) -> np.ndarray:
     is_float = numbers.dtype.kind == "f"
     if descending:
         numbers = -numbers if is_float else ~numbers
+    if is_runs:
+        return np.argsort(numbers, kind="stable")  # finds runs, and merges them
     # The unstable sort uses vectors. Then those that are equal are brought back to their order.
     order = np.argsort(numbers)
     ordered = numbers[order]

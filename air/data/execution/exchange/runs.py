@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from air.data.block import Block
+import pyarrow as pa
+
+from air.data.block import Block, concat
 from air.data.execution.exchange.sections import SpillDirectory
 from air.data.execution.exchange.transforms import sample_step
 from air.data.execution.exchange.waiting import Piece, Rows, wait_as_rows
+from air.data.execution.stages import Unit
 from air.data.handle import BlockHandle
+from air.data.schemas import unify
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,32 @@ class Runs:
         """Rows of some runs as pieces of a unit: which run, from where, to where."""
         for which, begin, end in slices:
             yield from self.filled[which].slice(begin, end)
+
+    def whole(self) -> pa.Table:
+        """All rows as one table, run after run."""
+        pieces = (piece for one in self.filled for piece in one.slice(0, one.num_rows))
+        table = concat(list(Unit(tuple(pieces)).blocks()))
+        assert isinstance(table, pa.Table)
+        return table
+
+
+class Schemas:
+    """Notes the schemas of blocks that pass."""
+
+    def __init__(self) -> None:
+        self.found: list[pa.Schema] = []
+        """Those of tables."""
+
+    def of(self, handles: Iterable[BlockHandle]) -> Iterator[BlockHandle]:
+        """The same blocks."""
+        for handle in handles:
+            if isinstance(handle.metadata.schema, pa.Schema):
+                self.found.append(handle.metadata.schema)
+            yield handle
+
+    def common(self) -> pa.Schema:
+        """The schema that all of these can be brought to, of which there must be one."""
+        return unify(self.found)
 
 
 def wait_as_runs(handles: Iterable[BlockHandle], budget: int | None, files: SpillDirectory) -> Runs:

@@ -156,7 +156,7 @@ class MergeRuns(Transform):
         def run(blocks: Iterator[Block], context: TaskContext) -> Iterator[Block]:
             cut = self.cuts[context.index]
             whole = concat(list(blocks))
-            order = stable_order(whole, self.keys)
+            order = stable_order(whole, self.keys, is_runs=True)
             first = 0 if cut.first is None else _found(order, cut, cut.first)
             last = len(order) if cut.last is None else _found(order, cut, cut.last)
             yield accessor(whole).take(order[first:last])

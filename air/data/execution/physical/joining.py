@@ -7,10 +7,9 @@ from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
-from air.data.block import concat
 from air.data.execution.exchange.ordering import SortKey
 from air.data.execution.exchange.partitioners import KeyPart
-from air.data.execution.exchange.runs import Runs, wait_as_runs
+from air.data.execution.exchange.runs import Runs, Schemas, wait_as_runs
 from air.data.execution.exchange.sections import SpillDirectory
 from air.data.execution.exchange.transforms import SortRuns
 from air.data.execution.physical.exchanges import merged, parts_for
@@ -23,7 +22,7 @@ from air.data.handle import BlockHandle
 from air.data.joining.spec import JoinSpec
 from air.data.joining.transforms import DistinctKeys, JoinParts, JoinWith, PartOfJoin, as_keys
 from air.data.plan import Join, Map, Node
-from air.data.schemas import conform, unify
+from air.data.schemas import conform
 
 _HELD_BYTES = 32 << 20
 """Every task may have a whole side up to this size."""
@@ -105,17 +104,10 @@ class _Side:
         files: SpillDirectory,
     ) -> None:
         self.keys = keys
-        schemas: list[pa.Schema] = []
-
-        def noted(handles: Iterator[BlockHandle]) -> Iterator[BlockHandle]:
-            for handle in handles:
-                if isinstance(handle.metadata.schema, pa.Schema):
-                    schemas.append(handle.metadata.schema)
-                yield handle
-
+        noted = Schemas()
         scatter = ScatterGroups(group_keys(keys), spec.name)
-        self.runs = wait_as_runs(noted(run.run(Map(node, scatter))), budget, files)
-        self.schema = unify(schemas) if schemas else None
+        self.runs = wait_as_runs(noted.of(run.run(Map(node, scatter))), budget, files)
+        self.schema = noted.common() if noted.found else None
 
     @property
     def known_schema(self) -> pa.Schema:
@@ -124,10 +116,9 @@ class _Side:
 
     def whole(self) -> pa.Table:
         """All rows as a table, those with equal keys in the order that they had."""
-        pieces = Unit(tuple(p for one in self.runs.filled for p in one.slice(0, one.num_rows)))
-        blocks = list(pieces.blocks()) if pieces.pieces else []
-        whole = concat([self.known_schema.empty_table(), *blocks])
-        assert isinstance(whole, pa.Table)
+        if not self.runs.filled:
+            return self.known_schema.empty_table()
+        whole = self.runs.whole()
         return conform(whole, self.known_schema).combine_chunks()
 
     def samples(self, spec: JoinSpec, kinds: pa.Schema) -> list[pa.Table]:
