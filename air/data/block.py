@@ -40,6 +40,23 @@ _ROWS_AT_A_TIME = 4096
 
 
 @dataclass(frozen=True, slots=True)
+class Rejected:
+    """Rows that an operator has left out because its function failed for them.
+
+    Attributes:
+        key: which operator of the run it was.
+        count: how many rows.
+        first: what it said of the first one, and where that was.
+        files: names of files with the rows, if they are kept.
+    """
+
+    key: int
+    count: int
+    first: str
+    files: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class BlockMetadata:
     """What is known of a block, or of what a read will give, without looking at it.
 
@@ -51,6 +68,7 @@ class BlockMetadata:
         first_row: which row of ``source``, from 0, the first one is, if the rows are neighbours
             there; ``None`` otherwise, or if not known.
         runs: how many rows come from which places, if they are from several.
+        rejected: what was left out since the block before, and has not been counted yet.
         bounds: where each part of a scattered block begins, and last its rows; ``None`` otherwise.
         samples: the keys of some rows of a sorted run; ``None`` otherwise.
         lineage: what it is made from, where that is kept track of; see
@@ -63,6 +81,7 @@ class BlockMetadata:
     source: str = ""
     first_row: int | None = None
     runs: Runs = ()
+    rejected: tuple[Rejected, ...] = ()
     bounds: tuple[int, ...] | None = None
     samples: Block | None = None
     lineage: str = ""

@@ -3,77 +3,110 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import pyarrow as pa
 
 from air.data.batch_format import is_pandas_frame
 from air.data.batching import joined
-from air.data.block import Block, accessor, block_from_batch, block_from_rows, require_table
+from air.data.block import (
+    Block,
+    accessor,
+    block_from_batch,
+    block_from_rows,
+    concat,
+    owned,
+    require_table,
+)
 from air.data.cutting import cuts
 from air.data.errors import UnsupportedValue
 from air.data.functions import TaskContext, UserFunction
 from air.data.infer import column_from_values
 from air.data.positions import At
 from air.data.returned import Columns
+from air.data.skipping import Skips
 from air.data.transforms import DEFAULT_BATCH_SIZE, BlockFunction, Transform
+from air.data.trying import Tries
 
 _Built = TypeVar("_Built")
 
 
 @dataclass(frozen=True)
-class MapRows(Transform):
-    """One row out for each row in."""
+class _Call(Transform):
+    """Base of operators that call a function.
+
+    Attributes:
+        user: the function.
+        skips: what is done about rows that it fails for; ``None`` to raise its error.
+    """
 
     user: UserFunction
-    keeps_rows = True
+    skips: Skips | None = None
+
+    @property
+    def function(self) -> UserFunction:
+        return self.user
+
+    def with_skips(self, skips: Skips) -> Transform:
+        return replace(self, skips=skips)
+
+
+@dataclass(frozen=True)
+class MapRows(_Call):
+    """One row out for each row in."""
 
     @property
     def name(self) -> str:
         return f"map({self.user.name})"
 
     @property
-    def function(self) -> UserFunction:
-        return self.user
+    def keeps_rows(self) -> bool:
+        return self.skips is None
 
     def open(self) -> BlockFunction:
         fn = self.user.open()
+        skips = self.skips
 
         def run(blocks: Iterator[Block], context: TaskContext) -> Iterator[Block]:
             for block, start in _with_positions(blocks):
-                made = list(_row_results(self.name, fn, block, start, context))
-                yield _made_of(self.name, block_from_rows, made)
+                if skips is None:
+                    made = list(_row_results(self.name, fn, block, start, context))
+                    yield _made_of(self.name, block_from_rows, made)
+                else:
+                    tries = Tries(self.name, skips, context)
+                    found = [(number, [row]) for number, row in tries.rows(fn, block, start)]
+                    yield _kept(self.name, tries, found, block, start)
 
         return run
 
 
 @dataclass(frozen=True)
-class FlatMapRows(Transform):
+class FlatMapRows(_Call):
     """Any number of rows out for each row in."""
-
-    user: UserFunction
 
     @property
     def name(self) -> str:
         return f"flat_map({self.user.name})"
 
-    @property
-    def function(self) -> UserFunction:
-        return self.user
-
     def open(self) -> BlockFunction:
         fn = self.user.open()
+        skips = self.skips
 
         def rows_of(row: Any) -> list[Any]:
             return list(self._checked(fn(row)))
 
         def run(blocks: Iterator[Block], context: TaskContext) -> Iterator[Block]:
             for block, start in _with_positions(blocks):
-                made: list[Any] = []
-                for rows in _row_results(self.name, rows_of, block, start, context):
-                    made.extend(rows)
-                yield _made_of(self.name, block_from_rows, made)
+                if skips is None:
+                    made: list[Any] = []
+                    for rows in _row_results(self.name, rows_of, block, start, context):
+                        made.extend(rows)
+                    yield _made_of(self.name, block_from_rows, made)
+                else:
+                    tries = Tries(self.name, skips, context)
+                    found = list(tries.rows(rows_of, block, start))
+                    yield _kept(self.name, tries, found, block, start)
 
         return run
 
@@ -86,38 +119,41 @@ class FlatMapRows(Transform):
 
 
 @dataclass(frozen=True)
-class FilterRows(Transform):
+class FilterRows(_Call):
     """The rows for which the function is true."""
-
-    user: UserFunction
 
     @property
     def name(self) -> str:
         return f"filter({self.user.name})"
-
-    @property
-    def function(self) -> UserFunction:
-        return self.user
 
     def columns(self, columns: list[str] | None) -> list[str] | None:
         return columns
 
     def open(self) -> BlockFunction:
         fn = self.user.open()
+        skips = self.skips
+
+        def is_wanted(row: Any) -> bool:
+            return bool(fn(row))
 
         def run(blocks: Iterator[Block], context: TaskContext) -> Iterator[Block]:
             for block, start in _with_positions(blocks):
-                keep = _row_results(self.name, lambda row: bool(fn(row)), block, start, context)
-                yield accessor(block).filter(list(keep))
+                if skips is None:
+                    keep = list(_row_results(self.name, is_wanted, block, start, context))
+                else:
+                    keep = [False] * len(block)
+                    tries = Tries(self.name, skips, context)
+                    for number, wanted in tries.rows(is_wanted, block, start):
+                        keep[number] = wanted
+                yield accessor(block).filter(keep)
 
         return run
 
 
 @dataclass(frozen=True)
-class MapBatches(Transform):
+class MapBatches(_Call):
     """One batch, or a stream of batches, out for each batch in."""
 
-    user: UserFunction
     batch_size: int | None = DEFAULT_BATCH_SIZE
     batch_format: str = "default"
     zero_copy: bool = False
@@ -129,10 +165,6 @@ class MapBatches(Transform):
         return self.label or f"map_batches({self.user.name})"
 
     @property
-    def function(self) -> UserFunction:
-        return self.user
-
-    @property
     def min_rows(self) -> int:
         return self.min_batch_rows
 
@@ -142,33 +174,45 @@ class MapBatches(Transform):
         def made(blocks: Iterator[Block], context: TaskContext) -> Iterator[Block | Columns]:
             start = 0
             for cut in cuts(blocks, self.batch_size):
-                batch = cut.to_batch(self.batch_format, writable=not self.zero_copy)
-                where = At(self.name, cut.block, start, context, cut.num_rows)
-                for result in _batch_results(fn, batch, where):
-                    build = Columns if isinstance(result, Mapping) else block_from_batch
-                    yield _made_of(self.name, build, result)
+                if self.skips is None:
+                    batch = cut.to_batch(self.batch_format, writable=not self.zero_copy)
+                    where = At(self.name, cut.block, start, context, cut.num_rows)
+                    for result in _batch_results(fn, batch, where):
+                        yield self._built(result)
+                else:
+                    tries = Tries(self.name, self.skips, context)
+                    rows = cut.rows()
+                    for results in tries.halves(lambda part: self._all(fn, part), rows, start):
+                        yield from results
                 start += cut.num_rows
 
         # A batch is small change where it has to travel, or gets a file of its own.
         return lambda blocks, context: joined(made(blocks, context))
 
+    def _built(self, result: Any) -> Block | Columns:
+        build = Columns if isinstance(result, Mapping) else block_from_batch
+        return _made_of(self.name, build, result)
 
-@dataclass(frozen=True)
-class AddColumn(Transform):
+    def _all(self, fn: Callable[[Any], Any], rows: Block) -> list[Block | Columns]:
+        """All that *fn* makes of a batch of these rows."""
+        batch = accessor(owned(rows)).to_batch(self.batch_format, writable=not self.zero_copy)
+        return [self._built(result) for result in _results(fn(batch))]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AddColumn(_Call):
     """A column, new or replaced, computed from batches; the others stay as they are."""
 
     column: str
-    user: UserFunction
     batch_format: str
-    keeps_rows = True
 
     @property
     def name(self) -> str:
         return f"add_column({self.column!r}, {self.user.name})"
 
     @property
-    def function(self) -> UserFunction:
-        return self.user
+    def keeps_rows(self) -> bool:
+        return self.skips is None
 
     def columns(self, columns: list[str] | None) -> list[str] | None:
         if columns is None or self.column in columns:
@@ -186,14 +230,23 @@ class AddColumn(Transform):
                 if not table.num_rows:
                     yield self._placed(table, pa.nulls(0))
                     continue
-                batch = accessor(block).to_batch(self.batch_format)
-                with At(self.name, block, start, context):
-                    values = fn(batch)
-                    if isinstance(values, Iterator):
-                        values = list(values)
-                yield self._added(table, values)
+                if self.skips is None:
+                    with At(self.name, block, start, context):
+                        values = self._values(fn, table)
+                    yield self._added(table, values)
+                    continue
+                tries = Tries(self.name, self.skips, context)
+                parts = list(tries.halves(lambda part: self._added_to(fn, part), table, start))
+                yield concat(parts) if parts else self._placed(table.slice(0, 0), pa.nulls(0))
 
         return run
+
+    def _values(self, fn: Callable[[Any], Any], table: pa.Table) -> Any:
+        values = fn(accessor(table).to_batch(self.batch_format))
+        return list(values) if isinstance(values, Iterator) else values
+
+    def _added_to(self, fn: Callable[[Any], Any], table: Block) -> pa.Table:
+        return self._added(table, self._values(fn, table))
 
     def _added(self, table: pa.Table, values: Any) -> pa.Table:
         if getattr(values, "ndim", 1) == 0 or _is_single(values):
@@ -243,11 +296,17 @@ def _row_results(
 def _batch_results(fn: Callable[[Any], Any], batch: Any, where: At) -> Iterator[Any]:
     """What *fn* returns or yields for a batch; an error is told at which rows it happened."""
     with where:
-        made = fn(batch)
-        if isinstance(made, Iterator):
-            yield from made
-        else:
-            yield made
+        yield from _results(fn(batch))
+
+
+def _results(made: Any) -> Iterator[Any]:
+    return made if isinstance(made, Iterator) else iter((made,))
+
+
+def _kept(
+    name: str, tries: Tries, made: list[tuple[int, list[Any]]], block: Block, start: int
+) -> Block:
+    return _made_of(name, lambda rows: tries.kept(rows, block, start), made)
 
 
 def _made_of(name: str, build: Callable[[Any], _Built], made: Any) -> _Built:

@@ -28,6 +28,10 @@ class StaleCheckpoint(AirError, ValueError):
     """Kept results were made from other files, functions or steps; says what differs."""
 
 
+class TooManyErrors(AirError, RuntimeError):
+    """More rows were skipped than ``max_errors`` allows; names the operator and the last error."""
+
+
 class ColumnNotFound(AirError, ValueError):
     """A column is not in the data; names it, the nearest one and all that there are."""
 

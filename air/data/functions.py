@@ -6,10 +6,14 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from air.data.block import Rejected
 from air.data.origins import Origins
 from air.errors import InvalidOption
+
+if TYPE_CHECKING:
+    from air.data.skipping import Skipped
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +26,16 @@ class TaskContext:
         origins: where each of the rows that it has read comes from; ``None`` for an operator
             after one that has left some out or added some.
         lineage: what it is made from, where that is kept track of.
+        before: rows that were left out of what this piece is made from.
+        skipped: takes rows that are left out; there where operators run.
     """
 
     index: int = 0
     source: str = ""
     origins: Origins | None = None
     lineage: str = ""
+    before: tuple[Rejected, ...] = ()
+    skipped: Skipped | None = None
 
 
 @dataclass(frozen=True, slots=True)

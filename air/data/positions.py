@@ -64,6 +64,21 @@ class At:
         origin = f" from {self._context.source}" if self._context.source else ""
         return f"{rows} of its input{origin}"
 
+    @property
+    def origin(self) -> tuple[str, int | None]:
+        """Where the first row comes from, and which one it is there if that is known."""
+        origins = self._context.origins
+        if origins is None or self.first >= origins.num_rows:
+            return self._context.source, None
+        origin = origins.at(self.first)
+        return origin.source or self._context.source, origin.first_row
+
+    def columns_of(self, error: Exception) -> list[str]:
+        """The columns that the expression speaks of that raised *error*, as far as is known."""
+        if isinstance(self._block, list):
+            return []
+        return columns_used(error, self._block.column_names)
+
     def _columns(self, error: Exception) -> str:
         if isinstance(self._block, list):
             return f" ({type(self._block[0]).__name__ if self._block else 'no'} objects)"

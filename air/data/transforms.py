@@ -20,6 +20,7 @@ from air.data.convert import check_distinct
 from air.data.errors import require_columns
 from air.data.functions import TaskContext, UserFunction
 from air.data.schemas import conform
+from air.data.skipping import Skips
 
 DEFAULT_BATCH_SIZE = 4096
 
@@ -33,9 +34,14 @@ class Transform(abc.ABC):
         keeps_rows: exactly one row comes out for each that goes in, in the same order.
         function: the user's code in it, if there is any.
         min_rows: how many rows it wants to see together, if they can be had.
+        skips: that rows are left out for which the function fails; ``None`` if they are not.
     """
 
-    keeps_rows: bool = False
+    skips: Skips | None = None
+
+    @property
+    def keeps_rows(self) -> bool:
+        return False
 
     @property
     @abc.abstractmethod
@@ -49,6 +55,10 @@ class Transform(abc.ABC):
     @property
     def min_rows(self) -> int:
         return 0
+
+    def with_skips(self, skips: Skips) -> Transform:
+        """The same, leaving out rows in that way."""
+        raise NotImplementedError(f"{self.name} leaves out no rows")
 
     @abc.abstractmethod
     def open(self) -> BlockFunction:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
 from air.data.execution.here import Here
 from air.data.execution.placement import Placement, Probation, decide
 from air.data.execution.shares import check_supply
+from air.data.execution.skipped import SkippedRun
 from air.data.execution.stages import Stage, Unit, fuse, grouped
-from air.data.execution.stats import ExecutionStats
+from air.data.execution.stats import ExecutionStats, StageStats
 from air.data.execution.tasks import budget_bytes, run_on_tasks
 from air.data.handle import BlockHandle
 from air.data.plan import InputBlocks, Map, Node, Read, Repartition
@@ -107,6 +109,18 @@ class Run:
         self, stages: Sequence[Stage], given: Given, *, limited: bool = False
     ) -> Iterator[BlockHandle]:
         """The result of *stages* on *given*, wherever it is best to run them."""
+        stats = self.stats.begin([stage.name for stage in stages])
+        with (
+            SkippedRun(stages, stats) as skipped,
+            closing(self._placed(skipped.stages, given, limited, stats)) as handles,
+        ):
+            for handle in handles:
+                if skipped.counted(handle):
+                    yield handle
+
+    def _placed(
+        self, stages: Sequence[Stage], given: Given, limited: bool, stats: Sequence[StageStats]
+    ) -> Generator[BlockHandle, None, None]:
         placement = decide(
             stages,
             size_bytes=given.size_bytes,
@@ -118,7 +132,6 @@ class Run:
         asks = any(stage.compute.asked for stage in stages)
         if asks and placement is Placement.HERE and not self.stay:
             check_supply(stages, Resources(get_executor().cluster_resources()))
-        stats = self.stats.begin([stage.name for stage in stages])
         units = grouped(given.units, stages[0].min_rows)
         if placement is Placement.TASKS:
             yield from run_on_tasks(stages, units, stats, [0] * len(stages))

@@ -22,6 +22,7 @@ from air.data.functions import TaskContext
 from air.data.handle import BlockHandle
 from air.data.origins import Origin, Origins, Runs
 from air.data.plan import Map
+from air.data.skipping import Skipped
 from air.data.transforms import TakeRows, Transform
 
 
@@ -57,7 +58,8 @@ class Unit:
     def context(self, index: int) -> TaskContext:
         """What operators are told of it as the piece of work *index* of a stage."""
         lineage = self.lineage or self.pieces[0].metadata.lineage
-        return TaskContext(index, self.source, lineage=lineage)
+        before = tuple(itertools.chain.from_iterable(p.metadata.rejected for p in self.pieces))
+        return TaskContext(index, self.source, lineage=lineage, before=before)
 
     def blocks(self, origins: Origins | None = None) -> Iterator[Block]:
         """Its blocks, read or fetched one after the other, and noted in *origins*."""
@@ -134,9 +136,9 @@ class OpenStage:
         Args:
             read: gives the blocks that go in, and notes where they come from.
         """
-        origins = Origins()
+        origins, skipped = Origins(), Skipped(context.index, context.before)
         blocks = read(origins)
-        context = replace(context, origins=origins)
+        context = replace(context, origins=origins, skipped=skipped)
         for function, keeps_rows in self._functions:
             blocks = function(blocks, context)
             if not keeps_rows:
@@ -144,19 +146,36 @@ class OpenStage:
         pieces: Iterator[Block | Marked] = (
             piece for block in blocks for piece in _divided(block, self._target_block_bytes)
         )
+        pieces = _with_last(pieces, skipped)
         if self._keeper is not None:
             pieces = self._keeper(cast(Iterator[Block], pieces), context)
         rows = 0
         while True:
             started = time.perf_counter()
-            block = next(pieces, None)
+            try:
+                block = next(pieces, None)
+            except Exception:
+                if rejected := skipped.taken():
+                    yield Marked([], rejected=rejected, lineage=context.lineage), 0.0
+                raise
             if block is None:
                 return
+            rejected = skipped.taken()
             if context.origins is not None and not isinstance(block, Marked):
                 begin, rows = rows, rows + len(block)
                 runs = origins.runs(begin, rows - 1)
                 block = Marked(block, runs=runs) if runs else block
+            if rejected:
+                known = block if isinstance(block, Marked) else Marked(block)
+                block = replace(known, rejected=rejected)
             yield block, time.perf_counter() - started
+
+
+def _with_last(pieces: Iterator[Block | Marked], skipped: Skipped) -> Iterator[Block | Marked]:
+    """*pieces*, and one without rows to go with what was left out after the last of them."""
+    yield from pieces
+    if skipped.is_waiting:
+        yield []
 
 
 def _divided(given: Block | Marked, target_bytes: int) -> Iterator[Block | Marked]:

@@ -8,6 +8,14 @@ from dataclasses import dataclass, field
 
 
 @dataclass(slots=True)
+class SkippedRows:
+    """Rows that an operator has left out, and what it said of the first."""
+
+    first: str
+    count: int = 0
+
+
+@dataclass(slots=True)
 class StageStats:
     """Totals of one stage; seconds are those of its work, summed over all processes."""
 
@@ -17,6 +25,12 @@ class StageStats:
     rows: int = 0
     size_bytes: int = 0
     seconds: float = 0.0
+    skipped: dict[str, SkippedRows] = field(default_factory=dict)
+
+    def skip(self, operator: str, count: int, first: str) -> None:
+        """Count rows that *operator* has left out; of the first ones it said *first*."""
+        known = self.skipped.setdefault(operator, SkippedRows(first))
+        known.count += count
 
     def add(self, rows: int, size_bytes: int, seconds: float) -> None:
         """Count one block that came out."""
@@ -27,9 +41,13 @@ class StageStats:
 
     def __str__(self) -> str:
         where = f"{self.tasks} tasks" if self.tasks else "in the calling process"
+        skips = "".join(
+            f"; {one.count} rows skipped by {operator} (first {one.first})"
+            for operator, one in self.skipped.items()
+        )
         return (
             f"{self.name}: {self.rows} rows in {self.blocks} blocks, {_size(self.size_bytes)},"
-            f" {self.seconds:.3f} s, {where}"
+            f" {self.seconds:.3f} s, {where}{skips}"
         )
 
 

@@ -18,8 +18,10 @@ from air.data.calling import AddColumn, FilterRows, FlatMapRows, MapBatches, Map
 from air.data.compute import ActorPoolStrategy, Compute, check_compute
 from air.data.computed import FilterExpression
 from air.data.consumption import Consumption
+from air.data.datasources.filesystems import PathLike
 from air.data.expressions import Expression
 from air.data.functions import UserFunction, check_function
+from air.data.skipping import check_skips
 from air.errors import InvalidOption
 from air.executor.extras import check_pandas
 from air.executor.keywords import methods_suggest_keywords
@@ -42,6 +44,9 @@ class MapMethods(Consumption):
         concurrency: int | tuple[int, int] | None = None,
         num_cpus: float | None = None,
         num_gpus: float | None = None,
+        on_error: str = "raise",
+        dead_letter: PathLike | None = None,
+        max_errors: int | None = None,
         **options: Any,
     ) -> Self:
         """Replace each row by what *fn* makes of it.
@@ -54,12 +59,25 @@ class MapMethods(Consumption):
             concurrency: in place of *compute*: how many tasks (for functions) or actors (for
                 classes, or ``(smallest, largest)``) work at the same time.
             num_cpus: what each of the tasks or actors holds; ``num_gpus`` likewise.
+            on_error: ``"skip"`` leaves out rows for which *fn* raises an error, or returns what no
+                dataset can hold; ``ds.stats()`` tells how many. ``"raise"`` raises the error.
+            dead_letter: a directory to which rows that are skipped are written, as Parquet files
+                that :func:`air.data.read_parquet` reads: the columns of the row (``value`` for a
+                plain object, or ``pickle`` if Arrow has no type for it) and ``_error``, which
+                holds the ``operator``, the ``type`` and ``message`` of the error, the ``source``
+                and ``row`` there (from 0) where that is known, and the ``column``. They appear as
+                the rows around them are given out, and each is there once, however often a task
+                is tried; running the dataset again writes the same files again. Nothing is
+                written where no row is skipped.
+            max_errors: more skipped rows than this raise ``TooManyErrors``; any number if
+                ``None``.
             options: more options of the tasks or actors, such as ``memory`` and
                 ``max_retries``.
 
         Raises:
             TypeError: *fn* cannot be called, is async, or yields instead of returning.
             InvalidOption: an option that is unknown (names the nearest) or does not fit.
+            TooManyErrors: when the plan runs: *max_errors* rows were skipped before.
         """
         user = check_function(
             "map",
@@ -71,7 +89,8 @@ class MapMethods(Consumption):
             fn_constructor_kwargs=fn_constructor_kwargs,
         )
         where = _where("map", user, compute, concurrency, num_cpus, num_gpus, options)
-        return self.with_transform(MapRows(user), where)
+        skips = check_skips("map", on_error, dead_letter, max_errors)
+        return self.with_transform(MapRows(user, skips), where)
 
     def map_batches(
         self,
@@ -88,6 +107,9 @@ class MapMethods(Consumption):
         concurrency: int | tuple[int, int] | None = None,
         num_cpus: float | None = None,
         num_gpus: float | None = None,
+        on_error: str = "raise",
+        dead_letter: PathLike | None = None,
+        max_errors: int | None = None,
         **options: Any,
     ) -> Self:
         """Replace each batch of rows by what *fn* makes of it.
@@ -105,6 +127,10 @@ class MapMethods(Consumption):
                 changed.
             fn_constructor_args, compute, concurrency, num_cpus, num_gpus, options: as for
                 :meth:`map`.
+            on_error, dead_letter, max_errors: as for :meth:`map`. Where *fn* fails for a batch,
+                it is called again for each half of it, down to single rows, which are skipped; so
+                it may see the same row in several batches, and what it had yielded before it
+                failed is dropped.
 
         Raises:
             TypeError: *fn* cannot be called or is async.
@@ -120,11 +146,13 @@ class MapMethods(Consumption):
             fn_constructor_kwargs=fn_constructor_kwargs,
         )
         where = _where("map_batches", user, compute, concurrency, num_cpus, num_gpus, options)
+        skips = check_skips("map_batches", on_error, dead_letter, max_errors)
         rows, least = check_batch_size("map_batches", batch_size)
         check_flag(zero_copy_batch, "map_batches: zero_copy_batch")
         return self.with_transform(
             MapBatches(
                 user,
+                skips,
                 rows,
                 resolve_batch_format(batch_format, fn),
                 zero_copy_batch,
@@ -145,6 +173,9 @@ class MapMethods(Consumption):
         concurrency: int | tuple[int, int] | None = None,
         num_cpus: float | None = None,
         num_gpus: float | None = None,
+        on_error: str = "raise",
+        dead_letter: PathLike | None = None,
+        max_errors: int | None = None,
         **options: Any,
     ) -> Self:
         """Replace each row by the rows in the list that *fn* returns, or that it yields.
@@ -160,7 +191,8 @@ class MapMethods(Consumption):
             fn_constructor_kwargs=fn_constructor_kwargs,
         )
         where = _where("flat_map", user, compute, concurrency, num_cpus, num_gpus, options)
-        return self.with_transform(FlatMapRows(user), where)
+        skips = check_skips("flat_map", on_error, dead_letter, max_errors)
+        return self.with_transform(FlatMapRows(user, skips), where)
 
     def filter(
         self,
@@ -174,6 +206,9 @@ class MapMethods(Consumption):
         concurrency: int | tuple[int, int] | None = None,
         num_cpus: float | None = None,
         num_gpus: float | None = None,
+        on_error: str = "raise",
+        dead_letter: PathLike | None = None,
+        max_errors: int | None = None,
         **options: Any,
     ) -> Self:
         """Keep the rows for which *fn* returns something true.
@@ -195,8 +230,8 @@ class MapMethods(Consumption):
         """
         if isinstance(fn, Expression):
             given = (fn_args, fn_kwargs, fn_constructor_args, fn_constructor_kwargs, compute)
-            rest = (concurrency, num_cpus, num_gpus, *options.values())
-            if any(value is not None for value in (*given, *rest)):
+            rest = (concurrency, num_cpus, num_gpus, dead_letter, max_errors, *options.values())
+            if on_error != "raise" or any(value is not None for value in (*given, *rest)):
                 raise InvalidOption(
                     "filter: an expression is worked out where the rows are made; leave all other"
                     " arguments out"
@@ -213,7 +248,8 @@ class MapMethods(Consumption):
             fn_constructor_kwargs=fn_constructor_kwargs,
         )
         where = _where("filter", user, compute, concurrency, num_cpus, num_gpus, options)
-        return self.with_transform(FilterRows(user), where)
+        skips = check_skips("filter", on_error, dead_letter, max_errors)
+        return self.with_transform(FilterRows(user, skips), where)
 
     def add_column(
         self,
@@ -225,6 +261,9 @@ class MapMethods(Consumption):
         concurrency: int | None = None,
         num_cpus: float | None = None,
         num_gpus: float | None = None,
+        on_error: str = "raise",
+        dead_letter: PathLike | None = None,
+        max_errors: int | None = None,
         **options: Any,
     ) -> Self:
         """Add a column, or replace the one of that name; the others stay as they are.
@@ -235,10 +274,11 @@ class MapMethods(Consumption):
                 list with one value for each row, or one value for all rows.
             batch_format: what *fn* gets, as for :meth:`map_batches`; ``"default"`` is what the
                 first parameter of *fn* is annotated with, else ``"pandas"``.
-            compute, concurrency, num_cpus, num_gpus, options: as for :meth:`map`.
+            compute, concurrency, num_cpus, num_gpus, on_error, dead_letter, max_errors, options: as
+                for :meth:`map_batches`.
 
         Raises:
-            TypeError, InvalidOption: as for :meth:`map_batches`.
+            TypeError, InvalidOption, TooManyErrors: as for :meth:`map_batches`.
         """
         if not isinstance(col, str):
             raise InvalidOption(f"add_column: col must be text, got {col!r:.80}")
@@ -246,12 +286,14 @@ class MapMethods(Consumption):
         if user.is_class:
             raise TypeError("add_column takes a function; for a class use map_batches")
         where = _where("add_column", user, compute, concurrency, num_cpus, num_gpus, options)
+        skips = check_skips("add_column", on_error, dead_letter, max_errors)
         if check_batch_format(batch_format) == DEFAULT:
             batch_format = annotated_format(fn) or PANDAS
             if batch_format == PANDAS:
                 check_pandas("add_column, unless batch_format is another one,")
         self.check_columns([], "add_column")
-        return self.with_transform(AddColumn(col, user, batch_format), where)
+        step = AddColumn(user, skips, column=col, batch_format=batch_format)
+        return self.with_transform(step, where)
 
 
 def _where(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from air.data.block import Block, BlockMetadata, accessor
+from air.data.block import Block, BlockMetadata, Rejected, accessor
 from air.data.origins import Origin, Runs
 
 
@@ -19,6 +19,7 @@ class Marked:
         samples: rows of it to go by, evenly spread from the first on.
         runs: where its rows come from; noted by the stage.
         lineage: what it is made from, where that is kept track of.
+        rejected: what was left out since the block before; noted by the stage.
     """
 
     block: Block
@@ -26,6 +27,7 @@ class Marked:
     samples: Block | None = None
     runs: Runs = ()
     lineage: str = ""
+    rejected: tuple[Rejected, ...] = ()
 
 
 def described(given: Block | Marked, source: str) -> tuple[BlockMetadata, Block]:
@@ -38,6 +40,7 @@ def described(given: Block | Marked, source: str) -> tuple[BlockMetadata, Block]
         accessor(given.block).metadata(origin.source),
         first_row=origin.first_row,
         runs=() if is_one else given.runs,
+        rejected=given.rejected,
         bounds=given.bounds,
         samples=given.samples,
         lineage=given.lineage,
