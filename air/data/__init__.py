@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from air.data.grouped import GroupedData
     from air.data.huggingface.making import from_huggingface
     from air.data.iterator import DataIterator
+    from air.data.polars.making import from_polars
     from air.data.preprocessor import Preprocessor
     from air.data.read_api import (
         from_arrow,
@@ -85,6 +86,7 @@ _HOME = {
     "from_numpy_refs": "air.data.from_refs",
     "from_pandas": "air.data.read_api",
     "from_pandas_refs": "air.data.from_refs",
+    "from_polars": "air.data.polars.making",
     "from_tf": "air.data.tensorflow.making",
     "from_torch": "air.data.torch.making",
     "if_else": "air.data.expressions",

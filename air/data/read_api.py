@@ -121,7 +121,7 @@ def from_pandas(dfs: pd.DataFrame | Sequence[pd.DataFrame]) -> Dataset:
         # Arrow may share memory with the frame, which its owner may change.
         return table_from_pandas(frame.copy())
 
-    return _from_each("from_pandas", dfs, is_pandas_frame, table, "a DataFrame")
+    return from_each("from_pandas", dfs, is_pandas_frame, table, "a DataFrame")
 
 
 @suggests_keywords
@@ -137,7 +137,7 @@ def from_arrow(tables: pa.Table | Sequence[pa.Table]) -> Dataset:
     def is_table(value: object) -> bool:
         return isinstance(value, pa.Table)
 
-    return _from_each("from_arrow", tables, is_table, checked_table, "a pyarrow.Table")
+    return from_each("from_arrow", tables, is_table, checked_table, "a pyarrow.Table")
 
 
 @suggests_keywords
@@ -157,7 +157,7 @@ def from_numpy(ndarrays: np.ndarray | Sequence[np.ndarray]) -> Dataset:
         # Arrow may share memory with the array, which its owner may change.
         return table_from_columns({ARRAY_COLUMN: array.copy()})
 
-    return _from_each("from_numpy", ndarrays, is_array, table, "a numpy.ndarray with a dimension")
+    return from_each("from_numpy", ndarrays, is_array, table, "a numpy.ndarray with a dimension")
 
 
 @suggests_keywords
@@ -304,6 +304,31 @@ def divided(block: Block, what: str, parallelism: int) -> Dataset:
     return Dataset(InputBlocks(tuple(handles), what))
 
 
+def from_each(what: str, given: Any, fits: Any, make: Any, wanted: str) -> Dataset:
+    """The rows of a table of some kind, or of a list of them in turn; a block for each.
+
+    Args:
+        what: the function that has been called, for messages.
+        fits: whether something is such a table, of which *make* makes one of Arrow's.
+        wanted: what such a table is called.
+    """
+    items = list(given) if isinstance(given, (list, tuple)) else [given]
+    for item in items:
+        if not fits(item):
+            raise TypeError(f"{what} takes {wanted} or a list of them, got {type(item).__name__}")
+    if not items:
+        raise InvalidOption(f"{what} was given an empty list")
+    named = [what] if len(items) == 1 else [f"{what}, item {i}" for i, _ in enumerate(items)]
+    tables: list[pa.Table] = [make(item) for item in items]
+    # Items without rows do not decide: an empty frame's columns have any type.
+    deciding = [pair for pair in zip(tables, named, strict=True) if len(pair[0])]
+    if deciding:
+        schema = unify([table.schema for table, _ in deciding], [name for _, name in deciding])
+        tables = [conform(t, schema) if len(t) else schema.empty_table() for t in tables]
+    handles = map(BlockHandle.of_block, tables, named)
+    return Dataset(InputBlocks(tuple(handles), what))
+
+
 def files_of(
     what: str,
     paths: PathLike | Sequence[PathLike],
@@ -334,24 +359,6 @@ def files_of(
 def _range(source: RangeDatasource, parallelism: int) -> Dataset:
     size = source.estimate_inmemory_data_size()
     return Dataset(Read(source, _parallelism(parallelism, size)))
-
-
-def _from_each(what: str, given: Any, fits: Any, make: Any, wanted: str) -> Dataset:
-    items = list(given) if isinstance(given, (list, tuple)) else [given]
-    for item in items:
-        if not fits(item):
-            raise TypeError(f"{what} takes {wanted} or a list of them, got {type(item).__name__}")
-    if not items:
-        raise InvalidOption(f"{what} was given an empty list")
-    named = [what] if len(items) == 1 else [f"{what}, item {i}" for i, _ in enumerate(items)]
-    tables: list[pa.Table] = [make(item) for item in items]
-    # Items without rows do not decide: an empty frame's columns have any type.
-    deciding = [pair for pair in zip(tables, named, strict=True) if len(pair[0])]
-    if deciding:
-        schema = unify([table.schema for table, _ in deciding], [name for _, name in deciding])
-        tables = [conform(t, schema) if len(t) else schema.empty_table() for t in tables]
-    handles = map(BlockHandle.of_block, tables, named)
-    return Dataset(InputBlocks(tuple(handles), what))
 
 
 def _parallelism(given: int, size_bytes: int | None) -> int:

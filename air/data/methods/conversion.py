@@ -7,7 +7,7 @@ from typing import Any
 
 from air.data import references
 from air.data.consumption import Consumption
-from air.executor.extras import check_pandas
+from air.executor.extras import check_pandas, import_extra
 from air.executor.handles import ObjectRef
 from air.executor.keywords import methods_suggest_keywords
 
@@ -68,6 +68,20 @@ class ConversionMethods(Consumption):
         from air.data.dask.frames import frame_of
 
         return frame_of(tuple(self.materialize().run()), meta)
+
+    def to_polars(self) -> Any:
+        """All rows as one ``polars.DataFrame``; plain objects are its column ``value``.
+
+        Columns of arrays are of the type ``Array``.
+
+        Raises:
+            UnsupportedValue: a column holds decimals of more than 38 digits.
+            ImportError: Polars is not installed.
+        """
+        from air.data.polars.frames import INSTALL, table_to_polars
+
+        import_extra("polars", "to_polars", INSTALL)  # before the rows are worked out
+        return table_to_polars("to_polars", self.to_arrow())
 
     def iter_torch_batches(
         self,

@@ -1,0 +1,1 @@
+"""Datasets and Polars; nothing here is imported before somebody asks for its frames."""
