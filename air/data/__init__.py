@@ -48,7 +48,7 @@ if TYPE_CHECKING:
         read_datasource,
         read_parquet,
     )
-    from air.data.read_arrays import read_arrow, read_numpy
+    from air.data.read_arrays import read_arrow, read_images, read_numpy
     from air.data.read_files import read_binary_files, read_json, read_text
     from air.data.sql.reading import read_sql
     from air.data.tensorflow.making import from_tf
@@ -98,6 +98,7 @@ _HOME = {
     "read_binary_files": "air.data.read_files",
     "read_csv": "air.data.read_api",
     "read_datasource": "air.data.read_api",
+    "read_images": "air.data.read_arrays",
     "read_json": "air.data.read_files",
     "read_numpy": "air.data.read_arrays",
     "read_parquet": "air.data.read_api",

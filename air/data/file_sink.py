@@ -44,6 +44,7 @@ class FileSink(Datasink):
         file_format: FileFormat,
         partition_cols: tuple[str, ...],
         dataset: Consumption,
+        rows_per_file: int | None = None,
     ) -> None:
         self._system = system
         self._hidden = staging.path
@@ -52,6 +53,7 @@ class FileSink(Datasink):
         self._partition_cols = partition_cols
         self._staging = staging
         self._dataset = dataset
+        self._rows_per_file = rows_per_file
 
     def __getstate__(self) -> dict[str, Any]:
         # Publishing is for the program alone.
@@ -72,7 +74,13 @@ class FileSink(Datasink):
         written = []
         for number, table in enumerate(tables):
             part = f"{context.index:06d}-{number:03d}"
-            names = [self._write(part, rows, inside) for inside, rows in self._divided(table)]
+            if self._rows_per_file is None:
+                names = [self._write(part, rows, inside) for inside, rows in self._divided(table)]
+            else:
+                names = [
+                    self._write(f"{part}-{start:07d}", table.slice(start, self._rows_per_file))
+                    for start in range(0, table.num_rows, self._rows_per_file)
+                ]
             written += [(name, table.schema, context.source) for name in names]
         return written
 
@@ -102,8 +110,9 @@ class FileSink(Datasink):
             unify([schema for _, schema, _ in written], [source for _, _, source in written])
         else:
             known = self._dataset.schema()
-            # Directories are named by rows, of which there are none.
-            if isinstance(known, pa.Schema) and not self._partition_cols:
+            # Directories are named by rows, of which there are none, or there is a file for each.
+            by_rows = self._partition_cols or self._rows_per_file
+            if isinstance(known, pa.Schema) and not by_rows:
                 names = [self._write("000000-000", known.empty_table())]
         self._staging.publish(names)
         self._staging.__exit__(None, None, None)
@@ -121,6 +130,7 @@ def write_files(
     make_directory: bool = True,
     mode: WriteMode = WriteMode.APPEND,
     partition_cols: tuple[str, ...] = (),
+    rows_per_file: int | None = None,
 ) -> None:
     """Write *dataset* into the directory *path*.
 
@@ -132,6 +142,7 @@ def write_files(
         make_directory: whether to make the directory if it is not there.
         mode: what to do if it holds something.
         partition_cols: columns that become directories below it.
+        rows_per_file: how many rows each file has, in place of about as many as fit 64 MiB.
 
     Raises:
         FileExistsError: the directory holds something, and *mode* is ``"error"``.
@@ -155,4 +166,7 @@ def write_files(
         )
     stem = f"{datetime.datetime.now(datetime.UTC):%Y%m%dT%H%M%S%f}-{secrets.token_hex(4)}"
     staging = Staging(system, directory, stem, missing, mode)
-    write_to(dataset, FileSink(system, staging, stem, file_format, partition_cols, dataset))
+    write_to(
+        dataset,
+        FileSink(system, staging, stem, file_format, partition_cols, dataset, rows_per_file),
+    )

@@ -1,4 +1,4 @@
-"""How datasets are made from files of arrays: Arrow's and numpy's."""
+"""How datasets are made from files of arrays: Arrow's, numpy's, and images."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from air.data.arguments import check_names, check_opening
 from air.data.dataset import Dataset
 from air.data.datasources.arrow import ArrowDatasource
+from air.data.datasources.images import EXTENSIONS, MODES, ImageDatasource
 from air.data.datasources.npy import NumpyDatasource
 from air.data.datasources.partitioning import HIVE, Partitioning
 from air.data.datasources.paths import PathLike
@@ -18,7 +19,13 @@ from air.data.errors import require_columns
 from air.data.read_api import REFUSED_BY_READS, files_of, read_datasource
 from air.errors import InvalidOption
 from air.executor.keywords import refuses, suggests_keywords
-from air.executor.validation import check_flag, reject_unknown
+from air.executor.validation import (
+    check_flag,
+    check_number,
+    listing,
+    nearest,
+    reject_unknown,
+)
 
 _REFUSED_BY_NUMPY = {
     **REFUSED_BY_READS,
@@ -113,4 +120,66 @@ def read_numpy(
         opening=opening,
         loading=numpy_load_args,
     )
+    return read_datasource(source.checked(), parallelism=parallelism)
+
+
+@suggests_keywords
+@refuses(
+    **REFUSED_BY_READS,
+    arrow_open_file_args="files are opened as they are",
+    arrow_open_stream_args="files are opened as they are; compressed ones are known by the ending",
+)
+def read_images(
+    paths: PathLike | Sequence[PathLike],
+    *,
+    filesystem: Any = None,
+    parallelism: int = -1,
+    partitioning: Partitioning | None = None,
+    size: tuple[int, int] | None = None,
+    mode: str | None = None,
+    include_paths: bool = False,
+    ignore_missing_paths: bool = False,
+) -> Dataset:
+    """Images as arrays ``(height, width, channels)`` in the column ``image``; needs Pillow.
+
+    Images of grey have the shape ``(height, width)``. Numbers are ``uint8``, save those of images
+    of one bit (``bool``), of 16 (``uint16``) or 32 bits (``int32``, ``float32``). Colours of a
+    palette are looked up. Of several frames the first one is read, and pixels are as they are
+    stored, whatever the file says of orientation.
+
+    If all have one shape, the column holds arrays of that shape (a tensor column); else lists of
+    lists, which ``numpy.array(row["image"], "uint8")`` turns into arrays. Where sizes differ,
+    *size* and *mode* make them one, and are much faster to work with.
+
+    Args:
+        paths, filesystem, parallelism, partitioning, ignore_missing_paths, include_paths: as for
+            :func:`read_csv`; a directory's files are those that end with ``.png``, ``.jpg``,
+            ``.jpeg``, ``.tif``, ``.tiff``, ``.bmp``, ``.gif`` or ``.webp``.
+        size: ``(height, width)`` that images are resized to (bicubic).
+        mode: that images are converted to: ``"RGB"``, ``"L"`` (grey), ``"RGBA"``, or another one of
+            Pillow's.
+
+    Raises:
+        FileNotFoundError: there is no such path; names it and the nearest.
+        InvalidOption: an unknown mode, or no size.
+        ReadError: a file is no image, or is broken; names it. What comes before the pixels is
+            looked at now, of the first 256 files.
+        ImportError: Pillow is not installed; says how to install it.
+    """
+    if mode is not None and mode not in MODES:
+        raise InvalidOption(
+            f"read_images: unknown mode {mode!r:.80}.{nearest(mode, list(MODES))} It may be"
+            f" {listing(list(MODES))}"
+        )
+    if size is not None:
+        if not isinstance(size, (tuple, list)) or len(size) != 2:
+            raise InvalidOption(f"read_images: size must be (height, width), got {size!r:.80}")
+        what = "read_images: height and width in size"
+        height, width = (int(check_number(n, what, minimum=1, integer=True)) for n in size)
+        size = (height, width)
+    files = files_of(
+        "read_images", paths, filesystem, EXTENSIONS, partitioning, ignore_missing_paths
+    )
+    includes = check_flag(include_paths, "read_images: include_paths")
+    source = ImageDatasource(files, includes_path=includes, size=size, mode=mode)
     return read_datasource(source.checked(), parallelism=parallelism)

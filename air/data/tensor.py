@@ -73,6 +73,19 @@ def to_numpy(column: pa.ChunkedArray | pa.Array) -> np.ndarray:
     return values.to_numpy(zero_copy_only=False).reshape(len(column), *shape)
 
 
+def as_lists(array: np.ndarray) -> pa.Array:
+    """*array* as the one element of a column of lists (of lists ...), as arrays of any shape are.
+
+    Raises:
+        pa.ArrowInvalid, pa.ArrowNotImplementedError: Arrow cannot hold the element type.
+    """
+    values = pa.array(np.ascontiguousarray(array).reshape(-1))
+    for depth in range(array.ndim - 1, -1, -1):
+        size, count = array.shape[depth], math.prod(array.shape[:depth])
+        values = pa.ListArray.from_arrays(np.arange(count + 1, dtype=np.int32) * size, values)
+    return values
+
+
 def elements(column: pa.ChunkedArray) -> list[Any]:
     """The elements of a tensor column, one array (or ``None``) a row."""
     return list(to_numpy(column))

@@ -86,6 +86,18 @@ NEEDED = inspect.Parameter.empty
             {"paths": NEEDED},
             {**FILES, "arrow_open_stream_args": None, "partitioning": None},
         ),
+        (
+            data.read_images,
+            {"paths": NEEDED},
+            {
+                **FILES,
+                "partitioning": None,
+                "size": None,
+                "mode": None,
+                "include_paths": False,
+                "ignore_missing_paths": False,
+            },
+        ),
         (data.Dataset.write_numpy, {"path": NEEDED}, {"column": None, "try_create_dir": True}),
         (data.read_sql, {"sql": NEEDED, "connection_factory": NEEDED}, {"parallelism": -1}),
         (data.Dataset.write_sql, {"sql": NEEDED, "connection_factory": NEEDED}, {}),

@@ -14,8 +14,7 @@ import pyarrow as pa
 from pyarrow import ipc
 
 from air.data.convert import check_distinct
-from air.data.datasources.files import FileDatasource, Fragment, open_file
-from air.data.datasources.paths import is_compressed
+from air.data.datasources.files import FileDatasource, Fragment, open_unpacked
 from air.data.errors import ReadError, UnsupportedValue
 from air.data.schemas import without_columns
 
@@ -101,7 +100,7 @@ class ArrowDatasource(FileDatasource):
             ReadError: it is in neither format, or broken; names the file.
         """
         try:
-            with self._opened(path) as source:
+            with open_unpacked(self.files, path) as source:
                 start = bytes(source.read(len(_MAGIC)))
                 source.seek(0)
                 if start.startswith(_OF_FEATHER_1):
@@ -125,12 +124,6 @@ class ArrowDatasource(FileDatasource):
             if error.errno is not None:
                 raise
             raise ReadError(f"{path} cannot be read as Arrow or Feather: {error}") from None
-
-    def _opened(self, path: str) -> Any:
-        if not is_compressed(path):
-            return open_file(self.files, path)
-        with self.files.filesystem.open_input_stream(path) as stream:
-            return pa.BufferReader(stream.read())
 
     def __getstate__(self) -> dict[str, Any]:
         # What was seen for planning is not needed where the data is read.

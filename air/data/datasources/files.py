@@ -14,7 +14,7 @@ from air.data.batching import joined
 from air.data.block import Block, BlockMetadata
 from air.data.datasource import Datasource, NotedRead, ReadTask
 from air.data.datasources.labels import add_labels, label_types
-from air.data.datasources.paths import FileSet
+from air.data.datasources.paths import FileSet, is_compressed
 from air.data.errors import ReadError, UnsupportedValue
 from air.data.origins import Origin, Origins
 from air.data.schemas import ValuesDoNotFit, conform, unify
@@ -294,3 +294,11 @@ def _describe(group: Sequence[Fragment], parts_are: str) -> str:
 def open_file(files: FileSet, path: str) -> Any:
     """The file opened for reading anywhere in it."""
     return files.filesystem.open_input_file(path)
+
+
+def open_unpacked(files: FileSet, path: str) -> Any:
+    """The same, of what is in the file if its ending says that it is compressed as a whole."""
+    if not is_compressed(path):
+        return open_file(files, path)
+    with files.filesystem.open_input_stream(path) as stream:
+        return pa.BufferReader(stream.read())

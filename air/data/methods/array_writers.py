@@ -1,4 +1,4 @@
-"""Writing datasets to files of arrays: Arrow's and numpy's."""
+"""Writing datasets to files of arrays: Arrow's, numpy's, and images."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 from air.data.datasources.paths import PathLike
 from air.data.formats import REFUSED
 from air.data.formats.arrow import ArrowFormat
+from air.data.formats.images import ImageFormat
 from air.data.formats.npy import NumpyFormat
 from air.data.methods.writers import WriteMethods
 from air.errors import InvalidOption
@@ -78,3 +79,39 @@ class ArrayWriteMethods(WriteMethods):
                 raise InvalidOption(f"write_numpy: column must be text, got {column!r:.80}")
             self.check_columns([column], "write_numpy")
         self._write(path, filesystem, NumpyFormat(column), try_create_dir, mode)
+
+    @refuses(**REFUSED, arrow_open_stream_args="images are compressed by themselves")
+    def write_images(
+        self,
+        path: PathLike,
+        column: str,
+        file_format: str = "png",
+        *,
+        filesystem: Any = None,
+        try_create_dir: bool = True,
+        mode: str = "append",
+    ) -> None:
+        """Write the arrays of a column to a directory of images, a file for each; needs Pillow.
+
+        They appear together, as files of :meth:`write_parquet` do, in the order of the rows. Other
+        columns are not written: :meth:`write_parquet` keeps them beside their arrays.
+
+        Args:
+            column: of arrays ``(height, width)`` or ``(height, width, channels)``, of one shape or
+                of several.
+            file_format: ``"png"``, ``"tiff"`` or ``"bmp"``, which keep every number, or ``"jpeg"``,
+                which does not.
+            path, filesystem, try_create_dir, mode: as for :meth:`write_parquet`.
+
+        Raises:
+            NotADirectoryError, FileNotFoundError, FileExistsError: as for :meth:`write_parquet`.
+            InvalidOption: an unknown format; names the nearest.
+            ColumnNotFound: there is no such column.
+            WriteError: a row holds no array, or one that the format cannot hold (PNG: ``uint8`` of
+                1 to 4 channels, ``bool`` and ``uint16`` of one; TIFF ``float32`` too); names the
+                column, the type and the shape.
+            ImportError: Pillow is not installed; says how to install it.
+        """
+        form = ImageFormat.checked(column, file_format)
+        self.check_columns([column], "write_images")
+        self._write(path, filesystem, form, try_create_dir, mode, rows_per_file=1)

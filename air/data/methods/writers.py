@@ -177,6 +177,7 @@ class WriteMethods(Consumption):
         make_directory: object,
         mode: object,
         partition_cols: tuple[str, ...] = (),
+        rows_per_file: int | None = None,
     ) -> None:
         what = f"write_{form.name}"
         write_files(
@@ -187,4 +188,5 @@ class WriteMethods(Consumption):
             make_directory=check_flag(make_directory, f"{what}: try_create_dir"),
             mode=check_mode(what, mode),
             partition_cols=partition_cols,
+            rows_per_file=rows_per_file,
         )
