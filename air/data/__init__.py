@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from air.data import aggregate, preprocessor, preprocessors
     from air.data.block import BlockMetadata
     from air.data.compute import ActorPoolStrategy
-    from air.data.context import DataContext
+    from air.data.context import DataContext, set_progress_bars
     from air.data.dask.source import from_dask
     from air.data.dataset import Dataset
     from air.data.datasink import Datasink, WriteContext
@@ -104,6 +104,7 @@ _HOME = {
     "read_parquet": "air.data.read_api",
     "read_sql": "air.data.sql.reading",
     "read_text": "air.data.read_files",
+    "set_progress_bars": "air.data.context",
 }
 _SUBMODULES = {"aggregate", "preprocessor", "preprocessors"}
 

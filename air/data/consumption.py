@@ -11,12 +11,14 @@ import pyarrow as pa
 
 from air.data.block import Block, Schema, accessor, column_names, concat
 from air.data.compute import ON_TASKS, Compute
+from air.data.context import DataContext
 from air.data.errors import UnsupportedValue, require_columns
 from air.data.execution.execute import execute
 from air.data.execution.stats import ExecutionStats
 from air.data.handle import BlockHandle
 from air.data.iterator import DataIterator
 from air.data.plan import InputBlocks, Limit, Map, Node
+from air.data.shown import Shown
 from air.data.transforms import Conform, Transform
 from air.errors import InvalidOption
 from air.executor.extras import check_pandas
@@ -36,6 +38,7 @@ class Consumption:
         self._plan = plan
         self._stats = stats
         self._schema: Schema | None = None
+        self._begun_by: Consumption | None = None
 
     @property
     def plan(self) -> Node:
@@ -44,7 +47,11 @@ class Consumption:
 
     def over(self, make: Callable[[Node], Node]) -> Self:
         """A dataset with a step more in its plan; for code that adds operators."""
-        return type(self)(make(self._plan))
+        return type(self)(make(self._plan)).begun()
+
+    def begun(self) -> Self:
+        """This dataset as a transformation gives it: with its rows, where these are not lazy."""
+        return self.materialize() if DataContext.get_current().eager else self
 
     def with_transform(self, transform: Transform, compute: Compute = ON_TASKS) -> Self:
         """A dataset whose blocks go through *transform* as well."""
@@ -72,8 +79,16 @@ class Consumption:
         Args:
             stay: start no tasks, whatever they would gain.
         """
+        # Of rows that are there it is of interest how they were made.
+        stats = ExecutionStats() if self.is_materialized else self.new_stats()
+        return execute(self._plan, stats=stats, stay=stay)
+
+    def new_stats(self) -> ExecutionStats:
+        """What a run that begins now shall fill, for :meth:`stats` to tell."""
         self._stats = ExecutionStats()
-        return execute(self._plan, stats=self._stats, stay=stay)
+        if self._begun_by is not None and not self._begun_by.is_materialized:
+            self._begun_by._stats = self._stats
+        return self._stats
 
     def take(self, limit: int = 20) -> list[Any]:
         """The first rows, at most *limit*."""
@@ -229,14 +244,25 @@ class Consumption:
         return isinstance(self._plan, InputBlocks)
 
     def stats(self) -> str:
-        """What the last run of the plan took: a line for each stage."""
+        """What the last run of the plan took: a line for each stage, in the order of the data.
+
+        A line tells rows, blocks and bytes that came out, the time from the first piece of work to
+        the end of the last, the work itself and its CPU time summed over all processes, and the
+        most memory that a process had which did some of it, with everything that is in it. A stage
+        is one operator, or several that run as one; a materialized dataset tells how it was made.
+        """
         if self._stats is None or not self._stats.stages:
-            return "not run yet"
-        return self._stats.describe()
+            return Shown("not run yet")
+        return Shown(self._stats.describe())
 
     def _head(self, limit: int, what: str) -> Self:
-        count = int(check_number(limit, what, minimum=0, integer=True))
-        return self.over(lambda plan: Limit(plan, count))
+        """The first rows, of which a run is one of this dataset."""
+        head = type(self)(self._limited(limit, what))
+        head._begun_by = self
+        return head
+
+    def _limited(self, limit: int, what: str) -> Node:
+        return Limit(self._plan, int(check_number(limit, what, minimum=0, integer=True)))
 
     def _whole(self, limit: float = math.inf) -> Block:
         """All rows as one block; complains as soon as there are more than *limit*."""
@@ -264,4 +290,4 @@ class Consumption:
 
     def __getstate__(self) -> dict[str, Any]:
         # How an execution went is of interest where it was started.
-        return {"_plan": self._plan, "_stats": None, "_schema": self._schema}
+        return {"_plan": self._plan, "_stats": None, "_schema": self._schema, "_begun_by": None}

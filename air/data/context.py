@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from air.errors import InvalidOption
-from air.executor.validation import check_number, listing, nearest
+from air.executor.validation import check_flag, check_number, listing, nearest
 
 _lock = threading.Lock()
 _current: DataContext | None = None
@@ -24,10 +24,16 @@ class DataContext:
         target_max_block_size: bytes; larger blocks are divided when they are made (128 MiB).
         memory_budget: bytes of blocks that one execution may have in flight and waiting at a
             time; ``None`` is a quarter of the cluster's object store.
+        eager: whether each transformation of a dataset runs to its end at the call, so that its
+            errors are raised there; reading waits for the first transformation.
+        enable_progress_bars: whether a run that takes a while shows on a terminal how far it is;
+            see :func:`air.data.set_progress_bars`.
     """
 
     target_max_block_size: int = 128 << 20
     memory_budget: int | None = None
+    eager: bool = False
+    enable_progress_bars: bool = True
 
     def __setattr__(self, name: str, value: Any) -> None:
         known = [setting.name for setting in fields(self)]
@@ -36,7 +42,9 @@ class DataContext:
                 f"DataContext has no setting {name!r}.{nearest(name, known)} Settings are:"
                 f" {listing(known)}"
             )
-        if value is not None or name != "memory_budget":
+        if name in ("eager", "enable_progress_bars"):
+            check_flag(value, f"DataContext.{name}")
+        elif value is not None or name != "memory_budget":
             check_number(value, f"{name} (in bytes)", minimum=1, integer=True)
         super().__setattr__(name, value)
 
@@ -48,3 +56,19 @@ class DataContext:
             if _current is None:
                 _current = DataContext()
             return _current
+
+
+def set_progress_bars(enabled: bool) -> bool:
+    """Show how far runs are, or do not; off a terminal nothing is ever shown.
+
+    Args:
+        enabled: ``False`` silences all progress bars of this process.
+
+    Returns:
+        What it was before.
+    """
+    check_flag(enabled, "set_progress_bars: enabled")
+    context = DataContext.get_current()
+    before = context.enable_progress_bars
+    context.enable_progress_bars = enabled
+    return before

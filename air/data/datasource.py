@@ -85,6 +85,10 @@ class Datasource(abc.ABC):
         """Names of the columns, where they are known more cheaply than their types."""
         return column_names(self.schema())
 
+    def pushed(self) -> str:
+        """What of later steps it does itself, in words, for ``Dataset.explain``."""
+        return ""
+
     def files_to_read(self) -> FileSet | None:
         """The files that the rows are in; ``None`` for what reads no files."""
         return None

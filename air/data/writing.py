@@ -72,8 +72,9 @@ def write_to(
         raise InvalidOption(f"{type(sink).__name__}.write: {error}") from None
     sink.on_write_start()
     results: list[Any] = []
+    step = Map(dataset.plan, _WriteBlocks(sink, given))
     try:
-        with closing(execute(Map(dataset.plan, _WriteBlocks(sink, given)))) as handles:
+        with closing(execute(step, stats=dataset.new_stats())) as handles:
             for handle in handles:
                 results += [result for (result,) in handle.get()]
         sink.on_write_complete(results)

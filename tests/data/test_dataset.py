@@ -542,7 +542,7 @@ def test_a_dataset_says_what_it_is_without_running():
         "Dataset(num_rows=1, schema=unknown)\n+- limit(3)\n   +- map(never)\n      +- from_items"
     )
     made = data.from_items([{"a": 1}])
-    assert repr(made) == "Dataset(num_blocks=1, num_rows=1, schema={a: int64})"
+    assert repr(made) == "Dataset(num_blocks=1, num_rows=1, schema={a: int64})\n   a\n   1"
     assert "num_rows=5, schema=<class 'int'>" in repr(data.range(5))
 
 

@@ -208,6 +208,9 @@ class FileDatasource(Datasource):
         total = self.files.total_bytes
         return None if total is None else round(total * self.expansion)
 
+    def pushed(self) -> str:
+        return "" if self.selected is None else f"only columns {', '.join(self.selected)}"
+
     def files_to_read(self) -> FileSet:
         return self.files
 

@@ -76,6 +76,13 @@ class ParquetDatasource(FileDatasource):
     def reads_every_row(self) -> bool:
         return not self.conditions
 
+    def pushed(self) -> str:
+        told = [super().pushed()]
+        if self.conditions:
+            conditions = " and ".join(map(repr, self.conditions))
+            told.append(f"only row groups that may have {conditions}")
+        return "; ".join(filter(None, told))
+
     def with_filter(self, condition: Expression) -> Self | None:
         if any(known is condition for known in self.conditions):
             return None

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import contextlib
+import time
+from collections.abc import Generator, Iterator
 
 from air.data.execution.physical import OPERATORS
+from air.data.execution.progress import progress
 from air.data.execution.run import Run
 from air.data.execution.stats import ExecutionStats
 from air.data.handle import BlockHandle
@@ -23,4 +26,22 @@ def execute(
         stats: filled as the plan runs.
         stay: start no tasks, as befits a worker that was given the machine to itself.
     """
-    yield from Run(OPERATORS, stats or ExecutionStats(), stay).run(optimize(plan))
+    stats = stats or ExecutionStats()
+    with progress(stats), closed(Run(OPERATORS, stats, stay).run(optimize(plan))) as handles:
+        while True:
+            stats.waits = True
+            handle = next(handles, None)
+            stats.waits, stats.asked = False, time.monotonic()
+            if handle is None:
+                return
+            yield handle
+
+
+@contextlib.contextmanager
+def closed(handles: Iterator[BlockHandle]) -> Iterator[Iterator[BlockHandle]]:
+    """Ends *handles* in the end, if they can be."""
+    try:
+        yield handles
+    finally:
+        if isinstance(handles, Generator):
+            handles.close()

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from air.data.block import Block
 from air.data.context import DataContext
+from air.data.execution.cost import Cost
 from air.data.execution.exchange.marks import Marked, described
 from air.data.execution.stages import OpenStage, Stage, Unit, grouped
 from air.data.execution.stats import StageStats
@@ -45,8 +46,9 @@ class Here:
         for unit in units:
             context = unit.context(self.counts[position])
             self.counts[position] += 1
-            for block, seconds in self._opened(position).run(unit.blocks, context):
-                yield self._counted(position, block, seconds, unit.source)
+            for block, cost in self._opened(position).run(unit.blocks, context):
+                yield self._counted(position, block, cost, unit.source)
+            self._stats[position].done += 1
 
     def _opened(self, position: int) -> OpenStage:
         opened = self._open[position]
@@ -55,9 +57,9 @@ class Here:
         return opened
 
     def _counted(
-        self, position: int, given: Block | Marked, seconds: float, source: str
+        self, position: int, given: Block | Marked, cost: Cost, source: str
     ) -> BlockHandle:
         metadata, block = described(given, source)
         handle = BlockHandle(metadata, block=block)
-        self._stats[position].add(handle.num_rows, handle.size_bytes, seconds)
+        self._stats[position].add(handle.num_rows, handle.size_bytes, cost)
         return handle

@@ -109,7 +109,8 @@ class Run:
         self, stages: Sequence[Stage], given: Given, *, limited: bool = False
     ) -> Iterator[BlockHandle]:
         """The result of *stages* on *given*, wherever it is best to run them."""
-        stats = self.stats.begin([stage.name for stage in stages])
+        units = given.count if stages and not stages[0].min_rows else None
+        stats = self.stats.begin([stage.name for stage in stages], units)
         with (
             SkippedRun(stages, stats) as skipped,
             closing(self._placed(skipped.stages, given, limited, stats)) as handles,

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import sys
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
@@ -17,6 +16,7 @@ from typing import cast
 from air.data.block import Block, BlockMetadata, split_large
 from air.data.compute import ON_TASKS, Compute
 from air.data.datasource import NotedRead, ReadTask
+from air.data.execution.cost import Cost, Meter
 from air.data.execution.exchange.marks import Marked
 from air.data.functions import TaskContext
 from air.data.handle import BlockHandle
@@ -130,8 +130,8 @@ class OpenStage:
 
     def run(
         self, read: Callable[[Origins], Iterator[Block]], context: TaskContext
-    ) -> Iterator[tuple[Block | Marked, float]]:
-        """The blocks that come out, each with the seconds that it took to make.
+    ) -> Iterator[tuple[Block | Marked, Cost]]:
+        """The blocks that come out, each with what it took to make.
 
         Args:
             read: gives the blocks that go in, and notes where they come from.
@@ -151,12 +151,12 @@ class OpenStage:
             pieces = self._keeper(cast(Iterator[Block], pieces), context)
         rows = 0
         while True:
-            started = time.perf_counter()
+            meter = Meter()
             try:
                 block = next(pieces, None)
             except Exception:
                 if rejected := skipped.taken():
-                    yield Marked([], rejected=rejected, lineage=context.lineage), 0.0
+                    yield Marked([], rejected=rejected, lineage=context.lineage), Cost()
                 raise
             if block is None:
                 return
@@ -168,7 +168,7 @@ class OpenStage:
             if rejected:
                 known = block if isinstance(block, Marked) else Marked(block)
                 block = replace(known, rejected=rejected)
-            yield block, time.perf_counter() - started
+            yield block, meter.read()
 
 
 def _with_last(pieces: Iterator[Block | Marked], skipped: Skipped) -> Iterator[Block | Marked]:

@@ -70,15 +70,15 @@ class _Work:
 
 
 def _results(stage: OpenStage, work: _Work, given: tuple[Block, ...]) -> Iterator[Any]:
-    """For each block that comes out: first what it is like and how long it took, then itself.
+    """For each block that comes out: first what it is like and what it took, then itself.
 
     In this order an error is seen where the small first part is fetched.
     """
-    for made, seconds in stage.run(functools.partial(work.blocks, given), work.context):
+    for made, cost in stage.run(functools.partial(work.blocks, given), work.context):
         metadata, block = described(made, work.context.source)
         if isinstance(metadata.schema, type) and not _travels(metadata.schema):
             metadata = replace(metadata, schema=object)
-        yield metadata, seconds
+        yield metadata, cost
         yield compact(block)
 
 
@@ -325,15 +325,16 @@ class _Segment:
                 return number > 0
             except StopIteration:
                 self._ended(task)
+                self._stats[stage].done += 1
                 self._scheduler.task_ended(task)
                 return True
             try:
-                metadata, seconds = get_executor().get([described], None)[0]
+                metadata, cost = get_executor().get([described], None)[0]
                 handle = BlockHandle.of_ref(next(stream), metadata)
             except Exception as error:
                 self._failed(task, error)
                 return True
-            self._stats[stage].add(handle.num_rows, handle.size_bytes, seconds)
+            self._stats[stage].add(handle.num_rows, handle.size_bytes, cost)
             self._scheduler.block_arrived(task, self._item(Unit((handle,))))
             timeout = 0.0
         return True

@@ -30,7 +30,7 @@ class OrderMethods(Consumption):
         Raises:
             InvalidOption: *limit* is negative or no whole number.
         """
-        return self._head(limit, "limit")
+        return self.over(lambda _: self._limited(limit, "limit"))
 
     def repartition(self, num_blocks: int, *, shuffle: bool = False) -> Self:
         """The same rows in *num_blocks* blocks of equal size, in the same order.

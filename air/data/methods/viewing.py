@@ -1,13 +1,12 @@
-"""How a dataset looks at a prompt."""
+"""How a dataset looks at a prompt and in a notebook, and how it says what it will do."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from air.data.block import Schema
 from air.data.consumption import Consumption
-from air.data.datasources.files import FileDatasource
-from air.data.plan import Node, Read
+from air.data.execution.explain import explain, tree
+from air.data.html import page
+from air.data.known import known_of
+from air.data.shown import Shown
 from air.executor.keywords import methods_suggest_keywords
 
 
@@ -15,32 +14,25 @@ from air.executor.keywords import methods_suggest_keywords
 class ViewMethods(Consumption):
     """The part of :class:`air.data.Dataset` that shows it."""
 
+    def explain(self) -> str:
+        """How the plan would run: as it was written, optimized, and in stages and exchanges.
+
+        Tells for each stage where it runs, in which pieces, and what reading leaves out, as far
+        as that is known beforehand. Runs nothing, starts no backend; it may look into the footers
+        of Parquet files. What a run took is told by :meth:`stats`.
+        """
+        return Shown(explain(self._plan))
+
     def __repr__(self) -> str:
         # Only what is known already: looking at a dataset must not read files.
-        sources = [node.source for node in self._plan.walk() if isinstance(node, Read)]
-        reads_files = any(isinstance(source, FileDatasource) for source in sources)
-        rows = None if reads_files else self._plan.num_rows()
-        schema = self._schema or (None if reads_files else self._plan.schema())
-        facts = [f"num_blocks={self.num_blocks()}"] if self.is_materialized else []
-        facts += [f"num_rows={'?' if rows is None else rows}", f"schema={_describe(schema)}"]
-        lines = [f"Dataset({', '.join(facts)})"]
-        if not self.is_materialized:
-            lines += _tree(self._plan)
+        known = known_of(self._plan, self._schema)
+        lines = [f"Dataset({', '.join(known.facts())})"]
+        if known.rows is not None:
+            lines += known.rows.as_text()
+        elif not self.is_materialized:
+            lines += tree(self._plan)
         return "\n".join(lines)
 
-
-def _tree(node: Node, depth: int = 0) -> Iterator[str]:
-    """A line for each step, those that it is made from indented below it."""
-    yield f"{'   ' * depth}+- {node.name}"
-    for below in node.inputs:
-        yield from _tree(below, depth + 1)
-
-
-def _describe(schema: Schema | None) -> str:
-    if schema is None:
-        return "unknown"
-    if isinstance(schema, type):
-        return repr(schema)
-    fields = [f"{field.name}: {field.type}" for field in schema][:8]
-    more = f", and {len(schema) - 8} more" if len(schema) > 8 else ""
-    return "{" + ", ".join(fields) + more + "}"
+    def _repr_html_(self) -> str:
+        """What notebooks show: schema, plan, and first rows if they are there; runs nothing."""
+        return page(known_of(self._plan, self._schema), list(tree(self._plan)))

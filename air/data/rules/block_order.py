@@ -56,6 +56,11 @@ class _Reordered(Datasource):
     def columns(self) -> list[str] | None:
         return self.source.columns()
 
+    def pushed(self) -> str:
+        return "; ".join(
+            filter(None, [self.source.pushed(), f"in random order (seed={self.seed})"])
+        )
+
     def files_to_read(self) -> FileSet | None:
         return self.source.files_to_read()
 

@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from air.data.block import Block, BlockMetadata, accessor, concat, split_large
 from air.data.datasource import ReadTask
+from air.data.execution.stats import ExecutionStats
 from air.data.handle import BlockHandle, cut
 from air.executor.serialization import dumps, loads
 
@@ -75,7 +76,9 @@ class Section:
 class SpillDirectory:
     """A directory that is made when the first file is, and removed by :meth:`close`."""
 
-    def __init__(self) -> None:
+    def __init__(self, stats: ExecutionStats | None = None) -> None:
+        """*stats* are told of what is written."""
+        self._stats = stats
         self._path: Path | None = None
         self._files = 0
 
@@ -124,6 +127,8 @@ class SpillDirectory:
                         isinstance(block, pa.Table),
                     )
                 )
+        if self._stats is not None:
+            self._stats.spilled(sections[-1].offset + sections[-1].length if sections else 0)
         return sections
 
 

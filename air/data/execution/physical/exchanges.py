@@ -41,7 +41,7 @@ _PARTS_OF_WAITING = 4
 
 def repartition(run: Run, node: Repartition, _limit: int | None) -> Iterator[BlockHandle]:
     """Blocks of equal size; rows that lie in one block already are only referred to."""
-    files = SpillDirectory()
+    files = SpillDirectory(run.stats)
     try:
         # Blocks that somebody holds anyway take no more memory for being waited with.
         budget = None if isinstance(node.input, InputBlocks) else run.spills_beyond()
@@ -70,7 +70,7 @@ def random_shuffle(run: Run, node: RandomShuffle, _limit: int | None) -> Iterato
     Rows are scattered as they are made where it is known beforehand how many each unit gives, and
     when all are there otherwise: where a row goes depends on its number and on how many there are.
     """
-    files = SpillDirectory()
+    files = SpillDirectory(run.stats)
     try:
         stages, given = run.chain(node.input)
         sizes = _sizes(stages, given)
@@ -112,7 +112,7 @@ def merged(
     after: tuple[Transform, ...] = (),
 ) -> Iterator[BlockHandle]:
     """All rows of runs that :class:`SortRuns` gives, in order, with what *after* makes of them."""
-    files = SpillDirectory()
+    files = SpillDirectory(run.stats)
     try:
         budget = run.spills_beyond()
         runs = wait_as_runs(scattered, budget, files)

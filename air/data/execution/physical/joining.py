@@ -38,7 +38,7 @@ def join(run: Run, node: Join, _limit: int | None) -> Iterator[BlockHandle]:
     Otherwise both sides are sorted by key, and divided at the same keys; rows of the result come
     back into their order by numbers that they had before.
     """
-    files = SpillDirectory()
+    files = SpillDirectory(run.stats)
     try:
         spec = node.spec
         budget = run.spills_beyond()

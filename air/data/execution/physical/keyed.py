@@ -44,7 +44,7 @@ def aggregate(run: Run, node: Aggregate, _limit: int | None) -> Iterator[BlockHa
             made = plan.combined(_table(blocks), all_of(len(blocks)))
             yield BlockHandle.of_block(plan.results(made), plan.name)
         return
-    files = SpillDirectory()
+    files = SpillDirectory(run.stats)
     try:
         budget = run.spills_beyond()
         scatter = ScatterGroups(group_keys(plan.key_names), plan.name)
@@ -71,7 +71,7 @@ def _together(budget: int | None) -> int:
 
 def group_rows(run: Run, node: GroupRows, _limit: int | None) -> Iterator[BlockHandle]:
     """Rows sorted by their keys, in blocks that end where keys do."""
-    files = SpillDirectory()
+    files = SpillDirectory(run.stats)
     try:
         scatter = ScatterGroups(node.keys, node.label)
         scattered = run.run(Map(node.input, scatter))
@@ -95,7 +95,7 @@ def gathered(
 
 def distinct(run: Run, node: Distinct, _limit: int | None) -> Iterator[BlockHandle]:
     """The first of equal rows, of each block and then of all."""
-    files = SpillDirectory()
+    files = SpillDirectory(run.stats)
     try:
         budget = run.spills_beyond()
         noted = Schemas()
