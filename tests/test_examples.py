@@ -50,6 +50,27 @@ def test_the_tour_of_datasets(tmp_path, backend):
     ]
 
 
+@pytest.mark.parametrize("backend", ["local", pytest.param("cluster", marks=pytest.mark.slow)])
+def test_images_become_tensors(tmp_path, backend):
+    assert run_example("data_images_to_tensors.py", tmp_path, backend).splitlines() == [
+        "read 1797 images, of the shape (16, 16)",
+        "saved tensors of float32",
+        "1437 to train with, in batches of (64, 16, 16); 360 to test",
+        "wrote 10 average digits; the brightest pixel has 237",
+    ]
+
+
+@pytest.mark.parametrize("backend", ["local", pytest.param("cluster", marks=pytest.mark.slow)])
+def test_a_table_of_a_database_becomes_parquet(tmp_path, backend):
+    assert run_example("data_sql_to_parquet.py", tmp_path, backend).splitlines() == [
+        "read 19000 orders in 8 parts",
+        "saved 19000 orders of Basel, Genf, Zürich",
+        "Basel: 6272 orders for 392251.25",
+        "Genf: 6266 orders for 391633.75",
+        "Zürich: 6272 orders for 391740.00",
+    ]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", ["local", "cluster"])
 def test_data_larger_than_memory_are_sorted(tmp_path, backend):
