@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     )
     from air.data.read_arrays import read_arrow, read_images, read_numpy
     from air.data.read_files import read_binary_files, read_json, read_text
+    from air.data.read_records import read_tfrecords
     from air.data.sql.reading import read_sql
     from air.data.tensorflow.making import from_tf
     from air.data.torch.making import from_torch
@@ -104,6 +105,7 @@ _HOME = {
     "read_parquet": "air.data.read_api",
     "read_sql": "air.data.sql.reading",
     "read_text": "air.data.read_files",
+    "read_tfrecords": "air.data.read_records",
     "set_progress_bars": "air.data.context",
 }
 _SUBMODULES = {"aggregate", "preprocessor", "preprocessors"}

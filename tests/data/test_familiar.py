@@ -77,6 +77,11 @@ NEEDED = inspect.Parameter.empty
             },
         ),
         (
+            data.read_tfrecords,
+            {"paths": NEEDED},
+            {**FILES, "arrow_open_stream_args": None, "ignore_missing_paths": False},
+        ),
+        (
             data.read_binary_files,
             {"paths": NEEDED},
             {**FILES, "include_paths": False, "partitioning": None},

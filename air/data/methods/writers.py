@@ -15,6 +15,8 @@ from air.data.formats.csv import CSVFormat
 from air.data.formats.json import JSONFormat
 from air.data.formats.parquet import ParquetFormat
 from air.data.staging import check_mode
+from air.data.tfrecords.format import TFRecordsFormat
+from air.data.tfrecords.framing import checksum
 from air.data.writing import write_to
 from air.errors import InvalidOption
 from air.executor.keywords import methods_suggest_keywords, refuses
@@ -141,6 +143,37 @@ class WriteMethods(Consumption):
                 an infinite number; names the column.
         """
         form = JSONFormat(check_compression("write_json", arrow_open_stream_args))
+        self._write(path, filesystem, form, try_create_dir, mode)
+
+    @refuses(**REFUSED, tf_schema="columns say what kind of feature they become")
+    def write_tfrecords(
+        self,
+        path: PathLike,
+        *,
+        filesystem: Any = None,
+        try_create_dir: bool = True,
+        mode: str = "append",
+        arrow_open_stream_args: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Write a directory of TFRecord files, an ``Example`` a row, as :meth:`write_parquet` does.
+
+        Whole numbers and booleans become lists of ints, numbers with fractions lists of floats
+        (of 32 bits, which is all that there is: digits beyond those are lost), text and bytes
+        lists of bytes; a value is a list of one, and a feature without one is left out.
+
+        Args:
+            path, filesystem, try_create_dir, mode: as for :meth:`write_parquet`.
+            arrow_open_stream_args: as for :meth:`write_csv`; TensorFlow reads ``"gzip"``.
+
+        Raises:
+            NotADirectoryError, FileNotFoundError, FileExistsError, UnsupportedValue: as for
+                :meth:`write_parquet`.
+            WriteError: an ``Example`` cannot hold a column's type (times, decimals, structs,
+                arrays), or a number that is too large; names the column.
+            ImportError: the extra ``tfrecords`` is not installed.
+        """
+        checksum()
+        form = TFRecordsFormat(check_compression("write_tfrecords", arrow_open_stream_args))
         self._write(path, filesystem, form, try_create_dir, mode)
 
     def write_datasource(self, datasource: Datasink, **write_args: Any) -> None:
