@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from air.data.block import Block, accessor, concat
-from air.data.returned import Columns
+from air.data.returned import Returned
 
 JOINED_BYTES = 2 << 20
 """Blocks of this size are worth sending; smaller ones are put together."""
@@ -72,7 +72,7 @@ def rebatch(
 
 
 def joined(
-    blocks: Iterable[Block | Columns], target_bytes: int = JOINED_BYTES, *, at_once: bool = True
+    blocks: Iterable[Block | Returned], target_bytes: int = JOINED_BYTES, *, at_once: bool = True
 ) -> Iterator[Block]:
     """The same rows, with small neighbouring blocks put together to about *target_bytes*.
 
@@ -84,8 +84,8 @@ def joined(
             together, so that whoever waits for what a slow function gives waits twice as long
             as it took at most.
     """
-    pending: list[Block | Columns] = []
-    empty: Block | Columns | None = None
+    pending: list[Block | Returned] = []
+    empty: Block | Returned | None = None
     size = given = 0
     try:
         for block in blocks:
@@ -112,13 +112,13 @@ def joined(
         yield _one([empty])
 
 
-def _size_of(block: Block | Columns) -> int:
-    return block.size_bytes if isinstance(block, Columns) else accessor(block).size_bytes()
+def _size_of(block: Block | Returned) -> int:
+    return block.size_bytes if isinstance(block, Returned) else accessor(block).size_bytes()
 
 
-def _are_alike(one: Block | Columns, other: Block | Columns) -> bool:
-    if isinstance(one, Columns) or isinstance(other, Columns):
-        if not (isinstance(one, Columns) and isinstance(other, Columns)):
+def _are_alike(one: Block | Returned, other: Block | Returned) -> bool:
+    if isinstance(one, Returned) or isinstance(other, Returned):
+        if not (isinstance(one, Returned) and isinstance(other, Returned)):
             return False
         return one.kinds == other.kinds
     if isinstance(one, list) or isinstance(other, list):
@@ -127,8 +127,8 @@ def _are_alike(one: Block | Columns, other: Block | Columns) -> bool:
 
 
 def _one(blocks: list[Any]) -> Block:
-    if isinstance(blocks[0], Columns):
-        return Columns.together(blocks)
+    if isinstance(blocks[0], Returned):
+        return type(blocks[0]).together(blocks)
     whole = concat(blocks)
     return whole if isinstance(whole, list) or len(blocks) == 1 else whole.combine_chunks()
 

@@ -10,21 +10,13 @@ import pyarrow as pa
 
 from air.data.batch_format import is_pandas_frame
 from air.data.batching import joined
-from air.data.block import (
-    Block,
-    accessor,
-    block_from_batch,
-    block_from_rows,
-    concat,
-    owned,
-    require_table,
-)
-from air.data.cutting import cuts
+from air.data.block import Block, accessor, block_from_rows, concat, owned, require_table
+from air.data.cutting import Cut, cuts
 from air.data.errors import UnsupportedValue
 from air.data.functions import TaskContext, UserFunction
 from air.data.infer import column_from_values
 from air.data.positions import At
-from air.data.returned import Columns
+from air.data.returned import Returned, returned
 from air.data.skipping import Skips
 from air.data.transforms import DEFAULT_BATCH_SIZE, BlockFunction, Transform
 from air.data.trying import Tries
@@ -171,14 +163,18 @@ class MapBatches(_Call):
     def open(self) -> BlockFunction:
         fn = self.user.open()
 
-        def made(blocks: Iterator[Block], context: TaskContext) -> Iterator[Block | Columns]:
+        def made(blocks: Iterator[Block], context: TaskContext) -> Iterator[Block | Returned]:
             start = 0
-            for cut in cuts(blocks, self.batch_size):
+            for cut in self.cuts(blocks):
                 if self.skips is None:
                     batch = cut.to_batch(self.batch_format, writable=not self.zero_copy)
                     where = At(self.name, cut.block, start, context, cut.num_rows)
-                    for result in _batch_results(fn, batch, where):
-                        yield self._built(result)
+                    try:
+                        for result in _batch_results(fn, batch, where):
+                            yield _made_of(self.name, returned, result)
+                    except Exception as error:
+                        self.describe(error, cut)
+                        raise
                 else:
                     tries = Tries(self.name, self.skips, context)
                     rows = cut.rows()
@@ -189,14 +185,17 @@ class MapBatches(_Call):
         # A batch is small change where it has to travel, or gets a file of its own.
         return lambda blocks, context: joined(made(blocks, context))
 
-    def _built(self, result: Any) -> Block | Columns:
-        build = Columns if isinstance(result, Mapping) else block_from_batch
-        return _made_of(self.name, build, result)
+    def cuts(self, blocks: Iterator[Block]) -> Iterator[Cut]:
+        """The batches that the function is to see."""
+        return cuts(blocks, self.batch_size)
 
-    def _all(self, fn: Callable[[Any], Any], rows: Block) -> list[Block | Columns]:
+    def describe(self, error: Exception, cut: Cut) -> None:
+        """Add to *error* what is known of the batch at which it happened, beside its rows."""
+
+    def _all(self, fn: Callable[[Any], Any], rows: Block) -> list[Block | Returned]:
         """All that *fn* makes of a batch of these rows."""
         batch = accessor(owned(rows)).to_batch(self.batch_format, writable=not self.zero_copy)
-        return [self._built(result) for result in _results(fn(batch))]
+        return [_made_of(self.name, returned, result) for result in _results(fn(batch))]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,21 +1,30 @@
 """Batches cut from blocks: what can be done once for a block is not done for each of its batches.
 
-Columns of numbers are looked at as arrays once, of which the batches are slices.
+Columns of numbers are looked at as arrays once, of which the batches are slices. What takes memory
+of its own, a DataFrame or an object for each text, is made for a window of rows at a time, if
+batches are small.
 """
 
 from __future__ import annotations
 
 import bisect
 import itertools
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import pyarrow as pa
 
+from air.data.batch_format import PANDAS
 from air.data.batching import RowQueue
 from air.data.block import Block, accessor
 from air.data.convert import column_to_numpy
+from air.data.frames import is_divisible, part_of, table_to_pandas
+
+_WINDOW_BYTES = 4 << 20
+"""What is made of so many bytes at a time stays in the cache, and is little beside a block."""
+
+_Made = TypeVar("_Made")
 
 
 class Cut:
@@ -46,28 +55,73 @@ class Cut:
 class _View:
     """A block of which batches are cut."""
 
-    __slots__ = ("_columns", "block")
+    __slots__ = ("_columns", "_frames", "block")
 
     def __init__(self, block: Block) -> None:
         self.block = block
-        self._columns: dict[str, _Chunks | None] | None = None
+        self._columns: dict[str, _Chunks | _Windows[np.ndarray] | None] | None = None
+        self._frames: _Windows[Any] | None = None
 
     def batch(self, offset: int, rows: int, batch_format: str, writable: bool) -> Any:
-        if isinstance(self.block, list) or batch_format not in ("default", "numpy"):
-            part = self.block
-            if rows < len(part):
-                part = accessor(part).slice(offset, offset + rows)
-            return accessor(part).to_batch(batch_format, writable=writable)
+        if isinstance(self.block, list) or batch_format not in ("default", "numpy", PANDAS):
+            return accessor(self._part(offset, rows)).to_batch(batch_format, writable=writable)
+        if batch_format == PANDAS:
+            return self._frame(offset, rows)
         if self._columns is None:
-            self._columns = {n: _divisible(self.block[n]) for n in self.block.column_names}
+            self._columns = {n: _divided(self.block[n]) for n in self.block.column_names}
         batch: dict[str, np.ndarray] = {}
         for name, column in self._columns.items():
-            if column is None:
-                part = self.block[name].slice(offset, rows)
-                batch[name] = column_to_numpy(part, writable=writable)
-            else:
-                batch[name] = column.rows(offset, rows, writable)
+            values = None if column is None else column.rows(offset, rows, writable)
+            if values is None:
+                values = column_to_numpy(self.block[name].slice(offset, rows), writable=writable)
+            batch[name] = values
         return batch
+
+    def _part(self, offset: int, rows: int) -> Block:
+        if rows == len(self.block):
+            return self.block
+        return accessor(self.block).slice(offset, offset + rows)
+
+    def _frame(self, offset: int, rows: int) -> Any:
+        assert isinstance(self.block, pa.Table)  # lists have been seen to
+        if self._frames is None:
+            self._frames = _Windows(self.block, _divisible_frame, part_of)
+        frame = self._frames.rows(offset, rows)
+        return accessor(self._part(offset, rows)).to_batch(PANDAS) if frame is None else frame
+
+
+class _Windows(Generic[_Made]):
+    """What is made of some neighbouring rows, for several small batches that follow each other.
+
+    Args:
+        make: of those rows; ``None`` if batches of them must be made one by one.
+        part: a batch of what was made: from which row, and to which.
+    """
+
+    __slots__ = ("_made", "_make", "_part", "_size", "_start", "_stop", "_values")
+
+    def __init__(
+        self,
+        values: pa.Table | pa.ChunkedArray,
+        make: Callable[[Any], _Made | None],
+        part: Callable[[_Made, int, int], _Made],
+    ) -> None:
+        self._values, self._make, self._part = values, make, part
+        self._size = _WINDOW_BYTES * len(values) // max(values.nbytes, 1)
+        self._start = self._stop = 0
+        self._made: _Made | None = None
+
+    def rows(self, offset: int, rows: int, writable: bool = True) -> _Made | None:
+        """The batch of these rows, the caller's own; ``None`` if it must be made by itself."""
+        if 2 * rows > self._size:
+            return None
+        if not self._start <= offset <= offset + rows <= self._stop:
+            window = self._values.slice(offset, self._size)
+            self._start, self._stop = offset, offset + len(window)
+            self._made = self._make(window)
+        if self._made is None:
+            return None
+        return self._part(self._made, offset - self._start, offset - self._start + rows)
 
 
 class _Chunks:
@@ -94,13 +148,15 @@ class _Chunks:
         return np.concatenate(parts)
 
 
-def _divisible(column: pa.ChunkedArray) -> _Chunks | None:
+def _divided(column: pa.ChunkedArray) -> _Chunks | _Windows[np.ndarray] | None:
     """The column as arrays whose slices are what slices of the column become.
 
     ``None`` if it must be cut first: what an array is like may depend on all that is in it, as
-    whole numbers become floats next to a null, and objects need a Python object each.
+    whole numbers become floats next to a null.
     """
     kind = column.type
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return _Windows(column, column_to_numpy, lambda made, start, stop: made[start:stop].copy())
     if isinstance(kind, pa.FixedShapeTensorType):
         are_plain = all(not chunk.storage.flatten().null_count for chunk in column.chunks)
     else:
@@ -111,9 +167,20 @@ def _divisible(column: pa.ChunkedArray) -> _Chunks | None:
     return _Chunks([column_to_numpy(chunk) for chunk in chunks])
 
 
+def _divisible_frame(table: pa.Table) -> Any:
+    return table_to_pandas(table) if is_divisible(table) else None
+
+
 def whole(block: Block) -> Cut:
     """All rows of a block as one cut."""
     return Cut(_View(block), 0, len(block))
+
+
+def cuts_at(block: Block, begins: Sequence[int]) -> Iterator[Cut]:
+    """The rows of *block*, divided before those with the numbers *begins*, of which one is 0."""
+    view = _View(block)
+    for begin, end in zip(begins, [*begins[1:], len(block)], strict=True):
+        yield Cut(view, begin, end - begin)
 
 
 def cuts(

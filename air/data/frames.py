@@ -7,6 +7,7 @@ does, unless floats would round them: then they keep their type, in pandas' null
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -56,6 +57,40 @@ def table_to_pandas(table: pa.Table) -> pd.DataFrame:
         for name in table.column_names
     }
     return pd.DataFrame(series, index=index, copy=False)
+
+
+def is_divisible(table: pa.Table) -> bool:
+    """Whether a DataFrame of some rows of the table is these rows of a DataFrame of the table.
+
+    What a column becomes may depend on all its values, as whole numbers become floats next to a
+    null.
+    """
+    return all(map(_stays_as_it_is, table.columns))
+
+
+def _stays_as_it_is(column: pa.ChunkedArray) -> bool:
+    kind = column.type
+    if pa.types.is_integer(kind) or pa.types.is_boolean(kind):
+        return not column.null_count
+    is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    is_time = pa.types.is_timestamp(kind) or pa.types.is_duration(kind)
+    return bool(is_text or is_time or pa.types.is_floating(kind))
+
+
+def part_of(frame: pd.DataFrame, start: int, stop: int) -> pd.DataFrame:
+    """Some rows of a DataFrame with a fresh index, all of it the caller's own."""
+    pd = import_pandas("a DataFrame")
+    part = frame.iloc[start:stop]
+    if not _copies_on_write():
+        part = part.copy()
+    part.index = pd.RangeIndex(stop - start)
+    return part
+
+
+@functools.cache
+def _copies_on_write() -> bool:
+    """Whether what is done to a part of a DataFrame never reaches the whole: since pandas 3."""
+    return int(import_pandas("a DataFrame").__version__.partition(".")[0]) >= 3
 
 
 def table_from_pandas(frame: pd.DataFrame) -> pa.Table:

@@ -175,7 +175,7 @@ class GroupedData:
             "map_groups", user, compute, concurrency, {**options, **resources}, own
         )
         keys = group_keys(self._keys)
-        step = MapGroups(user, keys, resolve_batch_format(batch_format, fn))
+        step = MapGroups(user, batch_format=resolve_batch_format(batch_format, fn), keys=keys)
 
         def made(plan: Node) -> Node:
             rows = GroupRows(plan, keys, step.name) if keys else Repartition(plan, 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -13,9 +14,10 @@ from hypothesis import strategies as st
 from air.data.batching import joined, rebatch
 from air.data.block import accessor, block_from_batch, concat
 from air.data.convert import table_to_columns
-from air.data.cutting import cuts
+from air.data.cutting import cuts, cuts_at
 from air.data.errors import UnsupportedValue
-from air.data.returned import Columns
+from air.data.frames import table_to_pandas
+from air.data.returned import Columns, Frame, returned
 
 COLUMNS = {
     "whole": lambda n: pa.array(range(n), pa.int64()),
@@ -92,6 +94,53 @@ def test_what_is_changed_in_a_batch_changes_no_other():
     assert block["whole"].to_pylist() == list(range(10))
 
 
+FRAMES = {
+    "numbers": ["whole", "small", "float"],
+    "texts": ["text", "whole"],
+    "times": ["times", "text", "float"],
+    "whole numbers with nulls": ["holes", "text"],
+    "objects": ["whole", "lists"],
+    "tensors": ["matrix", "float"],
+    "nothing": ["nothing", "flags"],
+}
+
+
+@pytest.mark.parametrize("columns", FRAMES.values(), ids=FRAMES)
+@pytest.mark.parametrize("window", [1, 100, 1 << 20])
+def test_frames_are_those_of_slices(columns, window, monkeypatch):
+    monkeypatch.setattr("air.data.cutting._WINDOW_BYTES", window)
+    table = table_of(23, 5).select(columns)
+    table = table.append_column("gaps", [pa.array([None, "a"] * 11 + [None])])
+    for cut in cuts([table], 3):
+        batch = cut.to_batch("pandas")
+        expected = table_to_pandas(cut.rows())
+        pd.testing.assert_frame_equal(batch, expected)
+        assert isinstance(batch.index, pd.RangeIndex)
+
+
+def test_what_is_changed_in_a_frame_changes_no_other():
+    block = table_of(10, 4).select(["whole", "text", "float"])
+    first, second, _ = (cut.to_batch("pandas") for cut in cuts([block], 4))
+    first.loc[:, "whole"] = -1
+    first["text"] = "changed"
+    first.iloc[3, 2] = 0.5
+    assert second["whole"].tolist() == [4, 5, 6, 7]
+    assert second["text"].tolist() == ["é4", "é5", "é6", "é7"]
+    assert block["whole"].to_pylist() == list(range(10))
+    (again, *_) = (cut.to_batch("pandas") for cut in cuts([block], 4))
+    assert again["text"].tolist() == ["é0", "é1", "é2", "é3"]
+
+
+def test_rows_are_cut_where_they_begin():
+    block = table_of(9, 4)
+    made = list(cuts_at(block, [0, 1, 5]))
+    assert [cut.to_batch("numpy")["whole"].tolist() for cut in made] == [
+        [0],
+        [1, 2, 3, 4],
+        [5, 6, 7, 8],
+    ]
+
+
 def test_whole_numbers_are_floats_only_in_batches_with_nulls():
     block = pa.table({"n": [1, 2, None, 4]})
     kinds = [cut.to_batch("numpy")["n"].dtype.kind for cut in cuts([block], 2)]
@@ -122,6 +171,39 @@ def test_returned_columns_are_one_table_as_if_each_were_one(batches, target):
     assert repr(rows) == repr(expected)
     if len({table.schema for table in tables}) == 1:
         assert concat(blocks).schema == tables[0].schema
+
+
+FRAMES_RETURNED = [
+    lambda: pd.DataFrame({"a": np.arange(3), "b": [1.5, None, 2]}),
+    lambda: pd.DataFrame({"a": np.arange(2), "b": [0.5, 1]}, index=[7, 8]),
+    lambda: pd.DataFrame({"a": np.arange(2, dtype="i2"), "b": [0.5, 1]}),
+    lambda: pd.DataFrame({"a": ["x", None], "b": pd.to_datetime(["2024-01-01", None])}),
+    lambda: pd.DataFrame({"a": ["é"], "b": pd.to_datetime(["2024-01-01"])}),
+    lambda: pd.DataFrame({"a": [[1], [2, 3]], "b": [True, False]}),
+    lambda: pd.DataFrame({"a": pd.Categorical(["x", "y"]), "b": pd.array([1, None])}),
+    lambda: pd.DataFrame({"a": [], "b": []}),
+    lambda: pd.DataFrame({0: [1, 2]}),
+    lambda: pd.DataFrame(index=range(3)),
+]
+
+
+@settings(max_examples=40)
+@given(st.lists(st.sampled_from(FRAMES_RETURNED), min_size=1, max_size=6), st.integers(1, 200))
+def test_returned_frames_are_one_table_as_if_each_were_one(makers, target):
+    tables = [block_from_batch(make()) for make in makers]
+    blocks = list(joined([returned(make()) for make in makers], target))
+    rows = [row for block in blocks for row in accessor(block).rows()]
+    assert repr(rows) == repr([row for table in tables for row in accessor(table).rows()])
+    if len({table.schema for table in tables}) == 1:
+        assert {block.schema for block in blocks} == {tables[0].schema}
+
+
+def test_small_frames_are_put_together_before_they_are_tables():
+    frames = [pd.DataFrame({"a": [i], "b": [f"x{i}"]}) for i in range(100)]
+    kept = [returned(frame) for frame in frames]
+    assert all(isinstance(part, Frame) and len(part) == 1 for part in kept)
+    (block,) = joined(kept, at_once=False)
+    assert block == pa.table({"a": range(100), "b": [f"x{i}" for i in range(100)]})
 
 
 def test_results_without_rows_keep_their_columns():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import pyarrow as pa
@@ -12,10 +12,11 @@ from pyarrow import compute as pc
 
 from air.data.block import Block, accessor, concat, require_table
 from air.data.calling import MapBatches
+from air.data.cutting import Cut, cuts_at, whole
 from air.data.execution.exchange.marks import Marked
 from air.data.execution.exchange.ordering import SortKey, keys_of, stable_order
 from air.data.execution.exchange.transforms import SortRuns
-from air.data.functions import TaskContext, UserFunction
+from air.data.functions import TaskContext
 from air.data.grouping.keys import Groups, check_keys, comparable
 from air.data.transforms import BlockFunction, Transform
 
@@ -128,56 +129,28 @@ class GatherGroups(Transform):
 
 
 @dataclass(frozen=True)
-class MapGroups(Transform):
+class MapGroups(MapBatches):
     """What a function makes of each group; blocks hold whole groups, one behind the other."""
 
-    user: UserFunction
-    keys: tuple[SortKey, ...]
-    batch_format: str
+    batch_size: int | None = None
+    keys: tuple[SortKey, ...] = ()
 
     @property
     def name(self) -> str:
         return f"map_groups({self.user.name})"
 
-    @property
-    def function(self) -> UserFunction:
-        return self.user
-
-    def open(self) -> BlockFunction:
-        batches = MapBatches(
-            self.user, batch_size=None, batch_format=self.batch_format, label=self.name
-        ).open()
-
-        def run(blocks: Iterator[Block], context: TaskContext) -> Iterator[Block]:
-            at: list[Block] = []
-            try:
-                yield from batches(self._groups(blocks, at), context)
-            except Exception as error:
-                if at and self.keys:
-                    error.add_note(f"in {self.name}, at the group {self._key_of(at[0])}")
-                raise
-
-        return run
-
-    def _groups(self, blocks: Iterator[Block], at: list[Block]) -> Iterator[Block]:
+    def cuts(self, blocks: Iterator[Block]) -> Iterator[Cut]:
         for block in blocks:
-            for group in self._divided(block):
-                at[:] = [group]
-                yield group
-            at.clear()
+            if not len(block):
+                continue
+            if isinstance(block, list) or not self.keys:
+                yield whole(block)
+                continue
+            # Slices of many chunks would be looked for in all of them.
+            table = block.combine_chunks()
+            yield from cuts_at(table, np.flatnonzero(changes(table, self.keys)).tolist())
 
-    def _divided(self, block: Block) -> Iterator[Block]:
-        if isinstance(block, list) or not self.keys:
-            yield block
-            return
-        # Slices of many chunks would be looked for in all of them.
-        if not len(block):
-            return
-        whole = block.combine_chunks()
-        begins = np.flatnonzero(changes(whole, self.keys)).tolist()
-        for begin, end in zip(begins, [*begins[1:], len(whole)], strict=True):
-            yield whole.slice(begin, end - begin)
-
-    def _key_of(self, group: Block) -> dict[str, Any]:
-        (row,) = accessor(keys_of(accessor(group).slice(0, 1), self.keys)).rows()
-        return dict(row)
+    def describe(self, error: Exception, cut: Cut) -> None:
+        if self.keys:
+            (row,) = accessor(keys_of(accessor(cut.rows()).slice(0, 1), self.keys)).rows()
+            error.add_note(f"in {self.name}, at the group {dict(row)}")
