@@ -21,6 +21,7 @@ import pyarrow as pa
 
 from air.data import convert, frames, tensor
 from air.data.batch_format import NUMPY, PANDAS, PYARROW, is_pandas_frame
+from air.data.choosing import kept, taken
 from air.data.errors import UnsupportedValue, require_columns
 from air.data.origins import Runs
 from air.data.schemas import concat_tables, without_columns
@@ -160,10 +161,10 @@ class TableAccessor(BlockAccessor):
     def take(self, indices: np.ndarray) -> Block:
         if not self._table.num_columns:
             return without_columns(len(indices))
-        return self._table.take(pa.array(indices))
+        return taken(self._table, pa.array(indices))
 
     def filter(self, keep: Sequence[bool] | np.ndarray) -> Block:
-        return self._table.filter(pa.array(keep, pa.bool_()))
+        return kept(self._table, pa.array(keep, pa.bool_()))
 
     def rows(self) -> Iterator[Any]:
         # As Python objects rows take many times the memory of the table: a few at a time.

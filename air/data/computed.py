@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from air.data.choosing import kept
 from air.data.errors import UnsupportedValue
 from air.data.expressions import Expression
 from air.data.transforms import ColumnsTransform
@@ -31,7 +32,7 @@ class FilterExpression(ColumnsTransform):
             )
         if isinstance(mask, pa.Scalar):
             return table if mask.as_py() else table.slice(0, 0)
-        return table.filter(mask)
+        return kept(table, mask)
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,7 +16,7 @@ from air.data.functions import TaskContext
 from air.data.grouping.keys import groups_of
 from air.data.transforms import BlockFunction, ColumnsTransform, Transform
 
-ROW_NUMBER = "\0row"
+ROW_NUMBER = "\0row number"
 """A column that no user has: numbers that grow from row to row of all blocks."""
 
 _ROW_BITS = 40

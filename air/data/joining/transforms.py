@@ -10,11 +10,12 @@ import pyarrow as pa
 from pyarrow import compute as pc
 
 from air.data.block import Block, concat, require_table
+from air.data.choosing import kept, taken
 from air.data.errors import UnsupportedValue
 from air.data.execution.exchange.ordering import SortKey, stable_order
 from air.data.functions import TaskContext
 from air.data.grouping.first import ROW_NUMBER, first_rows_of
-from air.data.grouping.keys import check_keys, comparable, groups_of
+from air.data.grouping.keys import check_keys, comparable, groups_of, plain
 from air.data.grouping.whole import changes
 from air.data.handle import BlockHandle
 from air.data.joining.matching import Matches, Pairs
@@ -46,7 +47,7 @@ class _Join(Transform):
     def joined(self, stream: pa.Table, held: pa.Table, matches: Matches) -> Iterator[pa.Table]:
         """The rows of both sides that go together, in tables of some size."""
         if self.spec.only_left:
-            yield stream.filter(pa.array((matches.found > 0) == (self.spec.how == "semi")))
+            yield kept(stream, pa.array((matches.found > 0) == (self.spec.how == "semi")))
             return
         row_bytes = sum(side.nbytes // max(len(side), 1) + 1 for side in (stream, held))
         for pairs in matches.some(max(self.bytes_at_a_time // row_bytes, _LEAST_ROWS)):
@@ -63,15 +64,15 @@ class _Join(Transform):
         if self.spec.streams_right:
             sides, rows = sides[::-1], rows[::-1]
         names = [[name for name in side.column_names if name != ROW_NUMBER] for side in sides]
-        taken = [_taken(side, row) for side, row in zip(sides, rows, strict=True)]
+        left, right = (_rows_of(side, row) for side, row in zip(sides, rows, strict=True))
         made = {}
         for column in self.spec.columns(*names):
             if column.left is None:
-                made[column.name] = taken[1][column.right]
+                made[column.name] = right[column.right]
             elif column.right is None or self.spec.how in ("inner", "left"):
-                made[column.name] = taken[0][column.left]
+                made[column.name] = left[column.left]
             else:
-                made[column.name] = self._key(taken[0], taken[1], column.left, rows[0] >= 0)
+                made[column.name] = self._key(left, right, column.left, rows[0] >= 0)
         if ROW_NUMBER in stream.column_names:
             made[ROW_NUMBER] = stream[ROW_NUMBER].take(pa.array(pairs.stream))
         return pa.table(made)
@@ -82,8 +83,11 @@ class _Join(Transform):
         """A key, of the left side where there is one."""
         at = self.spec.left_on.index(name)
         kind = self.spec.key_types(left.schema, right.schema).field(at).type
-        both = [_as_type(side[name], kind) for side in (left, right)]
-        return pc.if_else(pa.array(is_left), *both)
+        if pa.types.is_dictionary(kind):
+            kind = kind.value_type
+        known = plain(pa.chunked_array([pa.nulls(0, kind)])).type
+        both = [plain(side[name]).cast(known) for side in (left, right)]
+        return pc.if_else(pa.array(is_left), *both).cast(kind)
 
     def keys(self, stream: pa.Table, held: pa.Table) -> tuple[pa.Table, pa.Table]:
         """What is compared of both sides, in types that both have.
@@ -124,18 +128,12 @@ def as_keys(spec: JoinSpec, table: pa.Table, names: Sequence[str], kinds: pa.Sch
         ) from None
 
 
-def _taken(table: pa.Table, rows: np.ndarray) -> pa.Table:
+def _rows_of(table: pa.Table, rows: np.ndarray) -> pa.Table:
     """Rows of a table; nulls for -1."""
     if len(rows) == len(table) and np.array_equal(rows, np.arange(len(rows))):
         return table
     missing = rows < 0
-    return table.take(pa.array(rows, mask=missing) if missing.any() else pa.array(rows))
-
-
-def _as_type(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    return column if column.type == kind else column.cast(kind)
+    return taken(table, pa.array(rows, mask=missing) if missing.any() else pa.array(rows))
 
 
 @dataclass(frozen=True)
@@ -163,7 +161,7 @@ class JoinWith(_Join):
         check_keys(keys[0], keys[0].column_names, self.name)
         if len(held) > len(stream):
             near = _may_match(*keys)
-            keys, held = (keys[0], keys[1].filter(near)), held.filter(near)
+            keys, held = (keys[0], kept(keys[1], near)), kept(held, near)
         both = concat(keys)
         assert isinstance(both, pa.Table)
         groups = groups_of(both, both.column_names, self.name)
@@ -227,14 +225,14 @@ class JoinParts(_Join):
         sort_keys = tuple(SortKey(name, is_group=True) for name in both.column_names)
         order = stable_order(both, sort_keys, is_runs=True)
         codes = np.empty(len(order), np.int64)
-        codes[order] = np.cumsum(changes(both.take(pa.array(order)), sort_keys)) - 1
+        codes[order] = np.cumsum(changes(taken(both, pa.array(order)), sort_keys)) - 1
         begin = 0 if part.first is None else codes[0]
         end = len(order) if part.last is None else codes[len(bounds) - 1]
         own = codes[len(bounds) :]
         chosen = []
         for side, code in ((stream, own[: len(stream)]), (held, own[len(stream) :])):
             inside = (code >= begin) & (code < end)
-            chosen.append((side.filter(pa.array(inside)), code[inside] - begin))
+            chosen.append((kept(side, pa.array(inside)), code[inside] - begin))
         (stream, of_stream), (held, of_held) = chosen
         keys = int(codes.max(initial=0)) + 1
         return self.joined(stream, held, self.matches(of_stream, of_held, keys))

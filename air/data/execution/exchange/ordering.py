@@ -30,6 +30,8 @@ class SortKey:
 
     def __str__(self) -> str:
         shown = "" if self.column is None else repr(self.column)
+        if self.column is not None and self.column.startswith("\0"):
+            shown = self.column[1:]  # no user has such a column
         return f"{shown} descending".strip() if self.descending else shown
 
 

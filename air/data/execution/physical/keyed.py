@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 
 from air.data.block import concat
+from air.data.choosing import taken
 from air.data.execution.exchange.ordering import SortKey, stable_order
 from air.data.execution.exchange.partitioners import KeyPart, key_parts
 from air.data.execution.exchange.runs import Runs, Schemas, wait_as_runs
@@ -59,7 +60,7 @@ def aggregate(run: Run, node: Aggregate, _limit: int | None) -> Iterator[BlockHa
             return
         whole = runs.whole()
         order = stable_order(whole, scatter.keys, is_runs=True)
-        ordered = whole.take(pa.array(order))
+        ordered = taken(whole, pa.array(order))
         yield BlockHandle.of_block(combine[1].apply(ordered), plan.name)
     finally:
         files.close()
@@ -131,10 +132,10 @@ def divided(runs: Runs, keys: tuple[SortKey, ...], parts: int) -> tuple[list[Key
     samples = concat(runs.samples)
     assert isinstance(samples, pa.Table)  # scatters have seen to that
     order = stable_order(samples, keys)
-    is_new = changes(samples.take(pa.array(order)), keys)
+    is_new = changes(taken(samples, pa.array(order)), keys)
     found = key_parts(runs.sizes, runs.steps, order, is_new, parts)
     edges = [part.first for part in found if part.first is not None]
-    return found, samples.take(pa.array(edges, pa.int64()))
+    return found, taken(samples, pa.array(edges, pa.int64()))
 
 
 def _table(blocks: list[pa.Table | list[object]]) -> pa.Table:
