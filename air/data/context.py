@@ -22,8 +22,12 @@ class DataContext:
 
     Attributes:
         target_max_block_size: bytes; larger blocks are divided when they are made (128 MiB).
-        memory_budget: bytes of blocks that one execution may have in flight and waiting at a
-            time; ``None`` is a quarter of the cluster's object store.
+        memory_budget: bytes that one execution may take in all processes together, beside what
+            they take when they do nothing: blocks in flight and waiting, what is being read, and
+            what tasks work on. ``None`` is a quarter of the cluster's object store. Below 512 MiB
+            fewer tasks run at a time, a row group of Parquet is decoded column by column, and
+            freed memory goes back to the system at once, all of which takes time. Below 64 MiB it
+            is not kept to. A single block or row that is larger takes what it takes.
         eager: whether each transformation of a dataset runs to its end at the call, so that its
             errors are raised there; reading waits for the first transformation.
         enable_progress_bars: whether a run that takes a while shows on a terminal how far it is;

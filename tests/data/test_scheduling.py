@@ -226,7 +226,10 @@ def test_any_order_of_events_keeps_the_promises(
     in one piece or cut into several. A task that comes to a failing unit fails: all units
     before the first of these come out.
     """
-    stages = [StageLimits(n, rows if position else 0) for position, (n, rows) in enumerate(limits)]
+    stages = [
+        StageLimits(n, rows if position else 0, rng.choice([5, 1000]))
+        for position, (n, rows) in enumerate(limits)
+    ]
     scheduler = Scheduler(stages, budget_bytes=budget, unknown_bytes=20)
     payload: dict[int, list[int]] = {}
     running: dict[int, list[list[int]]] = {}
@@ -236,7 +239,7 @@ def test_any_order_of_events_keeps_the_promises(
     def item(content: list[int], size: int | None) -> Item:
         key = len(payload)
         payload[key] = content
-        return Item(key, len(content), size)
+        return Item(key, len(content), size, rng.choice([0, 10, 300]))
 
     while not scheduler.is_done:
         moves = []
@@ -287,6 +290,31 @@ def _step(move, scheduler, running, failing, item, rng):
     else:
         del running[task]
         scheduler.task_ended(task)
+
+
+def test_what_tasks_take_to_work_counts_while_they_run():
+    segment = Segment(StageLimits(4), budget=100)
+    for key in range(3):
+        segment.scheduler.input_arrived(Item(key, 1, 10, work=40))
+        segment.next_key += 1
+    assert segment.launches() == [(0, 0), (1, 0)]
+    assert segment.scheduler.held == 100
+    segment.done(0, 10)
+    assert segment.launches() == []  # what is there has not been taken yet
+    segment.outputs()
+    assert segment.launches() == [(2, 0)]
+
+
+def test_no_more_is_set_aside_for_a_task_than_its_stage_allows():
+    segment = Segment(StageLimits(4, most_expected=20), budget=100)
+    for _ in range(6):
+        segment.give(size=1000)
+    assert [task for task, _ in segment.launches()] == [0, 1, 2, 3]
+    assert segment.scheduler.held == 80
+    segment.block(1, 60)  # more than was set aside: the task behind keeps the rest
+    assert segment.scheduler.held == 120
+    assert not segment.scheduler.takes_from(1)
+    assert segment.scheduler.takes_from(0)
 
 
 def test_check_notices_a_broken_account():

@@ -7,8 +7,7 @@ import pytest
 import air
 from air import data
 from air.data.execution import run
-from air.data.execution.tasks import _ActorStage, _block_bytes
-from air.executor.streaming import BYTES_AHEAD, VALUES_AHEAD
+from air.data.execution.tasks import _ActorStage
 
 
 class Passing:
@@ -73,12 +72,3 @@ def test_pools_grow_only_when_there_is_work(air_local, killed):
     pool = data.ActorPoolStrategy(min_size=1, max_size=8)
     assert data.range(1).map(Passing, compute=pool).take_all() == [0]
     assert killed == [1]
-
-
-@pytest.mark.parametrize("room", [1 << 20, 8 << 20, 16 << 20, 17 << 20, 100 << 20, 4 << 30])
-def test_what_a_task_makes_ahead_fits_into_its_room(room):
-    size = _block_bytes(room)
-    ahead = min(VALUES_AHEAD // 2 * size, BYTES_AHEAD + size)
-    assert ahead <= max(room, VALUES_AHEAD // 2 * (256 << 10))
-    # Larger blocks would not fit.
-    assert min(VALUES_AHEAD // 2 * 2 * size, BYTES_AHEAD + 2 * size) > room

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
+import pytest
 from pyarrow import parquet
 
 from air import data
+from air.data.budget import Budget
 from air.data.datasources import parquet as reading
 
 
@@ -19,3 +21,34 @@ def test_wide_rows_of_a_large_row_group_are_decoded_a_few_at_a_time(tmp_path, mo
     tables = list(source.read_fragment(fragment))
     assert max(map(len, tables)) <= 10
     assert [row for table in tables for row in table["a"].to_pylist()] == texts
+
+
+@pytest.mark.parametrize("columns", [None, ("b",), ("c", "a")])
+def test_under_a_small_budget_columns_are_decoded_one_by_one_or_a_few_rows_at_a_time(
+    tmp_path, monkeypatch, columns
+):
+    rows = 3000
+    table = pa.table(
+        {
+            "a": np.arange(rows),
+            "b": [f"text {n}" for n in range(rows)],
+            "c": [{"x": n, "y": [n, None]} for n in range(rows)],
+        }
+    )
+    parquet.write_table(table, tmp_path / "x.parquet")
+    monkeypatch.setattr(data.DataContext.get_current(), "memory_budget", 1 << 20)
+    source = data.read_parquet(tmp_path).plan.source
+    source = source if columns is None else source.with_columns(columns)
+    expected = table if columns is None else table.select(columns)
+
+    def read() -> list[pa.Table]:
+        (task,) = source.get_read_tasks(1)
+        return list(task.read_fn())
+
+    (whole,) = read()
+    assert whole == expected
+    monkeypatch.setattr(Budget, "decodes_whole", lambda *_: False)
+    monkeypatch.setattr(reading, "_STREAM_ROWS", 1000)
+    parts = read()
+    assert [len(part) for part in parts] == [1000, 1000, 1000]
+    assert pa.concat_tables(parts) == expected

@@ -10,8 +10,11 @@ from typing import Any, Self
 import pyarrow as pa
 from pyarrow import parquet
 
+from air.data.allocation import give_back
 from air.data.block import Schema
+from air.data.budget import Budget, current_budget
 from air.data.convert import check_distinct
+from air.data.datasource import ReadTask
 from air.data.datasources.files import PATH_COLUMN, FileDatasource, Fragment, open_file
 from air.data.errors import ReadError, UnsupportedValue
 from air.data.expressions import Expression
@@ -36,6 +39,8 @@ class ParquetDatasource(FileDatasource):
     """What was seen of the files so far, by path; it stays where the planning is done."""
     conditions: tuple[Expression, ...] = field(default=(), compare=False)
     """Row groups that cannot have a row for which all are true are left out."""
+    budget: Budget | None = field(default=None, repr=False, compare=False)
+    """What memory there is for reading; it is known when reading begins."""
 
     @property
     def name(self) -> str:
@@ -83,6 +88,10 @@ class ParquetDatasource(FileDatasource):
             told.append(f"only row groups that may have {conditions}")
         return "; ".join(filter(None, told))
 
+    def get_read_tasks(self, parallelism: int) -> list[ReadTask]:
+        ready = self if self.budget is not None else replace(self, budget=current_budget())
+        return super(ParquetDatasource, ready).get_read_tasks(parallelism)
+
     def with_filter(self, condition: Expression) -> Self | None:
         if any(known is condition for known in self.conditions):
             return None
@@ -116,16 +125,33 @@ class ParquetDatasource(FileDatasource):
                     group = file.metadata.row_group(index)
                     if columns == []:
                         yield without_columns(group.num_rows)
-                    elif group.total_byte_size <= _STREAM_ROW_GROUP_BYTES:
-                        yield _plain(file.read_row_group(index, columns=columns))
                     else:
-                        rows = _rows_at_once(group.num_rows, group.total_byte_size)
-                        for batch in file.iter_batches(rows, row_groups=[index], columns=columns):
-                            yield _plain(pa.Table.from_batches([batch]))
+                        tables = self._row_group(file, index, columns, self._size(group))
+                        yield from map(_plain, tables)
         except pa.ArrowInvalid as error:
             raise _unreadable(fragment.path, error) from None
         except OSError as error:
             raise _of_content(fragment.path, error) from None
+
+    def _row_group(
+        self, file: parquet.ParquetFile, index: int, columns: list[str] | None, size: int
+    ) -> Iterator[pa.Table]:
+        """The rows of a row group that takes *size* bytes, all of them or some after others."""
+        budget = self.budget
+        together = _STREAM_BYTES
+        if budget is None or not budget.is_tight:
+            if size <= _STREAM_ROW_GROUP_BYTES:
+                yield file.read_row_group(index, columns=columns)
+                return
+        else:
+            names = file.schema_arrow.names if columns is None else columns
+            if budget.decodes_whole(size) and names:
+                yield _column_by_column(file, index, names)
+                return
+            together = budget.block_bytes
+        rows = _rows_at_once(file.metadata.row_group(index).num_rows, size, together)
+        for batch in file.iter_batches(rows, row_groups=[index], columns=columns):
+            yield pa.Table.from_batches([batch])
 
     def num_rows(self) -> int | None:
         if not self.has_seen_all or self.conditions:
@@ -157,9 +183,22 @@ class ParquetDatasource(FileDatasource):
         return {**self.__dict__, "footers": {}}
 
 
-def _rows_at_once(num_rows: int, size_bytes: int) -> int:
+def _column_by_column(file: parquet.ParquetFile, group: int, columns: list[str]) -> pa.Table:
+    """A row group, of which one column at a time is decoded: that takes the least memory.
+
+    Decoding together holds pages of all columns, as they are in the file and as values.
+    """
+    found = []
+    for name in columns:
+        found.append(file.read_row_group(group, columns=[name], use_threads=False))
+        give_back()
+    schema = pa.schema([table.schema.field(0) for table in found])
+    return pa.Table.from_arrays([table.column(0) for table in found], schema=schema)
+
+
+def _rows_at_once(num_rows: int, size_bytes: int, together_bytes: int) -> int:
     """How many rows of a large row group are decoded together: fewer where they are wide."""
-    return max(1, min(_STREAM_ROWS, num_rows * _STREAM_BYTES // size_bytes))
+    return max(1, min(_STREAM_ROWS, num_rows * together_bytes // max(size_bytes, 1)))
 
 
 def _plain(table: pa.Table) -> pa.Table:

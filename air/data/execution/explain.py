@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from air.data.budget import current_budget
 from air.data.context import DataContext
 from air.data.execution.placement import Placement, decide
 from air.data.execution.stages import Stage, fuse
-from air.data.execution.tasks import budget_bytes
 from air.data.optimizer import optimize
 from air.data.plan import (
     Aggregate,
@@ -32,7 +32,6 @@ from air.data.plan import (
 from air.data.shown import counted, size_text
 from air.executor.capabilities import Capability
 from air.executor.current import get_executor, is_initialized
-from air.executor.resources import Resources
 
 _EXCHANGE = "begins when all rows of the steps before are there; those beyond half of the budget"
 _WAYS: Mapping[type[Node], str] = {
@@ -132,7 +131,7 @@ def _may_run_in_parallel() -> bool:
 
 def _budget() -> str:
     if is_initialized():
-        budget = size_text(budget_bytes(Resources(get_executor().cluster_resources())))
+        budget = size_text(current_budget().total_bytes)
     else:
         chosen = DataContext.get_current().memory_budget
         budget = "a quarter of the object store" if chosen is None else size_text(chosen)

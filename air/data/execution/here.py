@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 
+from air.data.allocation import give_back
 from air.data.block import Block
-from air.data.context import DataContext
+from air.data.budget import Budget
 from air.data.execution.cost import Cost
 from air.data.execution.exchange.marks import Marked, described
 from air.data.execution.stages import OpenStage, Stage, Unit, grouped
@@ -17,11 +18,12 @@ from air.data.handle import BlockHandle
 class Here:
     """Runs stages in this process, one block at a time."""
 
-    def __init__(self, stages: Sequence[Stage], stats: Sequence[StageStats]) -> None:
-        target = DataContext.get_current().target_max_block_size
+    def __init__(
+        self, stages: Sequence[Stage], stats: Sequence[StageStats], budget: Budget
+    ) -> None:
         self._stages = stages
         self._open: list[OpenStage | None] = [None] * len(stages)
-        self._target = target
+        self._budget = budget
         self._stats = stats
         self.counts = [0] * len(stages)
         """Units that each stage has worked on."""
@@ -48,12 +50,14 @@ class Here:
             self.counts[position] += 1
             for block, cost in self._opened(position).run(unit.blocks, context):
                 yield self._counted(position, block, cost, unit.source)
+                if self._budget.is_tight:
+                    give_back()
             self._stats[position].done += 1
 
     def _opened(self, position: int) -> OpenStage:
         opened = self._open[position]
         if opened is None:
-            opened = self._open[position] = self._stages[position].open(self._target)
+            opened = self._open[position] = self._stages[position].open(self._budget)
         return opened
 
     def _counted(

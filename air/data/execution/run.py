@@ -8,13 +8,14 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
+from air.data.budget import current_budget
 from air.data.execution.here import Here
 from air.data.execution.placement import Placement, Probation, decide
 from air.data.execution.shares import check_supply
 from air.data.execution.skipped import SkippedRun
 from air.data.execution.stages import Stage, Unit, fuse, grouped
 from air.data.execution.stats import ExecutionStats, StageStats
-from air.data.execution.tasks import budget_bytes, run_on_tasks
+from air.data.execution.tasks import run_on_tasks
 from air.data.handle import BlockHandle
 from air.data.plan import InputBlocks, Map, Node, Read, Repartition
 from air.executor.capabilities import Capability
@@ -49,6 +50,8 @@ class Run:
         self._operators = operators
         self.stats = stats
         self.stay = stay
+        self.budget = current_budget()
+        self._apart_bytes = 0
 
     def run(self, node: Node, limit: int | None = None) -> Iterator[BlockHandle]:
         """The result of *node*, of which no more than *limit* rows are needed."""
@@ -60,15 +63,13 @@ class Run:
     def spills_beyond(self) -> int | None:
         """Bytes of blocks that may wait for others in memory; ``None``: as many as there are.
 
-        Files that one node writes cannot be read on another, so where there are several blocks
-        stay in the store, which goes to disk by itself.
+        From now on they are set aside. Files that one node writes cannot be read on another, so
+        where there are several blocks stay in the store, which goes to disk by itself.
         """
-        supply = Resources()
-        if is_initialized():
-            if len(get_executor().nodes()) > 1:
-                return None
-            supply = Resources(get_executor().cluster_resources())
-        return budget_bytes(supply) // 2
+        if is_initialized() and len(get_executor().nodes()) > 1:
+            return None
+        self._apart_bytes = self.budget.waiting_bytes
+        return self._apart_bytes
 
     def over_units(self, stage: Stage, units: Sequence[Unit]) -> Iterator[BlockHandle]:
         """The result of one stage on units that are there."""
@@ -135,9 +136,9 @@ class Run:
             check_supply(stages, Resources(get_executor().cluster_resources()))
         units = grouped(given.units, stages[0].min_rows)
         if placement is Placement.TASKS:
-            yield from run_on_tasks(stages, units, stats, [0] * len(stages))
+            yield from self._on_tasks(stages, units, stats, [0] * len(stages))
             return
-        here = Here(stages, stats)
+        here = Here(stages, stats, self.budget)
         if placement is Placement.HERE:
             yield from here.run(units)
             return
@@ -155,8 +156,19 @@ class Run:
             if not can_run_in_parallel():
                 yield from here.run(units)
             else:
-                yield from run_on_tasks(stages, units, stats, here.counts)
+                yield from self._on_tasks(stages, units, stats, here.counts)
             return
+
+    def _on_tasks(
+        self,
+        stages: Sequence[Stage],
+        units: Iterator[Unit],
+        stats: Sequence[StageStats],
+        first_index: Sequence[int],
+    ) -> Iterator[BlockHandle]:
+        # A backend may have been started since this run began.
+        budget = self.budget = current_budget()
+        return run_on_tasks(stages, units, stats, first_index, budget, self._apart_bytes)
 
 
 def can_run_in_parallel() -> bool:

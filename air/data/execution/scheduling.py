@@ -13,18 +13,19 @@ Failure keeps the order too: what comes before the task that failed is still mad
 so that nobody learns of an error in rows that they never ask for, and of two errors the first in
 the data is the one that is told.
 
-Memory. ``held`` counts every block that a task has given and nobody is done with, and what
-running tasks are expected to give. Input of the first stage does not count: it is not read yet,
-or stored by someone else. A task starts if that keeps the sum within the budget; later stages
-go first, and are charged only what they give beyond what they use up, so that memory drains
-towards the output. Where tasks give more than was expected, their blocks are left with them
-(``takes_from``), and they stop by themselves. For there always to be progress, a stage gets one
-task, and the first task of a stage one block, whatever it costs, if nothing after it has
-anything to do.
+Memory. ``held`` counts every block that a task has given and nobody is done with, what running
+tasks are expected to give, and what they take beside that to work on their input. Input of the
+first stage does not count: it is not read yet, or stored by someone else. A task starts if that
+keeps the sum within the budget; later stages go first, and are charged only what they give beyond
+what they use up, so that memory drains towards the output. Where tasks give more than was expected,
+their blocks are left with them (``takes_from``), and they stop by themselves. For there always to
+be progress, a stage gets one task, and the first task of a stage one block, whatever it costs, if
+nothing after it has anything to do.
 """
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -37,22 +38,27 @@ class StageLimits:
     Attributes:
         max_in_flight: tasks that may run or wait for a process at the same time.
         min_rows: blocks from the stage before are put together until they have so many rows.
+        most_expected: bytes that are set aside at most for what a task will give: one that gives
+            more, block by block, gives the rest when there is room.
     """
 
     max_in_flight: int
     min_rows: int = 0
+    most_expected: int = sys.maxsize
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
     """A piece of data between stages; the caller's ``key`` says which.
 
-    ``rows`` and ``size`` are ``None`` where they are not known before reading.
+    ``rows`` and ``size`` are ``None`` where they are not known before reading. ``work`` is how many
+    bytes a task takes that works on it, beside this and what it gives.
     """
 
     key: int
     rows: int | None
     size: int | None
+    work: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +137,7 @@ class Scheduler:
         """A task gave its last block; what it was working on is free."""
         state = self._tasks[task]
         stage = self._stages[state.stage]
-        self.held -= self._still_expected(state)
+        self.held -= self._still_expected(state) + _work(state.inputs)
         state.ended = True
         stage.in_flight -= 1
         stage.tasks_ended += 1
@@ -227,7 +233,8 @@ class Scheduler:
             assert stage.in_flight == len(running) <= stage.limits.max_in_flight
             assert list(stage.order) == sorted(stage.order)
             assert not stage.order or not self._tasks[stage.order[0]].waiting
-        expected = sum(self._still_expected(t) for t in self._tasks.values() if not t.ended)
+        running_tasks = [task for task in self._tasks.values() if not task.ended]
+        expected = sum(self._still_expected(t) + _work(t.inputs) for t in running_tasks)
         inside = [item for stage in self._stages[1:] for item in stage.queue]
         inside += [i for t in self._tasks.values() if t.stage and not t.ended for i in t.inputs]
         inside += [item for task in self._tasks.values() for item in task.waiting]
@@ -257,7 +264,7 @@ class Scheduler:
         if state.ended:
             return
         stage.in_flight -= 1
-        self.held -= self._still_expected(state)
+        self.held -= self._still_expected(state) + _work(state.inputs)
         if state.stage:
             self.held -= _total(state.inputs)
 
@@ -283,7 +290,7 @@ class Scheduler:
         return self._input_ended and not any(stage.queue or stage.order for stage in before)
 
     def _admits(self, position: int, group: tuple[Item, ...]) -> bool:
-        extra = self._expected(self._stages[position], group)
+        extra = self._expected(self._stages[position], group) + _work(group)
         if position:
             extra -= _total(group)
         return extra <= 0 or self.held + extra <= self._budget or self._is_idle(position)
@@ -294,7 +301,10 @@ class Scheduler:
         return not running and not self._outputs and not self._taken
 
     def _expected(self, stage: _StageState, group: tuple[Item, ...] | None) -> int:
-        """Bytes that a task would give, by what the stage's tasks gave so far."""
+        """Bytes to set aside for what a task would give, by what the stage's tasks gave so far."""
+        return min(self._estimate(stage, group), stage.limits.most_expected)
+
+    def _estimate(self, stage: _StageState, group: tuple[Item, ...] | None) -> int:
         sizes = [item.size for item in group] if group else [None]
         if None in sizes or (stage.tasks_ended and not stage.bytes_in):
             return stage.bytes_out // stage.tasks_ended if stage.tasks_ended else self._unknown
@@ -312,10 +322,14 @@ class Scheduler:
         self._next_task += 1
         expected = self._expected(stage, group)
         self._tasks[task] = _Task(position, group, expected)
-        self.held += expected
+        self.held += expected + _work(group)
         stage.order.append(task)
         stage.in_flight += 1
         return Launch(task, position, tuple(item.key for item in group))
+
+
+def _work(items: Iterable[Item]) -> int:
+    return sum(item.work for item in items)
 
 
 def _total(items: Iterable[Item]) -> int:

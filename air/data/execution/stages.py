@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 from air.data.block import Block, BlockMetadata, split_large
+from air.data.budget import Budget
 from air.data.compute import ON_TASKS, Compute
 from air.data.datasource import NotedRead, ReadTask
 from air.data.execution.cost import Cost, Meter
@@ -109,23 +110,32 @@ class Stage:
         """Whether there is any function in it whose cost nobody knows."""
         return any(transform.function is not None for transform in self.transforms)
 
-    def open(self, target_block_bytes: int) -> OpenStage:
+    def open(self, budget: Budget) -> OpenStage:
         """The stage made ready to run in this process."""
-        target = target_block_bytes if self.divides else sys.maxsize
-        return OpenStage(self.transforms, target, self.keeper)
+        if not self.divides:
+            return OpenStage(self.transforms, sys.maxsize, sys.maxsize, self.keeper)
+        pieces = budget.piece_bytes if budget.is_tight else sys.maxsize
+        return OpenStage(self.transforms, pieces, budget.block_bytes, self.keeper)
 
 
 class OpenStage:
-    """A stage with the instances of its callable classes, ready for any number of units."""
+    """A stage with the instances of its callable classes, ready for any number of units.
+
+    Args:
+        piece_bytes: how large the blocks may be that transforms are given.
+        block_bytes: how large those may be that come out.
+    """
 
     def __init__(
         self,
         transforms: Sequence[Transform],
-        target_block_bytes: int,
+        piece_bytes: int,
+        block_bytes: int,
         keeper: Transform | None = None,
     ) -> None:
         self._functions = [(transform.open(), transform.keeps_rows) for transform in transforms]
-        self._target_block_bytes = target_block_bytes
+        self._piece_bytes = piece_bytes
+        self._block_bytes = block_bytes
         self._keeper = None if keeper is None else keeper.open()
 
     def run(
@@ -137,14 +147,16 @@ class OpenStage:
             read: gives the blocks that go in, and notes where they come from.
         """
         origins, skipped = Origins(), Skipped(context.index, context.before)
-        blocks = read(origins)
+        blocks: Iterator[Block] = (
+            piece for block in read(origins) for piece in split_large(block, self._piece_bytes)
+        )
         context = replace(context, origins=origins, skipped=skipped)
         for function, keeps_rows in self._functions:
             blocks = function(blocks, context)
             if not keeps_rows:
                 context = replace(context, origins=None)
         pieces: Iterator[Block | Marked] = (
-            piece for block in blocks for piece in _divided(block, self._target_block_bytes)
+            piece for block in blocks for piece in _divided(block, self._block_bytes)
         )
         pieces = _with_last(pieces, skipped)
         if self._keeper is not None:
@@ -202,6 +214,20 @@ def runs_of(metadata: BlockMetadata) -> Runs:
     """Where the rows of a block come from."""
     whole = (metadata.num_rows or 0, Origin(metadata.source, metadata.first_row))
     return metadata.runs or (whole,)
+
+
+def working_bytes(unit: Unit, stage: Stage, budget: Budget) -> int:
+    """Bytes that whoever puts *unit* through *stage* takes for it, beside what comes out.
+
+    That is what is being read, and as much for one more copy as there is of a block.
+    """
+    reading = largest = 0
+    for piece in unit.pieces:
+        size = piece.metadata.size_bytes
+        largest += budget.block_bytes if size is None else size
+        if isinstance(piece, ReadTask):
+            reading = max(reading, budget.reading(size)) if stage.divides else reading + (size or 0)
+    return reading + (min(largest, budget.piece_bytes) if stage.divides else largest)
 
 
 def fuse(maps: Sequence[Map], *, reads: bool, limit: int | None = None) -> list[Stage]:

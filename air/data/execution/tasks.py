@@ -12,13 +12,22 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from air.core.api import remote
+from air.data.allocation import keep_nothing
 from air.data.block import Block, compact
-from air.data.context import DataContext
+from air.data.budget import Budget
 from air.data.datasource import ReadTask
 from air.data.execution.exchange.marks import described
 from air.data.execution.scheduling import Item, Launch, Scheduler, StageLimits
 from air.data.execution.shares import Share, share_cluster
-from air.data.execution.stages import OpenStage, Stage, Unit, read_blocks, runs_of, together
+from air.data.execution.stages import (
+    OpenStage,
+    Stage,
+    Unit,
+    read_blocks,
+    runs_of,
+    together,
+    working_bytes,
+)
 from air.data.execution.stats import StageStats
 from air.data.functions import TaskContext
 from air.data.handle import BlockHandle, cut
@@ -26,18 +35,15 @@ from air.data.origins import Origins, Runs
 from air.errors import GetTimeout
 from air.executor.current import get_executor, is_initialized
 from air.executor.handles import ActorHandle, ObjectRef, ObjectRefGenerator
-from air.executor.resources import CPU, OBJECT_STORE_MEMORY, Resources
-from air.executor.streaming import BYTES_AHEAD, VALUES_AHEAD
+from air.executor.resources import Resources
+from air.executor.streaming import VALUES_AHEAD
 
 _MODULES = ("numpy", "pyarrow", "pyarrow.compute", "pandas", __name__)
 """What every task imports, so that workers may start with it. Arrow imports pandas if it can."""
 
 _TASKS_PER_CPU = 2
 _POLL_SECONDS = 0.01
-_DEFAULT_BUDGET = 1 << 30
-_STORE_SHARE = 4
-_BLOCKS_AHEAD = VALUES_AHEAD // 2  # each comes as two values
-_SMALLEST_BLOCK = 256 << 10
+_BLOCKS_AT_A_TIME = VALUES_AHEAD // 2  # each comes as two values
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +98,9 @@ def _travels(kind: type) -> bool:
     return getattr(sys.modules[kind.__module__], kind.__qualname__, None) is kind
 
 
-def _run_stage(stage: Stage, target_block_bytes: int, work: _Work, *given: Block) -> Iterator[Any]:
-    yield from _results(stage.open(target_block_bytes), work, given)
+def _run_stage(stage: Stage, budget: Budget, work: _Work, *given: Block) -> Iterator[Any]:
+    keep_nothing(budget.is_tight)
+    yield from _results(stage.open(budget), work, given)
 
 
 class _StageActor:
@@ -103,11 +110,12 @@ class _StageActor:
     it would not be if this constructor raised it.
     """
 
-    def __init__(self, stage: Stage, target_block_bytes: int) -> None:
+    def __init__(self, stage: Stage, budget: Budget) -> None:
         self._stage: OpenStage | None = None
         self._error: Exception | None = None
+        keep_nothing(budget.is_tight)
         try:
-            self._stage = stage.open(target_block_bytes)
+            self._stage = stage.open(budget)
         except Exception as error:
             self._error = error
 
@@ -121,17 +129,18 @@ class _StageActor:
 class _TaskStage:
     """Starts a stage's work as tasks."""
 
-    def __init__(self, stage: Stage, target_block_bytes: int, share: Share) -> None:
+    def __init__(self, stage: Stage, budget: Budget, share: Share) -> None:
         self._function = remote(_run_stage).options(
-            num_returns="streaming", name=f"data: {stage.name}"[:200], **share.options
+            num_returns="streaming",
+            bytes_ahead=budget.ahead_bytes,
+            name=f"data: {stage.name}"[:200],
+            **share.options,
         )
         self._stage = get_executor().put(stage)
-        self._target_block_bytes = target_block_bytes
+        self._budget = budget
 
     def start(self, task: int, work: _Work, refs: Sequence[ObjectRef[Any]]) -> ObjectRefGenerator:
-        stream: ObjectRefGenerator = self._function.remote(
-            self._stage, self._target_block_bytes, work, *refs
-        )
+        stream: ObjectRefGenerator = self._function.remote(self._stage, self._budget, work, *refs)
         return stream
 
     def ended(self, task: int) -> None:
@@ -144,10 +153,11 @@ class _TaskStage:
 class _ActorStage:
     """Starts a stage's work on a pool of actors, the least busy first."""
 
-    def __init__(self, stage: Stage, target_block_bytes: int, share: Share) -> None:
+    def __init__(self, stage: Stage, budget: Budget, share: Share) -> None:
         self._executor = get_executor()
         self._class = remote(_StageActor).options(**share.options)
-        self._arguments = (self._executor.put(stage), target_block_bytes)
+        self._arguments = (self._executor.put(stage), budget)
+        self._ahead_bytes = budget.ahead_bytes
         self._largest = share.largest
         self._actors: list[ActorHandle] = []
         self._load: list[int] = []
@@ -161,7 +171,9 @@ class _ActorStage:
         index = self._load.index(min(self._load))
         self._load[index] += 1
         self._actor_of[task] = index
-        method = self._actors[index].run.options(num_returns="streaming")
+        method = self._actors[index].run.options(
+            num_returns="streaming", bytes_ahead=self._ahead_bytes
+        )
         stream: ObjectRefGenerator = method.remote(work, *refs)
         return stream
 
@@ -179,19 +191,13 @@ class _ActorStage:
         self._load.append(0)
 
 
-def budget_bytes(supply: Resources) -> int:
-    """How many bytes of blocks one execution may have at a time."""
-    chosen = DataContext.get_current().memory_budget
-    if chosen is not None:
-        return chosen
-    return int(supply.get(OBJECT_STORE_MEMORY, 0)) // _STORE_SHARE or _DEFAULT_BUDGET
-
-
 def run_on_tasks(
     stages: Sequence[Stage],
     units: Iterator[Unit],
     stats: Sequence[StageStats],
     first_index: Sequence[int],
+    budget: Budget,
+    apart_bytes: int = 0,
 ) -> Iterator[BlockHandle]:
     """The blocks that come out of *stages*, in order, as references.
 
@@ -199,8 +205,9 @@ def run_on_tasks(
 
     Args:
         first_index: by stage, the position of its first piece of work among all.
+        apart_bytes: of the budget, that blocks have which wait elsewhere.
     """
-    segment = _Segment(stages, units, stats, first_index)
+    segment = _Segment(stages, units, stats, first_index, budget, apart_bytes)
     try:
         yield from segment.outputs()
     finally:
@@ -214,19 +221,28 @@ class _Segment:
         units: Iterator[Unit],
         stats: Sequence[StageStats],
         first_index: Sequence[int],
+        budget: Budget,
+        apart_bytes: int,
     ) -> None:
-        context = DataContext.get_current()
         get_executor().preload(_MODULES)
         supply = Resources(get_executor().cluster_resources())
-        budget = budget_bytes(supply)
-        cpus = max(int(supply.get(CPU, 1)), 1)
         shares = share_cluster(stages, supply)
-        limits = [
-            StageLimits(_max_in_flight(stage, share, cpus), stage.min_rows)
+        in_flight = [
+            _max_in_flight(stage, share, budget)
             for stage, share in zip(stages, shares, strict=True)
         ]
-        room = 2 * budget // sum(limit.max_in_flight for limit in limits)
-        target = min(context.target_max_block_size, _block_bytes(room))
+        # Of a task that gives more, the others have enough; see Scheduler.takes_from.
+        share_bytes = budget.total_bytes // (2 * sum(in_flight))
+        limits = [
+            StageLimits(
+                number,
+                stage.min_rows,
+                max(share_bytes, 2 * budget.block_bytes) if stage.divides else sys.maxsize,
+            )
+            for number, stage in zip(in_flight, stages, strict=True)
+        ]
+        self._stages = stages
+        self._budget = budget
         self._units = units
         self._stats = stats
         self._index = list(first_index)
@@ -237,8 +253,12 @@ class _Segment:
         self._backends: list[_TaskStage | _ActorStage] = []
         for stage, share in zip(stages, shares, strict=True):
             kind = _TaskStage if stage.compute.pool is None else _ActorStage
-            self._backends.append(kind(stage, target, share))
-        self._scheduler = Scheduler(limits, budget_bytes=budget, unknown_bytes=target)
+            self._backends.append(kind(stage, budget, share))
+        self._scheduler = Scheduler(
+            limits,
+            budget_bytes=budget.beside(apart_bytes),
+            unknown_bytes=budget.block_bytes,
+        )
 
     def outputs(self) -> Iterator[BlockHandle]:
         scheduler = self._scheduler
@@ -273,14 +293,20 @@ class _Segment:
                 if unit is None:
                     self._scheduler.input_ended()
                 else:
-                    self._scheduler.input_arrived(self._item(unit))
+                    self._scheduler.input_arrived(self._item(unit, 0))
             else:
                 return
 
-    def _item(self, unit: Unit) -> Item:
+    def _item(self, unit: Unit, stage: int) -> Item:
+        """A unit that is to go through a stage, or is a result."""
         key = next(self._keys)
         self._items[key] = unit
-        return Item(key, unit.num_rows, unit.size_bytes)
+        work = (
+            working_bytes(unit, self._stages[stage], self._budget)
+            if stage < len(self._stages)
+            else 0
+        )
+        return Item(key, unit.num_rows, unit.size_bytes, work)
 
     def _start(self, launch: Launch) -> None:
         unit = together([self._items.pop(key) for key in launch.keys])
@@ -316,7 +342,7 @@ class _Segment:
         waits for the result.
         """
         stage, stream = self._streams[task]
-        for number in range(_BLOCKS_AHEAD):
+        for number in range(_BLOCKS_AT_A_TIME):
             if not self._scheduler.takes_from(task) or (number and self._scheduler.has_output):
                 return number > 0
             try:
@@ -335,7 +361,7 @@ class _Segment:
                 self._failed(task, error)
                 return True
             self._stats[stage].add(handle.num_rows, handle.size_bytes, cost)
-            self._scheduler.block_arrived(task, self._item(Unit((handle,))))
+            self._scheduler.block_arrived(task, self._item(Unit((handle,)), stage + 1))
             timeout = 0.0
         return True
 
@@ -352,17 +378,8 @@ class _Segment:
         return stream
 
 
-def _block_bytes(room: int) -> int:
-    """How large blocks may be for those that a task makes ahead to take no more than *room*.
-
-    What tasks have made before they notice that nobody takes it must fit beside the budget.
-    """
-    by_number = room // _BLOCKS_AHEAD
-    by_size = room - BYTES_AHEAD  # a task stops behind the block that goes beyond this
-    return max(by_number, by_size, _SMALLEST_BLOCK)
-
-
-def _max_in_flight(stage: Stage, share: Share, cpus: int) -> int:
+def _max_in_flight(stage: Stage, share: Share, budget: Budget) -> int:
     if stage.compute.pool is not None:
         return share.largest * stage.compute.pool.in_flight
-    return stage.compute.max_tasks or cpus * _TASKS_PER_CPU
+    # Each that has begun has a process, with what that keeps, whether it waits or not.
+    return stage.compute.max_tasks or budget.cpus * (1 if budget.is_tight else _TASKS_PER_CPU)

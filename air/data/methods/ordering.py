@@ -19,9 +19,10 @@ class OrderMethods(Consumption):
     """The part of :class:`air.data.Dataset` that puts rows elsewhere.
 
     What has to wait until all input is there, and is more than half of
-    ``DataContext.memory_budget``, waits in files in the directory for temporary ones, which are
-    removed with the last block. On a cluster of several nodes it stays in the object store, which
-    goes to disk by itself.
+    ``DataContext.memory_budget`` (an eighth of a small one), waits in files in the directory for
+    temporary ones, which are removed with the last block; what a killed program has left there is
+    removed by the next one that needs such files. On a cluster of several nodes it stays in the
+    object store, which goes to disk by itself.
     """
 
     def limit(self, limit: int) -> Self:

@@ -1,28 +1,36 @@
 """Files for what waits between scatter and gather while memory is short.
 
 A file is written once, a *section* after the other, and each can be read by itself: Arrow's stream
-format for tables, pickled objects otherwise. It is read with plain reads, because pages of mapped
-files would count as memory again.
+format for tables, pickled objects otherwise. Where only some rows of a section will be wanted, they
+are in batches, whose places are known: who wants some rows reads the stream's head and the batches
+in which they are. Files are read with plain reads, because pages of mapped ones would count as
+memory again.
 """
 
 from __future__ import annotations
 
+import io
 import pickle
-import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass, field, replace
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from air.data.block import Block, BlockMetadata, accessor, concat, split_large
 from air.data.datasource import ReadTask
+from air.data.execution.exchange.directory import OwnDirectory
 from air.data.execution.stats import ExecutionStats
 from air.data.handle import BlockHandle, cut
 from air.executor.serialization import dumps, loads
 
-_SECTION_BYTES = 2 << 20
+_OBJECTS_BYTES = 256 << 10
+_BATCHES = 512
+_BATCH_BYTES = 16 << 10, 64 << 10
+"""A section whose rows are read apart is divided into so many batches, of no less and no more."""
+
+_BUFFER_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,18 +39,23 @@ class Section:
 
     Attributes:
         offset: where in the file it begins.
-        length: bytes in the file.
+        head: bytes of the schema and all else that every batch needs; 0 if all is read.
+        batches: where the batches are that hold the rows, from the first byte to behind the last.
         metadata: of the rows that are meant.
-        start: the first of these among those of the section; ``None`` if all are meant.
         is_table: whether rows are records.
+        start: the first row that is meant, among those of the batches; ``None`` if all are meant.
+        index: for each batch, and for the end, the first row and where in the file; ``None``
+            if there is one batch.
     """
 
     path: str
     offset: int
-    length: int
+    head: int
+    batches: tuple[int, int]
     metadata: BlockMetadata
     is_table: bool
     start: int | None = None
+    index: np.ndarray | None = field(default=None, compare=False)
 
     @property
     def num_rows(self) -> int:
@@ -55,15 +68,29 @@ class Section:
             return self
         size = (self.metadata.size_bytes or 0) * (stop - start) // max(self.num_rows, 1)
         metadata = replace(self.metadata, num_rows=stop - start, size_bytes=size)
-        return replace(self, metadata=metadata, start=(self.start or 0) + start)
+        if self.index is None:
+            return replace(self, metadata=metadata, start=(self.start or 0) + start)
+        rows, places = self.index
+        first = int(np.searchsorted(rows, start, side="right")) - 1
+        last = max(int(np.searchsorted(rows, stop)), first)
+        return replace(
+            self,
+            batches=(int(places[first]), int(places[last])),
+            metadata=metadata,
+            start=start - int(rows[first]),
+            index=None,
+        )
 
     def read(self) -> Iterator[Block]:
         """The rows."""
-        with open(self.path, "rb") as file:
-            file.seek(self.offset)
-            data = file.read(self.length)
+        begin, end = self.batches
+        with open(self.path, "rb", buffering=0) as file:
+            data = _read(file, (self.offset, self.offset + self.head), (begin, end))
         if self.is_table:
-            yield cut(pa.ipc.open_stream(data).read_all(), self.start, self.num_rows)
+            table = cut(pa.ipc.open_stream(data).read_all(), self.start, self.num_rows)
+            assert isinstance(table, pa.Table)
+            # Many batches become one, which also lets go of the rows around those that are meant.
+            yield table.combine_chunks()
         else:
             stream, buffers = pickle.loads(data)
             yield cut(loads(stream, [bytearray(b) for b in buffers]), self.start, self.num_rows)
@@ -74,12 +101,12 @@ class Section:
 
 
 class SpillDirectory:
-    """A directory that is made when the first file is, and removed by :meth:`close`."""
+    """Files of sections, in a directory that is made when the first file is."""
 
     def __init__(self, stats: ExecutionStats | None = None) -> None:
         """*stats* are told of what is written."""
         self._stats = stats
-        self._path: Path | None = None
+        self._directory: OwnDirectory | None = None
         self._files = 0
 
     def write_parts(self, handles: Sequence[BlockHandle]) -> list[Section]:
@@ -92,44 +119,89 @@ class SpillDirectory:
             )
             for p in range(len(bounds[0]) - 1)
         )
-        return self._write(parts, handles[0].metadata.source)
+        return self._write(parts, handles[0].metadata.source, is_divided=False)
 
     def write_block(self, handle: BlockHandle) -> list[Section]:
-        """A block as sections that are small enough to be read for a few of their rows."""
-        return self._write(split_large(handle.get(), _SECTION_BYTES), handle.metadata.source)
+        """A block as sections of which a few rows can be read."""
+        block = handle.get()
+        parts = iter([block])
+        if isinstance(block, list):
+            parts = split_large(block, _OBJECTS_BYTES)
+        return self._write(parts, handle.metadata.source, is_divided=True)
 
     def close(self) -> None:
-        """Remove it with all files."""
-        if self._path is not None:
-            shutil.rmtree(self._path, ignore_errors=True)
+        """Remove the directory with all files."""
+        if self._directory is not None:
+            self._directory.remove()
 
-    def _write(self, blocks: Iterator[Block], source: str) -> list[Section]:
-        if self._path is None:
-            self._path = Path(tempfile.mkdtemp(prefix="air-data-"))
+    def _write(self, blocks: Iterator[Block], source: str, *, is_divided: bool) -> list[Section]:
+        if self._directory is None:
+            self._directory = OwnDirectory()
         self._files += 1
-        path = self._path / f"{self._files}.sections"
+        path = self._directory.file(self._files)
         sections = []
-        with pa.OSFile(str(path), "wb") as file:
+        with (
+            pa.OSFile(path, "wb") as raw,
+            pa.BufferedOutputStream(raw, _BUFFER_BYTES) as file,
+        ):
             for block in blocks:
                 offset = file.tell()
+                head, index = 0, None
                 if isinstance(block, pa.Table):
-                    with pa.ipc.new_stream(file, block.schema) as writer:
-                        writer.write_table(block)
+                    head, index = _write_table(file, block, is_divided=is_divided)
                 else:
                     copy = dumps(block)
                     file.write(pickle.dumps((copy.stream, [bytes(b) for b in copy.buffers])))
                 sections.append(
                     Section(
-                        str(path),
+                        path,
                         offset,
-                        file.tell() - offset,
+                        head,
+                        (offset + head, file.tell()),
                         accessor(block).metadata(source),
                         isinstance(block, pa.Table),
+                        index=index,
                     )
                 )
         if self._stats is not None:
-            self._stats.spilled(sections[-1].offset + sections[-1].length if sections else 0)
+            self._stats.spilled(sections[-1].batches[1] if sections else 0)
         return sections
+
+
+def _write_table(file: Any, table: pa.Table, *, is_divided: bool) -> tuple[int, np.ndarray | None]:
+    """Write a stream; the length of its head, and for each batch its first row and its place."""
+    table = table.combine_chunks().unify_dictionaries()
+    begin = file.tell()
+    with pa.ipc.new_stream(file, table.schema) as writer:
+        least, most = _BATCH_BYTES
+        if not is_divided or table.nbytes <= least:
+            writer.write_table(table)
+            return 0, None
+        size = min(max(table.nbytes // _BATCHES, least), most)
+        batches = table.to_batches(max(table.num_rows * size // table.nbytes, 1))
+        writer.write_batch(batches[0].slice(0, 0))  # dictionaries go along with the first
+        head = file.tell() - begin
+        rows, places = [0], [file.tell()]
+        for batch in batches:
+            writer.write_batch(batch)
+            rows.append(rows[-1] + batch.num_rows)
+            places.append(file.tell())
+    return head, np.array([rows, places])
+
+
+def _read(file: io.FileIO, *ranges: tuple[int, int]) -> bytearray:
+    """The bytes of a file from one place to another, and those of the next range behind them."""
+    data = bytearray(sum(end - begin for begin, end in ranges))
+    left = memoryview(data)
+    for begin, end in ranges:
+        file.seek(begin)
+        while begin < end:
+            count = file.readinto(left[: end - begin])
+            if not count:
+                raise EOFError(f"{file.name} ends at byte {begin}, before {end}")
+            begin += count
+            left = left[count:]
+    return data
 
 
 def _bounds(handle: BlockHandle) -> tuple[int, ...]:

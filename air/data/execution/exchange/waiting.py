@@ -23,9 +23,7 @@ class Rows:
     @property
     def size_bytes(self) -> int:
         """Bytes in memory, once it is there."""
-        if isinstance(self.held, BlockHandle):
-            return self.held.size_bytes
-        return sum(section.metadata.size_bytes or 0 for section in self.held)
+        return _size_of(self.held)
 
     def slice(self, start: int, stop: int) -> list[Piece]:
         """Rows ``start <= i < stop`` as pieces of a unit, at least one."""
@@ -46,6 +44,11 @@ class Parts:
     """Scattered rows, of which each part can be had."""
 
     held: BlockHandle | tuple[Section, ...]
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes in memory, once it is there."""
+        return _size_of(self.held)
 
     def part(self, number: int) -> Piece:
         """The rows of one part."""
@@ -89,6 +92,12 @@ def wait_as_parts(
             found.append(Parts(tuple(files.write_parts(waiting))))
             waiting, held = [], 0
     return [*found, *map(Parts, waiting)]
+
+
+def _size_of(held: BlockHandle | tuple[Section, ...]) -> int:
+    if isinstance(held, BlockHandle):
+        return held.size_bytes
+    return sum(section.metadata.size_bytes or 0 for section in held)
 
 
 def ranges(rows: Sequence[Rows], edges: Sequence[int]) -> list[list[Piece]]:

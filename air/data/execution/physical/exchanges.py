@@ -35,7 +35,8 @@ from air.data.transforms import Transform
 
 _TOP_ROWS_AT_A_TIME = 1 << 16
 _SMALLEST_PART = 4 << 20
-_PARTS_OF_WAITING = 4
+_MANY_PARTS = 64
+_PARTS_OF_WAITING = 8
 """What is sorted together is at most so small a share of the memory for blocks that wait."""
 
 
@@ -84,18 +85,22 @@ def random_shuffle(run: Run, node: RandomShuffle, _limit: int | None) -> Iterato
             del rows, units
         if not sizes:
             return
-        parts = node.blocks or max(sum(size > 0 for size in sizes), 1)
+        room = run.spills_beyond()
+        filled = max(sum(size > 0 for size in sizes), 1)
+        parts = node.blocks or min(
+            parts_for(given.size_bytes or 0, filled, room), max(sum(sizes), 1)
+        )
         starts = tuple(itertools.accumulate(sizes, initial=0))
         scatter = ScatterRows(node.seed, starts[-1], parts, starts)
         scattered = run.segment([Stage((*before, scatter))], given)
-        waiting = wait_as_parts(scattered, run.spills_beyond(), files)
+        waiting = wait_as_parts(scattered, room, files)
         del given
-        units = [
+        slices = (
             Unit(tuple(_filled([one.part(number) for one in waiting]))) for number in range(parts)
-        ]
-        del waiting
-        gather = GatherRows(node.seed, starts[-1], parts)
-        yield from run.over_units(Stage((gather,), divides=False), units)
+        )
+        gather = Stage((GatherRows(node.seed, starts[-1], parts),), divides=False)
+        size = sum(one.size_bytes for one in waiting)
+        yield from run.segment([gather], Given(slices, parts, size))
     finally:
         files.close()
 
@@ -124,19 +129,25 @@ def merged(
         parts = parts_for(runs.size_bytes, len(runs.filled), budget)
         order = stable_order(concat(runs.samples), keys)
         found = cuts(runs.sizes, runs.steps, order, parts)
-        units = [Unit(tuple(runs.pieces(cut.slices))) for cut in found]
-        del runs
+        units = (Unit(tuple(runs.pieces(cut.slices))) for cut in found)
         gather = Stage((MergeRuns(keys, tuple(found)), *after), divides=False)
-        yield from run.over_units(gather, units)
+        yield from run.segment([gather], Given(units, len(found), runs.size_bytes))
     finally:
         files.close()
 
 
 def parts_for(size: int, least: int, budget: int | None) -> int:
-    """In how many parts to put together sorted rows of *size* bytes."""
+    """In how many parts to put together rows of *size* bytes.
+
+    Args:
+        least: blocks that there are: where they are not very many, there are no fewer parts.
+        budget: bytes of blocks that wait; see :meth:`Run.spills_beyond`.
+    """
     if budget is None:
         return least
-    return max(least, -(-size // max(budget // _PARTS_OF_WAITING, _SMALLEST_PART)))
+    return max(
+        min(least, _MANY_PARTS), -(-size // max(budget // _PARTS_OF_WAITING, _SMALLEST_PART))
+    )
 
 
 def top(run: Run, node: TopOf, _limit: int | None) -> Iterator[BlockHandle]:
