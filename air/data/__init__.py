@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from air.data.grouped import GroupedData
     from air.data.huggingface.making import from_huggingface
     from air.data.iterator import DataIterator
+    from air.data.pipeline import DatasetPipeline
     from air.data.polars.making import from_polars
     from air.data.preprocessor import Preprocessor
     from air.data.read_api import (
@@ -65,6 +66,7 @@ _HOME = {
     "DataIterator": "air.data.iterator",
     "Dataset": "air.data.dataset",
     "Datasink": "air.data.datasink",
+    "DatasetPipeline": "air.data.pipeline",
     "Datasource": "air.data.datasource",
     "GroupedData": "air.data.grouped",
     "Partitioning": "air.data.datasources.partitioning",

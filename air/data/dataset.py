@@ -9,6 +9,7 @@ from air.data.methods.columns import ColumnMethods
 from air.data.methods.combining import CombineMethods
 from air.data.methods.conversion import ConversionMethods
 from air.data.methods.databases import DatabaseMethods
+from air.data.methods.epochs import EpochMethods
 from air.data.methods.grouping import GroupMethods
 from air.data.methods.joining import JoinMethods
 from air.data.methods.mapping import MapMethods
@@ -29,6 +30,7 @@ class Dataset(
     ArrayWriteMethods,
     DatabaseMethods,
     CheckpointMethods,
+    EpochMethods,
     Aggregations,
     ViewMethods,
 ):

@@ -14,7 +14,7 @@ from air.data.cutting import Cut
 from air.data.prefetch import prefetched
 from air.errors import InvalidOption
 from air.executor.keywords import methods_suggest_keywords
-from air.executor.validation import check_flag
+from air.executor.validation import check_flag, check_number
 
 if TYPE_CHECKING:
     from air.data.consumption import Consumption
@@ -40,6 +40,15 @@ class DataIterator:
         with closing(self._dataset.run(stay=self._stay)) as handles:
             for handle in handles:
                 yield from accessor(handle.get()).rows()
+
+    def iter_epochs(self, max_epoch: int = -1) -> Iterator[DataIterator]:
+        """This iterator, once for each epoch; each use of it goes through the rows once.
+
+        Args:
+            max_epoch: how often; without end if -1.
+        """
+        most = int(check_number(max_epoch, "iter_epochs: max_epoch", minimum=-1, integer=True))
+        return itertools.repeat(self) if most < 0 else itertools.repeat(self, most)
 
     def iter_batches(
         self,

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Self
 
+import numpy as np
+
 from air.data import splitting
 from air.data.execution.exchange.partitioners import equal_edges
 from air.data.iterator import DataIterator
 from air.data.methods.ordering import OrderMethods
 from air.data.plan import InputBlocks
+from air.data.stratify import PickRows, classes_of, rows_to_test
+from air.data.transforms import SelectColumns
 from air.errors import InvalidOption
 from air.executor.keywords import methods_suggest_keywords, refuses
-from air.executor.validation import check_flag, check_number
+from air.executor.validation import check_flag, check_number, check_text
 
 _NO_HINTS = "parts are the same rows wherever they are read, and are sent there; leave it out"
 
@@ -70,7 +74,12 @@ class SplitMethods(OrderMethods):
         return whole._cut([0, *splitting.indices_for_proportions(rows, proportions), rows])
 
     def train_test_split(
-        self, test_size: float, *, shuffle: bool = False, seed: int | None = None
+        self,
+        test_size: float,
+        *,
+        shuffle: bool = False,
+        seed: int | None = None,
+        stratify: str | None = None,
     ) -> tuple[Self, Self]:
         """Cut off rows at the end to test on; runs the plan.
 
@@ -78,6 +87,9 @@ class SplitMethods(OrderMethods):
             test_size: a share between 0 and 1 (rounded up to rows), or a number of rows.
             shuffle: shuffle all rows first.
             seed: of the shuffle, as for :meth:`random_shuffle`.
+            stratify: a column; of each of its values both parts have the same share, rounded as
+                scikit-learn does (ties go to the value that comes first). The last rows of each
+                value are those to test on, and rows stay in their order.
 
         Returns:
             The rows to train and those to test on, materialized.
@@ -85,14 +97,22 @@ class SplitMethods(OrderMethods):
         Raises:
             InvalidOption: *test_size* is out of bounds or leaves one part empty, or a seed is
                 given without *shuffle*.
+            ColumnNotFound: there is no column *stratify*.
+            UnsuitableData: a value of *stratify* has one row only, or there are more values than
+                rows in a part.
         """
         splitting.check_test_size(test_size)
         check_flag(shuffle, "train_test_split: shuffle")
+        if stratify is not None:
+            check_text(stratify, "train_test_split: stratify")
+            self.check_columns([stratify], "train_test_split")
         if seed is not None and not shuffle:
             raise InvalidOption("train_test_split: seed needs shuffle=True")
         whole = (self.random_shuffle(seed=seed) if shuffle else self).materialize()
         rows = whole.count()
         test_rows = splitting.rows_for_test(rows, test_size)
+        if stratify is not None:
+            return whole._stratified(stratify, test_rows)
         train, test = whole._cut([0, rows - test_rows, rows])
         return train, test
 
@@ -115,6 +135,17 @@ class SplitMethods(OrderMethods):
                 return [DataIterator(type(self)(plan), stay=True) for plan in divided]
         shards = self.split(parts, equal=equal)
         return [DataIterator(shard, stay=True) for shard in shards]
+
+    def _stratified(self, column: str, test_rows: int) -> tuple[Self, Self]:
+        assert isinstance(self._plan, InputBlocks)
+        values = self.with_transform(SelectColumns((column,))).to_arrow()[column]
+        chosen = rows_to_test(classes_of(values), test_rows)
+        edges = np.cumsum([handle.num_rows for handle in self._plan.handles])
+        parts = tuple(np.split(chosen, edges[:-1]))
+        label = f"train_test_split(stratify={column!r})"
+        kept = PickRows(tuple(~part for part in parts), label), PickRows(parts, label)
+        train, test = (self.with_transform(pick).materialize() for pick in kept)
+        return train, test
 
     def _cut(self, bounds: Sequence[int]) -> list[Self]:
         assert isinstance(self._plan, InputBlocks)

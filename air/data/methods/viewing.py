@@ -6,6 +6,7 @@ from air.data.consumption import Consumption
 from air.data.execution.explain import explain, tree
 from air.data.html import page
 from air.data.known import known_of
+from air.data.plan import Read
 from air.data.shown import Shown
 from air.executor.keywords import methods_suggest_keywords
 
@@ -13,6 +14,15 @@ from air.executor.keywords import methods_suggest_keywords
 @methods_suggest_keywords
 class ViewMethods(Consumption):
     """The part of :class:`air.data.Dataset` that shows it."""
+
+    def input_files(self) -> list[str]:
+        """The files that the rows are read from, each once, in the order of the plan.
+
+        Empty for rows that are no files' or exist already; runs nothing.
+        """
+        sources = [node.source for node in self._plan.walk() if isinstance(node, Read)]
+        read = [files for source in sources if (files := source.files_to_read()) is not None]
+        return list(dict.fromkeys(path for files in read for path in files.paths))
 
     def explain(self) -> str:
         """How the plan would run: as it was written, optimized, and in stages and exchanges.
