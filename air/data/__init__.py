@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     )
     from air.data.read_arrays import read_arrow, read_images, read_numpy
     from air.data.read_files import read_binary_files, read_json, read_text
-    from air.data.read_records import read_tfrecords
+    from air.data.read_records import read_tfrecords, read_webdataset
     from air.data.sql.reading import read_sql
     from air.data.tensorflow.making import from_tf
     from air.data.torch.making import from_torch
@@ -108,6 +108,7 @@ _HOME = {
     "read_sql": "air.data.sql.reading",
     "read_text": "air.data.read_files",
     "read_tfrecords": "air.data.read_records",
+    "read_webdataset": "air.data.read_records",
     "set_progress_bars": "air.data.context",
 }
 _SUBMODULES = {"aggregate", "preprocessor", "preprocessors"}

@@ -82,6 +82,15 @@ NEEDED = inspect.Parameter.empty
             {**FILES, "arrow_open_stream_args": None, "ignore_missing_paths": False},
         ),
         (
+            data.read_webdataset,
+            {"paths": NEEDED},
+            {
+                **FILES,
+                **dict.fromkeys(("arrow_open_stream_args", "fileselect", "filerename", "suffixes")),
+                "decoder": True,
+            },
+        ),
+        (
             data.read_binary_files,
             {"paths": NEEDED},
             {**FILES, "include_paths": False, "partitioning": None},

@@ -17,6 +17,8 @@ from air.data.formats.parquet import ParquetFormat
 from air.data.staging import check_mode
 from air.data.tfrecords.format import TFRecordsFormat
 from air.data.tfrecords.framing import checksum
+from air.data.webdataset.coding import Coder, check_coder
+from air.data.webdataset.format import WebDatasetFormat
 from air.data.writing import write_to
 from air.errors import InvalidOption
 from air.executor.keywords import methods_suggest_keywords, refuses
@@ -174,6 +176,43 @@ class WriteMethods(Consumption):
         """
         checksum()
         form = TFRecordsFormat(check_compression("write_tfrecords", arrow_open_stream_args))
+        self._write(path, filesystem, form, try_create_dir, mode)
+
+    @refuses(**REFUSED)
+    def write_webdataset(
+        self,
+        path: PathLike,
+        *,
+        filesystem: Any = None,
+        try_create_dir: bool = True,
+        mode: str = "append",
+        arrow_open_stream_args: Mapping[str, Any] | None = None,
+        encoder: Coder = True,
+    ) -> None:
+        """Write a directory of WebDataset archives, a sample a row, as :meth:`write_parquet` does.
+
+        The column ``__key__`` names a sample, and each other column one of its files by its suffix;
+        what is null has no file, nor have columns that begin with ``__``. The bytes of an archive
+        depend on nothing but the rows.
+
+        Args:
+            path, filesystem, try_create_dir, mode: as for :meth:`write_parquet`.
+            arrow_open_stream_args: as for :meth:`write_csv`.
+            encoder: ``True`` writes values by the last part of their suffix, as
+                :func:`air.data.read_webdataset` reads them; bytes and text as they are. ``None``
+                takes bytes and text alone. A function, or a list of them in turn, gets a row and
+                gives the sample as a dictionary of bytes.
+
+        Raises:
+            NotADirectoryError, FileNotFoundError, FileExistsError, UnsupportedValue: as for
+                :meth:`write_parquet`.
+            WriteError: a row has no key, or one that would not be read back; or there is no way to
+                write a value: names the column.
+        """
+        form = WebDatasetFormat(
+            check_coder("write_webdataset: encoder", encoder),
+            check_compression("write_webdataset", arrow_open_stream_args),
+        )
         self._write(path, filesystem, form, try_create_dir, mode)
 
     def write_datasource(self, datasource: Datasink, **write_args: Any) -> None:

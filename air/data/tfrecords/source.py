@@ -14,7 +14,8 @@ from air.data.errors import ReadError
 from air.data.tfrecords.decoding import KINDS, BadMessage, Column, columns_of
 from air.data.tfrecords.framing import Record, records
 
-_LOOK_BYTES = 16 << 20
+_LOOK_BYTES = 64 << 20
+_LEAST_LOOK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class TFRecordsDatasource(FileDatasource):
                 if (longest or 0) > 1:
                     repeated.add(name)
             seen += sum(len(content) for _, content in batch)
-            if seen >= _LOOK_BYTES:
+            if seen >= max(_LOOK_BYTES // len(self.files.paths), _LEAST_LOOK):
                 break
         types = {n: KINDS[kind] for n, kind in kinds.items()}
         return pa.schema({n: pa.list_(t) if n in repeated else t for n, t in types.items()})
