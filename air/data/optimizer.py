@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from air.data.plan import Node
 from air.data.rules.block_order import push_block_order
+from air.data.rules.joins import filter_sides, narrow_sides
 from air.data.rules.limits import push_limit
 from air.data.rules.predicates import push_predicate, tell_source
 from air.data.rules.projection import narrow_filter, push_projection
@@ -22,6 +23,8 @@ RULES: tuple[Callable[[Node], Node | None], ...] = (
     tell_source,
     push_projection,
     narrow_filter,
+    filter_sides,
+    narrow_sides,
     take_top,
 )
 """Each gives what to put in the place of a step whose inputs are optimized; ``None`` leaves it."""

@@ -14,8 +14,12 @@ from hypothesis import strategies as st
 
 from air import data
 from air.data import ColumnNotFound, DataContext, UnsupportedValue
+from air.data.computed import FilterExpression
 from air.data.execution.physical import joining
 from air.data.joining.matching import Matches
+from air.data.optimizer import optimize
+from air.data.plan import Join, Map, Node
+from air.data.transforms import SelectColumns
 from air.errors import InvalidOption
 
 FEW = settings(
@@ -234,6 +238,53 @@ def test_a_join_of_a_dataset_with_itself_and_what_comes_after(placement):
         {"v": n, "sum(v)": 360 + 10 * (n % 10) + 90} for n in range(96, 100)
     ]
     assert ds.join(ds, "k").count() == 1000
+
+
+def sides_of(ds: data.Dataset) -> list[list[str]]:
+    """The columns of both sides of the join in a plan, and whether they are filtered."""
+    (join,) = [node for node in optimize(ds.plan).walk() if isinstance(node, Join)]
+    filtered = [any(FilterExpression is type(n.transform) for n in maps(s)) for s in join.inputs]
+    return [*(side.columns() for side in join.inputs), filtered]
+
+
+def maps(node: Node) -> list[Map]:
+    return [one for one in node.walk() if isinstance(one, Map)]
+
+
+SELECTED = st.lists(st.sampled_from(["k", "v_x", "v_y", "a", "b"]), min_size=1, unique=True)
+
+
+@FEW
+@given(names=SELECTED, how=st.sampled_from(HOW), least=st.sampled_from(["k", "v_x", "v_y", "b"]))
+def test_columns_and_rows_that_nobody_wants_are_not_joined(names, how, least):
+    left = pa.table({"k": [1, 2, 2, 3], "v": [1, 2, 3, 4], "a": list("abcd")})
+    right = pa.table({"k": [2, 3, 3, 4], "v": [5, 1, 2, 3], "b": [1, 2, 3, 4]})
+    joined = in_blocks(left, [2]).join(in_blocks(right, [1]), "k", how)
+    whole = joined.materialize()
+    chosen = joined.select_columns(names)
+    assert chosen.take_all() == whole.select_columns(names).take_all()
+    (one, other, _) = sides_of(chosen)
+    assert set(one) <= {"k", *(name.removesuffix("_x").removesuffix("_y") for name in names)}
+    assert ("b" in other) == ("b" in names)
+    some = joined.filter(data.col(least) > 2)
+    assert some.take_all() == whole.filter(data.col(least) > 2).take_all()
+    moves = {"v_x": how in ("inner", "left"), "k": how in ("inner", "left")}
+    filtered = [moves.get(least, False), least in ("v_y", "b") and how in ("inner", "right")]
+    assert sides_of(some)[2] == filtered
+
+
+def test_columns_of_semi_joins_and_names_that_stay():
+    left, right = data.from_items([{"k": 1, "v": 2, "x": 3}]), data.from_items([{"k": 1, "v": 4}])
+    semi = left.join(right, "k", "semi").select_columns(["x"])
+    assert sides_of(semi)[:2] == [["k", "x"], ["k"]]
+    assert semi.take_all() == [{"x": 3}]
+    named = left.join(right, "k", suffixes=("", "_right")).select_columns(["v_right"])
+    assert sides_of(named)[:2] == [["k", "v"], ["k", "v"]]
+    assert named.take_all() == [{"v_right": 4}]
+    unknown = left.join(right.map(dict), "k").select_columns(["x"])
+    assert unknown.take_all() == [{"x": 3}]
+    with pytest.raises(ColumnNotFound, match="'z'"):
+        left.join(right, "k").over(lambda p: Map(p, SelectColumns(("z",)))).take_all()
 
 
 def test_files_are_removed_when_a_result_is_given_up(waiting):
