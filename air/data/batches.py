@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -22,9 +23,11 @@ class Batches:
         drop_last: leave out a last batch with fewer rows.
         local_shuffle_buffer_size: rows among which each is drawn; ``None`` keeps their order.
         local_shuffle_seed: of that drawing.
+        share: ``(i, n)`` for batches *i*, *i + n*, ... only; ``None`` for all.
 
     Raises:
-        InvalidOption: a size below 1, or a shuffle's seed without a buffer.
+        InvalidOption: a size below 1, a shuffle's seed without a buffer, or *drop_last* where
+            batches have no size.
     """
 
     prefetch_batches: int
@@ -32,12 +35,15 @@ class Batches:
     drop_last: bool
     local_shuffle_buffer_size: int | None
     local_shuffle_seed: int | None
+    share: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         check_flag(self.drop_last, "drop_last")
         check_number(self.prefetch_batches, "prefetch_batches", minimum=0, integer=True)
         if self.batch_size is not None:
             check_number(self.batch_size, "batch_size", minimum=1, integer=True)
+        elif self.drop_last:
+            raise InvalidOption("drop_last needs a batch_size: blocks come as they are without")
         buffer, seed = self.local_shuffle_buffer_size, self.local_shuffle_seed
         if buffer is not None:
             check_number(buffer, "local_shuffle_buffer_size", minimum=1, integer=True)
@@ -56,6 +62,13 @@ class Batches:
 
     def of_blocks(self, blocks: Iterable[Block]) -> Iterator[Cut]:
         """The rows of *blocks*, batch by batch."""
+        batches = self._all(blocks)
+        if self.share is None:
+            return batches
+        first, step = self.share
+        return itertools.islice(batches, first, None, step)
+
+    def _all(self, blocks: Iterable[Block]) -> Iterator[Cut]:
         if self.local_shuffle_buffer_size is None or self.batch_size is None:
             return cuts(blocks, self.batch_size, drop_last=self.drop_last)
         mixed = shuffled(

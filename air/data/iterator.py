@@ -12,6 +12,7 @@ from air.data.batches import Batches
 from air.data.block import Schema, accessor
 from air.data.cutting import Cut
 from air.data.prefetch import prefetched
+from air.data.transforms import SelectColumns
 from air.errors import InvalidOption
 from air.executor.keywords import methods_suggest_keywords
 from air.executor.validation import check_flag, check_number
@@ -85,7 +86,7 @@ class DataIterator:
             local_shuffle_buffer_size=local_shuffle_buffer_size,
             local_shuffle_seed=local_shuffle_seed,
         )
-        return self._batches(options, lambda cut: cut.to_batch(batch_format))
+        return self.iterate(options, lambda cut: cut.to_batch(batch_format))
 
     def iter_torch_batches(
         self,
@@ -101,9 +102,9 @@ class DataIterator:
     ) -> Iterator[Any]:
         """The rows in batches of tensors, in order.
 
-        A batch is a dictionary of tensors, and one tensor for plain objects. A column of arrays
-        with different shapes is a list of tensors. Whole numbers with missing values come as
-        floats with NaN in their place.
+        A batch is a dictionary of tensors, and one tensor for plain objects. A column of lists,
+        and one of arrays with different shapes, is a list of tensors. Whole numbers with missing
+        values come as floats with NaN in their place.
 
         Args:
             prefetch_batches, batch_size, drop_last, local_shuffle_buffer_size,
@@ -112,7 +113,7 @@ class DataIterator:
                 columns are where there is none.
             device: to put the tensors on; left in memory if ``None``.
             collate_fn: makes a batch of a dictionary of arrays (a list, for plain objects) in
-                place of all this.
+                place of all this, in the thread that makes batches ahead.
 
         Raises:
             InvalidOption: as :meth:`iter_batches` does, and for *dtypes* or *device* that torch
@@ -120,15 +121,19 @@ class DataIterator:
             UnsupportedValue: a column that holds no numbers; names it.
             ImportError: torch is not installed.
         """
-        make = collate_fn
-        if make is None:
+        if collate_fn is None:
             from air.data.torch.tensors import Tensors
 
-            make = Tensors("iter_torch_batches", dtypes, device).of_batch
+            make = Tensors("iter_torch_batches", dtypes, device).of_cut
         elif dtypes is not None or device is not None:
             raise InvalidOption(
                 "iter_torch_batches: a collate_fn decides by itself; leave dtypes and device out"
             )
+        else:
+
+            def make(cut: Cut) -> Any:
+                return collate_fn(cut.to_batch("default"))
+
         options = Batches(
             prefetch_batches=prefetch_batches,
             batch_size=batch_size,
@@ -136,7 +141,7 @@ class DataIterator:
             local_shuffle_buffer_size=local_shuffle_buffer_size,
             local_shuffle_seed=local_shuffle_seed,
         )
-        return self._batches(options, lambda cut: make(cut.to_batch("default")))
+        return self.iterate(options, make)
 
     def iter_tf_batches(
         self,
@@ -177,7 +182,7 @@ class DataIterator:
             local_shuffle_buffer_size=local_shuffle_buffer_size,
             local_shuffle_seed=local_shuffle_seed,
         )
-        return self._batches(options, lambda cut: tensors.of_rows(cut.rows()))
+        return self.iterate(options, lambda cut: tensors.of_rows(cut.rows()))
 
     def to_torch(
         self,
@@ -196,8 +201,11 @@ class DataIterator:
     ) -> Any:
         """A ``torch.utils.data.IterableDataset`` of ``(features, label)``, batch by batch.
 
-        Give it to a ``DataLoader(..., batch_size=None)``: batches are made here. Each worker
-        process of a loader works out all rows and gives a share of the batches.
+        Give it to a ``DataLoader(..., batch_size=None)``: batches are made here, and
+        *prefetch_batches* ahead, so that workers of a loader are seldom worth their while. Each of
+        them works out all rows by itself, and makes its share of the batches; it cannot fetch
+        blocks that a cluster holds. It has a length if the number of rows is known without
+        running anything.
 
         Args:
             label_column: its tensor is the label, which is ``None`` without.
@@ -215,6 +223,8 @@ class DataIterator:
         Raises:
             InvalidOption: *feature_columns* or the dtypes do not have these forms.
             ColumnNotFound: it is known that a column is not there.
+            UnsupportedValue: the rows are plain objects; while it is gone through: columns hold
+                no numbers, arrays of different shapes, or cannot be put side by side.
             ImportError: torch is not installed.
         """
         check_flag(unsqueeze_label_tensor, "to_torch: unsqueeze_label_tensor")
@@ -231,7 +241,6 @@ class DataIterator:
             unsqueeze_features=unsqueeze_feature_tensors,
         )
         self._dataset.check_columns(features.columns, "to_torch")
-
         options = Batches(
             prefetch_batches=prefetch_batches,
             batch_size=batch_size,
@@ -239,11 +248,9 @@ class DataIterator:
             local_shuffle_buffer_size=local_shuffle_buffer_size,
             local_shuffle_seed=local_shuffle_seed,
         )
-
-        def make(cut: Cut) -> Any:
-            return features.of_batch(cut.to_batch("default"))
-
-        return IterableBatches(lambda: self._batches(options, make))
+        # Without names all columns are features.
+        wanted = self if feature_columns is None else self._of_columns(features.columns)
+        return IterableBatches(wanted, options, features)
 
     def to_tf(
         self,
@@ -289,13 +296,23 @@ class DataIterator:
             local_shuffle_buffer_size=local_shuffle_buffer_size,
             local_shuffle_seed=local_shuffle_seed,
         )
-        self._dataset.check_columns(columns_of(feature_columns, label_columns), "to_tf")
+        names = columns_of(feature_columns, label_columns)
+        self._dataset.check_columns(names, "to_tf")
         examples = Examples(feature_columns, label_columns, self.schema())
+        wanted = self._of_columns(names)
         return examples.dataset(
-            lambda: self._batches(options, lambda cut: examples.of_rows(cut.rows())),
+            lambda: wanted.iterate(options, lambda cut: examples.of_rows(cut.rows())),
             rows=batch_size if drop_last else None,
-            count=options.count(self._dataset.plan.num_rows()),
+            count=options.count(self.num_rows()),
         )
+
+    def staying(self) -> DataIterator:
+        """The same rows, worked out in the process that goes through them, without tasks."""
+        return DataIterator(self._dataset, stay=True)
+
+    def num_rows(self) -> int | None:
+        """The number of rows if it is known without running anything."""
+        return self._dataset.plan.num_rows()
 
     def schema(self) -> Schema | None:
         """See ``Dataset.schema``."""
@@ -305,10 +322,11 @@ class DataIterator:
         """What the last iteration took, a line for each stage."""
         return self._dataset.stats()
 
-    def _batches(self, options: Batches, make: Callable[[Cut], Any]) -> Iterator[Any]:
-        """Batches, made in a thread if blocks come from elsewhere.
+    def iterate(self, options: Batches, make: Callable[[Cut], Any]) -> Iterator[Any]:
+        """Batches as *make* makes them, for code that adds a kind of them.
 
-        What runs in this process stays in the calling thread, where a debugger can stop in it.
+        They are made ahead, in a thread, if blocks come from elsewhere. What runs in this process
+        stays in the calling thread, where a debugger can stop in it.
         """
         with closing(self._dataset.run(stay=self._stay)) as handles:
             first = next(handles, None)
@@ -321,6 +339,11 @@ class DataIterator:
 
             ahead = 0 if first.is_here else options.prefetch_batches
             yield from prefetched(made, ahead) if ahead else made()
+
+    def _of_columns(self, names: Sequence[str]) -> DataIterator:
+        """Goes through these columns only, so that others need not be read."""
+        select = SelectColumns(tuple(dict.fromkeys(names)))
+        return DataIterator(self._dataset.with_transform(select), stay=self._stay)
 
     def __repr__(self) -> str:
         return f"DataIterator({self._dataset!r})"

@@ -32,7 +32,8 @@ def prefetched(make: Callable[[], Iterator[T]], ahead: int) -> Generator[T, None
                 if close is not None:
                     close()
         except BaseException as error:
-            ready.put(("error", error))
+            if not stopped.is_set():  # nobody would take it out
+                ready.put(("error", error))
         else:
             ready.put(("end", None))
 
@@ -51,4 +52,6 @@ def prefetched(make: Callable[[], Iterator[T]], ahead: int) -> Generator[T, None
         stopped.set()
         while not ready.empty():
             ready.get_nowait()
-        thread.join()
+        # Garbage may be collected, and the generator closed, in the thread itself.
+        if thread.ident != threading.get_ident():
+            thread.join()

@@ -19,7 +19,8 @@ class Belongings:
 
     Attributes:
         processes: child processes and their children, by process id.
-        threads: live threads, by identity.
+        threads: live threads, by identity; not those that a library started without Python, and
+            that only called something here.
         files: open sockets, pipes, polls and shared memory, by descriptor and target.
         shared_memory: names under ``/dev/shm`` of this user.
     """
@@ -83,7 +84,9 @@ def _threads() -> dict[int, str]:
     return {
         thread.ident: thread.name
         for thread in threading.enumerate()
-        if thread.ident is not None and thread is not threading.current_thread()
+        if thread.ident is not None
+        and thread is not threading.current_thread()
+        and not isinstance(thread, threading._DummyThread)
     }
 
 

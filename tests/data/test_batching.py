@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -153,3 +155,20 @@ def test_the_number_of_batches_is_known_where_that_of_rows_is(
     assert options.count(rows) == count
     if rows is not None and count is not None:
         assert len(list(options.of_blocks([list(range(rows))]))) == count
+
+
+def test_shares_of_batches_are_all_of_them() -> None:
+    options = Batches(
+        prefetch_batches=1,
+        batch_size=3,
+        drop_last=False,
+        local_shuffle_buffer_size=5,
+        local_shuffle_seed=7,
+    )
+
+    def numbers(options: Batches) -> list[list[int]]:
+        return [cut.to_batch("default") for cut in options.of_blocks([list(range(20))])]
+
+    shares = [numbers(replace(options, share=(index, 3))) for index in range(3)]
+    assert [len(share) for share in shares] == [3, 2, 2]
+    assert [shares[i % 3][i // 3] for i in range(7)] == numbers(options)

@@ -147,3 +147,39 @@ def test_stopping_early_closes_what_is_being_made(taken):
     ahead.close()
     assert closed.is_set()
     assert thread_count() == 0
+
+
+def test_an_error_at_the_end_of_what_was_left_early_does_not_keep_the_thread():
+    def items():
+        try:
+            yield from range(1000)
+        finally:
+            raise OSError("cannot be closed")
+
+    ahead = prefetched(items, 1)
+    next(ahead)
+    ahead.close()
+    assert thread_count() == 0
+
+
+def test_closing_in_the_thread_that_makes_items():
+    """Garbage collection may do that."""
+    taken, made = threading.Event(), threading.Event()
+
+    def items():
+        yield 1
+        assert taken.wait(60)
+        ahead.close()
+        made.set()
+        yield 2
+
+    ahead = prefetched(items, 1)
+    assert next(ahead) == 1
+    taken.set()
+    assert made.wait(60)
+    assert list(ahead) == []
+
+
+def test_a_last_batch_is_dropped_only_where_batches_have_a_size():
+    with pytest.raises(InvalidOption, match="drop_last needs a batch_size"):
+        numbers(10).iter_batches(batch_size=None, drop_last=True)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pickle
+from multiprocessing import resource_tracker
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from air import data
@@ -15,6 +17,12 @@ from air.errors import InvalidOption
 torch: Any = pytest.importorskip("torch")
 
 pytestmark = [pytest.mark.torch, pytest.mark.filterwarnings("ignore:.*pin_memory.*:UserWarning")]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _multiprocessing_is_warm() -> None:
+    """It keeps a process of its own from the first one on that it starts anew."""
+    resource_tracker.ensure_running()
 
 
 def table(rows: int = 10) -> data.Dataset:
@@ -60,9 +68,51 @@ def test_arrays_of_one_shape_and_of_many() -> None:
 
 
 def test_missing_numbers_are_nan() -> None:
-    (batch,) = data.from_items([{"a": 1}, {"a": None}]).iter_torch_batches()
+    ds = data.from_items([{"a": 1}, {"a": None}])
+    (batch,) = ds.iter_torch_batches()
     assert batch["a"][0] == 1
     assert batch["a"][1].isnan()
+    with pytest.raises(UnsupportedValue, match=r"'a' holds missing .* torch.int32 has none for"):
+        next(ds.iter_torch_batches(dtypes=torch.int32))
+    with pytest.raises(UnsupportedValue, match=r"'a' holds missing .* torch.int8 has none for"):
+        next(
+            iter(ds.to_torch(feature_columns=["a"], feature_column_dtypes=torch.int8, batch_size=2))
+        )
+
+
+def test_plain_objects_that_are_no_numbers() -> None:
+    pairs = data.from_items([(1, torch.zeros(2)), (2, torch.ones(2))])
+    with pytest.raises(UnsupportedValue, match=r"rows are tuple objects.*default_collate"):
+        next(pairs.iter_torch_batches())
+    collate = torch.utils.data.default_collate
+    ((numbers, tensors),) = pairs.iter_torch_batches(collate_fn=collate)
+    assert (numbers.tolist(), tensors.shape) == ([1, 2], (2, 2))
+
+
+def test_devices() -> None:
+    (batch,) = table().iter_torch_batches(device=torch.device("meta"))
+    assert batch["a"].device.type == "meta"
+    missing = f"cuda:{torch.cuda.device_count()}"
+    with pytest.raises(InvalidOption, match=r"torch finds \d+ CUDA devices"):
+        table().iter_torch_batches(device=missing)
+
+
+def test_lists_are_tensors_of_their_own_shape_and_type(placement: str) -> None:
+    kind = pa.list_(pa.list_(pa.uint8()))
+    column = pa.array([[[1, 2], [3, 4]], [[5, 6]], [[7]]], kind)
+    table = pa.table({"image": column, "l": [[1], [], [2, 3]], "y": [0, 1, 2]})
+    ds = data.from_arrow([table[:2], table[2:]])
+    first, second = ds.iter_torch_batches(batch_size=2)
+    assert [tuple(image.shape) for image in first["image"]] == [(2, 2), (1, 2)]
+    assert first["image"][0].dtype == torch.uint8
+    assert [each.tolist() for each in first["l"]] == [[1], []]
+    assert second["image"][0].tolist() == [[7]]
+    first["image"][0] += 1  # they are the caller's own
+    assert ds.take(1)[0]["image"] == [[1, 2], [3, 4]]
+    with pytest.raises(UnsupportedValue, match="lists of different lengths inside of one row"):
+        next(data.from_items([{"x": [[1], [2, 3]]}]).iter_torch_batches())
+    with pytest.raises(UnsupportedValue, match="iter_torch_batches: the column 'x' holds missing"):
+        next(data.from_items([{"x": [1, None]}]).iter_torch_batches())
 
 
 @pytest.mark.parametrize(
@@ -182,6 +232,54 @@ def test_unknown_columns_are_refused_at_the_call() -> None:
         table().to_torch(label_column="lable")
 
 
+def test_features_that_make_no_tensor() -> None:
+    rows = data.from_items([{"l": [1], "box": np.zeros((2, 2)), "x": 1.0}] * 2)
+    with pytest.raises(UnsupportedValue, match="'l' holds arrays of different shapes"):
+        next(iter(rows.to_torch(feature_columns=["l"])))
+    with pytest.raises(UnsupportedValue, match="'l' holds arrays of different shapes"):
+        next(iter(rows.to_torch(feature_columns=["x"], label_column="l")))
+    message = r"'box': \(1, 2, 2\).* cannot be put side by side"
+    for unsqueeze in (True, False):
+        made = rows.to_torch(feature_columns=["box", "x"], unsqueeze_feature_tensors=unsqueeze)
+        with pytest.raises(UnsupportedValue, match=message):
+            next(iter(made))
+    with pytest.raises(InvalidOption, match="there is no column but the label, 'x'"):
+        next(iter(rows.select_columns(["x"]).to_torch(label_column="x")))
+    with pytest.raises(UnsupportedValue, match="to_torch works on columns"):
+        next(iter(data.range(3).map(lambda x: x).to_torch()))
+
+
+def test_only_the_columns_that_are_named_are_made(placement: str) -> None:
+    ds = data.from_items([{"a": 1, "y": 2, "name": "x", "l": [[1], [2, 3]]}])
+    ((features, label),) = ds.to_torch(feature_columns=["a"], label_column="y")
+    assert (features.tolist(), label.tolist()) == ([[1]], [[2]])
+
+
+def test_a_length_that_is_known() -> None:
+    made = table(10).to_torch(batch_size=4)
+    assert (len(made), len(torch.utils.data.DataLoader(made, batch_size=None))) == (3, 3)
+    with pytest.raises(TypeError, match="not known"):
+        len(table().filter(lambda row: True).to_torch())
+
+
+def test_every_epoch_and_every_worker_of_a_loader_sees_each_row_once() -> None:
+    made = table(40).to_torch(feature_columns=["a"], batch_size=3, local_shuffle_buffer_size=20)
+    loader = torch.utils.data.DataLoader(made, batch_size=None, num_workers=2)
+    orders = [[int(x) for features, _ in loader for x in features] for _ in range(2)]
+    assert orders[0] != orders[1]
+    assert [sorted(order) for order in orders] == [list(range(40))] * 2
+
+
+def test_workers_of_a_loader_that_are_started_anew() -> None:
+    ds = table().map(lambda row: {"a": row["a"] + 1})  # a function that pickle does not know
+    made = ds.to_torch(feature_columns=["a"], batch_size=2)
+    loading = {"num_workers": 1, "multiprocessing_context": "spawn"}
+    found = batches_of(made, **loading)
+    assert [int(x) for features, _ in found for x in features] == list(range(1, 11))
+    again = pickle.loads(pickle.dumps(made))
+    assert len(list(again)) == 5
+
+
 def test_workers_of_a_loader_share_the_batches() -> None:
     made = table().to_torch(feature_columns=["a"], batch_size=2)
     found = batches_of(made, num_workers=2)
@@ -200,6 +298,14 @@ class Squares(torch.utils.data.Dataset):  # type: ignore[misc]
             raise IndexError(index)
         value = torch.tensor([index, index * index])
         return {"x": value, "i": torch.tensor(index)} if self.records else (index, value)
+
+
+class CountdownOfKnownLength(torch.utils.data.IterableDataset):  # type: ignore[misc]
+    def __iter__(self) -> Any:
+        return iter([3, 2, 1])
+
+    def __len__(self) -> int:
+        return 3
 
 
 class Countdown(torch.utils.data.IterableDataset):  # type: ignore[misc]
@@ -225,6 +331,7 @@ def test_tensors_of_records_are_columns_of_arrays(placement: str) -> None:
 
 def test_what_has_no_length_is_gone_through() -> None:
     assert data.from_torch(Countdown()).take_all() == [3, 2, 1]
+    assert data.from_torch(CountdownOfKnownLength()).take_all() == [3, 2, 1]
     with pytest.raises(TypeError, match=r"from_torch takes a torch.utils.data.Dataset, got int"):
         data.from_torch(3)
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
-from air.data.torch.tensors import Tensors
+from air.data.cutting import Cut
+from air.data.errors import UnsupportedValue, require_columns
+from air.data.torch.tensors import Tensors, batch_of
 from air.errors import InvalidOption
 from air.executor.extras import import_extra
 
@@ -40,7 +42,6 @@ class Features:
         unsqueeze_label: bool,
         unsqueeze_features: bool,
     ) -> None:
-        self._torch = import_extra("torch", "to_torch", "torch")
         self._label = label
         self._label_tensors = Tensors("to_torch", label_dtype)
         self._form: type = dict if isinstance(columns, Mapping) else list
@@ -58,8 +59,19 @@ class Features:
         named = [name for names in self._groups.values() for name in names or ()]
         return named if self._label is None else [*named, self._label]
 
-    def of_batch(self, batch: Mapping[str, Any]) -> tuple[Any, Any]:
-        """The features and the labels of a batch; ``None`` for labels where there are none."""
+    def of_cut(self, cut: Cut) -> tuple[Any, Any]:
+        """The features and the labels of a batch; ``None`` for labels where there are none.
+
+        Raises:
+            UnsupportedValue: the rows are no records; or columns hold no numbers, arrays of
+                different shapes, or arrays that cannot be put side by side.
+        """
+        if isinstance(cut.block, list):
+            raise UnsupportedValue(
+                "to_torch works on columns, but the rows are plain objects; make them records"
+                ' first: .map(lambda x: {"value": x})'
+            )
+        batch = batch_of("to_torch", cut)
         rest = [name for name in batch if name != self._label]
         made = {
             key: self._features(batch, key, names or rest) for key, names in self._groups.items()
@@ -69,15 +81,40 @@ class Features:
             features = features[0]
         if self._label is None:
             return features, None
-        label = self._label_tensors.of_column(self._label, batch[self._label])
+        label = _one_tensor(self._label_tensors, self._label, batch)
         return features, label.unsqueeze(1) if self._unsqueeze_label else label
 
     def _features(self, batch: Mapping[str, Any], key: Hashable, names: Sequence[str]) -> Any:
-        made = [self._tensors[key].of_column(name, batch[name]) for name in names]
+        if not names:
+            raise InvalidOption(
+                f"to_torch: there is no column but the label, {self._label!r}; name the features"
+                " with feature_columns"
+            )
+        made = [_one_tensor(self._tensors[key], name, batch) for name in names]
         if self._unsqueeze_features:
             made = [each.unsqueeze(1) if each.dim() == 1 else each for each in made]
-            return made[0] if len(made) == 1 else self._torch.cat(made, dim=1)
-        return made[0] if len(made) == 1 else self._torch.stack(made, dim=1)
+        if len(made) == 1:
+            return made[0]
+        torch = import_extra("torch", "to_torch", "torch")
+        try:
+            return torch.cat(made, dim=1) if self._unsqueeze_features else torch.stack(made, dim=1)
+        except RuntimeError:
+            shapes = {name: tuple(each.shape) for name, each in zip(names, made, strict=True)}
+            raise UnsupportedValue(
+                f"to_torch: columns whose tensors have the shapes {shapes} cannot be put side by"
+                " side; give each its own tensor: feature_columns=[[...], [...]]"
+            ) from None
+
+
+def _one_tensor(tensors: Tensors, name: str, batch: Mapping[str, Any]) -> Any:
+    require_columns([name], batch, "to_torch")
+    made = tensors.of_column(name, batch[name])
+    if isinstance(made, list):
+        raise UnsupportedValue(
+            f"to_torch: the column {name!r} holds arrays of different shapes, which make no tensor;"
+            " bring them to one, or use iter_torch_batches"
+        )
+    return made
 
 
 def _are_names(columns: object) -> bool:

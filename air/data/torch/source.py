@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -33,6 +34,10 @@ class TorchDatasource(Datasource):
 
     @property
     def _is_indexed(self) -> bool:
+        # An IterableDataset may have a length, and has `__getitem__`, which only raises.
+        torch_data = sys.modules.get("torch.utils.data")
+        if torch_data is not None and isinstance(self.dataset, torch_data.IterableDataset):
+            return False
         return hasattr(self.dataset, "__getitem__") and hasattr(self.dataset, "__len__")
 
     def num_rows(self) -> int | None:
