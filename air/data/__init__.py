@@ -12,6 +12,7 @@ from air.executor import shielded_imports
 
 if TYPE_CHECKING:
     from air.data import aggregate, preprocessor, preprocessors
+    from air.data.avro.reading import read_avro
     from air.data.block import BlockMetadata
     from air.data.compute import ActorPoolStrategy
     from air.data.context import DataContext, set_progress_bars
@@ -98,6 +99,7 @@ _HOME = {
     "range_table": "air.data.read_api",
     "range_tensor": "air.data.read_api",
     "read_arrow": "air.data.read_arrays",
+    "read_avro": "air.data.avro.reading",
     "read_binary_files": "air.data.read_files",
     "read_csv": "air.data.read_api",
     "read_datasource": "air.data.read_api",

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from air.data.arguments import check_compression, check_names
+from air.data.avro.format import AvroFormat
 from air.data.consumption import Consumption
 from air.data.datasink import Datasink
 from air.data.datasources.paths import PathLike
@@ -214,6 +215,35 @@ class WriteMethods(Consumption):
             check_compression("write_webdataset", arrow_open_stream_args),
         )
         self._write(path, filesystem, form, try_create_dir, mode)
+
+    @refuses(**REFUSED, arrow_open_stream_args="Avro files are compressed inside: give codec")
+    def write_avro(
+        self,
+        path: PathLike,
+        *,
+        filesystem: Any = None,
+        try_create_dir: bool = True,
+        mode: str = "append",
+        codec: str = "deflate",
+    ) -> None:
+        """Write a directory of Avro files, as :meth:`write_parquet` does.
+
+        Whole numbers become ``int`` or ``long``, categories text, and times with a zone times in
+        UTC; every field may be null.
+
+        Args:
+            path, filesystem, try_create_dir, mode: as for :meth:`write_parquet`.
+            codec: how blocks in the files are compressed: ``"deflate"``, ``"bzip2"``, ``"xz"``, or
+                ``"null"`` for not.
+
+        Raises:
+            NotADirectoryError, FileNotFoundError, FileExistsError, UnsupportedValue: as for
+                :meth:`write_parquet`.
+            WriteError: Avro has no such type (arrays, durations, ``uint64``, nanoseconds), or no
+                such name for a field; names the column.
+            ImportError: the extra ``avro`` is not installed.
+        """
+        self._write(path, filesystem, AvroFormat.checked(codec), try_create_dir, mode)
 
     def write_datasource(self, datasource: Datasink, **write_args: Any) -> None:
         """Write to a target of one's own; see :class:`air.data.Datasink`.
