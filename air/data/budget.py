@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from air.data.context import DataContext
+from air.errors import NotInitialized
 from air.executor.current import get_executor, is_initialized
 from air.executor.resources import CPU, OBJECT_STORE_MEMORY, Resources
 from air.executor.streaming import BYTES_AHEAD
@@ -112,8 +113,19 @@ class Budget:
 def current_budget() -> Budget:
     """The budget of an execution that begins now in this process."""
     context = DataContext.get_current()
-    supply = Resources(get_executor().cluster_resources()) if is_initialized() else Resources()
+    supply = _supply()
     total = context.memory_budget
     if total is None:
         total = int(supply.get(OBJECT_STORE_MEMORY, 0)) // _STORE_SHARE or _DEFAULT
     return Budget.of(total, max(int(supply.get(CPU, 1)), 1), context.target_max_block_size)
+
+
+def _supply() -> Resources:
+    """What the backend has; nothing if there is none."""
+    if not is_initialized():
+        return Resources()
+    try:
+        return Resources(get_executor().cluster_resources())
+    except NotInitialized:
+        # A process that was forked, as workers of a DataLoader are: it cannot ask, and works alone.
+        return Resources()

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import multiprocessing
+import os
 import threading
 
 import numpy as np
@@ -183,3 +185,17 @@ def test_closing_in_the_thread_that_makes_items():
 def test_a_last_batch_is_dropped_only_where_batches_have_a_size():
     with pytest.raises(InvalidOption, match="drop_last needs a batch_size"):
         numbers(10).iter_batches(batch_size=None, drop_last=True)
+
+
+def test_a_forked_process_works_alone(backend):
+    """As workers of a DataLoader do, which cannot use the connection to a cluster."""
+    iterator = data.range_table(100, parallelism=4).sort("value", descending=True).iterator()
+
+    def check():
+        rows = [row["value"] for row in iterator.staying().iter_rows()]
+        os._exit(0 if rows == list(range(99, -1, -1)) else 1)
+
+    process = multiprocessing.get_context("fork").Process(target=check)
+    process.start()
+    process.join()
+    assert process.exitcode == 0

@@ -64,9 +64,10 @@ class Run:
         """Bytes of blocks that may wait for others in memory; ``None``: as many as there are.
 
         From now on they are set aside. Files that one node writes cannot be read on another, so
-        where there are several blocks stay in the store, which goes to disk by itself.
+        where there are several blocks stay in the store, which goes to disk by itself; unless all
+        work stays in this process.
         """
-        if is_initialized() and len(get_executor().nodes()) > 1:
+        if not self.stay and is_initialized() and len(get_executor().nodes()) > 1:
             return None
         self._apart_bytes = self.budget.waiting_bytes
         return self._apart_bytes
