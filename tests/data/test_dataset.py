@@ -348,7 +348,7 @@ def test_parts_can_be_sent_to_actors():
 def test_iterators_over_shares_can_be_sent():
     ds = data.range(100, parallelism=8).map(lambda i: i + 1)
 
-    @air.remote
+    @air.remote(num_cpus=0)  # all of them at the same time
     def total(iterator):
         return sum(iterator.iter_rows()), sum(iterator.iter_rows())
 

@@ -8,7 +8,9 @@ from typing import Self
 import numpy as np
 
 from air.data import splitting
+from air.data.dealing.coordinator import shares
 from air.data.execution.exchange.partitioners import equal_edges
+from air.data.execution.run import can_run_in_parallel
 from air.data.iterator import DataIterator
 from air.data.methods.ordering import OrderMethods
 from air.data.plan import InputBlocks
@@ -120,19 +122,28 @@ class SplitMethods(OrderMethods):
     def streaming_split(self, n: int, *, equal: bool = False) -> list[DataIterator]:
         """*n* iterators over parts of the rows, to be sent to as many workers.
 
-        Parts are contiguous and in order, the same each time. Pieces of the source are dealt
-        out whole and read where they are iterated, in that process, without keeping anything;
-        if there are too few of them for that, or with *equal*, the plan runs now and the parts
-        have equally many rows, as those of :meth:`split`.
+        Nothing is kept, and the parts are the same each time. Where operators work on each piece
+        by itself, and there are as many pieces as parts, parts are contiguous pieces of the source
+        and are read where they are iterated, in that process. Rows that exist, and all rows on a
+        backend that does one thing at a time, are divided as :meth:`split` does it.
+
+        Otherwise, and with *equal*, an actor runs the plan once for all, as far as blocks are
+        taken: they are dealt out in turn, or with *equal* each in parts of one size, with up to
+        ``n - 1`` rows left out in the end. Then all *n* consumers must go through their iterators
+        at the same time, each iterator in one process: who is more than 8 blocks ahead of another
+        waits for it, and an epoch (each time that they are gone through) begins when all have
+        begun it. Who waits for more than half a minute says for whom, in a ``RuntimeWarning``.
 
         Raises:
-            InvalidOption: *n* is below 1, or with *equal* there are fewer than *n* rows.
+            InvalidOption: *n* is below 1, or rows that exist are fewer than *n*, with *equal*.
         """
         parts = int(check_number(n, "streaming_split: n", minimum=1, integer=True))
         if not equal and parts > 1:
             divided = splitting.divide_source(self._plan, parts)
             if divided is not None:
                 return [DataIterator(type(self)(plan), stay=True) for plan in divided]
+        if parts > 1 and not self.is_materialized and can_run_in_parallel():
+            return [DataIterator(share) for share in shares(self, parts, equal)]
         shards = self.split(parts, equal=equal)
         return [DataIterator(shard, stay=True) for shard in shards]
 

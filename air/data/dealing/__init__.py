@@ -1,0 +1,1 @@
+"""Rows that are dealt out to several consumers while they are made."""
