@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import pyarrow as pa
 
+from air.data.async_calls import AsyncCalls, outcomes
 from air.data.batch_format import is_pandas_frame
 from air.data.batching import joined
 from air.data.block import Block, accessor, block_from_rows, concat, owned, require_table
@@ -85,8 +87,7 @@ class FlatMapRows(_Call):
         fn = self.user.open()
         skips = self.skips
 
-        def rows_of(row: Any) -> list[Any]:
-            return list(self._checked(fn(row)))
+        rows_of = _then(fn, lambda made: list(self._checked(made)))
 
         def run(blocks: Iterator[Block], context: TaskContext) -> Iterator[Block]:
             for block, start in _with_positions(blocks):
@@ -125,8 +126,7 @@ class FilterRows(_Call):
         fn = self.user.open()
         skips = self.skips
 
-        def is_wanted(row: Any) -> bool:
-            return bool(fn(row))
+        is_wanted = _then(fn, bool)
 
         def run(blocks: Iterator[Block], context: TaskContext) -> Iterator[Block]:
             for block, start in _with_positions(blocks):
@@ -164,23 +164,21 @@ class MapBatches(_Call):
         fn = self.user.open()
 
         def made(blocks: Iterator[Block], context: TaskContext) -> Iterator[Block | Returned]:
-            start = 0
-            for cut in self.cuts(blocks):
-                if self.skips is None:
-                    batch = cut.to_batch(self.batch_format, writable=not self.zero_copy)
+            tries = None if self.skips is None else Tries(self.name, self.skips, context)
+            for (cut, start), outcome in outcomes(fn, self._batches(blocks)):
+                if tries is None:
                     where = At(self.name, cut.block, start, context, cut.num_rows)
                     try:
-                        for result in _batch_results(fn, batch, where):
+                        for result in _batch_results(outcome, where):
                             yield _made_of(self.name, returned, result)
                     except Exception as error:
                         self.describe(error, cut)
                         raise
                 else:
-                    tries = Tries(self.name, self.skips, context)
-                    rows = cut.rows()
-                    for results in tries.halves(lambda part: self._all(fn, part), rows, start):
+                    first = functools.partial(self._all, outcome)
+                    again = functools.partial(self._again, fn)
+                    for results in tries.halves(again, cut.rows(), start, first):
                         yield from results
-                start += cut.num_rows
 
         # A batch is small change where it has to travel, or gets a file of its own.
         return lambda blocks, context: joined(made(blocks, context))
@@ -192,10 +190,26 @@ class MapBatches(_Call):
     def describe(self, error: Exception, cut: Cut) -> None:
         """Add to *error* what is known of the batch at which it happened, beside its rows."""
 
-    def _all(self, fn: Callable[[Any], Any], rows: Block) -> list[Block | Returned]:
-        """All that *fn* makes of a batch of these rows."""
-        batch = accessor(owned(rows)).to_batch(self.batch_format, writable=not self.zero_copy)
-        return [_made_of(self.name, returned, result) for result in _results(fn(batch))]
+    def _batches(self, blocks: Iterator[Block]) -> Iterator[tuple[tuple[Cut, int], Any]]:
+        """Each batch with where it is cut from, and the number of its first row."""
+        start = 0
+        for cut in self.cuts(blocks):
+            if self.skips is not None and isinstance(cut.block, list):
+                batch = self._batch(cut.rows())
+            else:
+                batch = cut.to_batch(self.batch_format, writable=not self.zero_copy)
+            yield (cut, start), batch
+            start += cut.num_rows
+
+    def _batch(self, rows: Block) -> Any:
+        """A batch of these rows of which a function may change the objects before it fails."""
+        return accessor(owned(rows)).to_batch(self.batch_format, writable=not self.zero_copy)
+
+    def _all(self, outcome: Callable[[], Any]) -> list[Block | Returned]:
+        return [_made_of(self.name, returned, result) for result in _results(outcome())]
+
+    def _again(self, fn: Callable[[Any], Any], rows: Block) -> list[Block | Returned]:
+        return self._all(functools.partial(fn, self._batch(rows)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -282,20 +296,31 @@ def _with_positions(blocks: Iterable[Block]) -> Iterator[tuple[Block, int]]:
         start += len(block)
 
 
+def _then(fn: Callable[[Any], Any], finish: Callable[[Any], _Built]) -> Callable[[Any], Any]:
+    """*fn*, and *finish* with what it returns."""
+    return fn.then(finish) if isinstance(fn, AsyncCalls) else lambda item: finish(fn(item))
+
+
 def _row_results(
     name: str, fn: Callable[[Any], Any], block: Block, start: int, context: TaskContext
 ) -> Iterator[Any]:
     """What *fn* returns for each row; an error is told at which row it happened."""
+    rows = enumerate(accessor(block).rows(), start)
     with At(name, block, start, context) as where:
-        for number, row in enumerate(accessor(block).rows(), start):
+        if isinstance(fn, AsyncCalls):
+            for number, outcome in fn.ahead(rows):
+                where.first = where.last = number
+                yield outcome()
+            return
+        for number, row in rows:
             where.first = where.last = number
             yield fn(row)
 
 
-def _batch_results(fn: Callable[[Any], Any], batch: Any, where: At) -> Iterator[Any]:
-    """What *fn* returns or yields for a batch; an error is told at which rows it happened."""
+def _batch_results(outcome: Callable[[], Any], where: At) -> Iterator[Any]:
+    """What a function returns or yields for a batch; an error is told at which rows it happened."""
     with where:
-        yield from _results(fn(batch))
+        yield from _results(outcome())
 
 
 def _results(made: Any) -> Iterator[Any]:

@@ -8,9 +8,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from air.data.async_calls import DEFAULT_CONCURRENCY, AsyncCalls
 from air.data.block import Rejected
 from air.data.origins import Origins
 from air.errors import InvalidOption
+from air.executor.validation import check_number
 
 if TYPE_CHECKING:
     from air.data.skipping import Skipped
@@ -45,6 +47,8 @@ class UserFunction:
     Attributes:
         fn: called as ``fn(item, *args, **kwargs)``; a class is made into an instance with the
             ``constructor_*`` arguments first, once for each process that works.
+        concurrency: calls that may be under way at a time, of a coroutine function or an async
+            generator function; 0 for a plain one.
     """
 
     fn: Callable[..., Any]
@@ -52,6 +56,7 @@ class UserFunction:
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     constructor_args: tuple[Any, ...] = ()
     constructor_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    concurrency: int = 0
 
     @property
     def is_class(self) -> bool:
@@ -68,7 +73,7 @@ class UserFunction:
         return name
 
     def open(self) -> Callable[[Any], Any]:
-        """Something to call with one item."""
+        """Something to call with one item; :class:`AsyncCalls` of an async function."""
         fn = self.fn
         if self.is_class:
             try:
@@ -76,9 +81,10 @@ class UserFunction:
             except Exception as error:
                 error.add_note(f"in the constructor of {self.name}")
                 raise
-        if not self.args and not self.kwargs:
-            return fn
-        return lambda item: fn(item, *self.args, **self.kwargs)
+        call = fn
+        if self.args or self.kwargs:
+            call = lambda item: fn(item, *self.args, **self.kwargs)  # noqa: E731
+        return AsyncCalls(call, self.concurrency) if self.concurrency else call
 
 
 def check_function(
@@ -90,31 +96,45 @@ def check_function(
     fn_constructor_args: object = None,
     fn_constructor_kwargs: object = None,
     streams: bool = True,
+    waits: bool = True,
+    max_concurrency: object = None,
 ) -> UserFunction:
     """What a user gave to an operator, checked.
 
     Args:
         streams: whether *fn* may be a generator function.
+        waits: whether *fn* may be async.
+        max_concurrency: calls of an async function that may be under way at a time.
 
     Raises:
-        TypeError: *fn* cannot be called, is a coroutine function, or is a generator function
-            although nobody would ask it for more than its first result.
+        TypeError: *fn* cannot be called, is async where it may not be, or is a generator
+            function although nobody would ask it for more than its first result.
         InvalidOption: arguments are no list or mapping, or are for the constructor of what is
-            no class.
+            no class; a concurrency is no number, or for a function that is not async.
     """
     if not callable(fn):
         raise TypeError(f"{operator} takes a function or a callable class, got {fn!r:.80}")
     called = _called(fn)
-    if inspect.iscoroutinefunction(called) or inspect.isasyncgenfunction(called):
+    is_generator = inspect.isasyncgenfunction(called)
+    is_async = is_generator or inspect.iscoroutinefunction(called)
+    if is_async and not waits:
         raise TypeError(
             f"{operator} takes plain functions, and {fn!r:.80} is async; call asyncio.run inside a"
             " plain one"
         )
-    if not streams and inspect.isgeneratorfunction(called):
+    if not streams and (is_generator or inspect.isgeneratorfunction(called)):
         raise TypeError(
             f"{operator} takes a function that returns its result, and {fn!r:.80} yields; for"
             " several rows of one use flat_map"
         )
+    if max_concurrency is not None:
+        check_number(max_concurrency, f"{operator}: max_concurrency", minimum=1, integer=True)
+        if not is_async:
+            raise InvalidOption(
+                f"{operator}: max_concurrency is for async functions, and {fn!r:.80} is a plain"
+                " one; concurrency says how many tasks or actors work at the same time"
+            )
+    concurrency = int(max_concurrency or DEFAULT_CONCURRENCY) if is_async else 0  # type: ignore[call-overload]
     constructor_args = _sequence(operator, "fn_constructor_args", fn_constructor_args)
     constructor_kwargs = _mapping(operator, "fn_constructor_kwargs", fn_constructor_kwargs)
     if (constructor_args or constructor_kwargs) and not _makes_callables(fn):
@@ -128,6 +148,7 @@ def check_function(
         _mapping(operator, "fn_kwargs", fn_kwargs),
         constructor_args,
         constructor_kwargs,
+        concurrency,
     )
 
 

@@ -164,6 +164,7 @@ class GroupedData:
         user = check_function(
             "map_groups",
             fn,
+            waits=False,
             fn_args=fn_args,
             fn_kwargs=fn_kwargs,
             fn_constructor_args=fn_constructor_args,

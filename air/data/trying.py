@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
+from air.data.async_calls import outcomes
 from air.data.block import Block, accessor, block_from_rows
 from air.data.errors import UnsupportedValue
 from air.data.functions import TaskContext
@@ -34,11 +35,11 @@ class Tries:
 
         *start* is the number of its first row in the piece of work.
         """
-        for number, row in enumerate(rows_to_try(block)):
+        for number, outcome in outcomes(call, enumerate(rows_to_try(block))):
             at = At(self._name, block, start + number, self._context, 1)
             try:
                 with at:
-                    made = call(row)
+                    made = outcome()
             except Exception as error:
                 self._leave_out(accessor(block).slice(number, number + 1), at, error)
             else:
@@ -65,10 +66,19 @@ class Tries:
                 raise error from None
             return block_from_rows([row for _, rows in fitting for row in rows])
 
-    def halves(self, call: Callable[[Block], _Made], block: Block, start: int) -> Iterator[_Made]:
+    def halves(
+        self,
+        call: Callable[[Block], _Made],
+        block: Block,
+        start: int,
+        first: Callable[[], _Made] | None = None,
+    ) -> Iterator[_Made]:
         """What *call* makes of all rows of *block* together, or of as many as it does not fail for.
 
         Where it fails it is called again for each half, down to single rows.
+
+        Args:
+            first: in place of the first call.
         """
         todo = [(block, start)]
         while todo:
@@ -76,7 +86,7 @@ class Tries:
             at = At(self._name, part, begin, self._context)
             try:
                 with at:
-                    made = call(part)
+                    made = call(part) if first is None else first()
             except Exception as error:
                 if len(part) == 1:
                     self._leave_out(part, at, error)
@@ -86,6 +96,7 @@ class Tries:
                     todo.append((accessor(part).slice(0, half), begin))
             else:
                 yield made
+            first = None
 
     def _leave_out(self, row: Block, at: At, error: Exception) -> None:
         assert self._context.skipped is not None  # operators run where it is there

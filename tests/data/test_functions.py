@@ -62,24 +62,8 @@ def test_everything_that_can_be_called():
     assert data.range(2).map(str).take() == ["0", "1"]
 
 
-async def waits(row):
-    return row
-
-
 def yields(row):
     yield row
-
-
-class Waits:
-    async def __call__(self, row):
-        return row
-
-
-@pytest.mark.parametrize("fn", [waits, Waits, Waits(), functools.partial(waits)])
-@pytest.mark.parametrize("operator", ["map", "map_batches", "flat_map", "filter"])
-def test_async_functions_are_refused_at_the_call(operator, fn):
-    with pytest.raises(TypeError, match=f"{operator} takes plain functions"):
-        getattr(table(), operator)(fn)
 
 
 @pytest.mark.parametrize("operator", ["map", "filter"])

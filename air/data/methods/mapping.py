@@ -44,6 +44,7 @@ class MapMethods(Consumption):
         concurrency: int | tuple[int, int] | None = None,
         num_cpus: float | None = None,
         num_gpus: float | None = None,
+        max_concurrency: int | None = None,
         on_error: str = "raise",
         dead_letter: PathLike | None = None,
         max_errors: int | None = None,
@@ -53,12 +54,16 @@ class MapMethods(Consumption):
 
         Args:
             fn: called as ``fn(row, *fn_args, **fn_kwargs)``; returns the new row, a dictionary
-                or any other object. A class is made into instances, which are called.
+                or any other object. A class is made into instances, which are called. It may be
+                async: calls are made in one event loop for each task or actor, several at a time;
+                results keep the order, and calls that nobody needs any more are cancelled.
             fn_constructor_args: arguments for the class; ``fn_constructor_kwargs`` likewise.
             compute: actors to work on; instances of a class are made there.
             concurrency: in place of *compute*: how many tasks (for functions) or actors (for
                 classes, or ``(smallest, largest)``) work at the same time.
             num_cpus: what each of the tasks or actors holds; ``num_gpus`` likewise.
+            max_concurrency: calls of an async *fn* under way at a time in each task or actor (16
+                when ``None``).
             on_error: ``"skip"`` leaves out rows for which *fn* raises an error, or returns what no
                 dataset can hold; ``ds.stats()`` tells how many. ``"raise"`` raises the error.
             dead_letter: a directory to which rows that are skipped are written, as Parquet files
@@ -75,7 +80,7 @@ class MapMethods(Consumption):
                 ``max_retries``.
 
         Raises:
-            TypeError: *fn* cannot be called, is async, or yields instead of returning.
+            TypeError: *fn* cannot be called, or yields instead of returning.
             InvalidOption: an option that is unknown (names the nearest) or does not fit.
             TooManyErrors: when the plan runs: *max_errors* rows were skipped before.
         """
@@ -87,6 +92,7 @@ class MapMethods(Consumption):
             fn_kwargs=fn_kwargs,
             fn_constructor_args=fn_constructor_args,
             fn_constructor_kwargs=fn_constructor_kwargs,
+            max_concurrency=max_concurrency,
         )
         where = _where("map", user, compute, concurrency, num_cpus, num_gpus, options)
         skips = check_skips("map", on_error, dead_letter, max_errors)
@@ -107,6 +113,7 @@ class MapMethods(Consumption):
         concurrency: int | tuple[int, int] | None = None,
         num_cpus: float | None = None,
         num_gpus: float | None = None,
+        max_concurrency: int | None = None,
         on_error: str = "raise",
         dead_letter: PathLike | None = None,
         max_errors: int | None = None,
@@ -117,7 +124,7 @@ class MapMethods(Consumption):
         Args:
             fn: called as ``fn(batch, *fn_args, **fn_kwargs)``; returns a DataFrame, a table, a
                 dictionary of arrays or a list of rows, with any number of rows, or yields
-                several of them.
+                several of them. What an async generator yields is taken when it has ended.
             batch_size: rows of a batch at most (4096 for ``"default"``); ``None`` takes whole
                 blocks. Batches end where blocks do, so they may be smaller.
             batch_format: what *fn* gets: ``"numpy"`` a dictionary of arrays, ``"pandas"`` a
@@ -125,15 +132,15 @@ class MapMethods(Consumption):
                 *fn* is annotated with, else ``"numpy"`` (for plain objects a list).
             zero_copy_batch: give *fn* arrays that share memory with the block and must not be
                 changed.
-            fn_constructor_args, compute, concurrency, num_cpus, num_gpus, options: as for
-                :meth:`map`.
+            fn_constructor_args, compute, concurrency, num_cpus, num_gpus, max_concurrency, options:
+                as for :meth:`map`.
             on_error, dead_letter, max_errors: as for :meth:`map`. Where *fn* fails for a batch,
                 it is called again for each half of it, down to single rows, which are skipped; so
                 it may see the same row in several batches, and what it had yielded before it
                 failed is dropped.
 
         Raises:
-            TypeError: *fn* cannot be called or is async.
+            TypeError: *fn* cannot be called.
             InvalidOption: a format or option that is unknown (names the nearest), or a value
                 that does not fit.
         """
@@ -144,6 +151,7 @@ class MapMethods(Consumption):
             fn_kwargs=fn_kwargs,
             fn_constructor_args=fn_constructor_args,
             fn_constructor_kwargs=fn_constructor_kwargs,
+            max_concurrency=max_concurrency,
         )
         where = _where("map_batches", user, compute, concurrency, num_cpus, num_gpus, options)
         skips = check_skips("map_batches", on_error, dead_letter, max_errors)
@@ -173,6 +181,7 @@ class MapMethods(Consumption):
         concurrency: int | tuple[int, int] | None = None,
         num_cpus: float | None = None,
         num_gpus: float | None = None,
+        max_concurrency: int | None = None,
         on_error: str = "raise",
         dead_letter: PathLike | None = None,
         max_errors: int | None = None,
@@ -189,6 +198,7 @@ class MapMethods(Consumption):
             fn_kwargs=fn_kwargs,
             fn_constructor_args=fn_constructor_args,
             fn_constructor_kwargs=fn_constructor_kwargs,
+            max_concurrency=max_concurrency,
         )
         where = _where("flat_map", user, compute, concurrency, num_cpus, num_gpus, options)
         skips = check_skips("flat_map", on_error, dead_letter, max_errors)
@@ -206,6 +216,7 @@ class MapMethods(Consumption):
         concurrency: int | tuple[int, int] | None = None,
         num_cpus: float | None = None,
         num_gpus: float | None = None,
+        max_concurrency: int | None = None,
         on_error: str = "raise",
         dead_letter: PathLike | None = None,
         max_errors: int | None = None,
@@ -230,7 +241,15 @@ class MapMethods(Consumption):
         """
         if isinstance(fn, Expression):
             given = (fn_args, fn_kwargs, fn_constructor_args, fn_constructor_kwargs, compute)
-            rest = (concurrency, num_cpus, num_gpus, dead_letter, max_errors, *options.values())
+            rest = (
+                max_concurrency,
+                concurrency,
+                num_cpus,
+                num_gpus,
+                dead_letter,
+                max_errors,
+                *options.values(),
+            )
             if on_error != "raise" or any(value is not None for value in (*given, *rest)):
                 raise InvalidOption(
                     "filter: an expression is worked out where the rows are made; leave all other"
@@ -246,6 +265,7 @@ class MapMethods(Consumption):
             fn_kwargs=fn_kwargs,
             fn_constructor_args=fn_constructor_args,
             fn_constructor_kwargs=fn_constructor_kwargs,
+            max_concurrency=max_concurrency,
         )
         where = _where("filter", user, compute, concurrency, num_cpus, num_gpus, options)
         skips = check_skips("filter", on_error, dead_letter, max_errors)
@@ -271,7 +291,8 @@ class MapMethods(Consumption):
         Args:
             col: its name.
             fn: gets a batch and returns the column's values for it: a series, an array or a
-                list with one value for each row, or one value for all rows.
+                list with one value for each row, or one value for all rows. An async one is
+                called for one batch after the other.
             batch_format: what *fn* gets, as for :meth:`map_batches`; ``"default"`` is what the
                 first parameter of *fn* is annotated with, else ``"pandas"``.
             compute, concurrency, num_cpus, num_gpus, on_error, dead_letter, max_errors, options: as
