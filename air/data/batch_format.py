@@ -8,11 +8,12 @@ from collections.abc import Callable
 from typing import Any
 
 from air.errors import InvalidOption
-from air.executor.extras import check_pandas
+from air.executor.extras import check_extra, check_pandas
 from air.executor.validation import listing, nearest
 
 DEFAULT, NUMPY, PANDAS, PYARROW = "default", "numpy", "pandas", "pyarrow"
-BATCH_FORMATS = (DEFAULT, NUMPY, PANDAS, PYARROW)
+POLARS = "polars"
+BATCH_FORMATS = (DEFAULT, NUMPY, PANDAS, POLARS, PYARROW)
 """``"default"`` is ``"numpy"`` for records, and a list for plain objects."""
 
 
@@ -21,11 +22,13 @@ def check_batch_format(batch_format: object) -> str:
 
     Raises:
         InvalidOption: names the nearest format.
-        ImportError: it is that of pandas, which is not installed.
+        ImportError: it is that of pandas or Polars, which is not installed.
     """
     if isinstance(batch_format, str) and batch_format in BATCH_FORMATS:
         if batch_format == PANDAS:
             check_pandas("batch_format='pandas'")
+        if batch_format == POLARS:
+            check_extra("polars", "batch_format='polars'", "airloom[polars]")
         return batch_format
     raise InvalidOption(
         f"batch_format {batch_format!r} is unknown.{nearest(batch_format, BATCH_FORMATS)}"
@@ -36,8 +39,8 @@ def check_batch_format(batch_format: object) -> str:
 def resolve_batch_format(batch_format: object, fn: Callable[..., Any]) -> str:
     """*batch_format* checked; ``"default"`` gives way to what *fn* declares.
 
-    The annotation of the first parameter decides: ``pandas.DataFrame``, ``pyarrow.Table`` or
-    ``dict[str, numpy.ndarray]``, as classes or as text.
+    The annotation of the first parameter decides: ``pandas.DataFrame``, ``polars.DataFrame``,
+    ``pyarrow.Table`` or ``dict[str, numpy.ndarray]``, as classes or as text.
     """
     checked = check_batch_format(batch_format)
     return check_batch_format(annotated_format(fn) or DEFAULT) if checked == DEFAULT else checked
@@ -69,6 +72,16 @@ def is_pandas_frame(value: object) -> bool:
     return any(_named(cls, "pandas", "DataFrame") for cls in type(value).__mro__)
 
 
+def is_polars_frame(value: object) -> bool:
+    """Whether *value* is a ``polars.DataFrame``, without importing Polars."""
+    return any(_named(cls, "polars", "DataFrame") for cls in type(value).__mro__)
+
+
+def is_frame(value: object) -> bool:
+    """Whether *value* is a ``DataFrame`` of pandas or of Polars."""
+    return is_pandas_frame(value) or is_polars_frame(value)
+
+
 def _evaluate(target: Any, name: str, annotation: str) -> Any:
     try:
         return typing.get_type_hints(inspect.unwrap(target)).get(name, annotation)
@@ -81,6 +94,8 @@ def _format_of(annotation: Any) -> str | None:
         module, _, name = annotation.partition("[")[0].strip().rpartition(".")
         if name == "DataFrame" and module in ("", "pd", "pandas"):
             return PANDAS
+        if name == "DataFrame" and module in ("pl", "polars"):
+            return POLARS
         if name == "Table" and module in ("", "pa", "pyarrow"):
             return PYARROW
         return NUMPY if name in ("dict", "Dict", "Mapping") else None
@@ -89,6 +104,8 @@ def _format_of(annotation: Any) -> str | None:
         return None
     if _named(origin, "pandas", "DataFrame"):
         return PANDAS
+    if _named(origin, "polars", "DataFrame"):
+        return POLARS
     if _named(origin, "pyarrow", "Table"):
         return PYARROW
     is_mapping = origin is dict or _named(origin, "collections", "Mapping")

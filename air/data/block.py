@@ -10,17 +10,19 @@ from __future__ import annotations
 
 import abc
 import datetime
+import importlib
 import itertools
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any, TypeAlias, cast
 
 import numpy as np
 import pyarrow as pa
 
 from air.data import convert, frames, tensor
-from air.data.batch_format import NUMPY, PANDAS, PYARROW, is_pandas_frame
+from air.data.batch_format import NUMPY, PANDAS, POLARS, PYARROW, is_pandas_frame, is_polars_frame
 from air.data.choosing import kept, taken
 from air.data.errors import UnsupportedValue, require_columns
 from air.data.origins import Runs
@@ -121,7 +123,7 @@ class BlockAccessor(abc.ABC):
 
     @abc.abstractmethod
     def to_batch(self, batch_format: str, *, writable: bool = True) -> Any:
-        """The block as ``"default"``, ``"numpy"``, ``"pandas"`` or ``"pyarrow"`` batch.
+        """The block as ``"default"``, ``"numpy"``, ``"pandas"``, ``"polars"`` or ``"pyarrow"``.
 
         Args:
             writable: copy what would share memory with the block, so that a function may
@@ -176,6 +178,8 @@ class TableAccessor(BlockAccessor):
             return self._table
         if batch_format == PANDAS:
             return frames.table_to_pandas(self._table)
+        if batch_format == POLARS:
+            return of_polars().to_batch(self._table)
         return convert.table_to_columns(self._table, writable=writable)
 
     def to_arrow(self) -> pa.Table:
@@ -216,6 +220,8 @@ class ObjectAccessor(BlockAccessor):
     def to_batch(self, batch_format: str, *, writable: bool = True) -> Any:
         if batch_format == PANDAS:
             return frames.table_to_pandas(self.to_arrow())
+        if batch_format == POLARS:
+            return of_polars().to_batch(self.to_arrow())
         if batch_format == PYARROW:
             return self.to_arrow()
         if batch_format == NUMPY:
@@ -254,8 +260,8 @@ def block_from_rows(rows: Sequence[Any]) -> Block:
 def block_from_batch(batch: Any) -> Block:
     """The block for what a function on batches returned.
 
-    Takes a DataFrame, an Arrow table or record batch, a dictionary of arrays or lists, a list
-    of rows, or a one-dimensional array of plain values.
+    Takes a DataFrame of pandas or Polars, an Arrow table or record batch, a dictionary of arrays
+    or lists, a list of rows, or a one-dimensional array of plain values.
 
     Raises:
         UnsupportedValue: it is none of these, or holds what no block can.
@@ -266,6 +272,9 @@ def block_from_batch(batch: Any) -> Block:
         return convert.table_from_columns(batch)
     if is_pandas_frame(batch):
         return frames.table_from_pandas(batch)
+    if is_polars_frame(batch):
+        table: pa.Table = of_polars().from_batch(batch)
+        return table
     if isinstance(batch, list):
         return block_from_rows(batch)
     if isinstance(batch, pa.RecordBatch):
@@ -275,10 +284,16 @@ def block_from_batch(batch: Any) -> Block:
     shape = f" of shape {batch.shape}" if isinstance(batch, np.ndarray) else ""
     hint = '; for a column of arrays return {"name": array}' if shape else ""
     hint = "; does the function return its result?" if batch is None else hint
+    hint = "; collect() it" if type(batch).__name__ == "LazyFrame" else hint
     raise UnsupportedValue(
         "a batch must be a pandas.DataFrame, a pyarrow.Table, a dictionary of arrays or a list"
         f" of rows, got {type(batch).__name__}{shape}{hint}"
     )
+
+
+def of_polars() -> ModuleType:
+    """How batches are data frames of Polars; imported where it is used."""
+    return importlib.import_module("air.data.polars.batches")
 
 
 def concat(blocks: Sequence[Block], sources: Sequence[str] = ()) -> Block:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 
 from air.data.async_calls import AsyncCalls, outcomes
-from air.data.batch_format import is_pandas_frame
+from air.data.batch_format import is_frame
 from air.data.batching import joined
 from air.data.block import Block, accessor, block_from_rows, concat, owned, require_table
 from air.data.cutting import Cut, cuts
@@ -264,7 +264,7 @@ class AddColumn(_Call):
     def _added(self, table: pa.Table, values: Any) -> pa.Table:
         if getattr(values, "ndim", 1) == 0 or _is_single(values):
             values = [values] * table.num_rows
-        if isinstance(values, (Mapping, pa.Table)) or is_pandas_frame(values):
+        if isinstance(values, (Mapping, pa.Table)) or is_frame(values):
             raise UnsupportedValue(
                 f"{self.name} must return the values of one column, got a {type(values).__name__}"
             )

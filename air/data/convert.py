@@ -140,6 +140,8 @@ def _check_encodable(name: str) -> None:
 def _is_column(values: Any) -> bool:
     if isinstance(values, (list, tuple, pa.Array, pa.ChunkedArray)):
         return True
+    if type(values).__name__ == "Series":  # that of Polars has no dimensions
+        return True
     return getattr(values, "ndim", 0) > 0  # numpy, pandas, torch ...
 
 

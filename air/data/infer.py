@@ -8,6 +8,7 @@ refused.
 from __future__ import annotations
 
 import datetime
+import importlib
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -16,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from air.data import tensor
-from air.data.batch_format import is_pandas_frame
+from air.data.batch_format import is_frame
 from air.data.errors import UnsupportedValue
 
 _REFUSALS = (pa.ArrowException, OverflowError, TypeError, ValueError)
@@ -37,11 +38,13 @@ def column_from_values(name: str, values: Any) -> pa.Array:
     """
     if isinstance(values, (pa.Array, pa.ChunkedArray)):
         return values
-    if is_pandas_frame(values):
+    if is_frame(values):
         raise UnsupportedValue(f"column {name!r} must be the values of one column, got a DataFrame")
     try:
         if type(values).__module__.partition(".")[0] == "pandas":
             return _from_pandas(values)
+        if type(values).__module__.partition(".")[0] == "polars":
+            return importlib.import_module("air.data.polars.batches").from_series(name, values)
         if hasattr(values, "__array__"):
             return _from_array(values)
         return _from_list(values if isinstance(values, list) else list(values))

@@ -68,7 +68,8 @@ class DataIterator:
                 processes; 0 for none.
             batch_size: rows of each batch, save the last; ``None`` takes blocks as they come.
             batch_format: ``"default"`` and ``"numpy"`` give dictionaries of arrays (a list and
-                an array for plain objects), ``"pandas"`` a DataFrame, ``"pyarrow"`` a table.
+                an array for plain objects), ``"pandas"`` a DataFrame, ``"polars"`` one of
+                Polars, ``"pyarrow"`` a table.
                 Arrays and frames are the caller's own and may be changed.
             drop_last: leave out a last batch with fewer rows.
             local_shuffle_buffer_size: draw each row from about this many that are at hand,

@@ -44,6 +44,12 @@ def check_pandas(what: str) -> None:
         raise _no_pandas(what, "there is no module 'pandas'")
 
 
+def check_extra(module: str, what: str, install: str) -> None:
+    """Complain as :func:`import_extra` does, without the time that the import takes."""
+    if importlib.util.find_spec(module) is None:
+        import_extra(module, what, install)
+
+
 def _no_pandas(what: str, why: str) -> ImportError:
     return ImportError(
         f"{what} needs pandas, which cannot be imported ({why}). Install it with: pip install"

@@ -128,8 +128,10 @@ class MapMethods(Consumption):
             batch_size: rows of a batch at most (4096 for ``"default"``); ``None`` takes whole
                 blocks. Batches end where blocks do, so they may be smaller.
             batch_format: what *fn* gets: ``"numpy"`` a dictionary of arrays, ``"pandas"`` a
-                DataFrame, ``"pyarrow"`` a table. ``"default"`` is what the first parameter of
-                *fn* is annotated with, else ``"numpy"`` (for plain objects a list).
+                DataFrame, ``"polars"`` one of Polars (for types see
+                :mod:`air.data.polars.batches`), ``"pyarrow"`` a table. ``"default"`` is what the
+                first parameter of *fn* is annotated with, else ``"numpy"`` (for plain objects a
+                list).
             zero_copy_batch: give *fn* arrays that share memory with the block and must not be
                 changed.
             fn_constructor_args, compute, concurrency, num_cpus, num_gpus, max_concurrency, options:
