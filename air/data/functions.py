@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from pyarrow import compute as pc
+
 from air.data.async_calls import DEFAULT_CONCURRENCY, AsyncCalls
 from air.data.block import Rejected
 from air.data.origins import Origins
@@ -112,6 +114,11 @@ def check_function(
         InvalidOption: arguments are no list or mapping, or are for the constructor of what is
             no class; a concurrency is no number, or for a function that is not async.
     """
+    if isinstance(fn, pc.Expression):
+        raise TypeError(
+            f"{operator} takes no expression of pyarrow, which cannot say what it is made of: write"
+            f" {fn!s:.80} with air.data.col, as in filter(col('a') > 1)"
+        )
     if not callable(fn):
         raise TypeError(f"{operator} takes a function or a callable class, got {fn!r:.80}")
     called = _called(fn)

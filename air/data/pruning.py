@@ -5,8 +5,10 @@ Every answer errs on the side of reading.
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
@@ -40,8 +42,12 @@ class Bounds:
 
 def may_match(condition: Expression, bounds: Mapping[str, Bounds]) -> bool:
     """Whether *condition* may be true for some row of a part with these *bounds*."""
+    if isinstance(condition, Column):
+        return _may_be(condition, "equal", True, bounds)
     if not isinstance(condition, Call):
         return True
+    if condition.function == "invert" and isinstance(condition.parts[0], Column):
+        return _may_be(condition.parts[0], "equal", False, bounds)
     if condition.function == "and_kleene":
         return all(may_match(part, bounds) for part in condition.parts)
     if condition.function == "or_kleene":
@@ -78,10 +84,18 @@ def _may_be(of: Expression, comparison: str, value: Any, bounds: Mapping[str, Bo
 
 
 def _compares_alike(*values: Any) -> bool:
-    """Whether Python compares these as Arrow does: numbers, or all of exactly one other type."""
-    if all(type(value) in (int, float) for value in values):
+    """Whether Python compares these as Arrow does.
+
+    That is numbers, whole ones with decimals, or all of exactly one other type.
+    """
+    kinds = {type(value) for value in values}
+    if kinds <= {int, float}:
         return all(value == value for value in values)
-    return len({type(value) for value in values}) == 1 and isinstance(values[0], (str, bytes))
+    if kinds <= {int, Decimal}:
+        return all(value == value for value in values)
+    if kinds == {datetime.datetime}:
+        return len({value.tzinfo is None for value in values}) == 1
+    return kinds in ({str}, {bytes}, {bool}, {datetime.date})
 
 
 def bounds_of(footer: Any, group: int, names: frozenset[str]) -> dict[str, Bounds]:
@@ -116,4 +130,9 @@ def _is_exact(kind: pa.DataType) -> bool:
         or pa.types.is_float64(kind)
         or pa.types.is_string(kind)
         or pa.types.is_large_string(kind)
+        or pa.types.is_boolean(kind)
+        or pa.types.is_date32(kind)
+        or pa.types.is_decimal(kind)
+        # Python's times have no nanoseconds.
+        or (pa.types.is_timestamp(kind) and kind.unit != "ns")
     )

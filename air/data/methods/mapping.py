@@ -235,6 +235,7 @@ class MapMethods(Consumption):
         Other arguments are for functions alone; they and the errors are those of :meth:`map`.
 
         Raises:
+            TypeError: an expression of pyarrow is given, or *fn* cannot be called.
             ColumnNotFound: an expression is of a column that there is not (at the call where
                 the columns are known, otherwise when the plan runs).
             UnsupportedValue: when the plan runs: an expression is not defined for the types of
