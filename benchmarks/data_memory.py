@@ -2,20 +2,26 @@
 
 Each operator runs on a cluster of its own, consumed as a stream. What is measured is the
 proportional set size of the program, the daemon and the workers together (Linux: ``Pss`` of
-``smaps_rollup``, where a page that several share is divided among them), less what they took before
-the operator began, ten times a second or more.
+``smaps_rollup``, where a page that several share is divided among them), and what the object store
+has that no process has mapped; less the least that each took since before the operator began, when
+it had been through a few rows: interpreters and libraries are there then.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import subprocess
 import sys
+import tempfile
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+import pyarrow as pa
 
 TIMES = 4
 ROW_BYTES = 80
@@ -23,6 +29,13 @@ PAUSE = 0.05
 POINTS = 10
 CPUS = 2
 MIB = 1 << 20
+FEW_ROWS = 2000
+MODULES = ("numpy", "pandas", "pyarrow", "pyarrow.compute", "air.data.execution.tasks")
+
+
+def same(batch: dict[str, Any]) -> dict[str, Any]:
+    """What is done with few rows, so that they go to tasks."""
+    return batch
 
 
 def added(batch: dict[str, Any]) -> dict[str, Any]:
@@ -35,7 +48,9 @@ OPERATORS = {
     "map": lambda ds: ds.map_batches(added),
     "shuffle": lambda ds: ds.random_shuffle(seed=1),
     "sort": lambda ds: ds.sort("x0"),
-    "repartition": lambda ds: ds.repartition(7),
+    "group, 100 keys": lambda ds: ds.groupby("k").mean("x1"),
+    "group, all keys": lambda ds: ds.groupby("id").mean("x1"),
+    "repartition": lambda ds: ds.repartition(64),
 }
 
 
@@ -43,14 +58,14 @@ def curves(directory: Path, budget: int, only: str) -> Iterator[str]:
     """For each operator a line with its peak and one with the curve."""
     data = TIMES * budget // MIB
     yield f"{data} MiB of data, a budget of {budget // MIB} MiB; MiB over idle:"
-    yield f"{'operator':14}{'seconds':>9}{'peak':>9}{'peak / budget':>15}   on the way"
+    yield f"{'operator':16}{'seconds':>9}{'peak':>9}{'peak / budget':>15}   on the way"
     for name in OPERATORS:
         if only in name:
             seconds, sizes = _run(name, directory, budget)
             points = [sizes[round(i * (len(sizes) - 1) / POINTS)] for i in range(POINTS + 1)]
             curve = " ".join(f"{size / MIB:.0f}" for size in points)
             peak = max(sizes)
-            yield f"{name:14}{seconds:9.2f}{peak / MIB:9.0f}{peak / budget:14.2f}x   {curve}"
+            yield f"{name:16}{seconds:9.2f}{peak / MIB:9.0f}{peak / budget:14.2f}x   {curve}"
 
 
 def _run(operator: str, directory: Path, budget: int) -> tuple[float, list[int]]:
@@ -65,34 +80,50 @@ def _run(operator: str, directory: Path, budget: int) -> tuple[float, list[int]]
         assert program.stdout is not None
         if program.stdout.readline() != "idle\n":
             raise SystemExit(f"{operator} did not begin")
-        idle = _proportional_bytes(program.pid)
-        sizes = [0]
+        idle = _bytes_taken(program.pid)
+        taken = [idle]
         begin = time.perf_counter()
         program.stdin.write("begin\n")
         program.stdin.flush()
         while not select.select([program.stdout], [], [], PAUSE)[0]:
-            sizes.append(_proportional_bytes(program.pid) - idle)
+            taken.append(_bytes_taken(program.pid))
         seconds = time.perf_counter() - begin
         if not program.stdout.readline().startswith("rows "):
             raise SystemExit(f"{operator} did not finish")
         program.stdin.write("end\n")
-    return seconds, sizes
+    # What processes had when they were idle, and then gave back, makes up for nothing.
+    for now in taken:
+        idle = {each: min(size, now.get(each, size)) for each, size in idle.items()}
+    return seconds, [sum(now[each] - idle.get(each, 0) for each in now) for now in taken]
 
 
-def _proportional_bytes(pid: int) -> int:
-    """What a process and all below it take."""
+def _bytes_taken(pid: int) -> dict[int, int]:
+    """What a process and all below it take, each by itself, and under 0 the object store."""
     found = [pid]
-    total = 0
+    segments: dict[int, int] = {}
+    taken = {}
+    shared = 0
     for each in found:
+        process = Path(f"/proc/{each}")
         try:
-            for task in os.listdir(f"/proc/{each}/task"):
-                found += map(int, Path(f"/proc/{each}/task/{task}/children").read_text().split())
-            for line in Path(f"/proc/{each}/smaps_rollup").read_text().splitlines():
-                if line.startswith("Pss:"):
-                    total += int(line.split()[1]) << 10
+            for task in os.listdir(process / "task"):
+                found += map(int, (process / "task" / task / "children").read_text().split())
+            taken[each] = 0
+            for line in (process / "smaps_rollup").read_text().splitlines():
+                name, _, rest = line.partition(":")
+                if name in ("Pss_Anon", "Pss_File"):
+                    taken[each] += int(rest.split()[0]) << 10
+                elif name == "Pss_Shmem":
+                    shared += int(rest.split()[0]) << 10
+            for file in os.listdir(process / "fd"):
+                with contextlib.suppress(FileNotFoundError):  # it was closed meanwhile
+                    if "air-objects" in os.readlink(process / "fd" / file):
+                        found_in = os.stat(process / "fd" / file)
+                        segments[found_in.st_ino] = found_in.st_blocks * 512
         except (FileNotFoundError, ProcessLookupError):
             continue  # it has ended meanwhile
-    return total
+    taken[0] = max(shared, sum(segments.values()))
+    return taken
 
 
 def main(operator: str, directory: str, budget: str) -> None:
@@ -100,18 +131,10 @@ def main(operator: str, directory: str, budget: str) -> None:
     import air
     from air import data
 
-    @air.remote
-    def warm() -> None:
-        import pandas  # noqa: F401
-        import pyarrow.parquet  # noqa: F401
-
-        import air.data.dataset  # noqa: F401
-
-        time.sleep(0.5)  # so that each worker gets one of these
-
     air.init(num_cpus=CPUS, log_to_driver=False)
-    air.get([warm.remote() for _ in range(CPUS)])
     data.DataContext.get_current().memory_budget = int(budget)
+    with tempfile.TemporaryDirectory() as few:
+        _warm_up(OPERATORS[operator], Path(directory), Path(few))
     dataset = OPERATORS[operator](data.read_parquet(directory))
     print("idle", flush=True)
     sys.stdin.readline()
@@ -120,6 +143,71 @@ def main(operator: str, directory: str, budget: str) -> None:
         rows += len(batch)
     print("rows", rows, flush=True)
     sys.stdin.readline()
+
+
+def _warm_up(operator: Callable[[Any], Any], source: Path, directory: Path) -> None:
+    """Have the same done with a few rows, in as many workers as there will be."""
+    from pyarrow import parquet
+
+    import air
+    from air import data
+
+    path = min(source.iterdir())
+    few = next(parquet.ParquetFile(path).iter_batches(FEW_ROWS))
+    for index in range(4):
+        parquet.write_table(pa.Table.from_batches([few]), directory / f"{index}.parquet")
+
+    def run() -> None:
+        on_tasks = data.read_parquet(str(directory)).map_batches(same, concurrency=CPUS)
+        for _ in operator(on_tasks).iter_batches(batch_size=None):
+            pass
+
+    run()  # this has a template made that has imported all that is needed
+
+    @air.remote
+    class Fresh:
+        def has_everything(self) -> bool:
+            return all(name in sys.modules for name in MODULES)
+
+        def pid(self) -> int:
+            return os.getpid()
+
+    while True:
+        fresh = Fresh.remote()
+        is_ready = air.get(fresh.has_everything.remote())
+        _end(fresh)
+        if is_ready:
+            break
+
+    @air.remote(num_cpus=0, max_concurrency=CPUS)
+    class Rendezvous:
+        def __init__(self) -> None:
+            self.all = threading.Barrier(CPUS)
+
+        def arrive(self) -> None:
+            self.all.wait()
+
+        def pid(self) -> int:
+            return os.getpid()
+
+    @air.remote
+    def meet(rendezvous: Any) -> None:
+        air.get(rendezvous.arrive.remote())
+
+    rendezvous = Rendezvous.remote()
+    air.get([meet.remote(rendezvous) for _ in range(CPUS)])
+    _end(rendezvous)
+    run()
+
+
+def _end(actor: Any) -> None:
+    """End an actor, and wait until its memory is free."""
+    import air
+
+    process = Path(f"/proc/{air.get(actor.pid.remote())}")
+    air.kill(actor)
+    while process.exists():
+        time.sleep(PAUSE)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
-"""Sort and save data that are four times as large as the budget of blocks in memory.
+"""Sort and save data that are four times as large as the memory they may take.
 
 Run it with ``python examples/data_larger_than_memory.py``; a number after it is the mebibytes of
 data (256 without one). It starts a cluster on this machine; with ``AIR_BACKEND=local`` in the
 environment everything runs in this one process. Files are written to a temporary directory.
 
-Blocks of rows are read, transformed and written one after another. The budget bounds the blocks
-that wait between the steps; what is being worked on comes on top. A sort has to see all rows before
-it can give the first one: what does not fit into half of the budget waits in files until then.
+Blocks of rows are read, transformed and written one after another. The budget bounds what all
+processes take for that together: blocks that wait between the steps, and what is being read and
+worked on. A sort has to see all rows before it can give the first one: what does not fit into a
+share of the budget waits in files until then.
 """
 
 from __future__ import annotations
