@@ -306,15 +306,17 @@ def _row_results(
 ) -> Iterator[Any]:
     """What *fn* returns for each row; an error is told at which row it happened."""
     rows = enumerate(accessor(block).rows(), start)
-    with At(name, block, start, context) as where:
+    number = start
+    try:
         if isinstance(fn, AsyncCalls):
-            for number, outcome in fn.ahead(rows):
-                where.first = where.last = number
+            for number, outcome in fn.ahead(rows):  # noqa: B007 - told of an error
                 yield outcome()
-            return
-        for number, row in rows:
-            where.first = where.last = number
-            yield fn(row)
+        else:
+            for number, row in rows:  # noqa: B007
+                yield fn(row)
+    except Exception:
+        with At(name, block, number, context, 1):
+            raise
 
 
 def _batch_results(outcome: Callable[[], Any], where: At) -> Iterator[Any]:

@@ -161,6 +161,9 @@ def table_from_rows(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
     Raises:
         UnsupportedValue: a row is no mapping, or a column has no Arrow type; names it.
     """
+    keys = rows[0].keys() if rows else ()
+    if keys and all(type(row) is dict and row.keys() == keys for row in rows):
+        return table_from_columns({name: [row[name] for row in rows] for name in keys})
     names: dict[str, None] = {}
     for index, row in enumerate(rows):
         if not isinstance(row, Mapping):

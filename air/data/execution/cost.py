@@ -29,19 +29,28 @@ class Cost:
     peak_bytes: int = 0
 
 
+QUICK_SECONDS = 0.001
+"""Asking the system for time and memory takes more than a tenth of this in some places."""
+
+
 class Meter:
     """Measures from when it is made to :meth:`read`."""
 
-    __slots__ = ("_cpu", "_highest", "_started")
+    __slots__ = ("_cpu", "_highest", "_light", "_started")
 
-    def __init__(self) -> None:
-        self._highest = _highest_bytes()
-        self._cpu = time.process_time()
+    def __init__(self, *, light: bool = False) -> None:
+        """With *light* only the time is measured, and taken for that of the CPU."""
+        self._light = light
+        if not light:
+            self._highest = _highest_bytes()
+            self._cpu = time.process_time()
         self._started = time.perf_counter()
 
     def read(self) -> Cost:
         """What has been used by now."""
         seconds = time.perf_counter() - self._started
+        if self._light:
+            return Cost(seconds, seconds)
         cpu = time.process_time() - self._cpu
         highest = _highest_bytes()
         return Cost(seconds, cpu, highest if highest > self._highest else _bytes_now(highest))

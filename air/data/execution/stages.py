@@ -17,7 +17,7 @@ from air.data.block import Block, BlockMetadata, split_large
 from air.data.budget import Budget
 from air.data.compute import ON_TASKS, Compute
 from air.data.datasource import NotedRead, ReadTask
-from air.data.execution.cost import Cost, Meter
+from air.data.execution.cost import QUICK_SECONDS, Cost, Meter
 from air.data.execution.exchange.marks import Marked
 from air.data.functions import TaskContext
 from air.data.handle import BlockHandle
@@ -137,6 +137,7 @@ class OpenStage:
         self._piece_bytes = piece_bytes
         self._block_bytes = block_bytes
         self._keeper = None if keeper is None else keeper.open()
+        self._is_quick = False  # measuring would take as long as making a block
 
     def run(
         self, read: Callable[[Origins], Iterator[Block]], context: TaskContext
@@ -163,7 +164,7 @@ class OpenStage:
             pieces = self._keeper(cast(Iterator[Block], pieces), context)
         rows = 0
         while True:
-            meter = Meter()
+            meter = Meter(light=self._is_quick)
             try:
                 block = next(pieces, None)
             except Exception:
@@ -180,7 +181,9 @@ class OpenStage:
             if rejected:
                 known = block if isinstance(block, Marked) else Marked(block)
                 block = replace(known, rejected=rejected)
-            yield block, meter.read()
+            cost = meter.read()
+            self._is_quick = cost.seconds < QUICK_SECONDS
+            yield block, cost
 
 
 def _with_last(pieces: Iterator[Block | Marked], skipped: Skipped) -> Iterator[Block | Marked]:
