@@ -177,7 +177,7 @@ def transforms() -> Iterator[Any]:
 
 
 @pytest.mark.torch
-def test_transforms_of_torchvision(transforms: Any, placement: str) -> None:
+def test_transforms_of_torchvision(transforms: Any) -> None:
     steps = [transforms.ToTensor(), transforms.Resize((2, 2)), transforms.Normalize(0.5, 0.5)]
     prep = TorchVisionPreprocessor(["image"], transforms.Compose(steps))
     rows = prep.transform(images()).take_all()
