@@ -6,8 +6,9 @@ PYTHON ?=# an interpreter to use in place of the one that is found
 ARGS   :=# more arguments for pytest: make test ARGS="-k join -x"
 
 # Faults, clusters of several nodes, and programs that run for long: `make test` stays short without
-# them.
+# them, and without the many tests of datasets, which `make test-data` runs.
 APART := tests/cluster/faults tests/cluster/nodes tests/cluster/soak
+DATA  := tests/data
 
 pip_install := $(VENV)/bin/python -m pip install --disable-pip-version-check -c constraints.txt
 
@@ -18,7 +19,7 @@ compile := @$(VENV)/bin/python -m compileall -q air backends
 .DEFAULT_GOAL := help
 # One set-up at a time in one .venv, also under `make -j`.
 .NOTPARALLEL:
-.PHONY: help setup quickstart test test-cluster test-torch test-tensorflow test-fast lint format types imports check pins clean
+.PHONY: help setup quickstart test test-data test-cluster test-torch test-tensorflow test-fast lint format types imports check pins clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -28,14 +29,17 @@ quickstart: $(VENV)/.quickstart ## Run the main job: load, prepare, train, tune,
 
 setup: $(VENV)/.dev ## Make .venv with everything that the targets below use
 
-test: $(VENV)/.dev ## Run the tests
-	$(VENV)/bin/python -m pytest $(APART:%=--ignore=%) $(ARGS)
+test: $(VENV)/.dev ## Run the tests, but those of the next two
+	$(VENV)/bin/python -m pytest $(APART:%=--ignore=%) $(DATA:%=--ignore=%) $(ARGS)
+
+test-data: $(VENV)/.dev ## Run the tests of datasets
+	$(VENV)/bin/python -m pytest $(DATA) $(ARGS)
 
 test-cluster: $(VENV)/.dev ## Run the libraries' tests on the cluster, of faults and of several nodes
-	$(VENV)/bin/python -m pytest tests/data tests/train tests/tune $(APART) --backend=cluster $(ARGS)
+	$(VENV)/bin/python -m pytest $(DATA) tests/train tests/tune $(APART) --backend=cluster $(ARGS)
 
 test-torch: $(VENV)/.torch ## Install torch and torchvision, and run the tests that need them
-	$(VENV)/bin/python -m pytest -m torch tests/executor tests/data tests/cluster $(APART:%=--ignore=%) $(ARGS)
+	$(VENV)/bin/python -m pytest -m torch tests/executor $(DATA) tests/cluster $(APART:%=--ignore=%) $(ARGS)
 
 test-tensorflow: $(VENV)/.tensorflow ## Install TensorFlow, and run the tests that need it
 	$(VENV)/bin/python -m pytest -m tensorflow tests/data $(ARGS)
@@ -57,7 +61,7 @@ types: $(VENV)/.dev ## Check types
 imports: $(VENV)/.dev ## Check the import contracts
 	$(VENV)/bin/lint-imports
 
-check: test test-cluster lint types imports ## Run the tests on both backends, lint, types and imports
+check: test test-data test-cluster lint types imports ## Run the tests on both backends, lint, types and imports
 
 pins: ## Resolve the newest versions that pyproject.toml allows into constraints.txt
 	rm -rf $(VENV)-pins
