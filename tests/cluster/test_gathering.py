@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 
 import air
 from air.errors import ActorDied, SerializationError
+from air.executor.current import get_executor
 from air.testing.executor_suite.harness import value
 from air.testing.executor_suite.tools import Counter, Gate, Recorder
 
@@ -55,6 +58,55 @@ def test_a_caller_of_many_takes_answers_in_as_it_goes() -> None:
     refs = [recorder.add.remote(number) for number in range(500)]
     assert value(refs) == list(range(1, 501))
     assert value(recorder.items.remote()) == list(range(500))
+
+
+@air.remote
+class Reader:
+    """Has the threads of its process read calls in turn."""
+
+    def __init__(self) -> None:
+        self._order: list[str] = []
+
+    async def note(self, name: str) -> None:
+        self._order.append(name)
+
+    async def order(self) -> list[str]:
+        return self._order
+
+    async def hold(self, held: Path, handed: Path, sent: Path) -> None:
+        """The background thread reads the next call, and this one what comes then."""
+        loop, reactor = asyncio.get_running_loop(), get_executor()._client.reactor  # type: ignore[attr-defined]
+        known = len(loop._ready)  # type: ignore[attr-defined]
+        held.touch()
+        until(lambda: len(loop._ready) > known)  # type: ignore[attr-defined]
+        handed.touch()
+
+        def all_read() -> bool:
+            is_sent = sent.exists()
+            reactor.serve()
+            return is_sent
+
+        until(all_read)
+
+
+def until(ready: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not ready():
+        assert time.monotonic() < deadline
+
+
+def test_calls_begin_in_order_whichever_thread_of_the_actor_reads_them(tmp_path: Path) -> None:
+    reader = Reader.remote()
+    held, handed, sent = (tmp_path / name for name in ("held", "handed", "sent"))
+    refs = [reader.hold.remote(held, handed, sent)]
+    until(held.exists)
+    refs.append(reader.note.remote("first"))
+    until(handed.exists)
+    refs.append(reader.note.remote("second"))
+    air.wait(refs, num_returns=3, timeout=0)  # sends it
+    sent.touch()
+    value(refs)
+    assert value(reader.order.remote()) == ["first", "second"]
 
 
 def test_calls_of_many_actors_take_turns() -> None:

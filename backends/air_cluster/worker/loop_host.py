@@ -53,8 +53,7 @@ class _LoopHost:
             host.arrived = self._arrived
             host.cancel = partial(loop.call_soon, self._cancel)
             host.wake = partial(loop.call_soon, self._look)
-            while host.queue:
-                self._start(host.queue.popleft())
+            self._start_queued()
             self._look()
         await self._ended.wait()
 
@@ -73,10 +72,22 @@ class _LoopHost:
         return [job for task_id, (_, job) in known if not self._host.is_running(task_id)]
 
     def _arrived(self, job: Job) -> None:
+        """Have a call begin behind those that arrived before it; called under the lock.
+
+        What another thread has read waits until the loop comes to it. The loop's own thread may
+        read more in the meantime, and must not begin that first.
+        """
+        queue = self._host.queue
+        queue.append(job)
         if self._loop.is_here():
-            self._start(job)
-        else:
-            self._loop.call_soon(self._start, job)
+            self._start_queued()
+        elif len(queue) == 1:
+            self._loop.call_soon(self._start_queued)
+
+    def _start_queued(self) -> None:
+        with self._host.lock:
+            while self._host.queue:
+                self._start(self._host.queue.popleft())
 
     def _start(self, job: Job) -> None:
         task_id = job.message.task_id
