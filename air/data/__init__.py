@@ -13,8 +13,7 @@ from air.executor import shielded_imports
 if TYPE_CHECKING:
     from air.data import aggregate, preprocessor, preprocessors
     from air.data.avro.reading import read_avro
-    from air.data.block import BlockMetadata
-    from air.data.compute import ActorPoolStrategy
+    from air.data.blocks.block import BlockMetadata
     from air.data.context import DataContext, set_progress_bars
     from air.data.dask.source import from_dask
     from air.data.dataset import Dataset
@@ -30,15 +29,14 @@ if TYPE_CHECKING:
         UnsupportedValue,
         WriteError,
     )
-    from air.data.expressions import col, if_else, lit
-    from air.data.from_refs import from_arrow_refs, from_numpy_refs, from_pandas_refs
+    from air.data.expressions.expr import col, if_else, lit
     from air.data.grouped import GroupedData
     from air.data.huggingface.making import from_huggingface
     from air.data.iterator import DataIterator
     from air.data.pipeline import DatasetPipeline
     from air.data.polars.making import from_polars
     from air.data.preprocessor import Preprocessor
-    from air.data.read_api import (
+    from air.data.reading.api import (
         from_arrow,
         from_items,
         from_numpy,
@@ -50,18 +48,20 @@ if TYPE_CHECKING:
         read_datasource,
         read_parquet,
     )
-    from air.data.read_arrays import read_arrow, read_images, read_numpy
-    from air.data.read_files import read_binary_files, read_json, read_text
-    from air.data.read_records import read_tfrecords, read_webdataset
+    from air.data.reading.arrays import read_arrow, read_images, read_numpy
+    from air.data.reading.files import read_binary_files, read_json, read_text
+    from air.data.reading.records import read_tfrecords, read_webdataset
+    from air.data.reading.refs import from_arrow_refs, from_numpy_refs, from_pandas_refs
     from air.data.sql.reading import read_sql
     from air.data.tensorflow.making import from_tf
     from air.data.torch.making import from_torch
+    from air.data.udf.compute import ActorPoolStrategy
 
 shielded_imports.install()
 
 _HOME = {
-    "ActorPoolStrategy": "air.data.compute",
-    "BlockMetadata": "air.data.block",
+    "ActorPoolStrategy": "air.data.udf.compute",
+    "BlockMetadata": "air.data.blocks.block",
     "ColumnNotFound": "air.data.errors",
     "DataContext": "air.data.context",
     "DataIterator": "air.data.iterator",
@@ -80,37 +80,37 @@ _HOME = {
     "UnsupportedValue": "air.data.errors",
     "WriteContext": "air.data.datasink",
     "WriteError": "air.data.errors",
-    "col": "air.data.expressions",
-    "from_arrow": "air.data.read_api",
-    "from_arrow_refs": "air.data.from_refs",
+    "col": "air.data.expressions.expr",
+    "from_arrow": "air.data.reading.api",
+    "from_arrow_refs": "air.data.reading.refs",
     "from_dask": "air.data.dask.source",
     "from_huggingface": "air.data.huggingface.making",
-    "from_items": "air.data.read_api",
-    "from_numpy": "air.data.read_api",
-    "from_numpy_refs": "air.data.from_refs",
-    "from_pandas": "air.data.read_api",
-    "from_pandas_refs": "air.data.from_refs",
+    "from_items": "air.data.reading.api",
+    "from_numpy": "air.data.reading.api",
+    "from_numpy_refs": "air.data.reading.refs",
+    "from_pandas": "air.data.reading.api",
+    "from_pandas_refs": "air.data.reading.refs",
     "from_polars": "air.data.polars.making",
     "from_tf": "air.data.tensorflow.making",
     "from_torch": "air.data.torch.making",
-    "if_else": "air.data.expressions",
-    "lit": "air.data.expressions",
-    "range": "air.data.read_api",
-    "range_table": "air.data.read_api",
-    "range_tensor": "air.data.read_api",
-    "read_arrow": "air.data.read_arrays",
+    "if_else": "air.data.expressions.expr",
+    "lit": "air.data.expressions.expr",
+    "range": "air.data.reading.api",
+    "range_table": "air.data.reading.api",
+    "range_tensor": "air.data.reading.api",
+    "read_arrow": "air.data.reading.arrays",
     "read_avro": "air.data.avro.reading",
-    "read_binary_files": "air.data.read_files",
-    "read_csv": "air.data.read_api",
-    "read_datasource": "air.data.read_api",
-    "read_images": "air.data.read_arrays",
-    "read_json": "air.data.read_files",
-    "read_numpy": "air.data.read_arrays",
-    "read_parquet": "air.data.read_api",
+    "read_binary_files": "air.data.reading.files",
+    "read_csv": "air.data.reading.api",
+    "read_datasource": "air.data.reading.api",
+    "read_images": "air.data.reading.arrays",
+    "read_json": "air.data.reading.files",
+    "read_numpy": "air.data.reading.arrays",
+    "read_parquet": "air.data.reading.api",
     "read_sql": "air.data.sql.reading",
-    "read_text": "air.data.read_files",
-    "read_tfrecords": "air.data.read_records",
-    "read_webdataset": "air.data.read_records",
+    "read_text": "air.data.reading.files",
+    "read_tfrecords": "air.data.reading.records",
+    "read_webdataset": "air.data.reading.records",
     "set_progress_bars": "air.data.context",
 }
 _SUBMODULES = {"aggregate", "preprocessor", "preprocessors"}

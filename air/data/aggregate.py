@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import compute as pc
 
-from air.data.block import Block
+from air.data.blocks.block import Block
 from air.data.errors import UnsupportedValue
 from air.data.grouping import columns
 from air.data.grouping.aggregation import Aggregation, OfColumn, OfValues, State

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from air.data.block import VALUE_COLUMN
+from air.data.blocks.block import VALUE_COLUMN
 from air.data.consumption import Consumption
 from air.data.errors import UnsupportedValue, require_columns
 from air.data.summaries import Extremes, Moments, Summary, Total, Uniques, summarize

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
 
-from air.data.block import Block, Schema, accessor, column_names, concat
-from air.data.compute import ON_TASKS, Compute
+from air.data.blocks.block import Block, Schema, accessor, column_names, concat
+from air.data.blocks.handle import BlockHandle
 from air.data.context import DataContext
 from air.data.errors import UnsupportedValue, require_columns
 from air.data.execution.execute import execute
 from air.data.execution.stats import ExecutionStats
-from air.data.handle import BlockHandle
 from air.data.iterator import DataIterator
 from air.data.plan import InputBlocks, Limit, Map, Node
-from air.data.shown import Shown
 from air.data.transforms import Conform, Transform
+from air.data.udf.compute import ON_TASKS, Compute
+from air.data.viewing.shown import Shown
 from air.errors import InvalidOption
 from air.executor.extras import check_pandas
 from air.executor.keywords import methods_suggest_keywords

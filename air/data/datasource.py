@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from air.data.block import Block, BlockMetadata, Schema, column_names
+from air.data.blocks.block import Block, BlockMetadata, Schema, column_names
+from air.data.blocks.origins import Origins
 from air.data.datasources.partitioning import Partitioning as Partitioning
 from air.data.datasources.partitioning import PartitionStyle as PartitionStyle
-from air.data.expressions import Expression
-from air.data.origins import Origins
+from air.data.expressions.expr import Expression
 
 
 class NotedRead(abc.ABC):

@@ -17,14 +17,14 @@ from air.data.aggregate import (
     Sum,
     Unique,
 )
-from air.data.batch_format import resolve_batch_format
-from air.data.compute import ActorPoolStrategy, check_compute
+from air.data.batching.batch_format import resolve_batch_format
 from air.data.errors import UnsupportedValue, require_columns
-from air.data.functions import check_function
 from air.data.grouping.aggregation import check_aggregations
 from air.data.grouping.transforms import Plan, check_names
 from air.data.grouping.whole import MapGroups, group_keys
 from air.data.plan import Aggregate, GroupRows, Map, Node, Repartition
+from air.data.udf.compute import ActorPoolStrategy, check_compute
+from air.data.udf.functions import check_function
 from air.errors import InvalidOption
 from air.executor.keywords import methods_suggest_keywords
 

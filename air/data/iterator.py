@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from air.data.batch_format import check_batch_format
-from air.data.batches import Batches
-from air.data.block import Schema, accessor
-from air.data.cutting import Cut
-from air.data.prefetch import prefetched
+from air.data.batching.batch_format import check_batch_format
+from air.data.batching.batches import Batches
+from air.data.batching.cutting import Cut
+from air.data.batching.prefetch import prefetched
+from air.data.blocks.block import Schema, accessor
 from air.data.transforms import SelectColumns
 from air.errors import InvalidOption
 from air.executor.keywords import methods_suggest_keywords

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from air.data.arguments import check_seed
-from air.data.handle import BlockHandle
+from air.data.blocks.handle import BlockHandle
 from air.data.plan import InputBlocks
-from air.data.shown import counted
+from air.data.viewing.shown import counted
 from air.errors import InvalidOption
 from air.executor.keywords import methods_suggest_keywords
 from air.executor.validation import check_number

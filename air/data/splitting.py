@@ -11,10 +11,10 @@ from typing import TypeGuard
 
 import numpy as np
 
+from air.data.blocks.handle import BlockHandle
 from air.data.datasource import Datasource, ReadTask
 from air.data.datasources.paths import FileSet
 from air.data.execution.exchange.partitioners import equal_edges
-from air.data.handle import BlockHandle
 from air.data.plan import InputBlocks, Map, Node, Read
 from air.errors import InvalidOption
 

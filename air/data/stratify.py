@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from air.data.block import Block, accessor
+from air.data.blocks.block import Block, accessor
 from air.data.errors import UnsuitableData
-from air.data.functions import TaskContext
 from air.data.transforms import BlockFunction, Transform
+from air.data.udf.functions import TaskContext
 
 
 def shares(counts: np.ndarray, total: int) -> np.ndarray:

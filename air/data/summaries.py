@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import compute as pc
 
-from air.data.block import Block, accessor
+from air.data.blocks.block import Block, accessor
 from air.data.errors import UnsupportedValue, require_columns
 from air.data.plan import Map
 from air.data.transforms import SummarizeBlocks

@@ -14,13 +14,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from air.data.batching import first_rows
-from air.data.block import Block, require_table, select
-from air.data.convert import check_distinct
+from air.data.batching.regrouping import first_rows
+from air.data.blocks.block import Block, require_table, select
+from air.data.blocks.convert import check_distinct
+from air.data.blocks.schemas import conform
 from air.data.errors import require_columns
-from air.data.functions import TaskContext, UserFunction
-from air.data.schemas import conform
-from air.data.skipping import Skips
+from air.data.udf.functions import TaskContext, UserFunction
+from air.data.udf.skipping import Skips
 
 DEFAULT_BATCH_SIZE = 4096
 

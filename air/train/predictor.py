@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from air.checkpoint import Checkpoint
-from air.data.batch_format import NUMPY, PANDAS, PYARROW, is_pandas_frame
-from air.data.block import accessor, block_from_batch
+from air.data.batching.batch_format import NUMPY, PANDAS, PYARROW, is_pandas_frame
+from air.data.blocks.block import accessor, block_from_batch
 from air.errors import InvalidOption
 
 if TYPE_CHECKING:

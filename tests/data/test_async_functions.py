@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 from air import data
-from air.data.async_calls import AsyncCalls, outcomes
+from air.data.udf.async_calls import AsyncCalls, outcomes
 from air.errors import InvalidOption
 
 

@@ -8,7 +8,11 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from air.data.batch_format import annotated_format, check_batch_format, resolve_batch_format
+from air.data.batching.batch_format import (
+    annotated_format,
+    check_batch_format,
+    resolve_batch_format,
+)
 from air.errors import InvalidOption
 
 

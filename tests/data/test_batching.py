@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from air.data.batches import Batches
-from air.data.batching import RowQueue, first_rows, joined, rebatch, shuffled
-from air.data.block import accessor, concat
+from air.data.batching.batches import Batches
+from air.data.batching.regrouping import RowQueue, first_rows, joined, rebatch, shuffled
+from air.data.blocks.block import accessor, concat
 
 sizes = st.lists(st.integers(0, 7), max_size=8)
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from air.data.block import (
+from air.data.blocks.block import (
     accessor,
     block_from_batch,
     block_from_rows,

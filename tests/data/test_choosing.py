@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from air import data
-from air.data.choosing import kept, taken, widely_taken
+from air.data.blocks.choosing import kept, taken, widely_taken
 
 VIEWS = [pa.array(["b", "a", None, "b"], pa.string_view()), pa.array([b"b", b"a", None, b"b"])]
 VIEWS[1] = VIEWS[1].cast(pa.binary_view())

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from air.data import tensor
-from air.data.block import accessor, block_from_batch
-from air.data.convert import table_from_columns, table_from_rows, table_to_columns
+from air.data.blocks import tensor
+from air.data.blocks.block import accessor, block_from_batch
+from air.data.blocks.convert import table_from_columns, table_from_rows, table_to_columns
 from air.data.errors import UnsupportedValue
 
 EVERY_TYPE = pa.table(

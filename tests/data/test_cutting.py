@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from air.data.batching import joined, rebatch
-from air.data.block import accessor, block_from_batch, concat
-from air.data.convert import table_to_columns
-from air.data.cutting import cuts, cuts_at
+from air.data.batching.cutting import cuts, cuts_at
+from air.data.batching.regrouping import joined, rebatch
+from air.data.batching.returned import Columns, Frame, returned
+from air.data.blocks.block import accessor, block_from_batch, concat
+from air.data.blocks.convert import table_to_columns
+from air.data.blocks.frames import table_to_pandas
 from air.data.errors import UnsupportedValue
-from air.data.frames import table_to_pandas
-from air.data.returned import Columns, Frame, returned
 
 COLUMNS = {
     "whole": lambda n: pa.array(range(n), pa.int64()),
@@ -108,7 +108,7 @@ FRAMES = {
 @pytest.mark.parametrize("columns", FRAMES.values(), ids=FRAMES)
 @pytest.mark.parametrize("window", [1, 100, 1 << 20])
 def test_frames_are_those_of_slices(columns, window, monkeypatch):
-    monkeypatch.setattr("air.data.cutting._WINDOW_BYTES", window)
+    monkeypatch.setattr("air.data.batching.cutting._WINDOW_BYTES", window)
     table = table_of(23, 5).select(columns)
     table = table.append_column("gaps", [pa.array([None, "a"] * 11 + [None])])
     for cut in cuts([table], 3):

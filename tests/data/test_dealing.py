@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 import air
 from air import data
+from air.data.blocks.handle import BlockHandle
 from air.data.dealing import coordinator
 from air.data.dealing.coordinator import Coordinator
 from air.data.dealing.deal import WAITING_BLOCKS, Deal, End, Pull, Take, Wait
-from air.data.handle import BlockHandle
 from air.executor.capabilities import Capability
 from air.executor.current import get_executor
 

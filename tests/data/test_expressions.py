@@ -17,10 +17,10 @@ from pyarrow import parquet
 
 import air.data
 from air.data import col, if_else, lit
-from air.data.computed import FilterExpression
+from air.data.expressions.operators import FilterExpression
+from air.data.expressions.pruning import Bounds, may_match
 from air.data.optimizer import optimize
 from air.data.plan import Map, Read
-from air.data.pruning import Bounds, may_match
 from air.errors import InvalidOption
 
 MIXED = pa.table(

@@ -4,8 +4,8 @@ import numpy as np
 import pyarrow as pa
 
 import air
-from air.data import handle as handle_module
-from air.data.handle import BlockHandle, cut
+from air.data.blocks import handle as handle_module
+from air.data.blocks.handle import BlockHandle, cut
 from air.executor.serialization import dumps, loads
 
 

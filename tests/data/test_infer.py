@@ -9,8 +9,8 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from air.data.blocks.infer import column_from_values
 from air.data.errors import UnsupportedValue
-from air.data.infer import column_from_values
 
 NANOSECOND = pd.Timestamp("2020-01-01 00:00:00.000000001")
 

@@ -11,9 +11,9 @@ import pytest
 
 import air
 from air import data
-from air.data.handle import BlockHandle
+from air.data.batching.prefetch import prefetched
+from air.data.blocks.handle import BlockHandle
 from air.data.plan import InputBlocks
-from air.data.prefetch import prefetched
 from air.errors import InvalidOption
 
 

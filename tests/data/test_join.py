@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from air import data
 from air.data import ColumnNotFound, DataContext, UnsupportedValue
-from air.data.computed import FilterExpression
 from air.data.execution.physical import joining
+from air.data.expressions.operators import FilterExpression
 from air.data.joining.matching import Matches
 from air.data.optimizer import optimize
 from air.data.plan import Join, Map, Node

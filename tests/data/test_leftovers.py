@@ -10,7 +10,7 @@ import signal
 import pytest
 
 from air import data
-from air.data.staging import area, leftovers, moves
+from air.data.writing.staging import area, leftovers, moves
 
 pytestmark = pytest.mark.usefixtures("backend")
 

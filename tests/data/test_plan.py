@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 
 from air import data
-from air.data.block import BlockMetadata
+from air.data.blocks.block import BlockMetadata
 from air.data.datasource import Datasource, ReadTask
 from air.data.optimizer import optimize
 from air.data.plan import InputBlocks, Limit, Map, Node, Read

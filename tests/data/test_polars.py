@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given, settings
 
 from air import data
-from air.data import UnsupportedValue, tensor
+from air.data import UnsupportedValue
+from air.data.blocks import tensor
 from air.errors import InvalidOption
 
 

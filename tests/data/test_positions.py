@@ -9,10 +9,10 @@ import pytest
 from pyarrow import parquet
 
 from air import data
-from air.data.block import BlockMetadata
+from air.data.blocks.block import BlockMetadata
+from air.data.blocks.handle import BlockHandle
+from air.data.blocks.origins import Origin, Origins, cut_runs
 from air.data.datasource import Datasource, ReadTask
-from air.data.handle import BlockHandle
-from air.data.origins import Origin, Origins, cut_runs
 
 ANY = (KeyError, TypeError, ValueError)
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from air import data
-from air.data import tensor
+from air.data.blocks import tensor
 from air.data.errors import ColumnNotFound, UnsuitableData, UnsupportedValue
 from air.data.preprocessor import Preprocessor, PreprocessorNotFittedException
 from air.data.preprocessors import (

@@ -12,9 +12,9 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 
+from air.data.blocks.ragged import Layout, arrays_of, column_of, layout_of, values_of
+from air.data.blocks.tensor import from_numpy
 from air.data.errors import UnsupportedValue
-from air.data.ragged import Layout, arrays_of, column_of, layout_of, values_of
-from air.data.tensor import from_numpy
 
 INT, FLOAT, TEXT = np.dtype("int64"), np.dtype("float32"), np.dtype(object)
 

@@ -11,7 +11,7 @@ from pyarrow import fs
 
 from air import data
 from air.data.datasources.filesystems import filesystem_of
-from air.data.staging import leftovers
+from air.data.writing.staging import leftovers
 from air.errors import InvalidOption
 
 pytest.importorskip("moto")

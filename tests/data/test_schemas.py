@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from air.data import tensor
+from air.data.blocks import tensor
+from air.data.blocks.schemas import concat_tables, conform, unify, without_columns
 from air.data.errors import UnsupportedValue
-from air.data.schemas import concat_tables, conform, unify, without_columns
 
 
 def together(*columns):

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from air.data.block import Block, accessor, concat
+from air.data.blocks.block import Block, accessor, concat
+from air.data.blocks.handle import BlockHandle
 from air.data.execution.exchange import sections
 from air.data.execution.exchange.directory import OwnDirectory, remove_left_behind
 from air.data.execution.exchange.sections import SpillDirectory
-from air.data.handle import BlockHandle
 
 FEW = settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 
 from air.data import ActorPoolStrategy
-from air.data.compute import Compute
 from air.data.execution.shares import Share, share_cluster
 from air.data.execution.stages import Stage
+from air.data.udf.compute import Compute
 from air.errors import Unschedulable
 from air.executor.resources import Resources
 

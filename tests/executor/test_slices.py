@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from air.data import tensor
+from air.data.blocks import tensor
 from air.executor import slices
 from air.executor.arrow_slices import reduce_array
 from air.executor.serialization import dumps, loads

@@ -9,7 +9,7 @@ from air.data.avro.source import AvroDatasource
 from air.data.dataset import Dataset
 from air.data.datasources.partitioning import HIVE, Partitioning
 from air.data.datasources.paths import PathLike
-from air.data.read_api import REFUSED_BY_READS, files_of, read_datasource
+from air.data.reading.api import REFUSED_BY_READS, files_of, read_datasource
 from air.executor.extras import import_extra
 from air.executor.keywords import refuses, suggests_keywords
 from air.executor.validation import check_flag

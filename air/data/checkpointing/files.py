@@ -15,9 +15,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from air.data.block import Block, BlockMetadata, accessor
+from air.data.blocks.block import Block, BlockMetadata, accessor
+from air.data.blocks.handle import cut
 from air.data.errors import ReadError
-from air.data.handle import cut
 from air.executor.serialization import dumps, loads
 
 _MARK = b"airblok1"

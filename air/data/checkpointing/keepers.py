@@ -15,11 +15,11 @@ from typing import Any, cast
 
 from pyarrow import fs
 
-from air.data.block import Block
+from air.data.blocks.block import Block
 from air.data.checkpointing.files import BlockFile, read_block_file, write_whole
 from air.data.execution.exchange.marks import Marked
-from air.data.functions import TaskContext
 from air.data.transforms import BlockFunction, Transform
+from air.data.udf.functions import TaskContext
 
 NOTE = ".parts"
 BLOCKS = ".blocks"

@@ -9,13 +9,13 @@ from typing import Any
 
 from pyarrow import fs
 
-from air.data.block import Block, BlockMetadata
+from air.data.blocks.block import Block, BlockMetadata
+from air.data.blocks.handle import BlockHandle
 from air.data.checkpointing.files import UNFINISHED, read_block_file, write_whole
 from air.data.checkpointing.keepers import finished_files
 from air.data.checkpointing.manifest import Manifest, differences
 from air.data.datasource import ReadTask
 from air.data.errors import StaleCheckpoint
-from air.data.handle import BlockHandle
 from air.errors import InvalidOption
 
 MANIFEST = "made-from.json"

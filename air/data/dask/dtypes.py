@@ -12,8 +12,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from air.data.convert import exceeds_floats
-from air.data.frames import table_to_pandas
+from air.data.blocks.convert import exceeds_floats
+from air.data.blocks.frames import table_to_pandas
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,12 @@ from typing import Any
 import pyarrow as pa
 
 from air.core.api import remote
-from air.data.batch_format import PANDAS
-from air.data.block import VALUE_COLUMN, accessor, column_names
+from air.data.batching.batch_format import PANDAS
+from air.data.blocks.block import VALUE_COLUMN, accessor, column_names
+from air.data.blocks.handle import BlockHandle
+from air.data.blocks.schemas import unify
 from air.data.dask.dtypes import Facts, dtypes_of, facts_of
-from air.data.handle import BlockHandle
 from air.data.plan import InputBlocks
-from air.data.schemas import unify
 from air.errors import InvalidOption
 from air.executor.current import get_executor
 from air.executor.extras import import_extra, import_pandas

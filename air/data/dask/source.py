@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from air.data.block import Block, BlockMetadata
-from air.data.convert import check_distinct
+from air.data.blocks.block import Block, BlockMetadata
+from air.data.blocks.convert import check_distinct
+from air.data.blocks.frames import table_from_pandas
 from air.data.dataset import Dataset
 from air.data.datasource import Datasource, ReadTask
-from air.data.frames import table_from_pandas
-from air.data.read_api import read_datasource
+from air.data.reading.api import read_datasource
 from air.executor.extras import import_extra
 from air.executor.keywords import suggests_keywords
 

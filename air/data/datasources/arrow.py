@@ -13,10 +13,10 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import ipc
 
-from air.data.convert import check_distinct
+from air.data.blocks.convert import check_distinct
+from air.data.blocks.schemas import without_columns
 from air.data.datasources.files import FileDatasource, Fragment, open_unpacked
 from air.data.errors import ReadError, UnsupportedValue
-from air.data.schemas import without_columns
 
 _MAGIC, _OF_FEATHER_1 = b"ARROW1", b"FEA1"
 _EXPANSION = 1.5

@@ -12,10 +12,10 @@ from pyarrow import compute as pc
 from pyarrow import csv
 
 from air.data.arguments import STREAM_CODECS
+from air.data.blocks.schemas import unify
 from air.data.datasources.csv_parsing import Parser, with_large_numbers, with_unsigned
 from air.data.datasources.files import FileDatasource, Fragment
 from air.data.errors import ReadError, UnsupportedValue, require_columns
-from air.data.schemas import unify
 from air.errors import InvalidOption
 
 T = TypeVar("T")

@@ -17,7 +17,7 @@ import pyarrow as pa
 from pyarrow import compute as pc
 from pyarrow import csv
 
-from air.data.convert import check_distinct
+from air.data.blocks.convert import check_distinct
 
 _INT64_END = 2.0**63
 _PARSING = ("delimiter", "quote_char", "double_quote", "escape_char", "ignore_empty_lines")

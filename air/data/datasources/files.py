@@ -10,14 +10,14 @@ from typing import Any, Self
 
 import pyarrow as pa
 
-from air.data.batching import joined
-from air.data.block import Block, BlockMetadata
+from air.data.batching.regrouping import joined
+from air.data.blocks.block import Block, BlockMetadata
+from air.data.blocks.origins import Origin, Origins
+from air.data.blocks.schemas import ValuesDoNotFit, conform, unify
 from air.data.datasource import Datasource, NotedRead, ReadTask
 from air.data.datasources.labels import add_labels, label_types
 from air.data.datasources.paths import FileSet, is_compressed
 from air.data.errors import ReadError, UnsupportedValue
-from air.data.origins import Origin, Origins
-from air.data.schemas import ValuesDoNotFit, conform, unify
 
 LOOKED_AT = 256
 """Files that are looked at before any is read; of more, the others are found out about later."""

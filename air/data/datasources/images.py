@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from air.data import tensor
+from air.data.blocks import tensor
 from air.data.datasources.files import FileDatasource, Fragment, open_unpacked
 from air.data.errors import ReadError, UnsupportedValue
 from air.executor.extras import import_extra

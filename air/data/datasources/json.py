@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import json
 
-from air.data.convert import table_from_rows
+from air.data.blocks.convert import table_from_rows
 from air.data.datasources.files import FileDatasource, Fragment
 from air.data.errors import ReadError, UnsupportedValue
 

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.lib import format as npy
 
-from air.data.convert import table_from_columns
+from air.data.blocks.convert import table_from_columns
 from air.data.datasources.files import FileDatasource, Fragment
 from air.data.datasources.range import ARRAY_COLUMN
 from air.data.errors import ReadError, UnsupportedValue

@@ -10,16 +10,16 @@ from typing import Any, Self
 import pyarrow as pa
 from pyarrow import parquet
 
-from air.data.allocation import give_back
-from air.data.block import Schema
+from air.data.blocks.allocation import give_back
+from air.data.blocks.block import Schema
+from air.data.blocks.convert import check_distinct
+from air.data.blocks.schemas import without_columns
 from air.data.budget import Budget, current_budget
-from air.data.convert import check_distinct
 from air.data.datasource import ReadTask
 from air.data.datasources.files import PATH_COLUMN, FileDatasource, Fragment, open_file
 from air.data.errors import ReadError, UnsupportedValue
-from air.data.expressions import Expression
-from air.data.pruning import bounds_of, may_match
-from air.data.schemas import without_columns
+from air.data.expressions.expr import Expression
+from air.data.expressions.pruning import bounds_of, may_match
 
 _STREAM_ROW_GROUP_BYTES = 256 << 20
 _STREAM_ROWS = 1 << 16

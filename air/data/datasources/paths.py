@@ -15,7 +15,7 @@ from air.data.datasources.filesystems import filesystem_of as filesystem_of
 from air.data.datasources.labels import Labels
 from air.data.datasources.partitioning import HIVE, Partitioning, common_directory
 from air.data.datasources.patterns import fixed_part, has_wildcards, matching
-from air.data.staging import cut_short
+from air.data.writing.staging import cut_short
 from air.errors import InvalidOption
 from air.executor.validation import nearest
 

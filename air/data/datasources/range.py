@@ -12,8 +12,8 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 
-from air.data.block import VALUE_COLUMN, Block, BlockMetadata, Schema, accessor
-from air.data.convert import table_from_columns
+from air.data.blocks.block import VALUE_COLUMN, Block, BlockMetadata, Schema, accessor
+from air.data.blocks.convert import table_from_columns
 from air.data.datasource import Datasource, ReadTask
 
 ARRAY_COLUMN = "data"

@@ -8,9 +8,9 @@ from collections.abc import Generator
 from typing import Any
 
 from air.core.api import get, remote
+from air.data.blocks.handle import BlockHandle
 from air.data.consumption import Consumption
 from air.data.dealing.deal import Deal, End, Pull, Take, Wait
-from air.data.handle import BlockHandle
 from air.executor.handles import ActorHandle
 
 PATIENCE_SECONDS = 30.0

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
-from air.data.handle import BlockHandle
+from air.data.blocks.handle import BlockHandle
 
 WAITING_BLOCKS = 8
 """Blocks that may wait for a consumer."""

@@ -6,11 +6,11 @@ import contextlib
 import time
 from collections.abc import Generator, Iterator
 
+from air.data.blocks.handle import BlockHandle
 from air.data.execution.physical import OPERATORS
 from air.data.execution.progress import progress
 from air.data.execution.run import Run
 from air.data.execution.stats import ExecutionStats
-from air.data.handle import BlockHandle
 from air.data.optimizer import optimize
 from air.data.plan import Node
 

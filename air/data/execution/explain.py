@@ -29,7 +29,7 @@ from air.data.plan import (
     Union,
     Zip,
 )
-from air.data.shown import counted, size_text
+from air.data.viewing.shown import counted, size_text
 from air.executor.capabilities import Capability
 from air.executor.current import get_executor, is_initialized
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 
-from air.data.allocation import give_back
-from air.data.block import Block
+from air.data.blocks.allocation import give_back
+from air.data.blocks.block import Block
+from air.data.blocks.handle import BlockHandle
 from air.data.budget import Budget
 from air.data.execution.cost import Cost
 from air.data.execution.exchange.marks import Marked, described
 from air.data.execution.stages import OpenStage, Stage, Unit, grouped
 from air.data.execution.stats import StageStats
-from air.data.handle import BlockHandle
 
 
 class Here:

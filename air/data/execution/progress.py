@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from air.data.context import DataContext
 from air.data.execution.stats import ExecutionStats, StageStats
-from air.data.shown import counted
+from air.data.viewing.shown import counted
 
 if TYPE_CHECKING:
     from rich.table import Table

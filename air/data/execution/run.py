@@ -8,6 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
+from air.data.blocks.handle import BlockHandle
 from air.data.budget import current_budget
 from air.data.execution.here import Here
 from air.data.execution.placement import Placement, Probation, decide
@@ -16,7 +17,6 @@ from air.data.execution.skipped import SkippedRun
 from air.data.execution.stages import Stage, Unit, fuse, grouped
 from air.data.execution.stats import ExecutionStats, StageStats
 from air.data.execution.tasks import run_on_tasks
-from air.data.handle import BlockHandle
 from air.data.plan import InputBlocks, Map, Node, Read, Repartition
 from air.executor.capabilities import Capability
 from air.executor.current import get_executor, is_initialized

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
+from air.data.blocks.handle import BlockHandle
 from air.data.execution.stages import Stage
 from air.data.execution.stats import StageStats
-from air.data.handle import BlockHandle
-from air.data.skipping import Skips, too_many, without_rejected
 from air.data.transforms import Transform
+from air.data.udf.skipping import Skips, too_many, without_rejected
 
 
 @dataclass(slots=True)

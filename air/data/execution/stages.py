@@ -13,18 +13,18 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
-from air.data.block import Block, BlockMetadata, split_large
+from air.data.blocks.block import Block, BlockMetadata, split_large
+from air.data.blocks.handle import BlockHandle
+from air.data.blocks.origins import Origin, Origins, Runs
 from air.data.budget import Budget
-from air.data.compute import ON_TASKS, Compute
 from air.data.datasource import NotedRead, ReadTask
 from air.data.execution.cost import QUICK_SECONDS, Cost, Meter
 from air.data.execution.exchange.marks import Marked
-from air.data.functions import TaskContext
-from air.data.handle import BlockHandle
-from air.data.origins import Origin, Origins, Runs
 from air.data.plan import Map
-from air.data.skipping import Skipped
 from air.data.transforms import TakeRows, Transform
+from air.data.udf.compute import ON_TASKS, Compute
+from air.data.udf.functions import TaskContext
+from air.data.udf.skipping import Skipped
 
 
 @dataclass(frozen=True, slots=True)

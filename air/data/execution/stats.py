@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from air.data.execution.cost import Cost
-from air.data.shown import counted, size_text
+from air.data.viewing.shown import counted, size_text
 
 
 @dataclass(slots=True)

@@ -12,8 +12,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from air.core.api import remote
-from air.data.allocation import keep_nothing
-from air.data.block import Block, compact
+from air.data.blocks.allocation import keep_nothing
+from air.data.blocks.block import Block, compact
+from air.data.blocks.handle import BlockHandle, cut
+from air.data.blocks.origins import Origins, Runs
 from air.data.budget import Budget
 from air.data.datasource import ReadTask
 from air.data.execution.exchange.marks import described
@@ -29,9 +31,7 @@ from air.data.execution.stages import (
     working_bytes,
 )
 from air.data.execution.stats import StageStats
-from air.data.functions import TaskContext
-from air.data.handle import BlockHandle, cut
-from air.data.origins import Origins, Runs
+from air.data.udf.functions import TaskContext
 from air.errors import GetTimeout
 from air.executor.current import get_executor, is_initialized
 from air.executor.handles import ActorHandle, ObjectRef, ObjectRefGenerator

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pyarrow as pa
 
-from air.data import tensor
+from air.data.blocks import tensor
 from air.data.errors import WriteError, require_columns
 from air.errors import InvalidOption
 from air.executor.extras import import_extra

@@ -9,11 +9,11 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import compute as pc
 
-from air.data import tensor
-from air.data.convert import column_to_numpy
+from air.data.blocks import tensor
+from air.data.blocks.convert import column_to_numpy
+from air.data.blocks.infer import column_from_values
 from air.data.errors import WriteError, require_columns
 from air.data.formats import cannot_hold
-from air.data.infer import column_from_values
 
 
 @dataclass(frozen=True, slots=True)

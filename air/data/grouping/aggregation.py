@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import compute as pc
 
-from air.data.block import Block
+from air.data.blocks.block import Block
 from air.data.errors import require_columns
 from air.data.grouping import columns
 from air.data.grouping.keys import Groups

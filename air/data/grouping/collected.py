@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from air.data.block import Block
+from air.data.blocks.block import Block
 from air.data.errors import require_columns
 from air.data.execution.exchange.partitioners import sorted_order
 from air.data.grouping import columns

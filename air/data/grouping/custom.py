@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from air.data.block import Block, accessor
+from air.data.blocks.block import Block, accessor
+from air.data.blocks.infer import column_from_values
 from air.data.errors import UnsupportedValue
 from air.data.execution.exchange.partitioners import sorted_order
 from air.data.grouping.aggregation import Aggregation, State
 from air.data.grouping.keys import Groups
-from air.data.infer import column_from_values
 from air.errors import InvalidOption
 from air.executor.keywords import methods_suggest_keywords
 

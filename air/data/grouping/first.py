@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from air.data.block import Block, accessor, require_table
+from air.data.blocks.block import Block, accessor, require_table
 from air.data.errors import UnsupportedValue, require_columns
-from air.data.functions import TaskContext
 from air.data.grouping.keys import groups_of
 from air.data.transforms import BlockFunction, ColumnsTransform, Transform
+from air.data.udf.functions import TaskContext
 
 ROW_NUMBER = "\0row number"
 """A column that no user has: numbers that grow from row to row of all blocks."""

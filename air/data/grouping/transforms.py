@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from air.data.block import Block
+from air.data.blocks.block import Block
 from air.data.errors import UnsupportedValue
 from air.data.execution.exchange.ordering import SortKey
-from air.data.functions import TaskContext
 from air.data.grouping.aggregation import Aggregation
 from air.data.grouping.keys import Groups, all_of, groups_of, key_columns
 from air.data.grouping.whole import sorted_groups
 from air.data.transforms import BlockFunction, ColumnsTransform, Transform
+from air.data.udf.functions import TaskContext
 
 
 @dataclass(frozen=True)

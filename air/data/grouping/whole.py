@@ -10,15 +10,15 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import compute as pc
 
-from air.data.block import Block, accessor, concat, require_table
-from air.data.calling import MapBatches
-from air.data.cutting import Cut, cuts_at, whole
+from air.data.batching.cutting import Cut, cuts_at, whole
+from air.data.blocks.block import Block, accessor, concat, require_table
 from air.data.execution.exchange.marks import Marked
 from air.data.execution.exchange.ordering import SortKey, keys_of, stable_order
 from air.data.execution.exchange.transforms import SortRuns
-from air.data.functions import TaskContext
 from air.data.grouping.keys import Groups, check_keys, comparable
 from air.data.transforms import BlockFunction, Transform
+from air.data.udf.calling import MapBatches
+from air.data.udf.functions import TaskContext
 
 
 def group_keys(names: Sequence[str]) -> tuple[SortKey, ...]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from air.data.block import Block, BlockMetadata, Schema
+from air.data.blocks.block import Block, BlockMetadata, Schema
 from air.data.datasource import Datasource, ReadTask
 from air.data.huggingface.columns import plain_schema, plain_table
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from air.data.blocks.schemas import unify
 from air.data.errors import UnsupportedValue, require_columns
-from air.data.schemas import unify
 from air.errors import InvalidOption
 from air.executor.validation import listing
 

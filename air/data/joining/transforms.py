@@ -9,19 +9,19 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import compute as pc
 
-from air.data.block import Block, concat, require_table
-from air.data.choosing import kept, taken
+from air.data.blocks.block import Block, concat, require_table
+from air.data.blocks.choosing import kept, taken
+from air.data.blocks.handle import BlockHandle
+from air.data.blocks.schemas import ValuesDoNotFit, conform
 from air.data.errors import UnsupportedValue
 from air.data.execution.exchange.ordering import SortKey, stable_order
-from air.data.functions import TaskContext
 from air.data.grouping.first import ROW_NUMBER, first_rows_of
 from air.data.grouping.keys import check_keys, comparable, groups_of, plain
 from air.data.grouping.whole import changes
-from air.data.handle import BlockHandle
 from air.data.joining.matching import Matches, Pairs
 from air.data.joining.spec import JoinSpec
-from air.data.schemas import ValuesDoNotFit, conform
 from air.data.transforms import BlockFunction, Transform
+from air.data.udf.functions import TaskContext
 
 _LEAST_ROWS = 1024
 

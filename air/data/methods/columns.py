@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Self
 
 from air.data.arguments import check_names
-from air.data.computed import WithColumn
 from air.data.consumption import Consumption
-from air.data.expressions import Expression
+from air.data.expressions.expr import Expression
+from air.data.expressions.operators import WithColumn
 from air.data.transforms import DropColumns, RenameColumns, SelectColumns
 from air.errors import InvalidOption
 from air.executor.keywords import methods_suggest_keywords, refuses
@@ -45,7 +45,7 @@ class ColumnMethods(Consumption):
         Args:
             name: of the column.
             expression: such as ``col("price") * col("count")``; see
-                :mod:`air.data.expressions`.
+                :mod:`air.data.expressions.expr`.
 
         Raises:
             TypeError: *expression* is none; for a function use :meth:`add_column`.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from air.data import references
+from air.data.blocks import references
 from air.data.consumption import Consumption
 from air.executor.extras import check_pandas, import_extra
 from air.executor.handles import ObjectRef

@@ -7,21 +7,21 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 from air.data.arguments import check_batch_size
-from air.data.batch_format import (
+from air.data.batching.batch_format import (
     DEFAULT,
     PANDAS,
     annotated_format,
     check_batch_format,
     resolve_batch_format,
 )
-from air.data.calling import AddColumn, FilterRows, FlatMapRows, MapBatches, MapRows
-from air.data.compute import ActorPoolStrategy, Compute, check_compute
-from air.data.computed import FilterExpression
 from air.data.consumption import Consumption
 from air.data.datasources.filesystems import PathLike
-from air.data.expressions import Expression
-from air.data.functions import UserFunction, check_function
-from air.data.skipping import check_skips
+from air.data.expressions.expr import Expression
+from air.data.expressions.operators import FilterExpression
+from air.data.udf.calling import AddColumn, FilterRows, FlatMapRows, MapBatches, MapRows
+from air.data.udf.compute import ActorPoolStrategy, Compute, check_compute
+from air.data.udf.functions import UserFunction, check_function
+from air.data.udf.skipping import check_skips
 from air.errors import InvalidOption
 from air.executor.extras import check_pandas
 from air.executor.keywords import methods_suggest_keywords

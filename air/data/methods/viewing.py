@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from air.data.consumption import Consumption
 from air.data.execution.explain import explain, tree
-from air.data.html import page
-from air.data.known import known_of
 from air.data.plan import Read
-from air.data.shown import Shown
+from air.data.viewing.html import page
+from air.data.viewing.known import known_of
+from air.data.viewing.shown import Shown
 from air.executor.keywords import methods_suggest_keywords
 
 

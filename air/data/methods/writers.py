@@ -10,17 +10,17 @@ from air.data.avro.format import AvroFormat
 from air.data.consumption import Consumption
 from air.data.datasink import Datasink
 from air.data.datasources.paths import PathLike
-from air.data.file_sink import write_files
 from air.data.formats import REFUSED, FileFormat
 from air.data.formats.csv import CSVFormat
 from air.data.formats.json import JSONFormat
 from air.data.formats.parquet import ParquetFormat
-from air.data.staging import check_mode
 from air.data.tfrecords.format import TFRecordsFormat
 from air.data.tfrecords.framing import checksum
 from air.data.webdataset.coding import Coder, check_coder
 from air.data.webdataset.format import WebDatasetFormat
-from air.data.writing import write_to
+from air.data.writing.file_sink import write_files
+from air.data.writing.pieces import write_to
+from air.data.writing.staging import check_mode
 from air.errors import InvalidOption
 from air.executor.keywords import methods_suggest_keywords, refuses
 from air.executor.validation import check_flag

@@ -9,12 +9,12 @@ from typing import Self
 
 import pyarrow as pa
 
-from air.data.block import Schema, column_names, mixed_kinds
-from air.data.compute import ON_TASKS, Compute
+from air.data.blocks.block import Schema, column_names, mixed_kinds
+from air.data.blocks.handle import BlockHandle
+from air.data.blocks.schemas import unify
 from air.data.datasource import Datasource
-from air.data.handle import BlockHandle
-from air.data.schemas import unify
 from air.data.transforms import Conform, Transform
+from air.data.udf.compute import ON_TASKS, Compute
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,9 +8,9 @@ from typing import Self
 
 import pyarrow as pa
 
-from air.data.block import Schema, mixed_kinds
+from air.data.blocks.block import Schema, mixed_kinds
+from air.data.blocks.schemas import unify
 from air.data.plan.node import Map, Node, Step
-from air.data.schemas import unify
 from air.data.transforms import Conform
 
 

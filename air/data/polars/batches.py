@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from air.data.convert import check_distinct
+from air.data.blocks.convert import check_distinct
+from air.data.blocks.schemas import without_columns
 from air.data.errors import UnsupportedValue
 from air.data.polars.frames import table_from_polars, table_to_polars
-from air.data.schemas import without_columns
 
 _WHAT = "batch_format='polars'"
 _NARROW_BYTES = 2**31

@@ -14,12 +14,12 @@ from typing import Any, TypeAlias
 import numpy as np
 import pyarrow as pa
 
-from air.data import tensor
-from air.data.batch_format import NUMPY, PANDAS, PYARROW
-from air.data.convert import check_batch, check_distinct, column_to_numpy
+from air.data.batching.batch_format import NUMPY, PANDAS, PYARROW
+from air.data.blocks import tensor
+from air.data.blocks.convert import check_batch, check_distinct, column_to_numpy
+from air.data.blocks.infer import column_from_values
 from air.data.dataset import Dataset
 from air.data.errors import UnsuitableData, UnsupportedValue, require_columns
-from air.data.infer import column_from_values
 from air.data.plan import Map
 from air.data.preprocessor import Preprocessor, batch_kind
 from air.data.summaries import Summaries, Summary, summarize

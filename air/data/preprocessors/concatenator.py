@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from air.data import tensor
+from air.data.blocks import tensor
 from air.data.errors import UnsuitableData, require_columns
 from air.data.preprocessors.columns import Column, ColumnPreprocessor, check_free, numbers
 from air.errors import InvalidOption

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from air.data.blocks.infer import column_from_values
 from air.data.dataset import Dataset
 from air.data.errors import UnsuitableData
-from air.data.infer import column_from_values
 from air.data.preprocessors.codes import (
     Categories,
     ascending,

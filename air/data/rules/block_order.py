@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from air.data.block import Schema
+from air.data.blocks.block import Schema
 from air.data.datasource import Datasource, ReadTask
 from air.data.datasources.paths import FileSet
-from air.data.expressions import Expression
+from air.data.expressions.expr import Expression
 from air.data.plan import InputBlocks, Map, Node, RandomizeBlockOrder, Read
 
 

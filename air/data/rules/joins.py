@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from air.data.computed import FilterExpression
+from air.data.expressions.operators import FilterExpression
 from air.data.joining.spec import Column
 from air.data.plan import Join, Map, Node
 from air.data.transforms import SelectColumns

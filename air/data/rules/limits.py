@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from air.data.handle import BlockHandle
+from air.data.blocks.handle import BlockHandle
 from air.data.plan import InputBlocks, Limit, Map, Node
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from air.data.computed import FilterExpression, WithColumn
+from air.data.expressions.operators import FilterExpression, WithColumn
 from air.data.plan import Map, Node, Read, Union
 from air.data.transforms import DropColumns, RenameColumns, SelectColumns
 

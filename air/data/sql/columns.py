@@ -12,9 +12,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from air.data.blocks.infer import column_from_values
+from air.data.blocks.schemas import conform, unify
 from air.data.errors import ReadError, UnsupportedValue, require_columns
-from air.data.infer import column_from_values
-from air.data.schemas import conform, unify
 from air.errors import InvalidOption
 
 _DIGITS = 38

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from air.data.arguments import check_names
 from air.data.dataset import Dataset
-from air.data.read_api import REFUSED_BY_READS, read_datasource
+from air.data.reading.api import REFUSED_BY_READS, read_datasource
 from air.data.sql.columns import check_types
 from air.data.sql.connections import ConnectionFactory, check_factory, check_statement
 from air.data.sql.source import SQLDatasource

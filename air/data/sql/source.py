@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from air.data.block import Block, BlockMetadata
+from air.data.blocks.block import Block, BlockMetadata
 from air.data.datasource import Datasource, ReadTask
 from air.data.errors import ReadError
 from air.data.sql.columns import check_columns, table_of, together

@@ -8,10 +8,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from air.data.block import Block, accessor
+from air.data.blocks.block import Block, accessor
+from air.data.blocks.handle import BlockHandle
 from air.data.errors import WriteError, require_columns
 from air.data.formats import cannot_hold
-from air.data.handle import BlockHandle
 from air.data.sql.connections import ConnectionFactory, connected, explained
 from air.data.sql.statements import names_of_places, shown
 

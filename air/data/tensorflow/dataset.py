@@ -8,9 +8,9 @@ from typing import Any
 import pyarrow as pa
 
 from air.data.arguments import check_names
-from air.data.block import Block, Schema, accessor
+from air.data.blocks.block import Block, Schema, accessor
+from air.data.blocks.schemas import conform
 from air.data.errors import UnsuitableData, require_columns
-from air.data.schemas import conform
 from air.data.tensorflow.tensors import Tensors
 from air.executor.extras import import_extra
 

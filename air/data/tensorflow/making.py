@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from air.data.block import Block, concat
+from air.data.blocks.block import Block, concat
+from air.data.blocks.ragged import column_of
 from air.data.dataset import Dataset
 from air.data.errors import UnsupportedValue
-from air.data.ragged import column_of
-from air.data.read_api import divided
+from air.data.reading.api import divided
 from air.errors import InvalidOption
 from air.executor.extras import import_extra
 from air.executor.keywords import suggests_keywords

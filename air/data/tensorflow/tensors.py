@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from air.data.block import VALUE_COLUMN, Block, accessor
+from air.data.blocks.block import VALUE_COLUMN, Block, accessor
+from air.data.blocks.ragged import Layout, require_layout, values_of
 from air.data.errors import UnsupportedValue
-from air.data.ragged import Layout, require_layout, values_of
 from air.errors import InvalidOption
 from air.executor.extras import import_extra
 from air.executor.validation import nearest

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
-from air.data.cutting import Cut
+from air.data.batching.cutting import Cut
 from air.data.errors import UnsupportedValue, require_columns
 from air.data.torch.tensors import Tensors, batch_of
 from air.errors import InvalidOption

@@ -9,7 +9,7 @@ from typing import Any
 
 import cloudpickle
 
-from air.data.batches import Batches
+from air.data.batching.batches import Batches
 from air.data.iterator import DataIterator
 from air.data.torch.features import Features
 from air.errors import NotInitialized

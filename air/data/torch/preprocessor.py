@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from air.data import tensor
-from air.data.convert import column_to_numpy
+from air.data.blocks import tensor
+from air.data.blocks.convert import column_to_numpy
+from air.data.blocks.infer import column_from_values
+from air.data.blocks.ragged import arrays_of, layout_of, values_of
 from air.data.errors import UnsuitableData
-from air.data.infer import column_from_values
 from air.data.preprocessors.columns import Column, ColumnPreprocessor, check_columns, check_free
-from air.data.ragged import arrays_of, layout_of, values_of
 from air.data.torch.arrays import as_array
 from air.errors import InvalidOption
 from air.executor.validation import check_flag

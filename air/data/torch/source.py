@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from air.data.block import Block, BlockMetadata, block_from_rows
+from air.data.blocks.block import Block, BlockMetadata, block_from_rows
 from air.data.datasource import Datasource, ReadTask
 from air.data.torch.arrays import as_array
 

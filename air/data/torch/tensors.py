@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from air.data import tensor
-from air.data.block import VALUE_COLUMN, accessor
-from air.data.cutting import Cut
+from air.data.batching.cutting import Cut
+from air.data.blocks import tensor
+from air.data.blocks.block import VALUE_COLUMN, accessor
+from air.data.blocks.ragged import arrays_of, layout_of, values_of
 from air.data.errors import UnsupportedValue
-from air.data.ragged import arrays_of, layout_of, values_of
 from air.errors import InvalidOption
 from air.executor.extras import import_extra
 from air.executor.validation import nearest

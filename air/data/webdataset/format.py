@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import pyarrow as pa
 
 from air.data.arguments import STREAM_CODECS
-from air.data.block import accessor
+from air.data.blocks.block import accessor
 from air.data.errors import WriteError
 from air.data.webdataset.coding import Coder, applied, encoded
 from air.data.webdataset.samples import KEY, divided

@@ -9,10 +9,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from air.data.convert import table_from_rows
+from air.data.blocks.convert import table_from_rows
+from air.data.blocks.schemas import conform, unify
 from air.data.datasources.files import PATH_COLUMN, FileDatasource, Fragment
 from air.data.errors import ReadError, UnsupportedValue
-from air.data.schemas import conform, unify
 from air.data.webdataset.coding import Coder, applied, decoded
 from air.data.webdataset.samples import KEY, Sample, Selection, samples
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from air.data.block import Block, BlockMetadata, Rejected, accessor
-from air.data.origins import Origin, Runs
+from air.data.blocks.block import Block, BlockMetadata, Rejected, accessor
+from air.data.blocks.origins import Origin, Runs
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import compute as pc
 
-from air.data.block import Block
+from air.data.blocks.block import Block
 from air.data.errors import UnsupportedValue, require_columns
 from air.data.grouping.keys import comparable, plain
 

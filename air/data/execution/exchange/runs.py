@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from air.data.block import Block, concat
+from air.data.blocks.block import Block, concat
+from air.data.blocks.handle import BlockHandle
+from air.data.blocks.schemas import unify
 from air.data.execution.exchange.sections import SpillDirectory
 from air.data.execution.exchange.transforms import sample_step
 from air.data.execution.exchange.waiting import Piece, Rows, wait_as_rows
 from air.data.execution.stages import Unit
-from air.data.handle import BlockHandle
-from air.data.schemas import unify
 
 
 @dataclass(frozen=True, slots=True)

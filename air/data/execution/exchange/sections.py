@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from air.data.block import Block, BlockMetadata, accessor, concat, split_large
+from air.data.blocks.block import Block, BlockMetadata, accessor, concat, split_large
+from air.data.blocks.handle import BlockHandle, cut
 from air.data.datasource import ReadTask
 from air.data.execution.exchange.directory import OwnDirectory
 from air.data.execution.stats import ExecutionStats
-from air.data.handle import BlockHandle, cut
 from air.executor.serialization import dumps, loads
 
 _OBJECTS_BYTES = 256 << 10

@@ -9,7 +9,7 @@ from typing import cast
 
 import numpy as np
 
-from air.data.block import Block, accessor, concat, split_large
+from air.data.blocks.block import Block, accessor, concat, split_large
 from air.data.errors import UnsupportedValue
 from air.data.execution.exchange.marks import Marked
 from air.data.execution.exchange.ordering import (
@@ -20,8 +20,8 @@ from air.data.execution.exchange.ordering import (
 )
 from air.data.execution.exchange.partitioners import Cut, by_part, equal_edges, ranks
 from air.data.execution.exchange.permutation import Permutation
-from air.data.functions import TaskContext
 from air.data.transforms import BlockFunction, Transform
+from air.data.udf.functions import TaskContext
 
 SAMPLES = 1024
 """Rows of a run, at most, that are looked at to divide it."""

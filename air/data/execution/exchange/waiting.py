@@ -6,9 +6,9 @@ import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from air.data.blocks.handle import BlockHandle
 from air.data.datasource import ReadTask
 from air.data.execution.exchange.sections import Section, SpillDirectory
-from air.data.handle import BlockHandle
 
 Piece = ReadTask | BlockHandle
 

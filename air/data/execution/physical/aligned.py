@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from air.data.block import Block, accessor, mixed_kinds
+from air.data.blocks.block import Block, accessor, mixed_kinds
+from air.data.blocks.handle import BlockHandle
 from air.data.datasource import ReadTask
 from air.data.errors import UnsupportedValue
 from air.data.execution.run import Given, Run
 from air.data.execution.stages import Stage, Unit
-from air.data.functions import TaskContext
-from air.data.handle import BlockHandle
 from air.data.plan import RandomizeBlockOrder, RandomSample, Zip, apart
 from air.data.transforms import BlockFunction, Transform
+from air.data.udf.functions import TaskContext
 
 
 def random_sample(run: Run, node: RandomSample, _limit: int | None) -> Iterator[BlockHandle]:

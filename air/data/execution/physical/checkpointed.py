@@ -7,12 +7,12 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+from air.data.blocks.handle import BlockHandle
 from air.data.checkpointing.keepers import BLOCKS, NoteParts, SaveBlocks, key_of
 from air.data.checkpointing.store import CheckpointStore
 from air.data.datasource import ReadTask
 from air.data.execution.run import Run
 from air.data.execution.stages import Stage, Unit, grouped
-from air.data.handle import BlockHandle
 from air.data.plan import Checkpointed, InputBlocks, Map, Node, Read
 
 

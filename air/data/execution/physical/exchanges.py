@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from air.data.block import accessor, concat
+from air.data.blocks.block import accessor, concat
+from air.data.blocks.handle import BlockHandle
 from air.data.execution.exchange.ordering import SortKey, stable_order
 from air.data.execution.exchange.partitioners import cuts, equal_edges
 from air.data.execution.exchange.runs import wait_as_runs
@@ -29,7 +30,6 @@ from air.data.execution.exchange.waiting import (
 )
 from air.data.execution.run import Given, Run
 from air.data.execution.stages import Stage, Unit
-from air.data.handle import BlockHandle
 from air.data.plan import InputBlocks, Map, RandomShuffle, Repartition, Sort, TopOf
 from air.data.transforms import Transform
 

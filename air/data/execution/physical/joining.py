@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
+from air.data.blocks.handle import BlockHandle
+from air.data.blocks.schemas import conform
 from air.data.execution.exchange.ordering import SortKey
 from air.data.execution.exchange.partitioners import KeyPart
 from air.data.execution.exchange.runs import Runs, Schemas, wait_as_runs
@@ -18,11 +20,9 @@ from air.data.execution.run import Run
 from air.data.execution.stages import Stage, Unit
 from air.data.grouping.first import ROW_NUMBER, DropRowNumber, NumberRows
 from air.data.grouping.whole import ScatterGroups, group_keys
-from air.data.handle import BlockHandle
 from air.data.joining.spec import JoinSpec
 from air.data.joining.transforms import DistinctKeys, JoinParts, JoinWith, PartOfJoin, as_keys
 from air.data.plan import Join, Map, Node
-from air.data.schemas import conform
 
 _HELD_BYTES = 32 << 20
 """Every task may have a whole side up to this size."""

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
-from air.data.block import concat
-from air.data.choosing import taken
+from air.data.blocks.block import concat
+from air.data.blocks.choosing import taken
+from air.data.blocks.handle import BlockHandle
 from air.data.execution.exchange.ordering import SortKey, stable_order
 from air.data.execution.exchange.partitioners import KeyPart, key_parts
 from air.data.execution.exchange.runs import Runs, Schemas, wait_as_runs
@@ -27,7 +28,6 @@ from air.data.grouping.first import (
 from air.data.grouping.keys import all_of
 from air.data.grouping.transforms import CombineStates, StatesOfBlocks
 from air.data.grouping.whole import GatherGroups, ScatterGroups, changes, group_keys
-from air.data.handle import BlockHandle
 from air.data.plan import Aggregate, Distinct, GroupRows, Map
 from air.data.transforms import Conform, Transform
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 
+from air.data.blocks.handle import BlockHandle
 from air.data.execution.run import Run
-from air.data.handle import BlockHandle
 from air.data.plan import InputBlocks, Limit, Union
 
 

@@ -1,0 +1,140 @@
+"""DataFrames from and to Arrow tables.
+
+Types survive the way there and back: nulls in pandas are nulls again in Arrow, tensor columns
+come as objects that say what they were. Whole numbers with nulls become floats, as pandas itself
+does, unless floats would round them: then they keep their type, in pandas' nullable arrays.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from air.data.blocks import tensor
+from air.data.blocks.convert import (
+    check_distinct,
+    column_to_numpy,
+    floats_would_round,
+    loses_types_as_arrays,
+    owned_elements,
+)
+from air.data.blocks.infer import column_from_values
+from air.data.blocks.schemas import without_columns
+from air.data.errors import UnsupportedValue
+from air.executor.extras import import_pandas
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_STRING_LIMIT = 2**31
+_REFUSALS = (pa.ArrowException, OverflowError, TypeError, ValueError)
+
+
+def table_to_pandas(table: pa.Table) -> pd.DataFrame:
+    """The table as a DataFrame with a fresh index, all of it the caller's own.
+
+    Raises:
+        ImportError: pandas is not installed.
+    """
+    pd = import_pandas("a DataFrame")
+    own: dict[str, Any] = {}
+    for name in table.column_names:
+        column = table[name]
+        if tensor.is_tensor(column.type):
+            own[name] = owned_elements(tensor.marked_elements(column))
+        elif loses_types_as_arrays(column) or pa.types.is_list(column.type):
+            own[name] = column_to_numpy(column, writable=True)
+        elif floats_would_round(column):
+            own[name] = _nullable(column)
+    if not own and table.column_names:
+        return table.to_pandas()
+    index = pd.RangeIndex(table.num_rows)
+    plain = table.drop_columns(list(own)).to_pandas() if len(own) < table.num_columns else None
+    series = {
+        name: pd.Series(own[name], index=index) if plain is None or name in own else plain[name]
+        for name in table.column_names
+    }
+    return pd.DataFrame(series, index=index, copy=False)
+
+
+def is_divisible(table: pa.Table) -> bool:
+    """Whether a DataFrame of some rows of the table is these rows of a DataFrame of the table.
+
+    What a column becomes may depend on all its values, as whole numbers become floats next to a
+    null.
+    """
+    return all(map(_stays_as_it_is, table.columns))
+
+
+def _stays_as_it_is(column: pa.ChunkedArray) -> bool:
+    kind = column.type
+    if pa.types.is_integer(kind) or pa.types.is_boolean(kind):
+        return not column.null_count
+    is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    is_time = pa.types.is_timestamp(kind) or pa.types.is_duration(kind)
+    return bool(is_text or is_time or pa.types.is_floating(kind))
+
+
+def part_of(frame: pd.DataFrame, start: int, stop: int) -> pd.DataFrame:
+    """Some rows of a DataFrame with a fresh index, all of it the caller's own."""
+    pd = import_pandas("a DataFrame")
+    part = frame.iloc[start:stop]
+    if not _copies_on_write():
+        part = part.copy()
+    part.index = pd.RangeIndex(stop - start)
+    return part
+
+
+@functools.cache
+def _copies_on_write() -> bool:
+    """Whether what is done to a part of a DataFrame never reaches the whole: since pandas 3."""
+    return int(import_pandas("a DataFrame").__version__.partition(".")[0]) >= 3
+
+
+def table_from_pandas(frame: pd.DataFrame) -> pa.Table:
+    """The columns of a DataFrame, their names as text; its index is dropped.
+
+    Raises:
+        UnsupportedValue: a column's name is there twice, or Arrow has no type for its values;
+            names the column.
+    """
+    names = [str(name) for name in frame.columns]
+    check_distinct(names, "a DataFrame")
+    if not names:
+        return without_columns(len(frame))
+    own = {
+        name: column_from_values(name, frame.iloc[:, position])
+        for position, (name, dtype) in enumerate(zip(names, frame.dtypes, strict=True))
+        if str(dtype) == "object" or str(dtype).startswith("Sparse")
+    }
+    rest = [position for position, name in enumerate(names) if name not in own]
+    if rest:
+        plain = frame.iloc[:, rest] if own else frame
+        own.update(_plain_columns(plain.set_axis([names[i] for i in rest], axis=1)))
+    return pa.table({name: own[name] for name in names})
+
+
+def _plain_columns(frame: pd.DataFrame) -> dict[str, pa.ChunkedArray]:
+    """Columns of types that Arrow knows."""
+    try:
+        table = pa.Table.from_pandas(frame, preserve_index=False)
+    except _REFUSALS as error:
+        for name in frame.columns:
+            column_from_values(name, frame[name])  # says what is wrong with it
+        raise UnsupportedValue(f"a DataFrame has no Arrow equivalent: {error}") from None
+    made = dict(zip(table.column_names, table.columns, strict=True))
+    for name, dtype in frame.dtypes.items():
+        # pandas keeps text in large_string, whatever it was made from: undo that where it fits.
+        column = made[name]
+        is_large = pa.types.is_large_string(column.type) and dtype == "str"
+        if is_large and column.nbytes < _STRING_LIMIT:
+            made[name] = column.cast(pa.string())
+    return made
+
+
+def _nullable(column: pa.ChunkedArray) -> Any:
+    pd = import_pandas("a DataFrame")
+    values = column.fill_null(0).to_numpy()
+    return pd.arrays.IntegerArray(values, column.is_null().to_numpy())

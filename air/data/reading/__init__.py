@@ -1,0 +1,1 @@
+"""How datasets are made: from values, from references and from files of every format."""
