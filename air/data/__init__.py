@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from air.data.pipeline import DatasetPipeline
     from air.data.polars.making import from_polars
     from air.data.preprocessor import Preprocessor
+    from air.data.random_access.dataset import RandomAccessDataset
     from air.data.reading.api import (
         from_arrow,
         from_items,
@@ -72,6 +73,7 @@ _HOME = {
     "GroupedData": "air.data.grouped",
     "Partitioning": "air.data.datasources.partitioning",
     "Preprocessor": "air.data.preprocessor",
+    "RandomAccessDataset": "air.data.random_access.dataset",
     "ReadError": "air.data.errors",
     "ReadTask": "air.data.datasource",
     "StaleCheckpoint": "air.data.errors",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from air.data.aggregation import Aggregations
+from air.data.methods.access import AccessMethods
 from air.data.methods.array_writers import ArrayWriteMethods
 from air.data.methods.checkpoints import CheckpointMethods
 from air.data.methods.columns import ColumnMethods
@@ -28,6 +29,7 @@ class Dataset(
     JoinMethods,
     SplitMethods,
     ArrayWriteMethods,
+    AccessMethods,
     DatabaseMethods,
     CheckpointMethods,
     EpochMethods,

@@ -1,0 +1,1 @@
+"""Rows by their key: sorted ranges of them, each held by an actor."""
