@@ -39,6 +39,11 @@ MIXED = pa.table(
     [
         (1 - col("a"), "(1 - col('a'))", [0, -1, None, -3]),
         (col("a") / 0, "(col('a') / 0)", [math.inf, math.inf, None, math.inf]),
+        (col("a") % 3, "(col('a') % 3)", [1, 2, None, 1]),
+        (-7 // col("a"), "(-7 // col('a'))", [-7, -4, None, -2]),
+        (col("a") // 0, None, [None] * 4),
+        (col("b").fill_null(2.5) % -1, None, [-0.5, -0.5, -0.5, 0.0]),
+        (lit(7) % lit(-4), "(7 % -4)", [-1] * 4),
         (-(col("a") ** 2), "(-(col('a') ** 2))", [-1, -4, None, -16]),
         (~(col("a") == 1), "~(col('a') == 1)", [False, True, None, True]),
         ((col("a") > 1) | (col("b") > 1), None, [True, True, None, True]),
@@ -92,6 +97,34 @@ def test_filters_are_those_of_pandas(rows, bound, blocks):
     assert kept.to_arrow().to_pydict() == {
         name: [None if v is pd.NA else v for v in expected[name]] for name in frame
     }
+
+
+@settings(max_examples=25)
+@given(
+    st.lists(st.tuples(st.integers(-9, 9), st.integers(-9, 9)), max_size=20),
+    st.sampled_from([np.int8, np.uint16, np.int64, np.float32, np.float64]),
+    st.sampled_from([3, -2, 2.5]),
+)
+def test_numbers_are_those_of_pandas(rows, kind, number):
+    frame = pd.DataFrame(rows, columns=["a", "b"]).abs().replace(0, 4).astype(kind)
+    signed = number > 0 or np.dtype(kind).kind != "u"
+    number = number if signed else abs(number)
+    for apply in (
+        lambda a, b: a + number,
+        lambda a, b: number * b,
+        lambda a, b: a // b,
+        lambda a, b: a % number,
+        lambda a, b: number // b,
+    ):
+        made = air.data.from_pandas(frame).with_column("made", apply(col("a"), col("b")))
+        expected = apply(frame.a, frame.b).rename("made")
+        pd.testing.assert_series_equal(made.to_pandas()["made"], expected)
+
+
+def test_a_number_that_does_not_fit_its_column_widens_it():
+    table = pa.table({"a": pa.array([1, 2], pa.int8())})
+    made = air.data.from_arrow(table).with_column("made", col("a") + 1000).to_arrow()
+    assert made["made"].to_pylist() == [1001, 1002]
 
 
 def test_on_tasks_and_here(placement):

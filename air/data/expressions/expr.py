@@ -13,23 +13,29 @@ from __future__ import annotations
 import abc
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pyarrow as pa
-from pyarrow import compute as pc
 
 from air.data.errors import UnsupportedValue, require_columns
+from air.data.expressions.kernels import as_type_of, call
 from air.errors import InvalidOption
 
+if TYPE_CHECKING:
+    from air.data.expressions.accessors import TextMethods, TimeMethods
+
+_ARITHMETIC = ("add", "subtract", "multiply", "divide", "floor_divide", "remainder", "power")
 _ERRORS = (pa.ArrowException, TypeError, ValueError, OverflowError)
 
 
 class Expression(abc.ABC):
     """A value for each row; made by :func:`col` and :func:`lit`, never changed.
 
-    ``+ - * / **`` and comparisons work as on Series of pandas: whole numbers wrap around and
-    ``/`` gives floats. Conditions are combined with ``& | ~``. Other operands are taken as
-    :func:`lit`.
+    ``+ - * / // % **`` and comparisons work as on Series of pandas: whole numbers wrap around,
+    numbers of Python do not widen a column (``float32 * 2.5`` is ``float32``), ``/`` gives floats,
+    and what ``%`` leaves has the sign of the divisor. Unlike there, ``//`` and ``%`` of whole
+    numbers are missing where the divisor is zero, so that the type of a column does not depend on
+    its values. Conditions are combined with ``& | ~``. Other operands are taken as :func:`lit`.
     """
 
     __hash__ = object.__hash__
@@ -74,6 +80,18 @@ class Expression(abc.ABC):
 
     def __rtruediv__(self, other: Any) -> Expression:
         return _binary("divide", "/", other, self)
+
+    def __floordiv__(self, other: Any) -> Expression:
+        return _binary("floor_divide", "//", self, other)
+
+    def __rfloordiv__(self, other: Any) -> Expression:
+        return _binary("floor_divide", "//", other, self)
+
+    def __mod__(self, other: Any) -> Expression:
+        return _binary("remainder", "%", self, other)
+
+    def __rmod__(self, other: Any) -> Expression:
+        return _binary("remainder", "%", other, self)
 
     def __pow__(self, other: Any) -> Expression:
         return _binary("power", "**", self, other)
@@ -161,7 +179,7 @@ class Expression(abc.ABC):
         if isinstance(values, (str, bytes, Expression)):
             raise InvalidOption(f"is_in takes a list of values, got {values!r:.80}")
         items = list(values)
-        return Call("is_in", (self,), f"{{}}.is_in({_braced(repr(items))})", {"values": items})
+        return Call("is_in", (self,), f"{{}}.is_in({braced(repr(items))})", {"items": items})
 
     def between(self, low: Any, high: Any) -> Expression:
         """Whether ``low <= value <= high``."""
@@ -170,11 +188,15 @@ class Expression(abc.ABC):
     @property
     def str(self) -> TextMethods:
         """What can be done with text."""
+        from air.data.expressions.accessors import TextMethods  # which is made of expressions
+
         return TextMethods(self)
 
     @property
     def dt(self) -> TimeMethods:
         """What can be done with dates and times."""
+        from air.data.expressions.accessors import TimeMethods
+
         return TimeMethods(self)
 
 
@@ -242,7 +264,7 @@ class Call(Expression):
     def evaluate(self, table: pa.Table) -> pa.ChunkedArray | pa.Array | pa.Scalar:
         values = [part.evaluate(table) for part in self.parts]
         try:
-            return _call(self.function, values, self.options)
+            return call(self.function, self._fitted(values), self.options)
         except _ERRORS as error:
             kinds = ", ".join(
                 f"{part!r} is {value.type}" for part, value in zip(self.parts, values, strict=True)
@@ -251,99 +273,19 @@ class Call(Expression):
                 f"{self!r} cannot be worked out where {kinds}: {error}"
             ) from None
 
+    def _fitted(self, values: list[Any]) -> list[Any]:
+        """Numbers of Python take the type of what they meet, as in numpy (NEP 50)."""
+        if self.function not in _ARITHMETIC or len(values) != 2:
+            return values
+        left, right = values
+        if type(getattr(self.parts[1], "value", None)) in (int, float):
+            return [left, as_type_of(right, left.type)]
+        if type(getattr(self.parts[0], "value", None)) in (int, float):
+            return [as_type_of(left, right.type), right]
+        return values
+
     def __repr__(self) -> str:
         return self.shape.format(*map(repr, self.parts))
-
-
-@dataclass(frozen=True)
-class TextMethods:
-    """Functions of text; see :attr:`Expression.str`."""
-
-    _of: Expression
-
-    def upper(self) -> Expression:
-        """In capitals."""
-        return Call("utf8_upper", (self._of,), "{}.str.upper()")
-
-    def lower(self) -> Expression:
-        """In small letters."""
-        return Call("utf8_lower", (self._of,), "{}.str.lower()")
-
-    def strip(self) -> Expression:
-        """Without white space at both ends."""
-        return Call("utf8_trim_whitespace", (self._of,), "{}.str.strip()")
-
-    def len(self) -> Expression:
-        """How many characters."""
-        return Call("utf8_length", (self._of,), "{}.str.len()")
-
-    def contains(self, pattern: str, *, regex: bool = False) -> Expression:
-        """Whether *pattern* is in it: text, or a regular expression (RE2) with *regex*."""
-        function = "match_substring_regex" if regex else "match_substring"
-        return self._about(function, "contains", pattern)
-
-    def starts_with(self, pattern: str) -> Expression:
-        """Whether it begins with *pattern*."""
-        return self._about("starts_with", "starts_with", pattern)
-
-    def ends_with(self, pattern: str) -> Expression:
-        """Whether it ends with *pattern*."""
-        return self._about("ends_with", "ends_with", pattern)
-
-    def replace(self, pattern: str, replacement: str) -> Expression:
-        """With every *pattern* replaced."""
-        shape = f"{{}}.str.replace({_braced(repr(pattern))}, {_braced(repr(replacement))})"
-        options = {"pattern": pattern, "replacement": replacement}
-        return Call("replace_substring", (self._of,), shape, options)
-
-    def slice(self, start: int, stop: int | None = None) -> Expression:
-        """The characters from *start* up to *stop*."""
-        options = {"start": start, "stop": stop}
-        return Call(
-            "utf8_slice_codeunits", (self._of,), f"{{}}.str.slice({start}, {stop})", options
-        )
-
-    def _about(self, function: str, name: str, pattern: str) -> Expression:
-        shape = f"{{}}.str.{name}({_braced(repr(pattern))})"
-        return Call(function, (self._of,), shape, {"pattern": pattern})
-
-
-@dataclass(frozen=True)
-class TimeMethods:
-    """Parts of dates and times; see :attr:`Expression.dt`."""
-
-    _of: Expression
-
-    def year(self) -> Expression:
-        """The year."""
-        return self._part("year")
-
-    def month(self) -> Expression:
-        """The month, from 1."""
-        return self._part("month")
-
-    def day(self) -> Expression:
-        """The day of the month, from 1."""
-        return self._part("day")
-
-    def hour(self) -> Expression:
-        """The hour."""
-        return self._part("hour")
-
-    def minute(self) -> Expression:
-        """The minute."""
-        return self._part("minute")
-
-    def second(self) -> Expression:
-        """The whole seconds."""
-        return self._part("second")
-
-    def day_of_week(self) -> Expression:
-        """The day of the week: 0 is Monday, as in pandas."""
-        return self._part("day_of_week")
-
-    def _part(self, name: str) -> Expression:
-        return Call(name, (self._of,), f"{{}}.dt.{name}()")
 
 
 def col(name: str) -> Expression:
@@ -389,21 +331,6 @@ def _binary(function: str, sign: str, left: Any, right: Any) -> Expression:
     return Call(function, (_expression(left), _expression(right)), f"({{}} {sign} {{}})")
 
 
-def _braced(text: str) -> str:
+def braced(text: str) -> str:
+    """*text* as the shape of a :class:`Call` needs it."""
     return text.replace("{", "{{").replace("}", "}}")
-
-
-def _call(function: str, values: list[Any], options: Mapping[str, Any]) -> Any:
-    if function == "divide" and all(pa.types.is_integer(value.type) for value in values):
-        # As in pandas. Arrow divides whole numbers to whole ones, and refuses zero.
-        values = [value.cast(pa.float64()) for value in values]
-    if function == "is_in":
-        return _is_in(values[0], options["values"])
-    if function == "is_null":
-        return pc.is_null(values[0], **options)
-    return getattr(pc, function)(*values, **options)
-
-
-def _is_in(values: Any, items: list[Any]) -> Any:
-    kind = values.type.value_type if pa.types.is_dictionary(values.type) else values.type
-    return pc.is_in(values, value_set=pa.array(items, kind))

@@ -53,7 +53,7 @@ def may_match(condition: Expression, bounds: Mapping[str, Bounds]) -> bool:
     if condition.function == "or_kleene":
         return any(may_match(part, bounds) for part in condition.parts)
     if condition.function == "is_in":
-        values = condition.options["values"]
+        values = condition.options["items"]
         (of,) = condition.parts
         return None in values or any(_may_be(of, "equal", value, bounds) for value in values)
     if condition.function in _MIRRORED:
