@@ -17,7 +17,7 @@ from air.data.execution.execute import execute
 from air.data.execution.stats import ExecutionStats
 from air.data.iterator import DataIterator
 from air.data.plan import InputBlocks, Limit, Map, Node
-from air.data.transforms import Conform, Transform
+from air.data.transforms import Conform, SelectColumns, Transform
 from air.data.udf.compute import ON_TASKS, Compute
 from air.data.viewing.shown import Shown
 from air.errors import InvalidOption
@@ -83,6 +83,15 @@ class Consumption:
         stats = ExecutionStats() if self.is_materialized else self.new_stats()
         return execute(self._plan, stats=stats, stay=stay)
 
+    def of_columns(self, names: tuple[str, ...]) -> Consumption:
+        """The rows with these columns only, as far as others need not be made for that.
+
+        What a run of it took is told by :meth:`stats` of this one.
+        """
+        picked = type(self)(Map(self._plan, SelectColumns(names)))
+        picked._begun_by = self
+        return picked
+
     def new_stats(self) -> ExecutionStats:
         """What a run that begins now shall fill, for :meth:`stats` to tell."""
         self._stats = ExecutionStats()
@@ -130,10 +139,14 @@ class Consumption:
 
     def count(self) -> int:
         """The number of rows; runs the plan unless it is known."""
-        known = self._plan.num_rows()
+        known = self.known_rows()
         if known is not None:
             return known
         return sum(handle.num_rows for handle in self.run())
+
+    def known_rows(self) -> int | None:
+        """The number of rows if it is known without running anything."""
+        return self._plan.num_rows()
 
     def schema(self, fetch_if_missing: bool = True) -> Schema | None:
         """The Arrow schema of records, or the class of plain objects.
@@ -159,6 +172,31 @@ class Consumption:
     def known_columns(self) -> list[str] | None:
         """The names of the columns if they are known without running anything."""
         return self._plan.columns()
+
+    def default_batch_format(self) -> type:
+        """What batches are if nobody says otherwise: ``dict``, of arrays, or ``list``, of objects.
+
+        The first block is made if it is not known what rows are.
+
+        Raises:
+            ValueError: there are no rows, and nothing is known of them.
+        """
+        schema = self.schema()
+        if schema is None:
+            raise ValueError("default_batch_format: there are no rows to tell what batches are")
+        return dict if isinstance(schema, pa.Schema) else list
+
+    @property
+    def context(self) -> DataContext:
+        """The settings that the dataset is run with: those of this process, for all datasets."""
+        return DataContext.get_current()
+
+    def copy(self) -> Self:
+        """The same rows as a dataset of its own, whose runs :meth:`stats` of this one leaves out.
+
+        The plan is shared, as datasets never change, and rows that exist are.
+        """
+        return type(self)(self._plan, stats=self._stats)
 
     def num_blocks(self) -> int:
         """The number of blocks; of a plan that has not run, how many are planned."""

@@ -11,8 +11,8 @@ from air.data.batching.batch_format import check_batch_format
 from air.data.batching.batches import Batches
 from air.data.batching.cutting import Cut
 from air.data.batching.prefetch import prefetched
-from air.data.blocks.block import Schema, accessor
-from air.data.transforms import SelectColumns
+from air.data.blocks.block import Block, Schema, accessor, require_table, select
+from air.data.blocks.handle import BlockHandle
 from air.errors import InvalidOption
 from air.executor.keywords import methods_suggest_keywords
 from air.executor.validation import check_flag, check_number
@@ -28,19 +28,23 @@ class DataIterator:
     It can be sent to tasks and actors; the data is worked out where it is iterated.
     """
 
-    def __init__(self, dataset: Consumption, *, stay: bool = False) -> None:
+    def __init__(
+        self, dataset: Consumption, *, stay: bool = False, columns: Sequence[str] | None = None
+    ) -> None:
         """Use ``Dataset.iterator()`` or ``Dataset.streaming_split()``.
 
-        With *stay* the work is done in the iterating process, without tasks.
+        With *stay* the work is done in the iterating process, without tasks. Only *columns* are
+        given out, if there are any.
         """
         self._dataset = dataset
         self._stay = stay
+        self._columns = columns
 
     def iter_rows(self) -> Iterator[Any]:
         """The rows in order: dictionaries of Python values, or plain objects."""
         with closing(self._dataset.run(stay=self._stay)) as handles:
             for handle in handles:
-                yield from accessor(handle.get()).rows()
+                yield from accessor(self._picked(handle)).rows()
 
     def iter_epochs(self, max_epoch: int = -1) -> Iterator[DataIterator]:
         """This iterator, once for each epoch; each use of it goes through the rows once.
@@ -309,18 +313,21 @@ class DataIterator:
 
     def staying(self) -> DataIterator:
         """The same rows, worked out in the process that goes through them, without tasks."""
-        return DataIterator(self._dataset, stay=True)
+        return DataIterator(self._dataset, stay=True, columns=self._columns)
 
     def num_rows(self) -> int | None:
         """The number of rows if it is known without running anything."""
-        return self._dataset.plan.num_rows()
+        return self._dataset.known_rows()
 
     def schema(self) -> Schema | None:
         """See ``Dataset.schema``."""
         return self._dataset.schema()
 
     def stats(self) -> str:
-        """What the last iteration took, a line for each stage."""
+        """What the last iteration took, a line for each stage; see ``Dataset.stats``.
+
+        That of a ``streaming_split`` whose parts are dealt out tells of the run for all of them.
+        """
         return self._dataset.stats()
 
     def iterate(self, options: Batches, make: Callable[[Cut], Any]) -> Iterator[Any]:
@@ -335,7 +342,7 @@ class DataIterator:
                 return
 
             def made() -> Iterator[Any]:
-                blocks = (handle.get() for handle in itertools.chain([first], handles))
+                blocks = (self._picked(handle) for handle in itertools.chain([first], handles))
                 return (make(cut) for cut in options.of_blocks(blocks))
 
             ahead = 0 if first.is_here else options.prefetch_batches
@@ -343,8 +350,13 @@ class DataIterator:
 
     def _of_columns(self, names: Sequence[str]) -> DataIterator:
         """Goes through these columns only, so that others need not be read."""
-        select = SelectColumns(tuple(dict.fromkeys(names)))
-        return DataIterator(self._dataset.with_transform(select), stay=self._stay)
+        wanted = tuple(dict.fromkeys(names))
+        return DataIterator(self._dataset.of_columns(wanted), stay=self._stay, columns=wanted)
+
+    def _picked(self, handle: BlockHandle) -> Block:
+        block = handle.get()
+        table = None if self._columns is None else require_table(block, "select_columns")
+        return block if table is None else select(table, self._columns or (), "select_columns")
 
     def __repr__(self) -> str:
         return f"DataIterator({self._dataset!r})"

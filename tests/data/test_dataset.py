@@ -446,6 +446,31 @@ def test_size_and_blocks():
     assert ds.materialize().size_bytes() == 800
 
 
+def test_default_batches_are_dictionaries_or_lists():
+    assert data.range(3).default_batch_format() is list
+    assert data.range_table(3).default_batch_format() is dict
+    ds = data.range(3).map(lambda i: {"a": i})
+    assert ds.default_batch_format() is type(ds.take_batch()) is dict
+    with pytest.raises(ValueError, match="default_batch_format: there are no rows"):
+        data.from_items([]).default_batch_format()
+
+
+def test_settings_are_those_of_the_process():
+    assert data.range(3).context is data.DataContext.get_current()
+
+
+def test_a_copy_has_stats_of_its_own():
+    ds = data.range(3).map(lambda i: i + 1)
+    copy = data.Dataset.copy(ds)
+    assert type(copy) is data.Dataset
+    assert copy.take_all() == [1, 2, 3]
+    assert "3 rows" in copy.stats()
+    assert repr(ds.stats()) == "not run yet"
+    whole = ds.materialize()
+    assert whole.copy().is_materialized
+    assert whole.copy().stats() == whole.stats()
+
+
 def test_stats_tell_what_each_stage_did():
     ds = data.range(10, parallelism=2).map(lambda i: i)
     assert ds.stats() == "not run yet"

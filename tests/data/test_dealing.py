@@ -170,6 +170,14 @@ class Consumer:
     def __init__(self, iterator):
         self._iterator = iterator
 
+    def columns(self, names):
+        """Those of its batches, as for features and labels, how many rows, and what is told."""
+        picked = self._iterator._of_columns(names)
+        batches = list(picked.iter_batches(batch_size=7))
+        told = self._iterator.stats()
+        rows = [len(batch[names[0]]) for batch in batches]
+        return {tuple(batch) for batch in batches}, sum(rows), picked.num_rows(), told
+
     def rows(self, epochs):
         return [list(self._iterator.iter_rows()) for _ in range(epochs)]
 
@@ -202,3 +210,22 @@ def test_a_consumer_that_died_is_told_by_name(parallel, monkeypatch):
     rows = one.iter_rows()
     with pytest.raises(RuntimeWarning, match="consumer 0 waits for consumer 1 to begin epoch 0"):
         next(rows)  # warnings are errors here
+
+
+@pytest.mark.parametrize("equal", [False, True])
+def test_consumers_may_want_some_columns_and_are_told_of_the_run(parallel, equal):
+    ds = data.range_table(20, parallelism=4).add_column("b", lambda frame: 1)
+    shares = (
+        ds.map(lambda row: {**row, "c": 2}).random_shuffle(seed=1).streaming_split(2, equal=equal)
+    )
+    assert repr(shares[0].stats()) == "not run yet"
+    kind = air.remote(Consumer).options(num_cpus=0)
+    consumers = [kind.remote(share) for share in shares]
+    wanted = [["value"], ["c", "value"]]
+    calls = [c.columns.remote(names) for c, names in zip(consumers, wanted, strict=True)]
+    found = air.get(calls)
+    assert [columns for columns, *_ in found] == [{("value",)}, {("c", "value")}]
+    assert sum(rows for _, rows, *_ in found) == 20
+    assert [known for _, _, known, _ in found] == ([10, 10] if equal else [None, None])
+    assert all("random_shuffle(seed=1): 20 rows" in told for *_, told in found)
+    assert "random_shuffle(seed=1): 20 rows" in shares[0].stats()

@@ -112,6 +112,8 @@ NEEDED = inspect.Parameter.empty
                 "ignore_missing_paths": False,
             },
         ),
+        (data.Dataset.copy, {}, {}),
+        (data.Dataset.default_batch_format, {}, {}),
         (data.Dataset.to_random_access_dataset, {"key": NEEDED, "num_workers": None}, {}),
         (data.RandomAccessDataset.get_async, {"key": NEEDED}, {}),
         (data.RandomAccessDataset.multiget, {"keys": NEEDED}, {}),

@@ -199,3 +199,11 @@ def test_a_forked_process_works_alone(backend):
     process.start()
     process.join()
     assert process.exitcode == 0
+
+
+def test_what_some_columns_took_is_told_by_the_dataset():
+    ds = numbers().add_column("b", lambda frame: 1)
+    picked = ds.iterator()._of_columns(["b"])  # as for features and labels
+    assert [list(batch) for batch in picked.iter_batches(batch_size=None)][:1] == [["b"]]
+    assert "100 rows" in ds.stats()
+    assert ds.iterator().stats() == ds.stats() == picked.stats()

@@ -11,6 +11,7 @@ from air.core.api import get, remote
 from air.data.blocks.handle import BlockHandle
 from air.data.consumption import Consumption
 from air.data.dealing.deal import Deal, End, Pull, Take, Wait
+from air.data.viewing.shown import Shown
 from air.executor.handles import ActorHandle
 
 PATIENCE_SECONDS = 30.0
@@ -45,6 +46,10 @@ class Coordinator:
                     self._pull(answer.epoch)
                 elif not self._changed.wait(self._patience) and isinstance(answer, Wait):
                     return _waits(consumer, epoch, answer)
+
+    def stats(self) -> str:
+        """What the last run took up to now."""
+        return str(self._dataset.stats())
 
     def _pull(self, epoch: int) -> None:
         """Make one block, without the lock: others may take what is there."""
@@ -84,11 +89,23 @@ def _waits(consumer: int, epoch: int, wait: Wait) -> str:
 class Share(Consumption):
     """What one consumer gets; each run of it is an epoch, which all consumers begin together."""
 
-    def __init__(self, whole: Consumption, coordinator: ActorHandle, number: int) -> None:
+    def __init__(
+        self, whole: Consumption, coordinator: ActorHandle, number: int, rows: int | None
+    ) -> None:
         super().__init__(whole.plan)
         self._coordinator = coordinator
         self._number = number
+        self._rows = rows
         self._epoch = -1
+
+    def known_rows(self) -> int | None:
+        return self._rows
+
+    def of_columns(self, names: tuple[str, ...]) -> Consumption:
+        return self  # rows are made for all consumers alike, who may want different columns
+
+    def stats(self) -> str:
+        return Shown(get(self._coordinator.stats.remote()))
 
     def run(self, *, stay: bool = False) -> Generator[BlockHandle, None, None]:
         self._epoch += 1
@@ -105,7 +122,7 @@ class Share(Consumption):
                 yield answer
 
     def __getstate__(self) -> dict[str, Any]:
-        own = {name: getattr(self, name) for name in ("_coordinator", "_number", "_epoch")}
+        own = {name: getattr(self, name) for name in ("_coordinator", "_number", "_rows", "_epoch")}
         return {**super().__getstate__(), **own}
 
 
@@ -114,4 +131,6 @@ def shares(dataset: Consumption, consumers: int, equal: bool) -> list[Share]:
     options: dict[str, Any] = {"num_cpus": 0, "max_concurrency": consumers + 1}
     actor = remote(Coordinator).options(**options)
     coordinator = actor.remote(dataset, consumers, equal, PATIENCE_SECONDS)
-    return [Share(dataset, coordinator, number) for number in range(consumers)]
+    whole = dataset.known_rows()
+    each = whole // consumers if equal and whole is not None else None
+    return [Share(dataset, coordinator, number, each) for number in range(consumers)]
