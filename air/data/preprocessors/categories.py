@@ -15,19 +15,17 @@ from air.data.errors import UnsuitableData
 from air.data.preprocessors.codes import (
     Categories,
     ascending,
-    check_limits,
     codes,
-    complete,
     is_list,
-    kept,
 )
 from air.data.preprocessors.columns import Column, ColumnPreprocessor, check_columns
+from air.data.preprocessors.common import CommonCategories
 from air.data.summaries import ElementCounts, ValueCounts
 from air.errors import InvalidOption
 from air.executor.validation import nearest
 
 
-class MultiHotEncoder(ColumnPreprocessor):
+class MultiHotEncoder(CommonCategories):
     """Replace each list of categories by a vector that is 1 at the place of each that is in it.
 
     The same numbers as scikit-learn's ``MultiLabelBinarizer``: places are the categories seen in
@@ -44,34 +42,10 @@ class MultiHotEncoder(ColumnPreprocessor):
         stats_: ``{"unique_values(a)": {category: place, ...}}`` after :meth:`fit`.
     """
 
-    def __init__(
-        self, columns: list[str], *, max_categories: Mapping[str, int] | None = None
-    ) -> None:
-        self.columns = columns
-        self.max_categories = max_categories
-        self._check_limits(check_columns(self, columns))
-
-    def _check_limits(self, names: list[str]) -> dict[str, int]:
-        return check_limits("MultiHotEncoder", self.max_categories, names)
-
-    def input_columns(self, available: Sequence[str]) -> list[str]:
-        return check_columns(self, self.columns)
-
-    def _fit(self, ds: Dataset) -> None:
-        names = self.input_columns(())
-        limits = self._check_limits(names)
-        found = self._summarize(ds, {name: [ElementCounts] for name in names})
-        stats: dict[str, Categories] = {}
-        for name in names:
-            counts = complete("MultiHotEncoder", name, found[ElementCounts, name])
-            stats[f"unique_values({name})"] = kept(name, counts, limits.get(name))
-        self.stats_ = stats
+    _counts = ElementCounts
 
     def transform_columns(self, columns: Mapping[str, Column]) -> dict[str, Any]:
-        return {
-            name: _places(column, self.stats_[f"unique_values({name})"])
-            for name, column in columns.items()
-        }
+        return {name: _places(column, self._categories(name)) for name, column in columns.items()}
 
 
 class Categorizer(ColumnPreprocessor):

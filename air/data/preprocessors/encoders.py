@@ -14,12 +14,10 @@ from air.data.errors import UnsuitableData
 from air.data.preprocessors.codes import (
     Categories,
     ascending,
-    check_limits,
     codes,
     complete,
     encode_elements,
     is_list,
-    kept,
 )
 from air.data.preprocessors.columns import (
     Column,
@@ -27,12 +25,13 @@ from air.data.preprocessors.columns import (
     check_columns,
     check_free,
 )
+from air.data.preprocessors.common import CommonCategories
 from air.data.summaries import ElementCounts, ValueCounts
 from air.errors import InvalidOption
 from air.executor.validation import check_flag, listing
 
 
-class OneHotEncoder(ColumnPreprocessor):
+class OneHotEncoder(CommonCategories):
     """Replace each column by one for each category, ``column_category``, that holds 0 or 1.
 
     Categories are the values seen in :meth:`fit`, in ascending order (a list is one value).
@@ -47,45 +46,21 @@ class OneHotEncoder(ColumnPreprocessor):
         stats_: ``{"unique_values(a)": {category: position, ...}}`` after :meth:`fit`.
     """
 
-    def __init__(
-        self, columns: list[str], *, max_categories: Mapping[str, int] | None = None
-    ) -> None:
-        self.columns = columns
-        self.max_categories = max_categories
-        self._check_limits(check_columns(self, columns))
-
-    def input_columns(self, available: Sequence[str]) -> list[str]:
-        return check_columns(self, self.columns)
+    _counts = ValueCounts
 
     def output_columns(self, available: Sequence[str]) -> list[str]:
         others = [name for name in available if name not in self.columns]
-        made = [f"{name}_{value}" for name in self.columns for value in self._of(name)]
+        made = [f"{name}_{value}" for name in self.columns for value in self._categories(name)]
         check_free(self, made, others)
         return [*others, *made]
-
-    def _check_limits(self, names: list[str]) -> dict[str, int]:
-        return check_limits("OneHotEncoder", self.max_categories, names)
-
-    def _fit(self, ds: Dataset) -> None:
-        names = self.input_columns(())
-        limits = self._check_limits(names)
-        found = self._summarize(ds, {name: [ValueCounts] for name in names})
-        stats: dict[str, Categories] = {}
-        for name in names:
-            counts = complete("OneHotEncoder", name, found[ValueCounts, name])
-            stats[f"unique_values({name})"] = kept(name, counts, limits.get(name))
-        self.stats_ = stats
 
     def transform_columns(self, columns: Mapping[str, Column]) -> dict[str, Any]:
         made: dict[str, Any] = {}
         for name, column in columns.items():
-            positions = codes(column, self._of(name)).fill_null(-1).to_numpy()
-            for value, code in self._of(name).items():
+            positions = codes(column, self._categories(name)).fill_null(-1).to_numpy()
+            for value, code in self._categories(name).items():
                 made[f"{name}_{value}"] = (positions == code).astype(np.int64)
         return made
-
-    def _of(self, name: str) -> Categories:
-        return self.stats_[f"unique_values({name})"]
 
 
 class OrdinalEncoder(ColumnPreprocessor):

@@ -83,10 +83,14 @@ class UserFunction:
             except Exception as error:
                 error.add_note(f"in the constructor of {self.name}")
                 raise
-        call = fn
-        if self.args or self.kwargs:
-            call = lambda item: fn(item, *self.args, **self.kwargs)  # noqa: E731
+        call = self._with_arguments(fn) if self.args or self.kwargs else fn
         return AsyncCalls(call, self.concurrency) if self.concurrency else call
+
+    def _with_arguments(self, fn: Callable[..., Any]) -> Callable[[Any], Any]:
+        def call(item: Any) -> Any:
+            return fn(item, *self.args, **self.kwargs)
+
+        return call
 
 
 def check_function(
