@@ -52,7 +52,7 @@ class Belongings:
         gained += [
             f"/dev/shm/{name}"
             for name in self.shared_memory - before.shared_memory
-            if not _is_mapped_elsewhere(name)
+            if not _is_of_others(name)
         ]
         return gained
 
@@ -106,8 +106,12 @@ def _open_files() -> frozenset[tuple[int, str]]:
     return frozenset(found)
 
 
-def _is_mapped_elsewhere(name: str) -> bool:
-    """Whether some other program uses a file of shared memory: then it made it, meanwhile."""
+def _is_of_others(name: str) -> bool:
+    """Whether some other program made a file of shared memory meanwhile.
+
+    It did if it uses it, or has removed it by now: all processes of ours have ended before, or
+    are told of themselves.
+    """
     ours = {os.getpid(), *_children()}
     for process in psutil.process_iter():
         if process.pid in ours:
@@ -118,7 +122,7 @@ def _is_mapped_elsewhere(name: str) -> bool:
             continue
         if f"/dev/shm/{name}" in maps:
             return True
-    return False
+    return not Path("/dev/shm", name).exists()
 
 
 def _shared_memory() -> frozenset[str]:

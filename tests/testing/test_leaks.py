@@ -78,6 +78,16 @@ def test_shared_memory(before):
     check_nothing_left(before)
 
 
+@pytest.mark.skipif(not SHARED_MEMORY.exists(), reason="Linux only")
+def test_shared_memory_that_another_program_has_removed_is_no_leak(before):
+    path = SHARED_MEMORY / f"air-test-{os.getpid()}"
+    path.write_bytes(b"x")
+    seen = Belongings.now()
+    path.unlink()
+    assert path.name in seen.shared_memory
+    assert seen.gained_since(before) == []
+
+
 SUITE = """
 import pytest
 from air.testing.executor_suite import *
