@@ -32,6 +32,10 @@ class TooManyErrors(AirError, RuntimeError):
     """More rows were skipped than ``max_errors`` allows; names the operator and the last error."""
 
 
+class NotRepeatable(AirError, RuntimeError):
+    """Work was done again because a process died, and did not give what it had given before."""
+
+
 class ColumnNotFound(AirError, ValueError):
     """A column is not in the data; names it, the nearest one and all that there are."""
 

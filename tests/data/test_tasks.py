@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import pytest
 
 import air
 from air import data
 from air.data.execution import run
-from air.data.execution.tasks import _ActorStage
+from air.data.execution.actors import ActorStage
+from air.errors import InvalidOption
 
 
 class Passing:
@@ -19,13 +22,13 @@ class Passing:
 def killed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many actors each pool ended, in the order of the pools' ends."""
     counts: list[int] = []
-    close = _ActorStage.close
+    close = ActorStage.close
 
     def noting(self):
-        counts.append(len(self._actors))
+        counts.append(len(self.actors))
         close(self)
 
-    monkeypatch.setattr(_ActorStage, "close", noting)
+    monkeypatch.setattr(ActorStage, "close", noting)
     monkeypatch.setattr(run, "can_run_in_parallel", lambda: True)
     return counts
 
@@ -72,3 +75,43 @@ def test_pools_grow_only_when_there_is_work(air_local, killed):
     pool = data.ActorPoolStrategy(min_size=1, max_size=8)
     assert data.range(1).map(Passing, compute=pool).take_all() == [0]
     assert killed == [1]
+
+
+class Leaves:
+    """Ends its actor at some rows, each the first time."""
+
+    left: ClassVar[set[int]] = set()
+
+    def __call__(self, row):
+        if row in (3, 4, 17) and row not in self.left:
+            self.left.add(row)
+            air.exit_actor()
+        return row
+
+
+def test_actors_that_leave_have_successors(air_local, killed):
+    Leaves.left.clear()
+    ds = data.range(20, parallelism=10).map(Leaves, concurrency=2)
+    assert ds.take_all() == list(range(20))
+    assert Leaves.left == {3, 4, 17}
+
+
+class Refuses:
+    def __init__(self):
+        raise ValueError("no model")
+
+    def __call__(self, row):
+        return row
+
+
+def test_a_constructor_that_fails_is_told_by_name(air_local, killed):
+    with pytest.raises(ValueError, match="no model") as caught:
+        data.range(20, parallelism=10).map(Refuses, concurrency=2).take_all()
+    assert "while an actor of map(Refuses) was started" in caught.value.__notes__
+
+
+def test_options_that_are_for_tasks_alone():
+    with pytest.raises(InvalidOption, match=r"map: retry_exceptions is for functions on tasks; Pa"):
+        data.range(3).map(Passing, concurrency=1, retry_exceptions=True)
+    with pytest.raises(InvalidOption, match="max_retries must be"):
+        data.range(3).map(Passing, concurrency=1, max_retries=-2)

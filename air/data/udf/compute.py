@@ -10,7 +10,7 @@ from typing import Any
 from air.data.udf.functions import UserFunction
 from air.errors import InvalidOption
 from air.executor.keywords import methods_suggest_keywords
-from air.executor.options import TASK_KEYS, task_options
+from air.executor.options import DEFAULT_MAX_RETRIES, TASK_KEYS, task_options
 from air.executor.validation import check_number, reject_unknown
 
 _TASK_OPTIONS = TASK_KEYS - {"num_returns", "name", "bytes_ahead"}
@@ -21,9 +21,15 @@ _TASK_OPTIONS = TASK_KEYS - {"num_returns", "name", "bytes_ahead"}
 class ActorPoolStrategy:
     """Do an operator's work on actors, each of which makes its own instance of a class.
 
+    There are more of them while there is more work than they can take, and fewer again when some
+    have had nothing to do for five seconds. Work of an actor whose process died is done again by
+    another, on one that has nothing else to do, up to ``max_retries`` times (3; an option of the
+    operator). What it had given by then is not given again: a class must give the same for the
+    same rows, or set ``max_retries=0``.
+
     Args:
         size: this many actors from start to end; instead of the other two.
-        min_size: actors at the start (1).
+        min_size: actors at the start and at the least (1).
         max_size: actors when there is more work than they can take; the CPUs of the cluster,
             less one for the rest of the work, when ``None``.
         max_tasks_in_flight_per_actor: pieces of work that are sent to one actor at a time; 2
@@ -73,12 +79,15 @@ class Compute:
     Attributes:
         pool: the actors to work on; ``None`` for tasks.
         max_tasks: tasks that may run at the same time; ``None`` for as many as fit.
+        max_retries: how often a pool does a piece of work again after an actor died of it; -1: for
+            ever.
         options: resources and other options of the tasks or actors, as ``air.remote`` takes.
         asked: whether the user asked for any of this, so that it must not be run elsewhere.
     """
 
     pool: ActorPoolStrategy | None = None
     max_tasks: int | None = None
+    max_retries: int = DEFAULT_MAX_RETRIES
     options: Mapping[str, Any] = field(default_factory=dict)
     asked: bool = False
 
@@ -110,7 +119,7 @@ def check_compute(
     options = {name: value for name, value in options.items() if value is not None}
     own = [name for name in parameters or () if name not in ("self", "options")]
     reject_unknown(options, _TASK_OPTIONS | set(own), what=operator)
-    task_options(options)
+    max_retries = task_options(options).max_retries
     pool: ActorPoolStrategy | None = None
     max_tasks = None
     if compute is not None and not isinstance(compute, ActorPoolStrategy):
@@ -128,7 +137,15 @@ def check_compute(
     elif compute is not None or user.is_class:
         pool = compute or ActorPoolStrategy()
     asked = compute is not None or concurrency is not None or bool(options)
-    return Compute(pool, max_tasks, options, asked)
+    if pool is not None:
+        if options.get("retry_exceptions"):
+            raise InvalidOption(
+                f"{operator}: retry_exceptions is for functions on tasks; {user.name} works on"
+                " actors, which keep what they have learnt: catch the error in it and try again"
+            )
+        for name in ("max_retries", "retry_exceptions"):
+            options.pop(name, None)
+    return Compute(pool, max_tasks, max_retries, options, asked)
 
 
 def _pool_of(operator: str, concurrency: object) -> ActorPoolStrategy:

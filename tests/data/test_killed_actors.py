@@ -1,0 +1,246 @@
+"""Pools of actors whose processes are really killed: all rows once, in order, or an error."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import air
+from air import data
+from air.data.context import DataContext
+from air.data.errors import NotRepeatable
+from air.errors import ActorDied, Unschedulable
+from air.testing.executor_suite.harness import eventually
+from air.util.state import list_actors
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cluster() -> Iterator[None]:
+    air.init(backend="cluster", num_cpus=2, num_gpus=2, log_to_driver=False)
+    yield
+    air.shutdown()
+
+
+@pytest.fixture(autouse=True)
+def nothing_left() -> Iterator[None]:
+    yield
+    assert eventually(lambda: alive() == [])
+
+
+def alive():
+    return [a for a in list_actors() if a.state != "DEAD" and "StageActor" in a.class_name]
+
+
+def once(mark):
+    """Whether this is the first call with *mark* in any process."""
+    try:
+        Path(mark).touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
+
+
+def end(how):
+    if how == "exit":
+        os._exit(3)
+    os.kill(os.getpid(), getattr(signal, how))
+    signal.pause()
+
+
+class Dies:
+    """Ends its process at some rows, each the first time or always."""
+
+    def __init__(self, at, mark=None, how="SIGKILL"):
+        self.at, self.mark, self.how = at, mark, how
+
+    def __call__(self, row):
+        if row in self.at and (self.mark is None or once(f"{self.mark}-{row}")):
+            end(self.how)
+        return row
+
+
+class AsyncDies(Dies):
+    async def __call__(self, row):
+        return super().__call__(row)
+
+
+def rows(count=100, blocks=10):
+    return data.range(count, parallelism=blocks)
+
+
+@pytest.mark.parametrize("kind", [Dies, AsyncDies])
+@pytest.mark.parametrize("how", ["SIGKILL", "SIGSEGV", "exit"])
+def test_work_is_done_again_by_another(kind, how, tmp_path):
+    given = ({7, 8, 55, 99}, str(tmp_path / "mark"), how)
+    ds = rows().map(kind, fn_constructor_args=given, concurrency=(1, 3))
+    assert ds.take_all() == list(range(100))
+
+
+class Batches:
+    """Gives each batch as a block; dies at a batch when somebody has opened a pipe to it."""
+
+    def __init__(self, pipe):
+        self.pipe = pipe
+
+    def __call__(self, batch):
+        if batch["value"][0] == 24 and os.path.exists(self.pipe):
+            with open(self.pipe):  # waits for somebody to open it
+                os.remove(self.pipe)
+            end("SIGKILL")
+        return {"value": batch["value"], "pid": [os.getpid()] * len(batch["value"])}
+
+
+def test_blocks_that_were_taken_are_not_given_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(DataContext.get_current(), "memory_budget", 1)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    ds = data.range_table(40, parallelism=1).map_batches(
+        Batches, fn_constructor_args=(str(pipe),), batch_size=4, concurrency=1
+    )
+    batches = ds.iter_batches(batch_size=4, batch_format="pandas", prefetch_batches=0)
+    found = [next(batches) for _ in range(3)]
+    pipe.open("w").close()
+    whole = pd.concat([*found, *batches])
+    assert whole["value"].tolist() == list(range(40))
+    assert whole["pid"].nunique() == 2
+
+
+class TellsPid:
+    def __call__(self, row):
+        return {"row": row, "pid": os.getpid()}
+
+
+def test_somebody_kills_all_actors(tmp_path):
+    ds = data.range(400, parallelism=200).map(TellsPid, concurrency=2)
+    found, killed = [], set()
+    for row in ds.iter_rows():
+        found.append(row["row"])
+        if row["pid"] not in killed and len(killed) < 4:
+            killed.add(row["pid"])
+            os.kill(row["pid"], signal.SIGKILL)
+    assert found == list(range(400))
+    assert len(killed) == 4
+
+
+class OtherTheSecondTime:
+    def __init__(self, mark):
+        self.mark = mark
+
+    def __call__(self, batch):
+        first = batch["value"][0]
+        if first == 12 and once(self.mark):
+            end("SIGKILL")
+        return {"value": batch["value"][: 4 - os.path.exists(self.mark)]}
+
+
+def test_what_is_not_repeatable_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(DataContext.get_current(), "memory_budget", 1)
+    ds = data.range_table(40, parallelism=1).map_batches(
+        OtherTheSecondTime,
+        fn_constructor_args=(str(tmp_path / "mark"),),
+        batch_size=4,
+        concurrency=1,
+    )
+    with pytest.raises(NotRepeatable, match=r"block 0 of what comes of it, which had 4 rows.*3 ro"):
+        list(ds.iter_batches(batch_size=4, prefetch_batches=0))
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ("SIGKILL", "it was killed by SIGKILL. Look for native code"),
+        ("exit", "it exited with code 3. Look for what ends the process in the function"),
+    ],
+)
+def test_what_kills_every_actor_is_told_by_name(how, said):
+    ds = rows().map(Dies, fn_constructor_args=({57}, None, how), concurrency=2, max_retries=1)
+    found = []
+    with pytest.raises(ActorDied) as caught:
+        found.extend(ds.iter_rows())
+    assert found == list(range(50))
+    assert str(caught.value).startswith(
+        "map(Dies): 2 actors have died while working on range 50-59"
+    )
+    assert said in str(caught.value)
+    assert "max_retries=1" in str(caught.value)
+
+
+def test_without_retries():
+    ds = rows().map(Dies, fn_constructor_args=({3},), concurrency=1, max_retries=0)
+    with pytest.raises(ActorDied, match="an actor has died while working on range 0-9"):
+        ds.take_all()
+
+
+class DiesAtStart:
+    def __init__(self):
+        os._exit(4)
+
+    def __call__(self, row):
+        return row
+
+
+class Refuses:
+    def __init__(self):
+        raise ValueError("no model")
+
+    def __call__(self, row):
+        return row
+
+
+def test_actors_that_never_start():
+    with pytest.raises(ActorDied, match=r"map\(DiesAtStart\): its actors die while .* code 4"):
+        rows().map(DiesAtStart, concurrency=2).take_all()
+    with pytest.raises(ValueError, match="no model") as caught:
+        rows().map(Refuses, concurrency=(1, 2)).take_all()
+    assert "while an actor of map(Refuses) was started" in caught.value.__notes__
+
+
+# Resources --------------------------------------------------------------------------------------
+
+
+class Gpus:
+    def __call__(self, row):
+        return air.get_gpu_ids()
+
+
+def test_each_actor_has_gpus_of_its_own():
+    found = rows().map(Gpus, num_gpus=1, concurrency=2).take_all()
+    assert {tuple(ids) for ids in found} <= {(0,), (1,)}
+    halves = rows().map(Gpus, num_gpus=0.5, concurrency=(1, 4)).take_all()
+    assert all(len(ids) == 1 for ids in halves)
+
+
+def test_what_no_node_has_is_refused_by_name():
+    with pytest.raises(Unschedulable, match=r"map\(Gpus\): .*'GPU': 3"):
+        rows().map(Gpus, num_gpus=3, concurrency=1).take_all()
+
+
+# Together with others ---------------------------------------------------------------------------
+
+
+def test_early_stops_leave_no_actors():
+    assert rows().map(TellsPid, concurrency=2).limit(3).count() == 3
+    assert len(rows().map(TellsPid, concurrency=(1, 4)).take(3)) == 3
+    iterator = rows().map(TellsPid, concurrency=2).iter_rows()
+    next(iterator)
+    assert len(alive()) == 2
+    iterator.close()
+
+
+def test_shares_of_a_split(tmp_path):
+    given = ({7, 55}, str(tmp_path / "mark"))
+    ds = rows().map(Dies, fn_constructor_args=given, concurrency=(1, 2))
+    for equal in (False, True):
+        shares = ds.streaming_split(2, equal=equal)
+        taken = air.get([take.remote(share) for share in shares])
+        assert sorted(taken[0] + taken[1]) == list(range(100))
+
+
+@air.remote(num_cpus=0)
+def take(share):
+    return list(share.iter_rows())
