@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from air.data.datasink import Datasink, WriteContext
     from air.data.datasource import Datasource, ReadTask
     from air.data.datasources.partitioning import Partitioning
+    from air.data.delta.reading import read_delta
     from air.data.errors import (
         ColumnNotFound,
         ReadError,
@@ -105,6 +106,7 @@ _HOME = {
     "read_binary_files": "air.data.reading.files",
     "read_csv": "air.data.reading.api",
     "read_datasource": "air.data.reading.api",
+    "read_delta": "air.data.delta.reading",
     "read_images": "air.data.reading.arrays",
     "read_json": "air.data.reading.files",
     "read_numpy": "air.data.reading.arrays",

@@ -66,6 +66,11 @@ NEEDED = inspect.Parameter.empty
             },
         ),
         (
+            data.read_delta,
+            {"path": NEEDED},
+            {"version": None, "columns": None, "storage_options": None, "parallelism": -1},
+        ),
+        (
             data.read_text,
             {"paths": NEEDED},
             {

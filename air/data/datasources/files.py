@@ -202,7 +202,7 @@ class FileDatasource(Datasource):
         return 1.0
 
     def get_read_tasks(self, parallelism: int) -> list[ReadTask]:
-        return [self._read_task(group) for group in _balanced(self.fragments(), parallelism)]
+        return [self._read_task(group) for group in balanced(self.fragments(), parallelism)]
 
     def estimate_inmemory_data_size(self) -> int | None:
         total = self.files.total_bytes
@@ -222,7 +222,7 @@ class FileDatasource(Datasource):
         metadata = BlockMetadata(
             num_rows=sum(n for n in rows if n is not None) if None not in rows else None,
             size_bytes=sum(fragment.size_bytes for fragment in group),
-            source=_describe(group, self.parts_are),
+            source=describe_fragments(group, self.parts_are),
         )
         return ReadTask(_ReadFragments(self, tuple(group)), metadata)
 
@@ -267,7 +267,7 @@ def _with_path(table: pa.Table, path: str) -> pa.Table:
     return table.append_column(PATH_COLUMN, column)
 
 
-def _balanced(fragments: Sequence[Fragment], parallelism: int) -> list[list[Fragment]]:
+def balanced(fragments: Sequence[Fragment], parallelism: int) -> list[list[Fragment]]:
     """Neighbours put together into at most *parallelism* groups of about the same size."""
     groups: list[list[Fragment]] = []
     total = sum(max(fragment.size_bytes, 1) for fragment in fragments)
@@ -283,7 +283,12 @@ def _balanced(fragments: Sequence[Fragment], parallelism: int) -> list[list[Frag
     return groups
 
 
-def _describe(group: Sequence[Fragment], parts_are: str) -> str:
+def describe_fragments(group: Sequence[Fragment], parts_are: str) -> str:
+    """Neighbours in a few words.
+
+    Args:
+        parts_are: how the parts of a file are called.
+    """
     paths = list(dict.fromkeys(fragment.path for fragment in group))
     if len(paths) > 1:
         return f"{paths[0]} to {paths[-1]} ({len(paths)} files)"

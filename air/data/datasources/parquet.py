@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
@@ -41,6 +42,8 @@ class ParquetDatasource(FileDatasource):
     """Row groups that cannot have a row for which all are true are left out."""
     budget: Budget | None = field(default=None, repr=False, compare=False)
     """What memory there is for reading; it is known when reading begins."""
+    int96_unit: str | None = None
+    """The unit of times that are written as Parquet once did it, if not nanoseconds."""
 
     @property
     def name(self) -> str:
@@ -51,12 +54,21 @@ class ParquetDatasource(FileDatasource):
         return _EXPANSION
 
     def look(self, path: str) -> pa.Schema:
+        with self.opened(path) as file:
+            self.footers[path] = file.metadata
+            check_distinct(file.schema_arrow.names, "it")
+            return file.schema_arrow.remove_metadata()
+
+    @contextmanager
+    def opened(self, path: str) -> Iterator[parquet.ParquetFile]:
+        """The file, whose footer is read.
+
+        Raises:
+            ReadError: it is no Parquet file, or what is read of it is damaged; names it.
+        """
         try:
             with open_file(self.files, path) as source:
-                file = parquet.ParquetFile(source)
-                self.footers[path] = file.metadata
-                check_distinct(file.schema_arrow.names, "it")
-                return file.schema_arrow.remove_metadata()
+                yield parquet.ParquetFile(source, coerce_int96_timestamp_unit=self.int96_unit)
         except (pa.ArrowInvalid, UnsupportedValue) as error:
             raise _unreadable(path, error) from None
         except OSError as error:
@@ -65,17 +77,21 @@ class ParquetDatasource(FileDatasource):
     def fragments(self) -> list[Fragment]:
         if not self.has_seen_all:
             return super().fragments()
-        made = []
-        for path in self.files.paths:
-            footer = self.footers[path]
-            groups = [footer.row_group(index) for index in range(footer.num_row_groups)]
-            starts = list(itertools.accumulate((g.num_rows for g in groups), initial=0))
-            for index in self._wanted(footer, range(len(groups))):
-                size, rows = self._size(groups[index]), groups[index].num_rows
-                made.append(Fragment(path, (index,), size, rows, starts[index]))
-            if not made or made[-1].path != path:
-                made.append(Fragment(path, (), 0, 0))
-        return made
+        return [
+            fragment
+            for path in self.files.paths
+            for fragment in self.fragments_of(path, self.footers[path])
+            or [Fragment(path, (), 0, 0)]
+        ]
+
+    def fragments_of(self, path: str, footer: Any) -> list[Fragment]:
+        """The row groups that are wanted of the file *path*, whose footer is known."""
+        groups = [footer.row_group(index) for index in range(footer.num_row_groups)]
+        starts = list(itertools.accumulate((g.num_rows for g in groups), initial=0))
+        return [
+            Fragment(path, (i,), self._size(groups[i]), groups[i].num_rows, starts[i])
+            for i in self.wanted(footer, range(len(groups)))
+        ]
 
     @property
     def reads_every_row(self) -> bool:
@@ -97,7 +113,7 @@ class ParquetDatasource(FileDatasource):
             return None
         return replace(self, conditions=(*self.conditions, condition))
 
-    def _wanted(self, footer: Any, groups: Iterable[int]) -> list[int]:
+    def wanted(self, footer: Any, groups: Iterable[int]) -> list[int]:
         """Those of *groups* that may have rows for which the conditions are true."""
         names = frozenset().union(*(condition.columns() for condition in self.conditions))
         # What is told of the whole file stands in the place of such columns.
@@ -108,30 +124,28 @@ class ParquetDatasource(FileDatasource):
         return [i for i, b in found if all(may_match(one, b) for one in self.conditions)]
 
     def read_fragment(self, fragment: Fragment) -> Iterator[pa.Table]:
-        try:
-            with open_file(self.files, fragment.path) as source:
-                file = parquet.ParquetFile(source)
-                columns = None
-                if self.selected is not None:
-                    present = set(file.schema_arrow.names)
-                    columns = [name for name in self.selected if name in present]
-                parts = fragment.parts
-                groups = parts
-                if groups is None:
-                    groups = tuple(self._wanted(file.metadata, range(file.num_row_groups)))
-                if not groups:
-                    yield _plain(file.read_row_groups([], columns=columns))
-                for index in groups:
-                    group = file.metadata.row_group(index)
-                    if columns == []:
-                        yield without_columns(group.num_rows)
-                    else:
-                        tables = self._row_group(file, index, columns, self._size(group))
-                        yield from map(_plain, tables)
-        except pa.ArrowInvalid as error:
-            raise _unreadable(fragment.path, error) from None
-        except OSError as error:
-            raise _of_content(fragment.path, error) from None
+        with self.opened(fragment.path) as file:
+            columns = None
+            if self.selected is not None:
+                present = set(file.schema_arrow.names)
+                columns = [name for name in self.selected if name in present]
+            groups = fragment.parts
+            if groups is None:
+                groups = tuple(self.wanted(file.metadata, range(file.num_row_groups)))
+            if not groups:
+                yield _plain(file.read_row_groups([], columns=columns))
+            for index in groups:
+                yield from self.row_group(file, index, columns)
+
+    def row_group(
+        self, file: parquet.ParquetFile, index: int, columns: list[str] | None
+    ) -> Iterator[pa.Table]:
+        """The rows of a row group, all of them or some after others, with some of the columns."""
+        group = file.metadata.row_group(index)
+        if columns == []:
+            yield without_columns(group.num_rows)
+        else:
+            yield from map(_plain, self._row_group(file, index, columns, self._size(group)))
 
     def _row_group(
         self, file: parquet.ParquetFile, index: int, columns: list[str] | None, size: int
