@@ -50,6 +50,47 @@ def test_small_batches_do_not_make_small_files(tmp_path):
     assert data.read_parquet(tmp_path).sum("value") == sum(range(20_000))
 
 
+@pytest.mark.parametrize(
+    ("change", "files"),
+    [
+        (lambda ds: ds.repartition(8), 8),
+        (lambda ds: ds.repartition(1), 1),
+        (lambda ds: ds.repartition(8).map(lambda row: row), 8),
+        (lambda ds: ds.repartition(8).materialize(), 8),
+        (lambda ds: ds.repartition(8, shuffle=True), 8),
+        (lambda ds: ds.random_shuffle(num_blocks=5), 5),
+        (lambda ds: ds.repartition(8).filter(data.col("value") < 30), 3),
+        (lambda ds: ds.repartition(200), 100),
+        (lambda ds: ds.limit(3).repartition(8), 3),
+        (lambda ds: data.from_arrow([pa.table({"value": [i]}) for i in range(70)]), 70),
+        (lambda ds: ds.repartition(2).union(ds.repartition(3)), 5),
+    ],
+)
+def test_there_is_a_file_for_each_block_that_has_rows(tmp_path, change, files):
+    ds = change(data.range_table(100))
+    ds.write_parquet(tmp_path)
+    assert len(below(tmp_path)) == files
+    assert data.read_parquet(tmp_path).count() == ds.count()
+
+
+def test_blocks_are_files_however_large_they_are(tmp_path, monkeypatch):
+    monkeypatch.setattr(data.DataContext.get_current(), "target_max_block_size", 1 << 20)
+    data.from_numpy(np.zeros(1 << 20)).repartition(2).write_arrow(tmp_path / "made")
+    assert len(below(tmp_path / "made")) == 2
+    read = data.read_arrow(tmp_path / "made", parallelism=2)
+    read.write_arrow(tmp_path / "read")
+    assert len(below(tmp_path / "read")) == 2
+    assert read.repartition(3).num_blocks() == 3
+    read.repartition(3).write_arrow(tmp_path / "cut")
+    assert len(below(tmp_path / "cut")) == 3
+
+
+@pytest.mark.parametrize("form", ["csv", "json", "parquet", "arrow"])
+def test_rows_of_a_file_are_decided_by_blocks(tmp_path, form):
+    with pytest.raises(InvalidOption, match=r"'num_rows_per_file': .* \.repartition\(n\)"):
+        getattr(data.range_table(3), f"write_{form}")(tmp_path, num_rows_per_file=1)
+
+
 def test_blocks_without_rows_are_not_written(tmp_path):
     ds = data.range_table(10, parallelism=5).filter(lambda row: row["value"] > 7)
     ds.write_parquet(tmp_path)

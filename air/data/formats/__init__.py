@@ -8,10 +8,13 @@ import pyarrow as pa
 
 from air.data.errors import WriteError
 
+_FILES = "there is a file for each block: .repartition(n) makes n blocks of equally many rows"
+
 REFUSED = {
     "ray_remote_args": "writing takes what making the rows takes: give num_cpus and others there",
     "block_path_provider": "files are named by the time of the write and their place in the rows",
     "index": "rows have no index",
+    **dict.fromkeys(("num_rows_per_file", "min_rows_per_file", "max_rows_per_file"), _FILES),
 }
 """Options of other toolkits, each with what to do instead."""
 
