@@ -8,9 +8,10 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyarrow.json import ParseOptions
 
 from air import data
-from air.data.datasources import whole_files
+from air.data.datasources import json, whole_files
 from air.data.datasources.paths import resolve_paths
 from air.data.datasources.whole_files import TextDatasource
 from air.errors import InvalidOption
@@ -46,6 +47,65 @@ def test_json_may_be_an_array_or_lines_and_files_differ_in_columns(tmp_path):
         {**empty, "a": 3.0},
     ]
     assert ds.select_columns(["b"]).take(2) == [{"b": None}, {"b": "x"}]
+
+
+def rows_of(path, numbers):
+    path.write_text("".join(f'{{"a": {number}}}\n' for number in numbers))
+
+
+def test_json_that_is_little_is_read_once(tmp_path):
+    for number in range(20):
+        rows_of(tmp_path / f"{number:02}.json", [number, number + 0.5])
+    ds = data.read_json(tmp_path, include_paths=True)
+    for path in tmp_path.iterdir():
+        path.unlink()
+    assert ds.count() == 40
+    expected = [number for each in range(20) for number in (each, each + 0.5)]
+    for _ in range(2):
+        assert [row["a"] for row in ds.map(lambda row: row).take_all()] == expected
+    assert ds.select_columns("a").filter(data.col("a") > 19).take_all() == [{"a": 19.5}]
+
+
+def test_one_large_file_of_json_is_read_when_its_rows_are_wanted(tmp_path, monkeypatch):
+    monkeypatch.setattr(json, "KEPT_BYTES", 10)
+    path = tmp_path / "x.json"
+    path.write_text("this is no JSON")
+    ds = data.read_json(path)
+    with pytest.raises(data.ReadError, match=r"x\.json cannot be read as JSON"):
+        ds.take_all()
+    rows_of(path, [1, 2])
+    assert ds.take_all() == [{"a": 1}, {"a": 2}]
+
+
+def test_large_files_of_json_have_the_columns_of_all(tmp_path, monkeypatch):
+    monkeypatch.setattr(json, "KEPT_BYTES", 20)
+    rows_of(tmp_path / "a.json", [1, 2, 3])
+    (tmp_path / "b.json").write_text('{"b": "x"}\n')
+    ds = data.read_json(tmp_path)
+    rows_of(tmp_path / "a.json", [4])  # nothing was kept
+    assert ds.take_all() == [{"a": 4, "b": None}, {"a": None, "b": "x"}]
+
+
+@pytest.mark.parametrize("is_array", [False, True])
+def test_json_is_not_looked_at_if_it_is_told_what_there_is(tmp_path, is_array):
+    schema = pa.schema({"a": pa.float32(), "b": pa.string()})
+    options = [
+        ParseOptions(explicit_schema=schema, unexpected_field_behavior=behavior)
+        for behavior in ("ignore", "error")
+    ]
+    for name in ("x.json", "y.json"):
+        (tmp_path / name).write_text("this is no JSON")
+    found = [data.read_json(tmp_path, parse_options=one) for one in options]
+    rows = ['{"a": 1, "c": 3}', '{"b": "x"}']
+    text = f"[{','.join(rows)}]" if is_array else "\n".join(rows)
+    for name in ("x.json", "y.json"):
+        (tmp_path / name).write_text(text)
+    ignoring, complaining = found
+    table = ignoring.to_arrow()
+    assert table.schema == schema
+    assert table.to_pylist() == 2 * [{"a": 1.0, "b": None}, {"a": None, "b": "x"}]
+    with pytest.raises(data.ReadError, match=r"x\.json cannot be read as JSON: .*"):
+        complaining.take_all()
 
 
 def test_text_that_looks_like_a_time_stays_text(tmp_path):

@@ -1,19 +1,28 @@
-"""JSON files: objects one after the other, or one array of them; parsed by Arrow."""
+"""JSON files: objects one after the other, or one array of them; parsed by Arrow.
+
+Any row may have columns of its own, so what a file looks like is known when it has been parsed.
+What was parsed for that is kept if it is little, so that it is read once.
+"""
 
 from __future__ import annotations
 
 import io
 import json as standard
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 import pyarrow as pa
 from pyarrow import json
 
 from air.data.blocks.convert import table_from_rows
+from air.data.blocks.schemas import conform
+from air.data.datasource import ReadTask
 from air.data.datasources.files import FileDatasource, Fragment
 from air.data.errors import ReadError, UnsupportedValue
+
+KEPT_BYTES = 16 << 20
+"""Files that have more than this together are not kept, and a single one is not looked at."""
 
 _EXPANSION = 1.5
 
@@ -22,13 +31,16 @@ _EXPANSION = 1.5
 class JSONDatasource(FileDatasource):
     """Rows of JSON files (RFC 8259), of lines of objects or of one array.
 
-    ``opening`` are arguments of ``open_input_stream``; ``*_options`` are pyarrow's, ``None`` for
-    its defaults. A file is read whole, because any row may have columns of its own.
+    Attributes:
+        opening: arguments of ``open_input_stream``.
+        read_options, parse_options: pyarrow's, ``None`` for its defaults.
+        kept: rows of files that have been parsed already.
     """
 
     opening: Mapping[str, Any] = field(default_factory=dict)
     read_options: Any = None
     parse_options: Any = None
+    kept: dict[str, pa.Table] = field(default_factory=dict, repr=False)
 
     @property
     def name(self) -> str:
@@ -38,11 +50,49 @@ class JSONDatasource(FileDatasource):
     def expansion(self) -> float:
         return _EXPANSION
 
+    def checked(self) -> Self:
+        """This source, after a look at its files where that is needed.
+
+        Of a single large file the rows tell when they are read.
+        """
+        if len(self.files.paths) == 1 and self.files.sizes[0] > KEPT_BYTES:
+            return self
+        found = super().checked()
+        if sum(table.nbytes for table in self.kept.values()) <= KEPT_BYTES and found.has_seen_all:
+            return found
+        return replace(found, kept={})
+
     def look(self, path: str) -> pa.Schema:
-        return self._table(path).schema
+        known = _all_columns(self.parse_options)
+        if known is not None:
+            return known
+        table = self._table(path)
+        if sum(one.nbytes for one in self.kept.values()) <= KEPT_BYTES:
+            self.kept[path] = table
+        return table.schema
+
+    def num_rows(self) -> int | None:
+        if not all(path in self.kept for path in self.files.paths):
+            return None
+        return sum(self.kept[path].num_rows for path in self.files.paths)
+
+    def fragments(self) -> list[Fragment]:
+        return [self._measured(fragment) for fragment in super().fragments()]
+
+    def _measured(self, fragment: Fragment) -> Fragment:
+        table = self.kept.get(fragment.path)
+        if table is None:
+            return fragment
+        return replace(fragment, num_rows=table.num_rows, size_bytes=table.nbytes)
+
+    def _read_task(self, group: Sequence[Fragment]) -> ReadTask:
+        kept = {one.path: self.kept[one.path] for one in group if one.path in self.kept}
+        return super(JSONDatasource, replace(self, kept=kept))._read_task(group)
 
     def read_fragment(self, fragment: Fragment) -> Iterator[pa.Table]:
-        table = self._table(fragment.path)
+        table = self.kept.get(fragment.path)
+        if table is None:
+            table = self._table(fragment.path)
         if self.selected is not None:
             table = table.select([n for n in table.column_names if n in self.selected])
         yield table
@@ -60,7 +110,7 @@ class JSONDatasource(FileDatasource):
             if not start:
                 return pa.table({})
             if start.startswith(b"["):
-                return _of_array(start)
+                return _of_array(start, self.parse_options)
             options = self.read_options
             if options is None:
                 # A block that holds all: the columns and types are those of all rows.
@@ -90,10 +140,25 @@ def _with_text(kind: pa.DataType) -> pa.DataType:
     return kind
 
 
-def _of_array(content: bytes) -> pa.Table:
+def _all_columns(options: Any) -> pa.Schema | None:
+    """The schema that options of the parser give, if there can be no other columns."""
+    if options is None or options.unexpected_field_behavior == "infer":
+        return None
+    schema: pa.Schema | None = options.explicit_schema
+    return schema
+
+
+def _of_array(content: bytes, options: Any) -> pa.Table:
     rows = standard.loads(content)
     for number, row in enumerate(rows):
         if not isinstance(row, dict):
             raise UnsupportedValue(f"item {number} of the array is no object: {row!r:.80}")
     names = dict.fromkeys(name for row in rows for name in row)
-    return table_from_rows([{name: row.get(name) for name in names} for row in rows])
+    known = _all_columns(options)
+    if known is not None:
+        more = [name for name in names if name not in known.names]
+        if more and options.unexpected_field_behavior == "error":
+            raise UnsupportedValue(f"there is a field {more[0]!r}, which is not in explicit_schema")
+        names = dict.fromkeys(known.names)
+    table = table_from_rows([{name: row.get(name) for name in names} for row in rows])
+    return table if known is None or not rows else conform(table, known)

@@ -40,8 +40,13 @@ def read_json(
 
     A key is a column, null in rows that lack it, and in files that do; an object inside is a
     struct. Text stays text, also where it looks like a time:
-    ``parse_options=pyarrow.json.ParseOptions(explicit_schema=...)`` says otherwise. A file is read
-    whole, and the first 256 are read at the call to know all columns: divide large ones.
+    ``parse_options=pyarrow.json.ParseOptions(explicit_schema=...)`` says otherwise.
+
+    A file is read whole, by one task: divide large ones. Any row may have other columns, so the
+    first 256 files are read at the call. Up to 16 MiB that is the only time; of more they are read
+    again when their rows are wanted, unless ``explicit_schema`` says what there is, with
+    ``unexpected_field_behavior="ignore"`` (or ``"error"``), or there is one file only: these are
+    read once, when their rows are wanted.
 
     Args:
         paths, filesystem, parallelism, partitioning, ignore_missing_paths, include_paths,
@@ -53,7 +58,7 @@ def read_json(
     Raises:
         FileNotFoundError: there is no such path; names it and the nearest.
         ReadError: a file is no JSON, or a column has types in two files that do not go together;
-            of the first 256 files this is found out now.
+            of files that are read at the call this is found out now.
     """
     opening = check_opening("read_json", arrow_open_stream_args)
     includes = check_flag(include_paths, "read_json: include_paths")
