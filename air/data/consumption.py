@@ -317,7 +317,16 @@ class Consumption:
                     )
                 blocks.append(handle.get())
                 sources.append(handle.metadata.source)
-        return concat(blocks, sources)
+        whole = concat(blocks, sources)
+        return whole if rows or isinstance(whole, pa.Table) else self._no_rows()
+
+    def _no_rows(self) -> Block:
+        """What there is where no block says of which columns there are no rows."""
+        schema = self._plan.schema()
+        if isinstance(schema, pa.Schema):
+            return schema.empty_table()
+        names = self._plan.columns()
+        return [] if names is None else pa.schema([(n, pa.null()) for n in names]).empty_table()
 
     def _first_schema(self) -> Schema | None:
         with closing(execute(Limit(self._plan, 1))) as handles:

@@ -105,3 +105,10 @@ def test_the_order_of_blocks_is_told_to_what_reads_them():
     blocks = [handle.get() for handle in late.run()]
     assert sorted(blocks) == [list(range(i, i + 20)) for i in range(0, 100, 20)]
     assert blocks != sorted(blocks)
+
+
+def test_zip_of_records_and_plain_objects():
+    with pytest.raises(
+        air.data.UnsupportedValue, match="zip: one side has records and the other plain"
+    ):
+        air.data.range(3).zip(air.data.range_table(3)).take_all()

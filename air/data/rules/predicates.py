@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from air.data.expressions.operators import FilterExpression, WithColumn
-from air.data.plan import Map, Node, Read, Union
+from air.data.plan import Join, Map, Node, Read, Union
+from air.data.rules.joins import filter_sides
 from air.data.transforms import DropColumns, RenameColumns, SelectColumns
 
 
@@ -21,6 +22,8 @@ def push_predicate(node: Node) -> Node | None:
     moved = _before(node.transform, below)
     if moved is None:
         return None
+    if _picks_columns(below) and not _gets_further(moved, below.input):
+        return None  # fewer columns are the better ones to look for rows in
     return replace(below, input=replace(node, transform=moved, input=below.input))
 
 
@@ -42,6 +45,26 @@ def tell_source(node: Node) -> Node | None:
     for one in reversed(between):
         rebuilt = replace(one, input=rebuilt)
     return replace(node, input=rebuilt)
+
+
+def _picks_columns(below: Map) -> bool:
+    return isinstance(below.transform, (SelectColumns, DropColumns))
+
+
+def _gets_further(step: FilterExpression, node: Node) -> bool:
+    """Whether a condition on the result of *node* can be moved below it, or told to a source."""
+    if isinstance(node, Map):
+        if isinstance(node.transform, FilterExpression):
+            return _gets_further(step, node.input)
+        moved = _before(step, node)
+        if moved is None:
+            return False
+        return not _picks_columns(node) or _gets_further(moved, node.input)
+    if isinstance(node, Union):
+        return _into_parts(Map(node, step), step, node) is not None
+    if isinstance(node, Join):
+        return filter_sides(Map(node, step)) is not None
+    return isinstance(node, Read)
 
 
 def _before(step: FilterExpression, below: Map) -> FilterExpression | None:

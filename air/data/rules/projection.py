@@ -30,17 +30,27 @@ def push_projection(node: Node) -> Node | None:
 
 
 def narrow_filter(node: Node) -> Node | None:
-    """Columns that are neither kept nor looked at by a condition are dropped before it."""
+    """Columns that are neither kept nor looked at by conditions are dropped before these."""
     if not isinstance(node, Map) or not isinstance(node.transform, SelectColumns):
         return None
+    needed = set(node.transform.names)
+    conditions: list[Map] = []
     below = node.input
-    if not isinstance(below, Map) or not isinstance(below.transform, FilterExpression):
+    while isinstance(below, Map) and isinstance(below.transform, FilterExpression):
+        needed |= below.transform.condition.columns()
+        conditions.append(below)
+        below = below.input
+    available = below.columns()
+    if not conditions or available is None or not needed < set(available):
         return None
-    available = below.input.columns()
-    if available is None:
-        return None
-    needed = {*node.transform.names, *below.transform.condition.columns()}
-    if not needed < set(available):
-        return None
-    kept = SelectColumns(tuple(name for name in available if name in needed))
-    return replace(node, input=replace(below, input=Map(below.input, kept, below.compute)))
+    kept = tuple(name for name in available if name in needed)
+    if isinstance(below, Read):
+        source = below.source.with_columns(kept)
+        if source is None:
+            return None
+        below = replace(below, source=source)
+    else:
+        below = Map(below, SelectColumns(kept), conditions[-1].compute)
+    for one in reversed(conditions):
+        below = replace(one, input=below)
+    return replace(node, input=below)

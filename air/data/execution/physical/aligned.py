@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from air.data.blocks.block import Block, accessor, mixed_kinds
+from air.data.blocks.block import Block, accessor
 from air.data.blocks.handle import BlockHandle
 from air.data.datasource import ReadTask
 from air.data.errors import UnsupportedValue
@@ -114,10 +114,13 @@ class _Zipped:
 def _beside(left: Block, right: Block) -> Block:
     if isinstance(left, list) and isinstance(right, list):
         return list(zip(left, right, strict=True))
-    if not len(left):  # a list without objects may be of records as well
-        return right if isinstance(left, list) else left
     if isinstance(left, list) or isinstance(right, list):
-        raise mixed_kinds()
+        if not len(left):  # a list without objects may be of records as well
+            return right if isinstance(left, list) else left
+        raise UnsupportedValue(
+            "zip: one side has records and the other plain objects: make records of these first:"
+            ' .map(lambda x: {"value": x})'
+        )
     names = apart(right.column_names, left.column_names)
     for name, column in zip(names, right.columns, strict=True):
         left = left.append_column(name, column)
