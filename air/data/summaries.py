@@ -129,7 +129,8 @@ class Moments:
     label: ClassVar[str] = "a mean and a variance"
     count: int
     missing: int
-    mean: float
+    total: Any
+    """Their sum, exact unless they are floats; 0 without values."""
     squares: float
     """Sum of the squared distances from the mean."""
 
@@ -137,21 +138,28 @@ class Moments:
     def of(cls, column: pa.ChunkedArray) -> Moments:
         values = _numbers(column)
         count = len(values)
-        mean = float(values.mean()) if count else 0.0
-        with np.errstate(all="ignore"):  # among infinite values the deviation is NaN
-            squares = float(np.square(values - mean).sum())
-        return cls(count, len(column) - count, mean, squares)
+        if not count:
+            return cls(0, len(column), 0, 0.0)
+        with np.errstate(all="ignore"):  # infinite values, between which is NaN
+            is_exact = not pa.types.is_floating(column.type)
+            total = Total.of(column).total if is_exact else float(values.sum())
+            squares = float(np.square(values - float(total / count)).sum())
+        return cls(count, len(column) - count, total, squares)
+
+    @property
+    def mean(self) -> float:
+        """The mean; 0 without values."""
+        return float(self.total / self.count) if self.count else 0.0
 
     def merge(self, other: Moments) -> Moments:
         # Chan, Golub and LeVeque: no cancellation, whatever the order of merging.
         count = self.count + other.count
         missing = self.missing + other.missing
         if not count:
-            return Moments(0, missing, 0.0, 0.0)
+            return Moments(0, missing, 0, 0.0)
         delta = other.mean - self.mean
-        mean = self.mean + delta * (other.count / count)
         squares = self.squares + other.squares + delta * delta * self.count * other.count / count
-        return Moments(count, missing, mean, squares)
+        return Moments(count, missing, _added(self.total, other.total), squares)
 
     def variance(self, ddof: int = 0) -> float | None:
         """The variance with *ddof* degrees of freedom taken off; ``None`` of too few values."""
@@ -348,6 +356,13 @@ def _exact_sum(values: np.ndarray) -> int | None:
         return None
     low = values & np.array(2**32 - 1, values.dtype)
     return (int((values >> np.array(32, values.dtype)).sum()) << 32) + int(low.sum())
+
+
+def _added(one: Any, other: Any) -> Any:
+    try:
+        return one + other
+    except TypeError:  # a decimal and a float
+        return float(one) + float(other)
 
 
 def _holds_structs(kind: pa.DataType) -> bool:

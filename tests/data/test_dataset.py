@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import threading
 import time
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -396,6 +397,25 @@ def test_numbers_about_columns():
     assert data.range(5).unique() == [0, 1, 2, 3, 4]
     assert data.from_items([{"s": "b"}, {"s": "a"}]).min("s") == "a"
     assert ds.filter(lambda row: False).sum("a") is None
+
+
+@pytest.mark.parametrize(
+    ("values", "mean"),
+    [
+        ([True] * 3 + [False] * 3 + [True] * 11 + [False] * 11, 0.5),
+        ([1] * 10 + [2] * 20 + [None], 5 / 3),
+        ([Decimal("0.1"), Decimal("-0.1")] * 7, 0.0),
+        ([2**63 - 1] * 5, float(2**63 - 1)),
+    ],
+)
+def test_means_do_not_depend_on_how_the_rows_are_divided(values, mean):
+    rows = [{"a": value} for value in values]
+    assert {data.from_items(rows, parallelism=n).mean("a") for n in (1, 2, 4, 7)} == {mean}
+
+
+def test_decimals_in_one_block_and_floats_in_another_have_a_mean():
+    rows = data.range(2, parallelism=2).map(lambda n: {"a": Decimal("0.5") if n else 1.5})
+    assert rows.mean("a") == 1.0
 
 
 def test_sums_of_whole_numbers_are_exact():

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import lzma
 import pickle
 
 import numpy as np
@@ -427,6 +428,17 @@ def test_what_is_no_text_says_what_it_may_be(tmp_path, content, advice):
         data.read_csv(tmp_path)
     assert str(raised.value).startswith(f"{tmp_path}/x.csv cannot be read as CSV: ")
     assert advice in str(raised.value)
+
+
+@pytest.mark.parametrize("read", [data.read_csv, data.read_json, data.read_text])
+@pytest.mark.parametrize("ending", ["xz", "ZIP"])
+def test_what_cannot_be_unpacked_is_not_taken_for_text(tmp_path, read, ending):
+    path = tmp_path / f"x.csv.{ending}"
+    path.write_bytes(lzma.compress(b"a\n1\n"))
+    with pytest.raises(data.ReadError) as raised:
+        read(path)
+    assert f"{path} is packed in a way that is not read here" in str(raised.value)
+    assert ".gz, .bz2, .zst" in str(raised.value)
 
 
 def test_text_behind_the_beginning_of_a_file_names_both_when_it_is_read(tmp_path):

@@ -220,6 +220,26 @@ def test_what_is_no_batch_is_blamed_on_the_function(returned, message):
     assert message in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    "step",
+    [
+        lambda rows: rows.map(lambda row: {"a": row["a"] if row["a"] < 4 else "x"}),
+        lambda rows: rows.map(lambda row: row["a"] if row["a"] < 4 else {"a": 1}),
+        lambda rows: rows.flat_map(lambda row: [{"a": row["a"] if row["a"] < 4 else "x"}]),
+        lambda rows: rows.map_batches(lambda batch: None if batch["a"][0] > 2 else batch),
+        lambda rows: rows.add_column("b", lambda batch: [1, 2] if batch["a"][0] > 2 else 1),
+    ],
+    ids=["map", "map to objects", "flat_map", "map_batches", "add_column"],
+)
+def test_what_cannot_be_kept_is_told_with_its_rows_and_columns(tmp_path, step):
+    for name, rows in {"1.csv": "1\n2\n", "2.csv": "3\n4\n5\n"}.items():
+        (tmp_path / name).write_text("a\n" + rows)
+    with pytest.raises(UnsupportedValue) as raised:
+        step(data.read_csv(tmp_path)).take_all()
+    (note,) = (note for note in raised.value.__notes__ if note.startswith("in "))
+    assert f"at rows 0-2 of {tmp_path / '2.csv'} (columns a: int64)" in note
+
+
 def test_blocks_without_rows_go_with_all_others():
     def some(batch):
         return batch if batch["value"][0] == 0 else {}

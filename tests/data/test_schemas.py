@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from decimal import Decimal
 
 import numpy as np
 import pyarrow as pa
@@ -28,6 +29,13 @@ def together(*columns):
         ([pa.array([1], pa.int8()), pa.array([300], pa.int16())], pa.int16(), [1, 300]),
         ([["x"], pa.array(["y"], pa.large_string())], pa.large_string(), ["x", "y"]),
         ([pa.array(["x"]).dictionary_encode(), ["y"]], pa.string(), ["x", "y"]),
+        ([[Decimal("0.5")], [1]], pa.decimal128(20, 1), [Decimal("0.5"), Decimal(1)]),
+        (
+            [pa.array([2**64 - 1], pa.uint64()), [Decimal("0.25")]],
+            pa.decimal128(22, 2),
+            [Decimal(2**64 - 1), Decimal("0.25")],
+        ),
+        ([[Decimal("0.5")], [1.5]], pa.float64(), [0.5, 1.5]),
         ([[[]], [[1]], [[2.5]]], pa.list_(pa.float64()), [[], [1.0], [2.5]]),
         (
             [[{"x": 1}], [{"y": "s"}]],

@@ -127,11 +127,25 @@ def _merged(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
         return _merged(*(k.value_type if pa.types.is_dictionary(k) else k for k in (one, other)))
     if isinstance(one, pa.FixedShapeTensorType) or isinstance(other, pa.FixedShapeTensorType):
         return _merged_tensors(one, other)
+    kinds = [one, other]
+    if any(pa.types.is_decimal(kind) for kind in kinds):
+        kinds = [_decimal_for(kind) for kind in kinds]
     try:
-        fields = [pa.schema([pa.field("", kind)]) for kind in (one, other)]
+        fields = [pa.schema([pa.field("", kind)]) for kind in kinds]
         return pa.unify_schemas(fields, promote_options="permissive").field(0).type
     except _REFUSALS:
         return None
+
+
+def _decimal_for(kind: pa.DataType) -> pa.DataType:
+    """The decimal that holds every whole number of a type; other types as they are.
+
+    Arrow forgets the digits behind the point when it puts whole numbers and decimals together.
+    """
+    if not pa.types.is_integer(kind):
+        return kind
+    unsigned = pa.types.is_unsigned_integer(kind)
+    return pa.decimal128(len(str(2 ** (kind.bit_width - (not unsigned)) - 1)), 0)
 
 
 def _merged_tensors(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:

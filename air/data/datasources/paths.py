@@ -15,11 +15,13 @@ from air.data.datasources.filesystems import filesystem_of as filesystem_of
 from air.data.datasources.labels import Labels
 from air.data.datasources.partitioning import HIVE, Partitioning, common_directory
 from air.data.datasources.patterns import fixed_part, has_wildcards, matching
+from air.data.errors import ReadError
 from air.data.writing.staging import cut_short
 from air.errors import InvalidOption
 from air.executor.validation import nearest
 
 _COMPRESSED = (".gz", ".bz2", ".zst", ".lz4", ".snappy", ".br")
+_PACKED = (".xz", ".lzma", ".zip", ".7z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +183,20 @@ def _is_wanted(path: str, base: str, extensions: Sequence[str]) -> bool:
 def is_compressed(path: str) -> bool:
     """Whether the ending of *path* says that the whole file is compressed."""
     return path.lower().endswith(_COMPRESSED)
+
+
+def require_text(files: FileSet, what: str) -> None:
+    """Refuse files that no reader of text can unpack: it would take them for text.
+
+    Raises:
+        ReadError: names the first of these.
+    """
+    for path in files.paths:
+        if path.lower().endswith(_PACKED):
+            raise ReadError(
+                f"{what}: {path} is packed in a way that is not read here: unpack it, or pack it"
+                f" as one of {', '.join(_COMPRESSED)}"
+            )
 
 
 def _below(path: str, base: str) -> str:

@@ -22,7 +22,7 @@ from air.data.datasource import Datasource
 from air.data.datasources.csv import CSVDatasource
 from air.data.datasources.parquet import ParquetDatasource
 from air.data.datasources.partitioning import HIVE, Partitioning
-from air.data.datasources.paths import FileSet, PathLike, resolve_paths
+from air.data.datasources.paths import FileSet, PathLike, require_text, resolve_paths
 from air.data.datasources.range import ARRAY_COLUMN, RangeDatasource
 from air.data.errors import require_columns
 from air.data.execution.exchange.partitioners import equal_edges
@@ -217,6 +217,7 @@ def read_csv(
             it is read.
     """
     files = files_of("read_csv", paths, filesystem, (".csv",), partitioning, ignore_missing_paths)
+    require_text(files, "read_csv")
     source = CSVDatasource(
         files,
         includes_path=check_flag(include_paths, "read_csv: include_paths"),

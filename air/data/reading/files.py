@@ -10,7 +10,7 @@ from air.data.arguments import check_opening
 from air.data.dataset import Dataset
 from air.data.datasources.json import JSONDatasource
 from air.data.datasources.partitioning import HIVE, Partitioning
-from air.data.datasources.paths import PathLike
+from air.data.datasources.paths import PathLike, require_text
 from air.data.datasources.whole_files import BinaryDatasource, TextDatasource
 from air.data.reading.api import REFUSED_BY_READS, files_of, read_datasource
 from air.errors import InvalidOption
@@ -64,6 +64,7 @@ def read_json(
     includes = check_flag(include_paths, "read_json: include_paths")
     extensions = (".json", ".jsonl", ".ndjson")
     files = files_of("read_json", paths, filesystem, extensions, partitioning, ignore_missing_paths)
+    require_text(files, "read_json")
     source = JSONDatasource(
         files,
         includes_path=includes,
@@ -101,7 +102,8 @@ def read_text(
     Raises:
         FileNotFoundError: there is no such path; names it and the nearest.
         InvalidOption: an unknown encoding or way with errors.
-        ReadError: with ``errors="strict"``, when read: a file is no text; names it.
+        ReadError: a file is packed as ``.xz``, ``.lzma``, ``.zip`` or ``.7z``; or, when read, is no
+            text, with ``errors="strict"``. Names it.
     """
     try:
         codecs.getincrementaldecoder(encoding)
@@ -112,6 +114,7 @@ def read_text(
         ) from None
     opening = check_opening("read_text", arrow_open_stream_args)
     files = files_of("read_text", paths, filesystem, (), partitioning, ignore_missing_paths)
+    require_text(files, "read_text")
     source = TextDatasource(
         files,
         includes_path=check_flag(include_paths, "read_text: include_paths"),

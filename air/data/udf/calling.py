@@ -66,7 +66,7 @@ class MapRows(_Call):
             for block, start in _with_positions(blocks):
                 if skips is None:
                     made = list(_row_results(self.name, fn, block, start, context))
-                    yield _made_of(self.name, block_from_rows, made)
+                    yield _made_at(self.name, block_from_rows, made, block, start, context)
                 else:
                     tries = Tries(self.name, skips, context)
                     found = [(number, [row]) for number, row in tries.rows(fn, block, start)]
@@ -95,7 +95,7 @@ class FlatMapRows(_Call):
                     made: list[Any] = []
                     for rows in _row_results(self.name, rows_of, block, start, context):
                         made.extend(rows)
-                    yield _made_of(self.name, block_from_rows, made)
+                    yield _made_at(self.name, block_from_rows, made, block, start, context)
                 else:
                     tries = Tries(self.name, skips, context)
                     found = list(tries.rows(rows_of, block, start))
@@ -170,7 +170,9 @@ class MapBatches(_Call):
                     where = At(self.name, cut.block, start, context, cut.num_rows)
                     try:
                         for result in _batch_results(outcome, where):
-                            yield _made_of(self.name, returned, result)
+                            with where:
+                                part = _made_of(self.name, returned, result)
+                            yield part
                     except Exception as error:
                         self.describe(error, cut)
                         raise
@@ -245,8 +247,8 @@ class AddColumn(_Call):
                     continue
                 if self.skips is None:
                     with At(self.name, block, start, context):
-                        values = self._values(fn, table)
-                    yield self._added(table, values)
+                        added = self._added(table, self._values(fn, table))
+                    yield added
                     continue
                 tries = Tries(self.name, self.skips, context)
                 parts = list(tries.halves(lambda part: self._added_to(fn, part), table, start))
@@ -333,6 +335,19 @@ def _kept(
     name: str, tries: Tries, made: list[tuple[int, list[Any]]], block: Block, start: int
 ) -> Block:
     return _made_of(name, lambda rows: tries.kept(rows, block, start), made)
+
+
+def _made_at(
+    name: str,
+    build: Callable[[Any], Block],
+    made: Any,
+    block: Block,
+    start: int,
+    context: TaskContext,
+) -> Block:
+    """A block of what was made of the rows of *block*; an error is told of which they are."""
+    with At(name, block, start, context):
+        return _made_of(name, build, made)
 
 
 def _made_of(name: str, build: Callable[[Any], _Built], made: Any) -> _Built:
