@@ -14,6 +14,7 @@ from air.data.methods.epochs import EpochMethods
 from air.data.methods.grouping import GroupMethods
 from air.data.methods.joining import JoinMethods
 from air.data.methods.mapping import MapMethods
+from air.data.methods.plain_writers import PlainWriteMethods
 from air.data.methods.sampling import SampleMethods
 from air.data.methods.splitting import SplitMethods
 from air.data.methods.viewing import ViewMethods
@@ -29,6 +30,7 @@ class Dataset(
     JoinMethods,
     SplitMethods,
     ArrayWriteMethods,
+    PlainWriteMethods,
     AccessMethods,
     DatabaseMethods,
     CheckpointMethods,

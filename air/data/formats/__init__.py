@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Protocol
 
 import pyarrow as pa
 
-from air.data.errors import WriteError
+from air.data.errors import WriteError, require_columns
 
 _FILES = "there is a file for each block: .repartition(n) makes n blocks of equally many rows"
 
@@ -59,3 +59,21 @@ def cannot_hold(what: str, field: pa.Field, kind: str, remedy: str) -> WriteErro
         f"{what}: column {field.name!r} has the type {field.type}, which {kind} cannot hold; drop"
         f" it, {remedy}"
     )
+
+
+def column_for(what: str, table: pa.Table, name: str | None) -> pa.Field:
+    """The column that a format of one column writes: the one of that name, or the only one.
+
+    Raises:
+        WriteError: there are several, and none is named.
+        ColumnNotFound: there is no such column.
+    """
+    if name is None:
+        if table.num_columns != 1:
+            raise WriteError(
+                f"{what}: the rows have {table.num_columns} columns"
+                f" ({', '.join(table.column_names)}), and a file holds one: name it, column=..."
+            )
+        name = table.column_names[0]
+    require_columns([name], table.column_names, what)
+    return table.schema.field(name)

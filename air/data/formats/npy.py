@@ -12,8 +12,7 @@ from pyarrow import compute as pc
 from air.data.blocks import tensor
 from air.data.blocks.convert import column_to_numpy
 from air.data.blocks.infer import column_from_values
-from air.data.errors import WriteError, require_columns
-from air.data.formats import cannot_hold
+from air.data.formats import cannot_hold, column_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +38,8 @@ def array_of(table: pa.Table, name: str | None) -> np.ndarray:
         WriteError: an array cannot hold them without a change of their type; names the column.
         ColumnNotFound: there is no such column.
     """
-    if name is None:
-        if table.num_columns != 1:
-            raise WriteError(
-                f"write_numpy: the rows have {table.num_columns} columns"
-                f" ({', '.join(table.column_names)}), and a file holds one: name it, column=..."
-            )
-        name = table.column_names[0]
-    require_columns([name], table.column_names, "write_numpy")
-    field, column = table.schema.field(name), table[name]
+    field = column_for("write_numpy", table, name)
+    column = table[field.name]
     kind = field.type
     if column.null_count and not pa.types.is_temporal(kind):  # numpy has a time that is none
         raise cannot_hold("write_numpy", field, "an array", "for there are nulls in it: fill them")

@@ -11,6 +11,7 @@ from air.data.consumption import Consumption
 from air.data.datasink import Datasink
 from air.data.datasources.paths import PathLike
 from air.data.formats import REFUSED, FileFormat
+from air.data.formats.binary import RowNames
 from air.data.formats.csv import CSVFormat
 from air.data.formats.json import JSONFormat
 from air.data.formats.parquet import ParquetFormat
@@ -282,6 +283,7 @@ class WriteMethods(Consumption):
         mode: object,
         partition_cols: tuple[str, ...] = (),
         rows_per_file: int | None = None,
+        row_names: RowNames | None = None,
     ) -> None:
         what = f"write_{form.name}"
         write_files(
@@ -293,4 +295,5 @@ class WriteMethods(Consumption):
             mode=check_mode(what, mode),
             partition_cols=partition_cols,
             rows_per_file=rows_per_file,
+            row_names=row_names,
         )

@@ -17,6 +17,7 @@ from air.data.blocks.schemas import unify
 from air.data.datasink import Datasink, WriteContext
 from air.data.datasources.paths import PathLike, filesystem_of
 from air.data.formats import FileFormat
+from air.data.formats.binary import RowNames
 from air.data.writing.partitions import check_partition_columns, divided
 from air.data.writing.pieces import write_to
 from air.data.writing.staging import (
@@ -45,6 +46,7 @@ class FileSink(Datasink):
         partition_cols: tuple[str, ...],
         dataset: Consumption,
         rows_per_file: int | None = None,
+        row_names: RowNames | None = None,
     ) -> None:
         self._system = system
         self._hidden = staging.path
@@ -54,6 +56,7 @@ class FileSink(Datasink):
         self._staging = staging
         self._dataset = dataset
         self._rows_per_file = rows_per_file
+        self._row_names = row_names
 
     def __getstate__(self) -> dict[str, Any]:
         # Publishing is for the program alone.
@@ -74,7 +77,10 @@ class FileSink(Datasink):
         written = []
         for number, table in enumerate(tables):
             part = f"{context.index:06d}-{number:03d}"
-            if self._rows_per_file is None:
+            if self._row_names is not None:
+                rows = (table.slice(row, 1) for row in range(table.num_rows))
+                names = [self._write_as(self._row_names.of_row(row), row) for row in rows]
+            elif self._rows_per_file is None:
                 names = [self._write(part, rows, inside) for inside, rows in self._divided(table)]
             else:
                 names = [
@@ -94,10 +100,13 @@ class FileSink(Datasink):
     def _write(self, part: str, table: pa.Table, inside: str = "") -> str:
         """Write one file and return its name; the same part gives the same name again."""
         name = f"{self._stem}-{part}.{self._format.extension}"
-        if inside:
-            if has_directories(self._system):
-                self._system.create_dir(f"{self._hidden}/{inside}", recursive=True)
-            name = f"{inside}/{name}"
+        return self._write_as(f"{inside}/{name}" if inside else name, table)
+
+    def _write_as(self, name: str, table: pa.Table) -> str:
+        """Write one file of this name, which may be in a directory, and return the name."""
+        inside = name.rpartition("/")[0]
+        if inside and has_directories(self._system):
+            self._system.create_dir(f"{self._hidden}/{inside}", recursive=True)
         path, compression = f"{self._hidden}/{name}", self._format.compression
         with self._system.open_output_stream(path, compression=compression) as file:
             self._format.write(table, file)
@@ -106,12 +115,15 @@ class FileSink(Datasink):
     def on_write_complete(self, write_results: list[Any]) -> None:
         written = [file for result in write_results for file in result]
         names = [name for name, _, _ in written]
+        if self._row_names is not None:
+            self._row_names.check_distinct(names)
+            self._staging.refuse_existing(names)
         if written:
             unify([schema for _, schema, _ in written], [source for _, _, source in written])
         else:
             known = self._dataset.schema()
             # Directories are named by rows, of which there are none, or there is a file for each.
-            by_rows = self._partition_cols or self._rows_per_file
+            by_rows = self._partition_cols or self._rows_per_file or self._row_names
             if isinstance(known, pa.Schema) and not by_rows:
                 names = [self._write("000000-000", known.empty_table())]
         self._staging.publish(names)
@@ -131,6 +143,7 @@ def write_files(
     mode: WriteMode = WriteMode.APPEND,
     partition_cols: tuple[str, ...] = (),
     rows_per_file: int | None = None,
+    row_names: RowNames | None = None,
 ) -> None:
     """Write *dataset* into the directory *path*.
 
@@ -143,9 +156,11 @@ def write_files(
         mode: what to do if it holds something.
         partition_cols: columns that become directories below it.
         rows_per_file: how many rows each file has, in place of about as many as fit 64 MiB.
+        row_names: a file for each row, with a name that a column gives.
 
     Raises:
-        FileExistsError: the directory holds something, and *mode* is ``"error"``.
+        FileExistsError: the directory holds something, and *mode* is ``"error"``; or a file that
+            a row is to be written to, and *mode* is not ``"overwrite"``.
         NotADirectoryError: *path* or something that it is in is a file.
         FileNotFoundError: the directory is not there, and is not to be made.
         WriteError: the format cannot hold a column.
@@ -168,5 +183,7 @@ def write_files(
     staging = Staging(system, directory, stem, missing, mode)
     write_to(
         dataset,
-        FileSink(system, staging, stem, file_format, partition_cols, dataset, rows_per_file),
+        FileSink(
+            system, staging, stem, file_format, partition_cols, dataset, rows_per_file, row_names
+        ),
     )

@@ -72,6 +72,22 @@ class Staging:
             if lock is not None or os.path.isdir(self.path):
                 return
 
+    def refuse_existing(self, names: Iterable[str]) -> None:
+        """Complain about files that would take the place of others that stay.
+
+        Raises:
+            FileExistsError: there is one.
+        """
+        if self._mode is WriteMode.OVERWRITE or self._missing:
+            return
+        paths = [f"{self._directory}/{name}" for name in names]
+        for info in self._system.get_file_info(paths):
+            if info.type != fs.FileType.NotFound:
+                raise FileExistsError(
+                    f"{info.path!r} is there already; replace all that is in the directory with"
+                    " mode='overwrite', or give rows other names"
+                )
+
     def publish(self, names: Iterable[str]) -> None:
         """Move all files to where they can be seen.
 
@@ -115,9 +131,11 @@ class Staging:
         if has_directories(self._system):
             new = {m for place in places for m in missing_directories(self._system, place)}
             self._made = sorted(new, key=len, reverse=True)
-        plan = Plan(names, old)
-        plan.save(self._system, self.path)
         self._moved = [f"{self._directory}/{name}" for name in names]
+        plan = Plan(names, tuple(sorted(set(old).difference(self._moved))))
+        plan.save(self._system, self.path)
+        # Of files that new ones take the place of nothing can be brought back.
+        self._is_decided = not set(old).isdisjoint(self._moved)
         plan.show(self._system, self.path, self._directory)
         self._is_decided = True
         plan.clean(self._system, self.path)
