@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from air.data.blocks.handle import BlockHandle
-from air.data.budget import current_budget
+from air.data.budget import Budget, current_budget
 from air.data.execution.here import Here
+from air.data.execution.neighbours import Held, Neighbours
 from air.data.execution.placement import Placement, Probation, decide
-from air.data.execution.shares import check_supply
+from air.data.execution.shares import check_supply, held_by, share_cluster
 from air.data.execution.skipped import SkippedRun
 from air.data.execution.stages import Stage, Unit, fuse, grouped
 from air.data.execution.stats import ExecutionStats, StageStats
@@ -28,11 +30,26 @@ Operator = Callable[["Run", Any, int | None], Iterator[BlockHandle]]
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """Units for the first stage of several; what is not known of them is ``None``."""
+    """Units for the first stage of several; what is not known of them is ``None``.
+
+    Attributes:
+        neighbours: of a segment that takes them; those of the run if ``None``.
+        held: for what its pools hold.
+    """
 
     units: Iterable[Unit]
     count: int | None
     size_bytes: int | None
+    neighbours: Neighbours | None = None
+    held: Held = field(default_factory=Held)
+
+
+@dataclass(slots=True)
+class _Memory:
+    """What there is for blocks, and how much of it is set aside for those that wait."""
+
+    budget: Budget
+    apart_bytes: int = 0
 
 
 class Run:
@@ -50,15 +67,26 @@ class Run:
         self._operators = operators
         self.stats = stats
         self.stay = stay
-        self.budget = current_budget()
-        self._apart_bytes = 0
+        self._memory = _Memory(current_budget())
+        self._neighbours = Neighbours()
 
     def run(self, node: Node, limit: int | None = None) -> Iterator[BlockHandle]:
         """The result of *node*, of which no more than *limit* rows are needed."""
         operator = self._operators.get(type(node))
-        if operator is not None:
-            return operator(self, node, limit)
-        return self._maps(node, limit)
+        if operator is None:
+            return self._maps(node, limit)
+        return operator(self._at(self._neighbours.within(node)), node, limit)
+
+    @property
+    def budget(self) -> Budget:
+        """For blocks that are on the way or wait."""
+        return self._memory.budget
+
+    def _at(self, neighbours: Neighbours) -> Run:
+        """The same run, seen from another place in the plan."""
+        other = copy.copy(self)
+        other._neighbours = neighbours
+        return other
 
     def spills_beyond(self) -> int | None:
         """Bytes of blocks that may wait for others in memory; ``None``: as many as there are.
@@ -69,8 +97,8 @@ class Run:
         """
         if not self.stay and is_initialized() and len(get_executor().nodes()) > 1:
             return None
-        self._apart_bytes = self.budget.waiting_bytes
-        return self._apart_bytes
+        self._memory.apart_bytes = self.budget.waiting_bytes
+        return self._memory.apart_bytes
 
     def over_units(self, stage: Stage, units: Sequence[Unit]) -> Iterator[BlockHandle]:
         """The result of one stage on units that are there."""
@@ -97,15 +125,18 @@ class Run:
         return stages, self._input(node)
 
     def _input(self, node: Node) -> Given:
+        neighbours = self._neighbours.taking(node)
         if isinstance(node, Read):
             tasks = node.source.get_read_tasks(node.parallelism)
             size = node.source.estimate_inmemory_data_size()
-            return Given([Unit((task,)) for task in tasks], len(tasks), size)
+            return Given([Unit((task,)) for task in tasks], len(tasks), size, neighbours)
         if isinstance(node, InputBlocks):
             size = sum(handle.size_bytes for handle in node.handles)
-            return Given([Unit((h,)) for h in node.handles], len(node.handles), size)
+            return Given([Unit((h,)) for h in node.handles], len(node.handles), size, neighbours)
         count = node.num_blocks() if isinstance(node, Repartition) else None
-        return Given((Unit((handle,)) for handle in self.run(node)), count, None)
+        held = Held()
+        made = self._at(self._neighbours.below(held)).run(node)
+        return Given((Unit((handle,)) for handle in made), count, None, neighbours, held)
 
     def segment(
         self, stages: Sequence[Stage], given: Given, *, limited: bool = False
@@ -137,7 +168,7 @@ class Run:
             check_supply(stages, Resources(get_executor().cluster_resources()))
         units = grouped(given.units, stages[0].min_rows)
         if placement is Placement.TASKS:
-            yield from self._on_tasks(stages, units, stats, [0] * len(stages))
+            yield from self._on_tasks(stages, given, units, stats, [0] * len(stages))
             return
         here = Here(stages, stats, self.budget)
         if placement is Placement.HERE:
@@ -157,19 +188,27 @@ class Run:
             if not can_run_in_parallel():
                 yield from here.run(units)
             else:
-                yield from self._on_tasks(stages, units, stats, here.counts)
+                yield from self._on_tasks(stages, given, units, stats, here.counts)
             return
 
     def _on_tasks(
         self,
         stages: Sequence[Stage],
+        given: Given,
         units: Iterator[Unit],
         stats: Sequence[StageStats],
         first_index: Sequence[int],
     ) -> Iterator[BlockHandle]:
         # A backend may have been started since this run began.
-        budget = self.budget = current_budget()
-        return run_on_tasks(stages, units, stats, first_index, budget, self._apart_bytes)
+        memory = self._memory
+        memory.budget = current_budget()
+        pools = any(stage.compute.pool is not None for stage in stages)
+        beside = (given.neighbours or self._neighbours).beside(pools)
+        shares = share_cluster(stages, Resources(get_executor().cluster_resources()), beside)
+        given.held.resources = held_by(stages, shares)
+        return run_on_tasks(
+            stages, shares, units, stats, first_index, memory.budget, memory.apart_bytes
+        )
 
 
 def can_run_in_parallel() -> bool:

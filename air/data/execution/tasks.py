@@ -16,14 +16,13 @@ from air.data.blocks.handle import BlockHandle
 from air.data.budget import Budget
 from air.data.execution.actors import ActorStage
 from air.data.execution.scheduling import Item, Launch, Scheduler, StageLimits
-from air.data.execution.shares import Share, share_cluster
+from air.data.execution.shares import Share
 from air.data.execution.stages import Stage, Unit, together, working_bytes
 from air.data.execution.stats import StageStats
 from air.data.execution.work import Work, results, work_on
 from air.errors import GetTimeout
 from air.executor.current import get_executor
 from air.executor.handles import ObjectRef, ObjectRefGenerator
-from air.executor.resources import Resources
 from air.executor.streaming import VALUES_AHEAD
 
 _MODULES = ("numpy", "pyarrow", "pyarrow.compute", "pandas", __name__)
@@ -75,6 +74,7 @@ class _Running:
 
 def run_on_tasks(
     stages: Sequence[Stage],
+    shares: Sequence[Share],
     units: Iterator[Unit],
     stats: Sequence[StageStats],
     first_index: Sequence[int],
@@ -86,10 +86,11 @@ def run_on_tasks(
     Closing the iterator ends what is still running.
 
     Args:
+        shares: of the cluster, by stage.
         first_index: by stage, the position of its first piece of work among all.
         apart_bytes: of the budget, that blocks have which wait elsewhere.
     """
-    segment = _Segment(stages, units, stats, first_index, budget, apart_bytes)
+    segment = _Segment(stages, shares, units, stats, first_index, budget, apart_bytes)
     try:
         yield from segment.outputs()
     finally:
@@ -100,6 +101,7 @@ class _Segment:
     def __init__(
         self,
         stages: Sequence[Stage],
+        shares: Sequence[Share],
         units: Iterator[Unit],
         stats: Sequence[StageStats],
         first_index: Sequence[int],
@@ -107,8 +109,6 @@ class _Segment:
         apart_bytes: int,
     ) -> None:
         get_executor().preload(_MODULES)
-        supply = Resources(get_executor().cluster_resources())
-        shares = share_cluster(stages, supply)
         in_flight = [
             _max_in_flight(stage, share, budget)
             for stage, share in zip(stages, shares, strict=True)

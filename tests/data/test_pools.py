@@ -1,4 +1,7 @@
-"""Pools of actors whose processes are really killed: all rows once, in order, or an error."""
+"""Pools of actors on a cluster: processes that are really killed, and pools beside pools.
+
+All rows come once, in order, or an error does.
+"""
 
 from __future__ import annotations
 
@@ -244,3 +247,61 @@ def test_shares_of_a_split(tmp_path):
 @air.remote(num_cpus=0)
 def take(share):
     return list(share.iter_rows())
+
+
+class Same:
+    def __call__(self, row):
+        return row
+
+
+HOLDS_ALL = {"num_cpus": 1, "concurrency": 2}
+"""What each of these pools would like to have is all that there is."""
+
+
+def pool(ds, **options):
+    return ds.map(Same, **{**HOLDS_ALL, **options})
+
+
+def numbers(blocks=10):
+    return data.range_table(40, parallelism=blocks)
+
+
+def odd(row):
+    return row["value"] % 2
+
+
+PLANS = {
+    "one after the other": lambda t: pool(pool(numbers())),
+    "an exchange between": lambda t: pool(pool(numbers()).sort("value")),
+    "before an exchange, with all CPUs at once": lambda t: pool(
+        pool(numbers(), num_cpus=2, concurrency=1).random_shuffle(seed=1).sort("value"),
+        num_cpus=2,
+        concurrency=1,
+    ),
+    "many parts of an exchange": lambda t: pool(
+        numbers(40).repartition(7).random_shuffle(seed=1, num_blocks=40), num_cpus=2, concurrency=1
+    ).sort("value"),
+    "a limit between": lambda t: pool(pool(numbers()).filter(lambda row: True).limit(40)),
+    "a union between": lambda t: pool(
+        pool(numbers().filter(lambda row: row["value"] < 20)).union(
+            pool(numbers().filter(lambda row: row["value"] >= 20))
+        )
+    ),
+    "a zip between": lambda t: pool(
+        pool(numbers()).zip(pool(numbers()).rename_columns({"value": "b"}))
+    ).select_columns("value"),
+    "a join between": lambda t: pool(pool(numbers()).join(pool(numbers()), on="value")),
+    "kept between": lambda t: pool(pool(numbers()).checkpointed(t / "kept")),
+}
+
+
+@pytest.mark.parametrize("plan", PLANS)
+def test_pools_leave_each_other_room(plan, tmp_path):
+    assert PLANS[plan](tmp_path).take_all() == [{"value": i} for i in range(40)]
+
+
+def test_pools_that_never_fit_together_are_refused():
+    wants_all = {"num_cpus": 2, "concurrency": 1}
+    kept = pool(numbers(), **wants_all).union(numbers())
+    with pytest.raises(Unschedulable, match=r"pools of steps before and after these: \{'CPU': 2\}"):
+        pool(kept, **wants_all).take_all()
