@@ -16,8 +16,10 @@ from hypothesis import strategies as st
 
 import air
 from air import data
+from air.data.blocks.handle import BlockHandle
 from air.data.random_access.keys import keys_as, searchable
 from air.data.random_access.search import first_at_least, found_at
+from air.data.random_access.shard import Shard
 from air.errors import InvalidOption
 from air.executor.capabilities import Capability
 from air.executor.current import get_executor
@@ -109,6 +111,26 @@ def test_objects_of_numpy_and_pandas_are_keys(column, keys):
     values = searchable(pa.chunked_array([column])).combine_chunks()
     for key in keys:
         assert found_at(values, keys_as([key], values.type, "k", "get")).to_pylist() == [1]
+
+
+@pytest.mark.parametrize(
+    ("values", "asked"),
+    [
+        (pa.array([-0.0, 0.5]), [0.0, -0.0, 0.5, 0.25, 2.0]),
+        (pa.array(["", "a", "ä"]), ["", "a", "b", "ä", "z"]),
+        (pa.array([1, 2], pa.timestamp("ns")), [pd.Timestamp(1), pd.Timestamp(3)]),
+        (pa.array([Decimal("1.5")]), [Decimal("1.50"), 1.5, 1]),
+    ],
+)
+def test_one_key_is_found_as_several_are(values, asked):
+    table = pa.table({"k": values, "row": range(len(values))})
+    shard = Shard([BlockHandle.of_block(part) for part in (table[:1], table[1:])], "k")
+    keys = keys_as(asked, shard.last_key().type, "k", "get")
+    is_found, rows = shard.multiget(keys)
+    each = [shard.get(keys.slice(place, 1)) for place in range(len(keys))]
+    assert [row is not None for row in each] == is_found.to_pylist()
+    assert [row["row"] for row in each if row is not None] == rows["row"].to_pylist()
+    assert (shard.stats().asked, shard.stats().found) == (2 * len(keys), 2 * len(rows))
 
 
 def test_what_is_missing_is_no_key():

@@ -75,7 +75,9 @@ def keys_as(keys: Sequence[Any], kind: pa.DataType, column: str, what: str) -> p
     Raises:
         UnsupportedValue: keys are of another kind than the column; names it and the types.
     """
-    given = [None if _is_missing(key) else key for key in keys]
+    given = keys
+    if any(map(_can_be_missing, set(map(type, keys)))):
+        given = [None if _is_missing(key) else key for key in keys]
     family = next((each for each in _FAMILIES if any(has(kind) for has in each.has)), None)
     if family is None:  # of a column without a value
         return pa.nulls(len(given), kind)
@@ -94,11 +96,14 @@ def keys_as(keys: Sequence[Any], kind: pa.DataType, column: str, what: str) -> p
         return pa.array([_alone(key, kind) for key in given], kind)
 
 
-def _is_missing(key: object) -> bool:
-    if key is None:
-        return True
+def _can_be_missing(kind: type) -> bool:
     can_be = (float, np.floating, np.datetime64, np.timedelta64, datetime.datetime, Decimal)
-    return (isinstance(key, can_be) and key != key) or type(key).__name__ == "NAType"  # of pandas
+    return issubclass(kind, can_be) or kind.__name__ == "NAType"  # of pandas
+
+
+def _is_missing(key: Any) -> bool:
+    kind = type(key)
+    return _can_be_missing(kind) and (kind.__name__ == "NAType" or key != key)
 
 
 def _check_zones(keys: Sequence[Any], kind: pa.DataType, column: str, what: str) -> None:

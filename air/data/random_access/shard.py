@@ -13,7 +13,7 @@ from air.data.blocks.block import accessor, concat
 from air.data.blocks.choosing import taken
 from air.data.blocks.handle import BlockHandle
 from air.data.random_access.keys import searchable
-from air.data.random_access.search import found_at
+from air.data.random_access.search import first_at_least, found_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,19 +49,26 @@ class Shard:
         return self._keys.take(pa.array([len(self._keys) - 1]))  # a slice travels with all
 
     def get(self, key: pa.Array) -> dict[str, Any] | None:
-        """The first row that has *key*, an array of one value."""
-        _, rows = self.multiget(key)
-        return next(accessor(rows).rows(), None)
+        """The first row that has *key*, an array of one value that is not null."""
+        began = time.perf_counter()
+        place = int(first_at_least(self._keys, key)[0])
+        is_there = place < len(self._keys) and self._keys[place].equals(key[0])
+        row = next(accessor(self._table.slice(place, 1)).rows()) if is_there else None
+        self._note(1, int(is_there), began)
+        return row
 
     def multiget(self, keys: pa.Array) -> tuple[pa.Array, pa.Table]:
         """Which of *keys* are there, and the first row of each of those, in their order."""
         began = time.perf_counter()
         places = found_at(self._keys, keys)
         rows = taken(self._table, places.drop_null())
-        self._asked += len(keys)
-        self._found += len(rows)
-        self._seconds += time.perf_counter() - began
+        self._note(len(keys), len(rows), began)
         return places.is_valid(), rows
+
+    def _note(self, asked: int, found: int, began: float) -> None:
+        self._asked += asked
+        self._found += found
+        self._seconds += time.perf_counter() - began
 
     def stats(self) -> ShardStats:
         """What it holds, and what it was asked for up to now."""
