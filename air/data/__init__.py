@@ -31,7 +31,7 @@ if TYPE_CHECKING:
         WriteError,
     )
     from air.data.expressions.expr import col, if_else, lit
-    from air.data.grouped import GroupedData
+    from air.data.grouped_data import GroupedData
     from air.data.huggingface.making import from_huggingface
     from air.data.iterator import DataIterator
     from air.data.pipeline import DatasetPipeline
@@ -71,7 +71,7 @@ _HOME = {
     "Datasink": "air.data.datasink",
     "DatasetPipeline": "air.data.pipeline",
     "Datasource": "air.data.datasource",
-    "GroupedData": "air.data.grouped",
+    "GroupedData": "air.data.grouped_data",
     "Partitioning": "air.data.datasources.partitioning",
     "Preprocessor": "air.data.preprocessor",
     "RandomAccessDataset": "air.data.random_access.dataset",

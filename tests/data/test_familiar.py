@@ -5,6 +5,7 @@ What is not offered is refused by name, with what to do instead.
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import re
 
@@ -423,3 +424,17 @@ def test_only_so_many_rows_become_a_frame_by_mistake():
         ds.to_pandas()
     assert len(ds.to_pandas(limit=None)) == 100_001
     assert len(ds.limit(100_000).to_pandas()) == 100_000
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("aggregate", "AggregateFn"),
+        ("datasource", "Datasource"),
+        ("grouped_data", "GroupedData"),
+        ("preprocessor", "Preprocessor"),
+        ("preprocessors", "StandardScaler"),
+    ],
+)
+def test_names_are_in_their_usual_modules(module, name):
+    assert hasattr(importlib.import_module(f"air.data.{module}"), name)

@@ -14,7 +14,7 @@ from air.executor.keywords import methods_suggest_keywords
 
 if TYPE_CHECKING:
     from air.data.dataset import Dataset
-    from air.data.grouped import GroupedData
+    from air.data.grouped_data import GroupedData
 
 
 @methods_suggest_keywords
@@ -31,7 +31,7 @@ class GroupMethods(Consumption):
             ColumnNotFound: it is known that there is no such column.
             InvalidOption: *key* is no column and no list of columns.
         """
-        from air.data.grouped import GroupedData
+        from air.data.grouped_data import GroupedData
 
         return GroupedData(cast("Dataset", self), key)
 
