@@ -28,7 +28,7 @@ NANOSECOND = pd.Timestamp("2020-01-01 00:00:00.000000001")
         (np.array(["2020"], dtype="M8[Y]"), pa.date32(), [dt.date(2020, 1, 1)]),
         (np.array([1], dtype="m8[h]"), pa.duration("s"), [dt.timedelta(hours=1)]),
         ([np.ones(1, "f4"), np.ones(2, "f4")], pa.list_(pa.float32()), [[1.0], [1.0, 1.0]]),
-        ([np.ones(1, "i2"), None], pa.list_(pa.int16()), [[1], None]),
+        ([np.ones(1, "i2"), None], pa.fixed_shape_tensor(pa.int16(), [1]), [[1], None]),
         (pd.Series([2**63, None], dtype=object), pa.uint64(), [2**63, None]),
         (pd.Series([NANOSECOND, None], dtype=object), pa.timestamp("ns"), [NANOSECOND, None]),
         (pd.Series(pd.arrays.SparseArray([0, 1])), pa.int64(), [0, 1]),

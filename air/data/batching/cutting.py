@@ -20,6 +20,7 @@ from air.data.batching.regrouping import RowQueue
 from air.data.blocks.block import Block, accessor
 from air.data.blocks.convert import column_to_numpy
 from air.data.blocks.frames import is_divisible, part_of, table_to_pandas
+from air.data.blocks.marked import with_nulls
 
 _WINDOW_BYTES = 4 << 20
 """What is made of so many bytes at a time stays in the cache, and is little beside a block."""
@@ -41,9 +42,9 @@ class Cut:
         self._view = view
         self.block, self.offset, self.num_rows = view.block, offset, num_rows
 
-    def to_batch(self, batch_format: str, *, writable: bool = True) -> Any:
+    def to_batch(self, batch_format: str, *, writable: bool = True, returns: bool = False) -> Any:
         """The rows in that format, as :meth:`BlockAccessor.to_batch` gives them."""
-        return self._view.batch(self.offset, self.num_rows, batch_format, writable)
+        return self._view.batch(self.offset, self.num_rows, batch_format, writable, returns)
 
     def rows(self) -> Block:
         """The rows as a block of their own, which shares memory with the other one."""
@@ -62,18 +63,23 @@ class _View:
         self._columns: dict[str, _Chunks | _Windows[np.ndarray] | None] | None = None
         self._frames: _Windows[Any] | None = None
 
-    def batch(self, offset: int, rows: int, batch_format: str, writable: bool) -> Any:
+    def batch(
+        self, offset: int, rows: int, batch_format: str, writable: bool, returns: bool
+    ) -> Any:
         if isinstance(self.block, list) or batch_format not in ("default", "numpy", PANDAS):
-            return accessor(self._part(offset, rows)).to_batch(batch_format, writable=writable)
+            part = accessor(self._part(offset, rows))
+            return part.to_batch(batch_format, writable=writable, returns=returns)
         if batch_format == PANDAS:
-            return self._frame(offset, rows)
+            return self._frame(offset, rows, returns)
         if self._columns is None:
             self._columns = {n: _divided(self.block[n]) for n in self.block.column_names}
         batch: dict[str, np.ndarray] = {}
         for name, column in self._columns.items():
             values = None if column is None else column.rows(offset, rows, writable)
             if values is None:
-                values = column_to_numpy(self.block[name].slice(offset, rows), writable=writable)
+                part = self.block[name].slice(offset, rows)
+                values = column_to_numpy(part, writable=writable)
+                values = with_nulls(part, values) if returns else values
             batch[name] = values
         return batch
 
@@ -82,12 +88,14 @@ class _View:
             return self.block
         return accessor(self.block).slice(offset, offset + rows)
 
-    def _frame(self, offset: int, rows: int) -> Any:
+    def _frame(self, offset: int, rows: int, returns: bool) -> Any:
         assert isinstance(self.block, pa.Table)  # lists have been seen to
         if self._frames is None:
             self._frames = _Windows(self.block, _divisible_frame, part_of)
         frame = self._frames.rows(offset, rows)
-        return accessor(self._part(offset, rows)).to_batch(PANDAS) if frame is None else frame
+        if frame is not None:
+            return frame
+        return accessor(self._part(offset, rows)).to_batch(PANDAS, returns=returns)
 
 
 class _Windows(Generic[_Made]):

@@ -14,6 +14,7 @@ from air.data.blocks.block import Block, block_from_batch
 from air.data.blocks.convert import check_batch, table_from_columns
 from air.data.blocks.frames import table_from_pandas
 from air.data.blocks.infer import column_from_values
+from air.data.blocks.restoring import type_in
 from air.executor.extras import import_pandas
 
 if TYPE_CHECKING:
@@ -21,6 +22,13 @@ if TYPE_CHECKING:
 
 _NUMBERS = "iuf"
 _WIDEST = 8
+_KINDS = {
+    np.dtype(name): pa.from_numpy_dtype(name)
+    for name in (
+        *("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
+        *("float16", "float32", "float64"),
+    )
+}
 
 
 _SMALL_ROWS = 1_024
@@ -48,19 +56,22 @@ class Returned(abc.ABC):
         """One table of all rows of *parts*, which have the same kinds of columns."""
 
 
-def returned(result: Any) -> Block | Returned:
+def returned(result: Any, like: pa.Schema | None = None) -> Block | Returned:
     """What a function on batches returned, as it is or as a block.
+
+    Args:
+        like: of the rows that it was given, as for :func:`~air.data.blocks.block.block_from_batch`.
 
     Raises:
         UnsupportedValue: as :func:`~air.data.blocks.block.block_from_batch` does.
     """
     if isinstance(result, Mapping):
-        return Columns(result)
+        return Columns(result, like)
     if is_pandas_frame(result) and 0 < len(result) < _SMALL_ROWS:
-        kept = Frame.of(result)
+        kept = Frame.of(result, like)
         if kept is not None:
             return kept
-    return block_from_batch(result)
+    return block_from_batch(result, like)
 
 
 class Columns(Returned):
@@ -68,7 +79,7 @@ class Columns(Returned):
 
     __slots__ = ("_values",)
 
-    def __init__(self, batch: Mapping[str, Any]) -> None:
+    def __init__(self, batch: Mapping[str, Any], like: pa.Schema | None = None) -> None:
         """Raises :class:`UnsupportedValue` as :func:`table_from_columns` does."""
         check_batch(batch)
         self._values: list[Any] = []
@@ -76,10 +87,12 @@ class Columns(Returned):
         size = rows = 0
         for name, values in batch.items():
             if not _is_plain(values):
-                values = column_from_values(name, values)
+                values = column_from_values(name, values, type_in(like, name))
                 kinds.append((name, values.type))
             else:
-                kinds.append((name, (values.dtype, values.shape[1:])))
+                shape = values.shape[1:]
+                kind = (values.dtype, shape) if shape else _KINDS[values.dtype]
+                kinds.append((name, kind))
             self._values.append(values)
             size += values.nbytes
             rows = len(values)
@@ -95,14 +108,20 @@ class Columns(Returned):
 class Frame(Returned):
     """A small DataFrame that a function returned, kept as it is for a while."""
 
-    __slots__ = ("_frame",)
+    __slots__ = ("_frame", "_like")
 
-    def __init__(self, frame: pd.DataFrame, kinds: tuple[Any, ...], size_bytes: int) -> None:
+    def __init__(
+        self,
+        frame: pd.DataFrame,
+        like: pa.Schema | None,
+        kinds: tuple[Any, ...],
+        size_bytes: int,
+    ) -> None:
         super().__init__(kinds, len(frame), size_bytes)
-        self._frame = frame
+        self._frame, self._like = frame, like
 
     @classmethod
-    def of(cls, frame: pd.DataFrame) -> Self | None:
+    def of(cls, frame: pd.DataFrame, like: pa.Schema | None = None) -> Self | None:
         """*frame*, unless it must be looked at as it is by itself.
 
         Values that are objects are: what they are together may be another type.
@@ -114,18 +133,24 @@ class Frame(Returned):
         for place, dtype in enumerate(dtypes):
             if dtype.kind in "iufbmM" and isinstance(dtype, np.dtype):
                 width += dtype.itemsize
+            elif dtype.kind in "iu" and str(dtype).lower() == str(dtype.numpy_dtype):  # nullable
+                width += dtype.itemsize + 1
+                dtypes[place] = dtype.numpy_dtype  # with nulls or without is the same to Arrow
             elif dtype == "str":
                 width += frame.iloc[:, place].array.nbytes // len(frame)
+                dtypes[place] = (dtype, type_in(like, names[place]))
             else:
                 return None
-        return cls(frame, ("DataFrame", *zip(names, dtypes, strict=True)), width * len(frame))
+        kinds = ("DataFrame", *zip(names, dtypes, strict=True))
+        return cls(frame, like, kinds, width * len(frame))
 
     @staticmethod
     def together(parts: Sequence[Frame]) -> pa.Table:
-        frames = [part._frame for part in parts]
-        if len(frames) == 1:
-            return table_from_pandas(frames[0])
-        return table_from_pandas(import_pandas("a DataFrame").concat(frames, ignore_index=True))
+        frame, like = parts[0]._frame, parts[0]._like
+        if len(parts) > 1:
+            frames = [part._frame for part in parts]
+            frame = import_pandas("a DataFrame").concat(frames, ignore_index=True)
+        return table_from_pandas(frame, like)
 
 
 def _is_plain(values: Any) -> bool:
@@ -141,9 +166,10 @@ def _is_plain(values: Any) -> bool:
 def _one(values: Sequence[Any]) -> Any:
     if len(values) == 1:
         return values[0]
-    if isinstance(values[0], np.ndarray):
+    if all(isinstance(part, np.ndarray) for part in values):
         return np.concatenate(values)
     chunks: list[pa.Array] = []
     for part in values:
-        chunks += part.chunks if isinstance(part, pa.ChunkedArray) else [part]
-    return pa.chunked_array(chunks, values[0].type).combine_chunks()
+        column = pa.array(part) if isinstance(part, np.ndarray) else part
+        chunks += column.chunks if isinstance(column, pa.ChunkedArray) else [column]
+    return pa.chunked_array(chunks, chunks[0].type).combine_chunks()

@@ -129,12 +129,14 @@ class BlockAccessor(abc.ABC):
         """The rows: dictionaries of Python values, or the objects."""
 
     @abc.abstractmethod
-    def to_batch(self, batch_format: str, *, writable: bool = True) -> Any:
+    def to_batch(self, batch_format: str, *, writable: bool = True, returns: bool = False) -> Any:
         """The block as ``"default"``, ``"numpy"``, ``"pandas"``, ``"polars"`` or ``"pyarrow"``.
 
         Args:
             writable: copy what would share memory with the block, so that a function may
                 change its batch in place.
+            returns: for a function whose result is a block again: columns with nulls tell their
+                types.
         """
 
     @abc.abstractmethod
@@ -180,14 +182,14 @@ class TableAccessor(BlockAccessor):
         for start in range(0, self._table.num_rows, _ROWS_AT_A_TIME):
             yield from convert.table_to_rows(self.slice(start, start + _ROWS_AT_A_TIME))
 
-    def to_batch(self, batch_format: str, *, writable: bool = True) -> Any:
+    def to_batch(self, batch_format: str, *, writable: bool = True, returns: bool = False) -> Any:
         if batch_format == PYARROW:
             return self._table
         if batch_format == PANDAS:
-            return frames.table_to_pandas(self._table)
+            return frames.table_to_pandas(self._table, nullable=returns)
         if batch_format == POLARS:
             return of_polars().to_batch(self._table)
-        return convert.table_to_columns(self._table, writable=writable)
+        return convert.table_to_columns(self._table, writable=writable, marked=returns)
 
     def to_arrow(self) -> pa.Table:
         return self._table
@@ -224,9 +226,9 @@ class ObjectAccessor(BlockAccessor):
     def rows(self) -> Iterator[Any]:
         return iter(self._objects)
 
-    def to_batch(self, batch_format: str, *, writable: bool = True) -> Any:
+    def to_batch(self, batch_format: str, *, writable: bool = True, returns: bool = False) -> Any:
         if batch_format == PANDAS:
-            return frames.table_to_pandas(self.to_arrow())
+            return frames.table_to_pandas(self.to_arrow(), nullable=returns)
         if batch_format == POLARS:
             return of_polars().to_batch(self.to_arrow())
         if batch_format == PYARROW:
@@ -246,15 +248,18 @@ def accessor(block: Block) -> BlockAccessor:
     return ObjectAccessor(block) if isinstance(block, list) else TableAccessor(block)
 
 
-def block_from_rows(rows: Sequence[Any]) -> Block:
+def block_from_rows(rows: Sequence[Any], like: pa.Schema | None = None) -> Block:
     """A table if the rows are dictionaries, otherwise a block of plain objects.
+
+    Args:
+        like: as for :func:`block_from_batch`.
 
     Raises:
         UnsupportedValue: dictionaries are mixed with other objects, or a column's values have
             no Arrow type.
     """
     if rows and isinstance(rows[0], Mapping):
-        return convert.table_from_rows(rows)
+        return convert.table_from_rows(rows, like)
     for index, row in enumerate(rows):
         if isinstance(row, Mapping):
             raise UnsupportedValue(
@@ -264,11 +269,15 @@ def block_from_rows(rows: Sequence[Any]) -> Block:
     return list(rows)
 
 
-def block_from_batch(batch: Any) -> Block:
+def block_from_batch(batch: Any, like: pa.Schema | None = None) -> Block:
     """The block for what a function on batches returned.
 
     Takes a DataFrame of pandas or Polars, an Arrow table or record batch, a dictionary of arrays
     or lists, a list of rows, or a one-dimensional array of plain values.
+
+    Args:
+        like: of the rows that the function was given, if they were records: a column that comes
+            back by the name of one of theirs has its type, where only Arrow has that.
 
     Raises:
         UnsupportedValue: it is none of these, or holds what no block can.
@@ -276,14 +285,14 @@ def block_from_batch(batch: Any) -> Block:
     if isinstance(batch, pa.Table):
         return convert.checked_table(batch)
     if isinstance(batch, Mapping):
-        return convert.table_from_columns(batch)
+        return convert.table_from_columns(batch, like)
     if is_pandas_frame(batch):
-        return frames.table_from_pandas(batch)
+        return frames.table_from_pandas(batch, like)
     if is_polars_frame(batch):
-        table: pa.Table = of_polars().from_batch(batch)
+        table: pa.Table = of_polars().from_batch(batch, like)
         return table
     if isinstance(batch, list):
-        return block_from_rows(batch)
+        return block_from_rows(batch, like)
     if isinstance(batch, pa.RecordBatch):
         return convert.checked_table(pa.Table.from_batches([batch]))
     if isinstance(batch, np.ndarray) and batch.ndim == 1:
@@ -371,6 +380,11 @@ def owned(block: Block) -> Block:
     except SerializationError:
         return block
     return cast(Block, loads(copy.stream, [bytearray(buffer) for buffer in copy.buffers]))
+
+
+def records_of(block: Block) -> pa.Schema | None:
+    """The columns of *block*; ``None`` of plain objects."""
+    return block.schema if isinstance(block, pa.Table) else None
 
 
 def column_names(schema: Schema | None) -> list[str] | None:

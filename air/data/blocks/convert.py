@@ -2,8 +2,9 @@
 
 Values survive the way there and back. Whole numbers with nulls become floats with NaN in numpy (as
 in pandas) where floats hold them exactly, and objects where they do not. numpy knows no time
-zones: such times are objects too. NaN in numpy stays NaN. What comes out may be changed freely
-where it is asked to be writable.
+zones: such times are objects too. NaN in numpy stays NaN; where a function is given NaN for a null,
+the array remembers (:mod:`air.data.blocks.marked`). What comes out may be changed freely where it
+is asked to be writable.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from pyarrow import compute as pc
 
 from air.data.blocks import tensor
 from air.data.blocks.infer import column_from_values
+from air.data.blocks.marked import with_nulls
+from air.data.blocks.restoring import type_in
 from air.data.errors import UnsupportedValue
 from air.executor.validation import listing
 
@@ -99,14 +102,22 @@ def _to_numpy(column: pa.ChunkedArray) -> np.ndarray:
 # Tables and dictionaries of columns -----------------------------------------------------------
 
 
-def table_from_columns(columns: Mapping[str, Any]) -> pa.Table:
+def table_from_columns(columns: Mapping[str, Any], like: pa.Schema | None = None) -> pa.Table:
     """The table for a dictionary of arrays or lists of one length.
+
+    Args:
+        like: of the rows that a function made it of, for types that numpy and Python do not have.
 
     Raises:
         UnsupportedValue: lengths differ, a value is no column, or Arrow cannot hold it.
     """
     check_batch(columns)
-    return pa.table({name: column_from_values(name, values) for name, values in columns.items()})
+    return pa.table(
+        {
+            name: column_from_values(name, values, type_in(like, name))
+            for name, values in columns.items()
+        }
+    )
 
 
 def check_batch(columns: Mapping[str, Any]) -> None:
@@ -145,25 +156,36 @@ def _is_column(values: Any) -> bool:
     return getattr(values, "ndim", 0) > 0  # numpy, pandas, torch ...
 
 
-def table_to_columns(table: pa.Table, *, writable: bool = False) -> dict[str, np.ndarray]:
-    """Arrays by column name; with *writable* none of them shares memory with the table."""
-    return {name: column_to_numpy(table[name], writable=writable) for name in table.column_names}
+def table_to_columns(
+    table: pa.Table, *, writable: bool = False, marked: bool = False
+) -> dict[str, np.ndarray]:
+    """Arrays by column name.
+
+    Args:
+        writable: none of them shares memory with the table.
+        marked: arrays of columns with nulls remember which they are.
+    """
+    made = {name: column_to_numpy(table[name], writable=writable) for name in table.column_names}
+    return {name: with_nulls(table[name], made[name]) for name in made} if marked else made
 
 
 # Rows -------------------------------------------------------------------------------------
 
 
-def table_from_rows(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+def table_from_rows(rows: Sequence[Mapping[str, Any]], like: pa.Schema | None = None) -> pa.Table:
     """The table for records; a key that a record lacks is null there.
 
     Columns come in the order in which their names first appear.
+
+    Args:
+        like: of the rows that a function made them of, for types that Python does not have.
 
     Raises:
         UnsupportedValue: a row is no mapping, or a column has no Arrow type; names it.
     """
     keys = rows[0].keys() if rows else ()
     if keys and all(type(row) is dict and row.keys() == keys for row in rows):
-        return table_from_columns({name: [row[name] for row in rows] for name in keys})
+        return table_from_columns({name: [row[name] for row in rows] for name in keys}, like)
     names: dict[str, None] = {}
     for index, row in enumerate(rows):
         if not isinstance(row, Mapping):
@@ -175,7 +197,7 @@ def table_from_rows(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
             names.update(dict.fromkeys(row))
     if not names and rows:
         raise UnsupportedValue("rows must have at least one column, got empty dictionaries")
-    return table_from_columns({name: [row.get(name) for row in rows] for name in names})
+    return table_from_columns({name: [row.get(name) for row in rows] for name in names}, like)
 
 
 def table_to_rows(table: pa.Table) -> list[dict[str, Any]]:

@@ -1,8 +1,10 @@
 """DataFrames from and to Arrow tables.
 
 Types survive the way there and back: nulls in pandas are nulls again in Arrow, tensor columns
-come as objects that say what they were. Whole numbers with nulls become floats, as pandas itself
-does, unless floats would round them: then they keep their type, in pandas' nullable arrays.
+come as objects that say what they were. Functions see whole numbers with nulls in pandas' nullable
+arrays (``Int64`` ...), so that what they give is of the same type whether there are nulls or not.
+Where nobody gives anything back they become floats, as in pandas itself, unless floats would round
+them.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from air.data.blocks.convert import (
     owned_elements,
 )
 from air.data.blocks.infer import column_from_values
+from air.data.blocks.restoring import restored, type_in
 from air.data.blocks.schemas import without_columns
 from air.data.errors import UnsupportedValue
 from air.executor.extras import import_pandas
@@ -32,8 +35,11 @@ _STRING_LIMIT = 2**31
 _REFUSALS = (pa.ArrowException, OverflowError, TypeError, ValueError)
 
 
-def table_to_pandas(table: pa.Table) -> pd.DataFrame:
+def table_to_pandas(table: pa.Table, *, nullable: bool = False) -> pd.DataFrame:
     """The table as a DataFrame with a fresh index, all of it the caller's own.
+
+    Args:
+        nullable: whole numbers with nulls are nullable ones, and never floats.
 
     Raises:
         ImportError: pandas is not installed.
@@ -46,7 +52,7 @@ def table_to_pandas(table: pa.Table) -> pd.DataFrame:
             own[name] = owned_elements(tensor.marked_elements(column))
         elif loses_types_as_arrays(column) or pa.types.is_list(column.type):
             own[name] = column_to_numpy(column, writable=True)
-        elif floats_would_round(column):
+        elif floats_would_round(column) or (nullable and _are_integers_with_nulls(column)):
             own[name] = _nullable(column)
     if not own and table.column_names:
         return table.to_pandas()
@@ -93,8 +99,11 @@ def _copies_on_write() -> bool:
     return int(import_pandas("a DataFrame").__version__.partition(".")[0]) >= 3
 
 
-def table_from_pandas(frame: pd.DataFrame) -> pa.Table:
+def table_from_pandas(frame: pd.DataFrame, like: pa.Schema | None = None) -> pa.Table:
     """The columns of a DataFrame, their names as text; its index is dropped.
+
+    Args:
+        like: of the rows that a function made it of, for types that pandas does not have.
 
     Raises:
         UnsupportedValue: a column's name is there twice, or Arrow has no type for its values;
@@ -105,18 +114,18 @@ def table_from_pandas(frame: pd.DataFrame) -> pa.Table:
     if not names:
         return without_columns(len(frame))
     own = {
-        name: column_from_values(name, frame.iloc[:, position])
+        name: column_from_values(name, frame.iloc[:, position], type_in(like, name))
         for position, (name, dtype) in enumerate(zip(names, frame.dtypes, strict=True))
         if str(dtype) == "object" or str(dtype).startswith("Sparse")
     }
     rest = [position for position, name in enumerate(names) if name not in own]
     if rest:
         plain = frame.iloc[:, rest] if own else frame
-        own.update(_plain_columns(plain.set_axis([names[i] for i in rest], axis=1)))
+        own.update(_plain_columns(plain.set_axis([names[i] for i in rest], axis=1), like))
     return pa.table({name: own[name] for name in names})
 
 
-def _plain_columns(frame: pd.DataFrame) -> dict[str, pa.ChunkedArray]:
+def _plain_columns(frame: pd.DataFrame, like: pa.Schema | None) -> dict[str, pa.ChunkedArray]:
     """Columns of types that Arrow knows."""
     try:
         table = pa.Table.from_pandas(frame, preserve_index=False)
@@ -127,11 +136,24 @@ def _plain_columns(frame: pd.DataFrame) -> dict[str, pa.ChunkedArray]:
     made = dict(zip(table.column_names, table.columns, strict=True))
     for name, dtype in frame.dtypes.items():
         # pandas keeps text in large_string, whatever it was made from: undo that where it fits.
-        column = made[name]
-        is_large = pa.types.is_large_string(column.type) and dtype == "str"
-        if is_large and column.nbytes < _STRING_LIMIT:
-            made[name] = column.cast(pa.string())
+        column, kind = made[name], type_in(like, name)
+        is_text = pa.types.is_large_string(column.type) and dtype == "str"
+        if kind is not None and kind != pa.string() and (is_text or dtype == "category"):
+            column = _of_given(column, kind)
+        if is_text and column.type == pa.large_string() != kind and column.nbytes < _STRING_LIMIT:
+            column = column.cast(pa.string())
+        made[name] = column
     return made
+
+
+def _of_given(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+    """Text or categories as the function was given them, not one as the other."""
+    is_same = pa.types.is_dictionary(column.type) == pa.types.is_dictionary(kind)
+    return restored(column, kind) if is_same else column
+
+
+def _are_integers_with_nulls(column: pa.ChunkedArray) -> bool:
+    return bool(column.null_count and pa.types.is_integer(column.type))
 
 
 def _nullable(column: pa.ChunkedArray) -> Any:

@@ -2,7 +2,8 @@
 
 No value changes on the way in. Where Arrow by itself would cut something off (nanoseconds, the
 time of day, numbers above 2**63, the mask of an array), a wider type is taken, or the column is
-refused.
+refused. What a function made of a column has that column's type where both show alike (see
+:mod:`air.data.blocks.restoring`).
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ import numpy as np
 import pyarrow as pa
 
 from air.data.batching.batch_format import is_frame
-from air.data.blocks import tensor
+from air.data.blocks import marked, tensor
+from air.data.blocks.restoring import from_pairs, restored
 from air.data.errors import UnsupportedValue
 
 _REFUSALS = (pa.ArrowException, OverflowError, TypeError, ValueError)
@@ -25,13 +27,16 @@ _TIME_UNITS = {"Y": "D", "M": "D", "W": "D", "h": "s", "m": "s"}
 """Units of numpy's times that Arrow lacks, and what they become."""
 
 
-def column_from_values(name: str, values: Any) -> pa.Array:
+def column_from_values(name: str, values: Any, kind: pa.DataType | None = None) -> pa.Array:
     """The column for an array, a series, or a list of values with ``None`` for nulls.
 
     Arrays with more than one dimension and lists of arrays of one shape give tensor columns;
     lists of arrays of different shapes, and arrays of arrays, give list columns. pandas' marks
     for missing values are nulls; NaN among numbers stays NaN, save in a series, where pandas
     means a missing value.
+
+    Args:
+        kind: the type of the column that a function was given by this name, if there was one.
 
     Raises:
         UnsupportedValue: Arrow has no one type for the values; names the column.
@@ -41,15 +46,38 @@ def column_from_values(name: str, values: Any) -> pa.Array:
     if is_frame(values):
         raise UnsupportedValue(f"column {name!r} must be the values of one column, got a DataFrame")
     try:
-        if type(values).__module__.partition(".")[0] == "pandas":
-            return _from_pandas(values)
-        if type(values).__module__.partition(".")[0] == "polars":
-            return importlib.import_module("air.data.polars.batches").from_series(name, values)
-        if hasattr(values, "__array__"):
-            return _from_array(values)
-        return _from_list(values if isinstance(values, list) else list(values))
+        made = _column(name, values)
     except _REFUSALS as error:
-        raise complaint(name, list(values), error) from None
+        pairs = from_pairs(values, kind)
+        if pairs is None:
+            raise complaint(name, list(values), error) from None
+        return pairs
+    if kind is None or made.type == kind or _has_a_type(values, kind):
+        return made
+    pairs = None if pa.types.is_null(made.type) else from_pairs(values, kind)
+    return restored(made, kind) if pairs is None else pairs
+
+
+def _column(name: str, values: Any) -> pa.Array:
+    library = type(values).__module__.partition(".")[0]
+    if library == "pandas":
+        return _from_pandas(values)
+    if library == "polars":
+        return importlib.import_module("air.data.polars.batches").from_series(name, values)
+    if isinstance(values, marked.WithNulls):
+        made = marked.column_of(values)
+        return _from_array(values.view(np.ndarray)) if made is None else made
+    if hasattr(values, "__array__"):
+        return _from_array(values)
+    return _from_list(values if isinstance(values, list) else list(values))
+
+
+def _has_a_type(values: Any, kind: pa.DataType) -> bool:
+    """Whether *values* say themselves of which type they are."""
+    dtype = getattr(values, "dtype", None)
+    if not isinstance(dtype, np.dtype) or dtype.kind == "O":
+        return False
+    return not (dtype.kind == "M" and pa.types.is_date64(kind))  # which numpy has no other for
 
 
 def complaint(name: str, items: Sequence[Any], error: Exception) -> UnsupportedValue:
@@ -155,20 +183,26 @@ def _from_arrays(items: list[Any], *, are_lists: bool) -> pa.Array:
     for item in items:
         if item is not None and not isinstance(item, (np.ndarray, list, tuple)):
             raise TypeError("arrays next to something else")
-    arrays = [np.asarray(item) for item in items if item is not None]
-    shapes = {array.shape for array in arrays}
-    dtype = np.result_type(*arrays)
-    is_dense = len(shapes) == 1 and len(arrays) == len(items)
-    if is_dense and dtype.kind != "O" and not are_lists:
-        return _from_array(np.stack(arrays))
-    lists = [None if item is None else np.asarray(item).tolist() for item in items]
-    if dtype.kind not in "biuf" or len({array.ndim for array in arrays}) > 1:
-        return pa.array(lists)
-    # Ragged, or with nulls: lists (of lists ...) of numbers of this type.
-    kind = pa.from_numpy_dtype(dtype)
-    for _ in range(arrays[0].ndim):
-        kind = pa.list_(kind)
-    return pa.array(lists, kind)
+    arrays = [None if item is None else np.asarray(item) for item in items]
+    present = [array for array in arrays if array is not None]
+    shapes = {array.shape for array in present}
+    dtype = np.result_type(*{array.dtype for array in present})
+    if len(shapes) == 1 and dtype.kind != "O" and not are_lists:
+        return _of_one_shape(arrays, present, dtype)
+    if dtype.kind in "biuf" and len({array.ndim for array in present}) == 1:
+        return tensor.as_lists(arrays, dtype)
+    return pa.array([None if array is None else array.tolist() for array in arrays])
+
+
+def _of_one_shape(
+    arrays: list[np.ndarray | None], present: list[np.ndarray], dtype: np.dtype
+) -> pa.Array:
+    if len(present) == len(arrays):
+        return _from_array(np.stack(present))
+    is_there = np.array([array is not None for array in arrays])
+    dense = np.zeros((len(arrays), *present[0].shape), dtype)
+    dense[is_there] = np.stack(present)
+    return tensor.masked(_from_array(dense), ~is_there)
 
 
 def _is_missing(item: Any) -> bool:

@@ -9,6 +9,7 @@ column is one chunk of numbers.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,11 @@ import pyarrow as pa
 
 
 class TensorElement(np.ndarray):
-    """One element of a tensor column as pandas shows it: an ``ndarray`` in every respect.
+    """One element of a tensor column among objects: an ``ndarray`` in every respect.
 
-    The class says where it came from, so that a column that passes through pandas comes back as
-    the tensor column it was, and a column of lists (arrays in pandas too) as lists.
+    The class says where it came from, so that a column that passes through pandas, or one with
+    nulls through numpy, comes back as the tensor column it was, and a column of lists (arrays there
+    too) as lists.
     """
 
 
@@ -48,17 +50,19 @@ def to_numpy(column: pa.ChunkedArray | pa.Array) -> np.ndarray:
     """The array of shape ``(rows, *shape)`` behind a tensor column, read-only if shared.
 
     A column with nulls among its elements has no such array: it gives an object array of
-    elements and ``None``.
+    :class:`TensorElement` and ``None``.
     """
     if isinstance(column, pa.ChunkedArray):
         column = column.combine_chunks()
     if isinstance(column, pa.ChunkedArray):  # a column too large for one chunk
         return np.concatenate([to_numpy(chunk) for chunk in column.chunks])
     if column.null_count:
-        return objects(
-            to_numpy(column.slice(index, 1))[0] if item.is_valid else None
-            for index, item in enumerate(column)
-        )
+        filled = to_numpy(column.filter(column.is_valid()))
+        made = np.empty(len(column), dtype=object)
+        places = np.flatnonzero(column.is_valid().to_numpy(zero_copy_only=False))
+        for place, element in zip(places, filled, strict=True):
+            made[place] = element.view(TensorElement)
+        return made
     if isinstance(column.type, pa.FixedShapeTensorType):
         if column.type.permutation is not None and len(column):
             return column.to_numpy_ndarray()
@@ -73,16 +77,43 @@ def to_numpy(column: pa.ChunkedArray | pa.Array) -> np.ndarray:
     return values.to_numpy(zero_copy_only=False).reshape(len(column), *shape)
 
 
-def as_lists(array: np.ndarray) -> pa.Array:
-    """*array* as the one element of a column of lists (of lists ...), as arrays of any shape are.
+def masked(column: pa.Array, is_null: np.ndarray) -> pa.Array:
+    """A tensor column that :func:`from_numpy` gave, with nulls for some of its elements."""
+    is_extension = isinstance(column, pa.ExtensionArray)
+    storage = column.storage if is_extension else column
+    made = pa.FixedSizeListArray.from_arrays(
+        storage.flatten(), storage.type.list_size, mask=pa.array(is_null)
+    )
+    return pa.ExtensionArray.from_storage(column.type, made) if is_extension else made
+
+
+def as_lists(arrays: Sequence[np.ndarray | None], dtype: np.dtype | None = None) -> pa.Array:
+    """Arrays of any shapes, but of equally many dimensions, as lists (of lists ...).
+
+    Args:
+        arrays: ``None`` for nulls; at least one is none.
+        dtype: of all numbers; by default that of the first array.
 
     Raises:
         pa.ArrowInvalid, pa.ArrowNotImplementedError: Arrow cannot hold the element type.
     """
-    values = pa.array(np.ascontiguousarray(array).reshape(-1))
-    for depth in range(array.ndim - 1, -1, -1):
-        size, count = array.shape[depth], math.prod(array.shape[:depth])
-        values = pa.ListArray.from_arrays(np.arange(count + 1, dtype=np.int32) * size, values)
+    present = [array for array in arrays if array is not None]
+    flat = np.concatenate([array.reshape(-1) for array in present])
+    values = pa.array(flat.astype(dtype or present[0].dtype, copy=False))
+    shapes = np.array([array.shape for array in present], dtype=np.int64)
+    for depth in range(shapes.shape[1] - 1, -1, -1):
+        lengths = np.repeat(shapes[:, depth], shapes[:, :depth].prod(axis=1))
+        missing = None
+        if not depth and len(present) < len(arrays):
+            is_there = np.array([array is not None for array in arrays])
+            missing = pa.array(~is_there)
+            lengths, filled = np.zeros(len(arrays), np.int64), lengths
+            lengths[is_there] = filled
+        offsets = np.concatenate([[0], np.cumsum(lengths)])
+        is_large = offsets[-1] > np.iinfo(np.int32).max
+        made = pa.LargeListArray if is_large else pa.ListArray
+        index = pa.int64() if is_large else pa.int32()
+        values = made.from_arrays(pa.array(offsets, index), values, mask=missing)
     return values
 
 

@@ -80,7 +80,7 @@ class ImageDatasource(FileDatasource):
             array = self._array(image)
         known = None if self.common is None else self.common.field(IMAGE_COLUMN).type
         is_ragged = known is not None and pa.types.is_list(known)
-        made = tensor.as_lists(array) if is_ragged else tensor.from_numpy(array[np.newaxis])
+        made = tensor.as_lists([array]) if is_ragged else tensor.from_numpy(array[np.newaxis])
         yield pa.table({IMAGE_COLUMN: made})
 
     def _array(self, image: Any) -> np.ndarray:

@@ -121,6 +121,15 @@ class MapMethods(Consumption):
     ) -> Self:
         """Replace each batch of rows by what *fn* makes of it.
 
+        Columns that *fn* passes on, selects from or sorts keep their types and nulls, whatever the
+        format; so do those it makes anew under a name that it was given, if they are of the same
+        kind (whole numbers, floats, text, times ...) and all values fit exactly. What numpy and
+        pandas say of a type themselves holds. Whole numbers with nulls are pandas' nullable ones
+        (``Int64``), and floats with NaN in numpy (objects beyond ``2**53``): what is computed of
+        these is floats. Maps are lists of pairs. pandas has no NaN beside missing values: both are
+        nulls. A column without any value in a batch has no type by itself (Arrow's ``null``)
+        where Python objects stand for the values.
+
         Args:
             fn: called as ``fn(batch, *fn_args, **fn_kwargs)``; returns a DataFrame, a table, a
                 dictionary of arrays or a list of rows, with any number of rows, or yields

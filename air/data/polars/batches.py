@@ -3,10 +3,11 @@
 Polars shares memory with Arrow and never changes it. What it has types for survives a function that
 returns it as it was: text, bytes, lists of any depth, categories of text (without their order),
 decimals of 128 bits, arrays of one shape, structs, dates, times with a zone, nulls next to NaN.
-Everything else becomes the nearest that Polars has, and stays that: seconds become milliseconds,
-times of day count nanoseconds, zones that are offsets (``+02:00``) become UTC with the same
-instants, bytes of a fixed length become bytes of any, categories that are no text become their
-values. Decimals of 256 bits and intervals of months are refused.
+Everything else becomes the nearest that Polars has: seconds become milliseconds, times of day count
+nanoseconds, bytes of a fixed length are bytes of any, categories that are no text their values,
+maps lists of pairs. A column that a function returns by the name of one that it was given has that
+one's type again, if all values fit. Zones that are offsets (``+02:00``) become UTC with the same
+instants, and stay that. Decimals of 256 bits and intervals of months are refused.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from air.data.blocks.convert import check_distinct
+from air.data.blocks.restoring import restored, type_in
 from air.data.blocks.schemas import without_columns
 from air.data.errors import UnsupportedValue
 from air.data.polars.frames import table_from_polars, table_to_polars
@@ -44,8 +46,11 @@ def to_batch(table: pa.Table) -> Any:
     return table_to_polars(_WHAT, pa.table(columns, names=table.column_names))
 
 
-def from_batch(frame: Any) -> pa.Table:
+def from_batch(frame: Any, like: pa.Schema | None = None) -> pa.Table:
     """The columns of a data frame that a function returned.
+
+    Args:
+        like: of the rows that it was given, for types that Polars does not have.
 
     Raises:
         UnsupportedValue: Arrow has no type for one; names it.
@@ -54,8 +59,11 @@ def from_batch(frame: Any) -> pa.Table:
         return without_columns(len(frame))
     table = table_from_polars(_WHAT, frame)
     check_distinct(table.column_names, "a DataFrame")
-    columns = [_as_it_was(column) for column in table.columns]
-    return pa.table(columns, names=table.column_names)
+    made = {}
+    for name in table.column_names:
+        column, kind = _as_it_was(table[name]), type_in(like, name)
+        made[name] = column if kind is None else restored(column, kind)
+    return pa.table(made)
 
 
 def from_series(name: str, series: Any) -> pa.ChunkedArray:

@@ -13,8 +13,17 @@ from air.data.batching.batch_format import is_frame
 from air.data.batching.cutting import Cut, cuts
 from air.data.batching.regrouping import joined
 from air.data.batching.returned import Returned, returned
-from air.data.blocks.block import Block, accessor, block_from_rows, concat, owned, require_table
+from air.data.blocks.block import (
+    Block,
+    accessor,
+    block_from_rows,
+    concat,
+    owned,
+    records_of,
+    require_table,
+)
 from air.data.blocks.infer import column_from_values
+from air.data.blocks.restoring import type_in
 from air.data.errors import UnsupportedValue
 from air.data.transforms import DEFAULT_BATCH_SIZE, BlockFunction, Transform
 from air.data.udf.async_calls import AsyncCalls, outcomes
@@ -66,7 +75,7 @@ class MapRows(_Call):
             for block, start in _with_positions(blocks):
                 if skips is None:
                     made = list(_row_results(self.name, fn, block, start, context))
-                    yield _made_at(self.name, block_from_rows, made, block, start, context)
+                    yield _made_at(self.name, _rows_like(block), made, block, start, context)
                 else:
                     tries = Tries(self.name, skips, context)
                     found = [(number, [row]) for number, row in tries.rows(fn, block, start)]
@@ -95,7 +104,7 @@ class FlatMapRows(_Call):
                     made: list[Any] = []
                     for rows in _row_results(self.name, rows_of, block, start, context):
                         made.extend(rows)
-                    yield _made_at(self.name, block_from_rows, made, block, start, context)
+                    yield _made_at(self.name, _rows_like(block), made, block, start, context)
                 else:
                     tries = Tries(self.name, skips, context)
                     found = list(tries.rows(rows_of, block, start))
@@ -171,13 +180,13 @@ class MapBatches(_Call):
                     try:
                         for result in _batch_results(outcome, where):
                             with where:
-                                part = _made_of(self.name, returned, result)
+                                part = self._kept_of(cut.block, result)
                             yield part
                     except Exception as error:
                         self.describe(error, cut)
                         raise
                 else:
-                    first = functools.partial(self._all, outcome)
+                    first = functools.partial(self._all, cut.block, outcome)
                     again = functools.partial(self._again, fn)
                     for results in tries.halves(again, cut.rows(), start, first):
                         yield from results
@@ -199,19 +208,24 @@ class MapBatches(_Call):
             if self.skips is not None and isinstance(cut.block, list):
                 batch = self._batch(cut.rows())
             else:
-                batch = cut.to_batch(self.batch_format, writable=not self.zero_copy)
+                batch = cut.to_batch(self.batch_format, writable=not self.zero_copy, returns=True)
             yield (cut, start), batch
             start += cut.num_rows
 
     def _batch(self, rows: Block) -> Any:
         """A batch of these rows of which a function may change the objects before it fails."""
-        return accessor(owned(rows)).to_batch(self.batch_format, writable=not self.zero_copy)
+        writable = not self.zero_copy
+        return accessor(owned(rows)).to_batch(self.batch_format, writable=writable, returns=True)
 
-    def _all(self, outcome: Callable[[], Any]) -> list[Block | Returned]:
-        return [_made_of(self.name, returned, result) for result in _results(outcome())]
+    def _all(self, given: Block, outcome: Callable[[], Any]) -> list[Block | Returned]:
+        return [self._kept_of(given, result) for result in _results(outcome())]
 
     def _again(self, fn: Callable[[Any], Any], rows: Block) -> list[Block | Returned]:
-        return self._all(functools.partial(fn, self._batch(rows)))
+        return self._all(rows, functools.partial(fn, self._batch(rows)))
+
+    def _kept_of(self, given: Block, result: Any) -> Block | Returned:
+        keep = functools.partial(returned, like=records_of(given))
+        return _made_of(self.name, keep, result)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -257,7 +271,7 @@ class AddColumn(_Call):
         return run
 
     def _values(self, fn: Callable[[Any], Any], table: pa.Table) -> Any:
-        values = fn(accessor(table).to_batch(self.batch_format))
+        values = fn(accessor(table).to_batch(self.batch_format, returns=True))
         return list(values) if isinstance(values, Iterator) else values
 
     def _added_to(self, fn: Callable[[Any], Any], table: Block) -> pa.Table:
@@ -270,7 +284,7 @@ class AddColumn(_Call):
             raise UnsupportedValue(
                 f"{self.name} must return the values of one column, got a {type(values).__name__}"
             )
-        column = column_from_values(self.column, values)
+        column = column_from_values(self.column, values, type_in(table.schema, self.column))
         if len(column) != table.num_rows:
             raise UnsupportedValue(
                 f"{self.name} must return one value for each of the {table.num_rows} rows of a"
@@ -283,6 +297,11 @@ class AddColumn(_Call):
             position = table.column_names.index(self.column)
             return table.set_column(position, self.column, column)
         return table.append_column(self.column, column)
+
+
+def _rows_like(block: Block) -> Callable[[list[Any]], Block]:
+    """Makes rows that a function made of those of *block* a block."""
+    return functools.partial(block_from_rows, like=records_of(block))
 
 
 def _is_single(value: Any) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
-from air.data.blocks.block import Block, accessor, block_from_rows
+from air.data.blocks.block import Block, accessor, block_from_rows, records_of
 from air.data.errors import UnsupportedValue
 from air.data.udf.async_calls import outcomes
 from air.data.udf.functions import TaskContext
@@ -51,20 +51,21 @@ class Tries:
         Raises:
             UnsupportedValue: each of them could be kept alone, but they do not go together.
         """
+        like = records_of(block)
         try:
-            return block_from_rows([row for _, rows in made for row in rows])
+            return block_from_rows([row for _, rows in made for row in rows], like)
         except UnsupportedValue as error:
             fitting = []
             for number, rows in made:
                 try:
-                    block_from_rows(rows)
+                    block_from_rows(rows, like)
                     fitting.append((number, rows))
                 except UnsupportedValue as reason:
                     at = At(self._name, block, start + number, self._context, 1)
                     self._leave_out(accessor(block).slice(number, number + 1), at, reason)
             if len(fitting) == len(made):
                 raise error from None
-            return block_from_rows([row for _, rows in fitting for row in rows])
+            return block_from_rows([row for _, rows in fitting for row in rows], like)
 
     def halves(
         self,

@@ -1,0 +1,149 @@
+"""Columns that functions gave back, in the types that they had before.
+
+Python and numpy have fewer types than Arrow: a row's ``float`` may come from 32 or 64 bits, a
+text from a category, a ``Decimal`` from any precision. So what a column of a function's result
+looks like is compared with the column of the same name that the function was given. If it is of
+the same kind (whole numbers, floats, text, bytes, times ...) and all values fit exactly, it has
+the same type again. What numpy or pandas say of a type themselves, as of an array of ``int32``,
+holds.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import numpy as np
+import pyarrow as pa
+from pyarrow import compute as pc
+
+_Column = TypeVar("_Column", pa.Array, pa.ChunkedArray)
+_REFUSALS = (pa.ArrowException, OverflowError, TypeError, ValueError)
+
+_FAMILIES = (
+    (pa.types.is_integer,),
+    (pa.types.is_floating,),
+    (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view),
+    (
+        pa.types.is_binary,
+        pa.types.is_large_binary,
+        pa.types.is_fixed_size_binary,
+        pa.types.is_binary_view,
+    ),
+    (pa.types.is_decimal,),
+    (pa.types.is_date,),
+    (pa.types.is_time,),
+    (pa.types.is_duration,),
+)
+
+
+def type_in(schema: pa.Schema | None, name: str) -> pa.DataType | None:
+    """The type of the column *name*, if there is one."""
+    index = -1 if schema is None else schema.get_field_index(name)
+    return None if schema is None or index < 0 else schema.field(index).type
+
+
+def restored(column: _Column, kind: pa.DataType) -> _Column:
+    """*column* as *kind* if that is of the same family and has all its values; or as it is.
+
+    A column without any value stays one of Arrow's type ``null``, which goes with all others: what
+    a function would have given for values is not known.
+    """
+    if column.type == kind or not _is_alike(column.type, kind):
+        return column
+    if _has_no_categories(column.type):
+        chunked = isinstance(column, pa.ChunkedArray)
+        nulls = pa.nulls(len(column), kind)
+        return pa.chunked_array([nulls]) if chunked else nulls
+    try:
+        made = column.cast(_target(column.type, kind))
+    except _REFUSALS:
+        return column
+    return made if _is_exact(column, made) else column
+
+
+def from_pairs(values: Any, kind: pa.DataType | None) -> pa.Array | None:
+    """The column for values of a type with maps, which functions see as lists of pairs.
+
+    ``None`` if *kind* is no such type, or not that of *values*.
+    """
+    if kind is None or not _has_map(kind):
+        return None
+    try:
+        return pa.array(list(values), kind)
+    except _REFUSALS:
+        return None
+
+
+def _is_alike(made: pa.DataType, kind: pa.DataType) -> bool:
+    """Whether functions see values of both types as the same things."""
+    if made == kind:
+        return True
+    if pa.types.is_dictionary(kind):
+        values = made.value_type if pa.types.is_dictionary(made) else made
+        return _has_no_categories(made) or _is_alike(values, kind.value_type)
+    if pa.types.is_map(kind):
+        return pa.types.is_map(made) and all(
+            _is_alike(*kinds)
+            for kinds in ((made.key_type, kind.key_type), (made.item_type, kind.item_type))
+        )
+    if _is_list(kind):
+        return _is_list(made) and _is_alike(made.value_type, kind.value_type)
+    if pa.types.is_struct(kind):
+        if not pa.types.is_struct(made) or _names(made) != _names(kind):
+            return False
+        return all(_is_alike(one.type, other.type) for one, other in zip(made, kind, strict=True))
+    if pa.types.is_timestamp(kind):
+        return bool(pa.types.is_timestamp(made) and made.tz == kind.tz)
+    if pa.types.is_date64(kind) and pa.types.is_timestamp(made):
+        return made.tz is None  # numpy
+    return any(_is_one(made, family) and _is_one(kind, family) for family in _FAMILIES)
+
+
+def _has_no_categories(kind: pa.DataType) -> bool:
+    """Whether these are categories, of which pandas did not know of what type they would be."""
+    return bool(pa.types.is_dictionary(kind) and pa.types.is_null(kind.value_type))
+
+
+def _target(made: pa.DataType, kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_dictionary(made) and pa.types.is_dictionary(kind):
+        # Whether categories have an order is what the function says last.
+        return pa.dictionary(kind.index_type, kind.value_type, made.ordered)
+    return kind
+
+
+def _is_exact(column: Any, made: Any) -> bool:
+    """Whether no float lost digits, which casts let pass; of all else they see it themselves."""
+    if isinstance(column, pa.ChunkedArray):
+        chunks = zip(column.chunks, made.chunks, strict=True)
+        return all(_is_exact(one, other) for one, other in chunks)
+    kind = column.type
+    if _is_list(kind) and _is_list(made.type):
+        return _is_exact(column.flatten(), made.flatten())
+    if pa.types.is_struct(kind) and pa.types.is_struct(made.type):
+        return all(map(_is_exact, column.flatten(), made.flatten()))
+    if pa.types.is_floating(kind) and pa.types.is_floating(made.type) and made.type != kind:
+        one = pc.fill_null(column, 0.0).to_numpy(zero_copy_only=False)
+        other = pc.fill_null(made, 0.0).to_numpy(zero_copy_only=False)
+        return bool(np.array_equal(one, other, equal_nan=True))
+    return True
+
+
+def _has_map(kind: pa.DataType) -> bool:
+    if pa.types.is_map(kind):
+        return True
+    if not pa.types.is_nested(kind):
+        return False
+    return any(_has_map(kind.field(number).type) for number in range(kind.num_fields))
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    are_lists = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+    return any(check(kind) for check in are_lists)
+
+
+def _is_one(kind: pa.DataType, family: tuple[Any, ...]) -> bool:
+    return any(check(kind) for check in family)
+
+
+def _names(kind: pa.StructType) -> list[str]:
+    return [part.name for part in kind]

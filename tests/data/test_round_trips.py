@@ -1,0 +1,181 @@
+"""Values of every type through batches of every format, and through files of every format.
+
+What a format does not keep is refused by name, or comes back as its writer's docstring says.
+"""
+
+from __future__ import annotations
+
+import datetime
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from air import data
+
+WHEN = st.datetimes(datetime.datetime(1700, 1, 1), datetime.datetime(2200, 1, 1))
+WHOLE_SECONDS = WHEN.map(lambda t: t.replace(microsecond=0))
+TEXT = st.text(st.characters(codec="utf-8"), max_size=5)
+NUMBERS = st.integers(-(2**63), 2**63 - 1)
+FLOATS = st.floats(allow_nan=False)
+SINGLES = st.floats(allow_nan=False, width=32)
+
+KINDS = {
+    "int64": (pa.int64(), st.integers(-9, 9) | NUMBERS),
+    "int8": (pa.int8(), st.integers(-128, 127)),
+    "uint64": (pa.uint64(), st.integers(0, 2**63 - 1)),
+    "float64": (pa.float64(), FLOATS),
+    "float32": (pa.float32(), SINGLES),
+    "bool": (pa.bool_(), st.booleans()),
+    "text": (pa.string(), TEXT.map("x{}".format)),
+    "large_text": (pa.large_string(), TEXT.map("x{}".format)),
+    "bytes": (pa.binary(), st.binary(max_size=4) | st.just(b"\0a\0")),
+    "fixed_bytes": (pa.binary(2), st.binary(min_size=2, max_size=2)),
+    "date": (pa.date32(), st.dates()),
+    "time": (pa.time64("us"), st.times()),
+    "time_s": (pa.time32("s"), st.times().map(lambda t: t.replace(microsecond=0))),
+    "timestamp": (pa.timestamp("us"), WHEN),
+    "timestamp_s": (pa.timestamp("s"), WHOLE_SECONDS),
+    "zoned": (
+        pa.timestamp("us", "Europe/Zurich"),
+        WHEN.map(lambda t: t.replace(tzinfo=datetime.UTC)),
+    ),
+    "duration": (pa.duration("us"), st.timedeltas(datetime.timedelta(-9), datetime.timedelta(9))),
+    "decimal": (pa.decimal128(15, 3), st.decimals(-(10**9), 10**9, places=3)),
+    "list": (pa.list_(pa.int64()), st.lists(st.none() | NUMBERS, max_size=3)),
+    "singles": (pa.list_(pa.float32()), st.lists(SINGLES, max_size=3)),
+    "nested": (pa.list_(pa.list_(pa.string())), st.lists(st.lists(TEXT, max_size=2), max_size=2)),
+    "struct": (
+        pa.struct({"x": pa.int64(), "y": pa.string()}),
+        st.fixed_dictionaries({"x": st.none() | NUMBERS, "y": st.none() | TEXT}),
+    ),
+    "map": (pa.map_(pa.string(), pa.int8()), st.dictionaries(TEXT, st.integers(0, 9), max_size=2)),
+    "category": (pa.dictionary(pa.int32(), pa.string()), st.sampled_from(["x", "ü", "xyz"])),
+    "ragged": (
+        pa.list_(pa.list_(pa.uint8())),
+        st.tuples(st.integers(1, 3), st.integers(1, 3)).map(lambda s: [[7] * s[1]] * s[0]),
+    ),
+    "tensor": (
+        pa.fixed_shape_tensor(pa.float32(), (2, 3)),
+        st.lists(SINGLES, min_size=6, max_size=6),
+    ),
+    "vector": (pa.fixed_shape_tensor(pa.int64(), (2,)), st.lists(NUMBERS, min_size=2, max_size=2)),
+    "flags": (pa.list_(pa.bool_(), 2), st.lists(st.booleans(), min_size=2, max_size=2)),
+}
+
+WAYS = {
+    "default": lambda ds: ds.map_batches(lambda batch: batch),
+    "numpy": lambda ds: ds.map_batches(lambda batch: batch, batch_format="numpy"),
+    "pandas": lambda ds: ds.map_batches(lambda batch: batch, batch_format="pandas"),
+    "polars": lambda ds: ds.map_batches(lambda batch: batch, batch_format="polars"),
+    "pyarrow": lambda ds: ds.map_batches(lambda batch: batch, batch_format="pyarrow"),
+    "map": lambda ds: ds.map(lambda row: row),
+    "flat_map": lambda ds: ds.flat_map(lambda row: [row]),
+}
+"""Functions that give back what they are given."""
+
+
+def column_of(kind, values):
+    """A column of Arrow; of maps from dictionaries."""
+    made = KINDS[kind][0]
+    if isinstance(made, pa.FixedShapeTensorType):
+        return pa.ExtensionArray.from_storage(made, pa.array(values, made.storage_type))
+    if pa.types.is_map(made):
+        values = [None if value is None else list(value.items()) for value in values]
+    return pa.array(values, made)
+
+
+@st.composite
+def tables(draw, kinds, max_size=6):
+    """Tables of columns of *kinds*, some of them without any value, or without nulls."""
+    rows = draw(st.integers(1, max_size))
+    columns = {}
+    for kind in draw(st.lists(st.sampled_from(kinds), min_size=1, max_size=5, unique=True)):
+        each = st.none() | KINDS[kind][1]
+        values = st.lists(each, min_size=rows, max_size=rows)
+        full = st.lists(KINDS[kind][1], min_size=rows, max_size=rows)
+        columns[kind] = column_of(kind, draw(values | full | st.just([None] * rows)))
+    return pa.table(columns)
+
+
+def is_less(found, kind):
+    """Whether a type is another one, but for parts of which there is no value at all."""
+    if found == kind or pa.types.is_null(found):
+        return True
+    if pa.types.is_struct(found) and pa.types.is_struct(kind):
+        return all(is_less(one.type, other.type) for one, other in zip(found, kind, strict=True))
+    is_list = pa.types.is_list(found) and pa.types.is_list(kind)
+    return is_list and is_less(found.value_type, kind.value_type)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@settings(max_examples=12, deadline=None)
+@given(tables(list(KINDS)), st.integers(1, 3))
+def test_types_and_nulls_survive_batches(way, table, blocks):
+    found = WAYS[way](data.from_arrow(table).repartition(blocks)).to_arrow()
+    assert found.column_names == table.column_names
+    for name in table.column_names:
+        assert repr(found[name].to_pylist()) == repr(table[name].to_pylist()), name
+        assert is_less(found[name].type, table[name].type), name
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_type_of_a_column_does_not_depend_on_the_values_of_a_block(way):
+    values = [1, None, 2**62 + 1, None, 3, 4]
+    ds = WAYS[way](data.from_arrow(pa.table({"x": values})).repartition(3)).materialize()
+    assert ds.to_arrow() == pa.table({"x": values})
+    each = [block.to_arrow().schema for block in ds.split(3)]
+    assert [kind.field("x").type for kind in each] == [pa.int64()] * 3
+
+
+@pytest.mark.parametrize("batch_format", ["numpy", "pandas"])
+def test_selected_rows_keep_types(batch_format):
+    table = pa.table(
+        {"n": pa.array([1, None, 3, None], pa.int16()), "x": [1.5, None, float("nan"), 2]}
+    )
+
+    def turned(batch):
+        if batch_format == "pandas":
+            return batch.iloc[::-1]
+        return {name: values[::-1] for name, values in batch.items()}
+
+    found = data.from_arrow(table).map_batches(turned, batch_format=batch_format).to_arrow()
+    assert found.schema == table.schema
+    assert found["n"].to_pylist() == [None, 3, None, 1]
+    # pandas has one thing for what is missing and what is no number.
+    third = "None" if batch_format == "pandas" else "nan"
+    assert str(found["x"].to_pylist()) == f"[2.0, {third}, None, 1.5]"
+
+
+def test_categories_of_which_there_are_none():
+    table = pa.table({"c": pa.nulls(2, pa.dictionary(pa.int32(), pa.string()))})
+    ds = data.from_arrow(table).map_batches(lambda batch: batch, batch_format="pandas")
+    assert ds.to_arrow() == table
+
+
+def test_what_numpy_computes_is_plain():
+    ds = data.from_arrow(pa.table({"n": [1, None, 3]}))
+    found = ds.map_batches(lambda batch: {"n": batch["n"] * 2}).to_arrow()
+    assert str(found["n"].to_pylist()) == "[2.0, nan, 6.0]"
+
+
+def test_what_pandas_computes_is_of_one_type_with_nulls_and_without():
+    ds = data.from_arrow(pa.table({"n": [1, None, 3, 4]})).repartition(2)
+    made = ds.map_batches(lambda frame: frame.assign(n=frame.n * 2), batch_format="pandas")
+    assert made.to_arrow() == pa.table({"n": [2, None, 6, 8]})
+
+
+@pytest.mark.parametrize("way", ["map", "pandas"])
+def test_values_that_do_not_fit_get_a_type_that_they_fit(way):
+    table = pa.table(
+        {"n": pa.array([1, 2], pa.int8()), "d": pa.array(["a", "b"]).dictionary_encode()}
+    )
+    ds = data.from_arrow(table)
+    if way == "map":
+        made = ds.map(lambda row: {"n": row["n"] + 127, "d": 1})
+    else:
+        made = ds.map_batches(
+            lambda frame: frame.assign(n=frame.n.astype("int64") + 127, d=1), batch_format="pandas"
+        )
+    assert made.to_arrow() == pa.table({"n": [128, 129], "d": [1, 1]})
