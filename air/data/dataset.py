@@ -13,6 +13,7 @@ from air.data.methods.databases import DatabaseMethods
 from air.data.methods.epochs import EpochMethods
 from air.data.methods.grouping import GroupMethods
 from air.data.methods.joining import JoinMethods
+from air.data.methods.lakes import LakeWriteMethods
 from air.data.methods.mapping import MapMethods
 from air.data.methods.plain_writers import PlainWriteMethods
 from air.data.methods.sampling import SampleMethods
@@ -33,6 +34,7 @@ class Dataset(
     PlainWriteMethods,
     AccessMethods,
     DatabaseMethods,
+    LakeWriteMethods,
     CheckpointMethods,
     EpochMethods,
     Aggregations,

@@ -243,6 +243,11 @@ NEEDED = inspect.Parameter.empty
             {"filesystem": None, "try_create_dir": True},
         ),
         (
+            data.Dataset.write_delta,
+            {"path": NEEDED},
+            {"mode": "append", "partition_cols": None, "storage_options": None},
+        ),
+        (
             data.ActorPoolStrategy,
             {},
             {

@@ -82,8 +82,8 @@ def read_delta(
     """
     wanted = None if columns is None else check_names(f"{WHAT}: columns", columns)
     includes_path = check_flag(include_paths, f"{WHAT}: include_paths")
-    options = check_storage_options(WHAT, storage_options)
     location = location_of(WHAT, path)
+    options = check_storage_options(WHAT, location, storage_options)
     table = opened(WHAT, location, options, version)
     check_readable(WHAT, table)
     schema, in_files = columns_of(WHAT, table)

@@ -55,23 +55,27 @@ def location_of(what: str, path: PathLike) -> str:
     return text.rstrip("/")
 
 
-def check_storage_options(what: str, options: object) -> dict[str, str] | None:
-    """What a reader or writer is to tell the store of a table.
+def check_storage_options(what: str, location: str, options: object) -> dict[str, str] | None:
+    """What a reader or writer is to tell the store of the table at *location*.
 
     Raises:
         InvalidOption: no dictionary of text.
     """
-    if options is None:
-        return None
-    if not isinstance(options, Mapping) or not all(
-        isinstance(name, str) and isinstance(value, str) for name, value in options.items()
+    given = {} if options is None else options
+    if not isinstance(given, Mapping) or not all(
+        isinstance(name, str) and isinstance(value, str) for name, value in given.items()
     ):
         # Values may be secrets.
         raise InvalidOption(
             f"{what}: storage_options must be a dictionary of text such as"
             ' {"AWS_REGION": "eu-west-1"}, and has something else in it or is none'
         )
-    return dict(options)
+    told = {name.upper(): value for name, value in given.items()}
+    endpoint = told.get("AWS_ENDPOINT_URL", os.environ.get("AWS_ENDPOINT_URL", ""))
+    if location.startswith("s3") and endpoint.startswith("http:"):
+        # Whoever names such a server means it.
+        return {"AWS_ALLOW_HTTP": "true", **given}
+    return dict(given) or None
 
 
 def opened(

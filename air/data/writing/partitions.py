@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 from urllib.parse import quote
 
 import numpy as np
@@ -34,18 +35,27 @@ def check_partition_columns(what: str, table: pa.Schema, columns: Sequence[str])
 
 
 def divided(table: pa.Table, columns: Sequence[str]) -> Iterator[tuple[str, pa.Table]]:
-    """The rows of each combination of values, with its directory, such as ``year=2024/month=5``.
+    """The rows of each combination of values, with its directory, such as ``year=2024/month=5``."""
+    for values, rows in rows_by_values(table, columns):
+        names = (f"{quote(name, safe='')}={label_of(value)}" for name, value in values.items())
+        yield "/".join(names), rows
+
+
+def rows_by_values(
+    table: pa.Table, columns: Sequence[str]
+) -> Iterator[tuple[dict[str, Any], pa.Table]]:
+    """The rows of each combination of values of *columns*, without these columns.
 
     Combinations come in the order of their first rows, and rows of each in the order in which
-    they were; *columns* are not in the tables.
+    they were.
     """
     codes = np.zeros(table.num_rows, np.int64)
-    labels: list[tuple[list[str], np.ndarray]] = []
+    found: list[tuple[str, list[Any], np.ndarray]] = []
     for name in columns:
         encoded = table[name].combine_chunks().dictionary_encode(null_encoding="encode")
         values = encoded.dictionary.to_pylist()
         indices = encoded.indices.to_numpy()
-        labels.append(([f"{quote(name, safe='')}={_label(v)}" for v in values], indices))
+        found.append((name, values, indices))
         codes = codes * len(values) + indices
         # Codes made dense again, so that many columns do not make them overflow.
         _, codes = np.unique(codes, return_inverse=True)
@@ -55,9 +65,10 @@ def divided(table: pa.Table, columns: Sequence[str]) -> Iterator[tuple[str, pa.T
     rest = table.drop_columns(list(columns))
     for group in np.argsort(first):
         row = first[group]
-        directory = "/".join(names[indices[row]] for names, indices in labels)
-        yield directory, rest.take(pa.array(order[bounds[group] : bounds[group + 1]]))
+        of_group = rest.take(pa.array(order[bounds[group] : bounds[group + 1]]))
+        yield {name: values[indices[row]] for name, values, indices in found}, of_group
 
 
-def _label(value: object) -> str:
+def label_of(value: object) -> str:
+    """How a directory's name says *value*."""
     return NULL_LABEL if value is None else quote(str(value), safe="")
