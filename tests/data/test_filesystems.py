@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 
 import pandas as pd
 import pytest
@@ -104,3 +105,34 @@ def test_local_paths_are_made_absolute():
     system, path = filesystem_of("x.csv", None)
     assert isinstance(system, arrow_fs.LocalFileSystem)
     assert path.endswith("/x.csv")
+
+
+class Meeting(fsspec.get_filesystem_class("file")):
+    """A server that answers when somebody else asks as well."""
+
+    cachable = False
+    others = None
+
+    def _open(self, path, mode="rb", **options):
+        if self.others is not None:
+            self.others.wait()
+        return super()._open(path, mode, **options)
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet", "json"])
+def test_files_of_a_server_are_looked_at_together(tmp_path, kind):
+    getattr(data.range_table(40).repartition(8), f"write_{kind}")(tmp_path)
+    system = Meeting()
+    system.others = threading.Barrier(2, timeout=60)
+    threads = set(threading.enumerate())
+    ds = getattr(data, f"read_{kind}")(tmp_path, filesystem=system)
+    assert not [one for one in threading.enumerate() if one not in threads]
+    system.others = None
+    assert [row["value"] for row in ds.take_all()] == list(range(40))
+
+
+def test_of_several_bad_files_of_a_server_the_first_is_named(tmp_path):
+    for name in "abcd":
+        (tmp_path / f"{name}.json").write_text("{}" if name == "a" else "no JSON")
+    with pytest.raises(data.ReadError, match=r"b\.json cannot be read"):
+        data.read_json(tmp_path, filesystem=Meeting())

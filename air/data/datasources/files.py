@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Self
 
 import pyarrow as pa
+from pyarrow import fs
 
 from air.data.batching.regrouping import joined
 from air.data.blocks.block import Block, BlockMetadata
@@ -18,6 +20,8 @@ from air.data.datasource import Datasource, NotedRead, ReadTask
 from air.data.datasources.labels import add_labels, label_types
 from air.data.datasources.paths import FileSet, is_compressed
 from air.data.errors import ReadError, UnsupportedValue
+
+_LOOKS_AT_ONCE = 16
 
 LOOKED_AT = 256
 """Files that are looked at before any is read; of more, the others are found out about later."""
@@ -92,7 +96,11 @@ class FileDatasource(Datasource):
                 go together; names the files.
         """
         looked_at = self.files.paths[:LOOKED_AT]
-        schemas = [self._labelled(self.look(p).empty_table(), p).schema for p in looked_at]
+        found = self._looks(looked_at)
+        schemas = [
+            self._labelled(schema.empty_table(), path).schema
+            for path, schema in zip(looked_at, found, strict=True)
+        ]
         try:
             common = self.together(schemas, looked_at)
         except UnsupportedValue as error:
@@ -103,6 +111,23 @@ class FileDatasource(Datasource):
                 if not pa.types.is_null(column.type):
                     origins.setdefault(column.name, {}).setdefault(column.type, path)
         return replace(self, common=common, origins=origins)
+
+    def _looks(self, paths: Sequence[str]) -> list[pa.Schema]:
+        """What :meth:`look` says of each; the error of the first of which it raises one."""
+        threads = min(self.looks_at_once, len(paths))
+        if threads <= 1:
+            return [self.look(path) for path in paths]
+        with ThreadPoolExecutor(threads) as pool:
+            looks = [pool.submit(self.look, path) for path in paths]
+            try:
+                return [each.result() for each in looks]
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
+
+    @property
+    def looks_at_once(self) -> int:
+        """How many files to look at in threads: with those of a server waiting takes the time."""
+        return 1 if isinstance(self.files.filesystem, fs.LocalFileSystem) else _LOOKS_AT_ONCE
 
     def together(self, schemas: Sequence[pa.Schema], places: Sequence[str]) -> pa.Schema:
         """The schema that files with any of *schemas* are brought to.

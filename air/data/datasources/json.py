@@ -24,6 +24,7 @@ from air.data.errors import ReadError, UnsupportedValue
 KEPT_BYTES = 16 << 20
 """Files that have more than this together are not kept, and a single one is not looked at."""
 
+_LOOKED_AT_BYTES = 64 << 20
 _EXPANSION = 1.5
 
 
@@ -62,12 +63,18 @@ class JSONDatasource(FileDatasource):
             return found
         return replace(found, kept={})
 
+    @property
+    def looks_at_once(self) -> int:
+        largest = max(*self.files.sizes, 1)  # each is in memory as a whole
+        return max(min(super().looks_at_once, _LOOKED_AT_BYTES // largest), 1)
+
     def look(self, path: str) -> pa.Schema:
         known = _all_columns(self.parse_options)
         if known is not None:
             return known
         table = self._table(path)
-        if sum(one.nbytes for one in self.kept.values()) <= KEPT_BYTES:
+        # Other threads may add to it meanwhile: a list is made of it in one step.
+        if sum(one.nbytes for one in list(self.kept.values())) <= KEPT_BYTES:
             self.kept[path] = table
         return table.schema
 

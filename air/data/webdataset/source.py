@@ -40,6 +40,10 @@ class WebDatasetDatasource(FileDatasource):
     def remedy(self) -> str:
         return "; name the files that are wanted, suffixes=[...], or leave them bytes, decoder=None"
 
+    @property
+    def looks_at_once(self) -> int:
+        return 1  # functions of users are called, which may not be made for threads
+
     def look(self, path: str) -> pa.Schema:
         least = max(_LOOK_BYTES // len(self.files.paths), _LEAST_LOOK)
         schemas = []
