@@ -131,6 +131,16 @@ def test_files_of_a_server_are_looked_at_together(tmp_path, kind):
     assert [row["value"] for row in ds.take_all()] == list(range(40))
 
 
+def test_what_is_kept_is_in_the_order_of_the_files(tmp_path):
+    for number in range(4):
+        (tmp_path / f"{number}.json").write_text(f'{{"a": {number}}}')
+    system = Meeting()
+    system.others = threading.Barrier(4, timeout=60)
+    ds = data.read_json(tmp_path, filesystem=system)
+    kept = ds.plan.source.kept
+    assert [path.rpartition("/")[2] for path in kept] == [f"{number}.json" for number in range(4)]
+
+
 def test_of_several_bad_files_of_a_server_the_first_is_named(tmp_path):
     for name in "abcd":
         (tmp_path / f"{name}.json").write_text("{}" if name == "a" else "no JSON")

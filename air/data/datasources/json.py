@@ -59,9 +59,12 @@ class JSONDatasource(FileDatasource):
         if len(self.files.paths) == 1 and self.files.sizes[0] > KEPT_BYTES:
             return self
         found = super().checked()
-        if sum(table.nbytes for table in self.kept.values()) <= KEPT_BYTES and found.has_seen_all:
-            return found
-        return replace(found, kept={})
+        size = sum(table.nbytes for table in self.kept.values())
+        if size > KEPT_BYTES or not found.has_seen_all:
+            return replace(found, kept={})
+        # In the order of the files, whichever was there first.
+        paths = [path for path in self.files.paths if path in self.kept]
+        return replace(found, kept={path: self.kept[path] for path in paths})
 
     @property
     def looks_at_once(self) -> int:
