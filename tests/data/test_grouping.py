@@ -423,3 +423,11 @@ def test_what_cannot_be_grouped_says_why(call: Any, error: type[Exception], mess
     ds = data.from_items([{"k": 1, "x": 2, "s": "a", "t": [1]}])
     with pytest.raises(error, match=message):
         call(ds)
+
+
+def test_hundreds_of_columns():
+    frame = pd.DataFrame({f"c{n}": [n, n + 2.5, -n] for n in range(300)}).assign(k=[1, 0, 1])
+    found = data.from_pandas([frame[:1], frame[1:]]).groupby("k").mean().to_pandas()
+    expected = frame.groupby("k", as_index=False).mean()
+    assert found.columns.tolist() == ["k", *(f"mean(c{n})" for n in range(300))]
+    assert (found.to_numpy() == expected.to_numpy()).all()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+from collections import Counter
 from typing import Any, ClassVar
 
 import numpy as np
@@ -133,7 +134,7 @@ def check_aggregations(what: str, aggs: tuple[Any, ...]) -> tuple[Aggregation, .
         if agg.on is None and agg.needs_column:
             raise InvalidOption(f"{what}: {type(agg).__name__} needs the name of a column")
     names = [agg.name for agg in aggs]
-    twice = next((name for name in names if names.count(name) > 1), None)
+    twice = next((name for name, count in Counter(names).items() if count > 1), None)
     if not aggs or twice is not None:
         why = (
             "takes at least one aggregation"

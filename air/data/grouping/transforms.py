@@ -54,8 +54,13 @@ class Plan:
             groups = groups_of(block, self.keys, self.name)
             keys = key_columns(block, self.keys).take(pa.array(groups.first_row))
         made = dict(zip(self.key_names, keys.columns, strict=True))
+        # A table looks through all of its names for each that it is asked for.
+        table = pa.table({}) if isinstance(block, list) else block
+        known = dict(zip(table.column_names, table.columns, strict=True))
         for number, agg in enumerate(self.aggs):
-            for name, values in agg.first_state(block, groups, keys).items():
+            has_own = agg.on in known and not agg.takes_rows
+            own = pa.table({agg.on: known[agg.on]}) if has_own else block
+            for name, values in agg.first_state(own, groups, keys).items():
                 made[f"{number}:{name}"] = values
         return pa.table(made)
 
@@ -63,23 +68,26 @@ class Plan:
         """One row for each of *groups*, of a table with several."""
         keys = states.select(self.key_names).take(pa.array(groups.first_row))
         made = dict(zip(self.key_names, keys.columns, strict=True))
-        for number, agg in enumerate(self.aggs):
-            for name, values in agg.combined(self._own(states, number), groups).items():
+        for number, (agg, own) in enumerate(zip(self.aggs, self._own(states), strict=True)):
+            for name, values in agg.combined(own, groups).items():
                 made[f"{number}:{name}"] = values
         return pa.table(made)
 
     def results(self, states: pa.Table) -> pa.Table:
         """What comes out: the keys under their names, and what was computed."""
         made = dict(zip(self.keys, states.select(self.key_names).columns, strict=True))
-        for number, agg in enumerate(self.aggs):
-            made[agg.name] = agg.results(self._own(states, number))
+        for agg, own in zip(self.aggs, self._own(states), strict=True):
+            made[agg.name] = agg.results(own)
         return pa.table(made)
 
-    def _own(self, states: pa.Table, number: int) -> pa.Table:
-        prefix = f"{number}:"
-        names = [name for name in states.column_names if name.startswith(prefix)]
-        own = [name.removeprefix(prefix) for name in names]
-        return states.select(names).rename_columns(own)
+    def _own(self, states: pa.Table) -> list[pa.Table]:
+        """What each aggregation keeps, under its own names."""
+        found: list[dict[str, pa.ChunkedArray]] = [{} for _ in self.aggs]
+        for name, column in zip(states.column_names, states.columns, strict=True):
+            number, is_own, own = name.partition(":")
+            if is_own:
+                found[int(number)][own] = column
+        return [pa.table(columns) for columns in found]
 
 
 @dataclass(frozen=True)
