@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from air.data.expressions.expr import col, if_else, lit
     from air.data.grouped_data import GroupedData
     from air.data.huggingface.making import from_huggingface
+    from air.data.iceberg.reading import read_iceberg
     from air.data.iterator import DataIterator
     from air.data.pipeline import DatasetPipeline
     from air.data.polars.making import from_polars
@@ -107,6 +108,7 @@ _HOME = {
     "read_csv": "air.data.reading.api",
     "read_datasource": "air.data.reading.api",
     "read_delta": "air.data.delta.reading",
+    "read_iceberg": "air.data.iceberg.reading",
     "read_images": "air.data.reading.arrays",
     "read_json": "air.data.reading.files",
     "read_numpy": "air.data.reading.arrays",

@@ -72,6 +72,17 @@ NEEDED = inspect.Parameter.empty
             {"version": None, "columns": None, "storage_options": None, "parallelism": -1},
         ),
         (
+            data.read_iceberg,
+            {"table_identifier": NEEDED},
+            {
+                "row_filter": None,
+                "parallelism": -1,
+                "selected_fields": ("*",),
+                "snapshot_id": None,
+                "catalog_kwargs": None,
+            },
+        ),
+        (
             data.read_text,
             {"paths": NEEDED},
             {

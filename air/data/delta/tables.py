@@ -13,6 +13,7 @@ from pyarrow import fs
 
 from air.data.datasources.paths import PathLike
 from air.data.errors import ReadError
+from air.data.lakes.types import plain
 from air.errors import InvalidOption
 from air.executor.extras import import_extra
 from air.executor.validation import listing
@@ -168,7 +169,7 @@ def columns_of(what: str, table: Any) -> tuple[pa.Schema, dict[str, str]]:
                 " without column mapping"
             )
     schema = pa.schema(table.schema())
-    return pa.schema([pa.field(c.name, nullable(c.type)) for c in schema]), names
+    return pa.schema([pa.field(c.name, plain(c.type)) for c in schema]), names
 
 
 def _renamed(kind: Any) -> str | None:
@@ -181,14 +182,3 @@ def _renamed(kind: Any) -> str | None:
     inside = [kind.get(name) for name in ("elementType", "keyType", "valueType")]
     inside += [part["type"] for part in kind.get("fields", ())]
     return next(filter(None, map(_renamed, inside)), None)
-
-
-def nullable(kind: pa.DataType) -> pa.DataType:
-    """*kind* where every value inside may be missing, as in blocks of other sources."""
-    if pa.types.is_list(kind):
-        return pa.list_(pa.field(kind.value_field.name, nullable(kind.value_type)))
-    if pa.types.is_struct(kind):
-        return pa.struct([pa.field(part.name, nullable(part.type)) for part in kind])
-    if pa.types.is_map(kind):
-        return pa.map_(nullable(kind.key_type), nullable(kind.item_type))
-    return kind
