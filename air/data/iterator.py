@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from air.data.batching.batch_format import check_batch_format
 from air.data.batching.batches import Batches
-from air.data.batching.cutting import Cut
+from air.data.batching.cutting import Cut, is_sliced
 from air.data.batching.prefetch import prefetched
 from air.data.blocks.block import Block, Schema, accessor, require_table, select
 from air.data.blocks.handle import BlockHandle
@@ -69,7 +69,8 @@ class DataIterator:
 
         Args:
             prefetch_batches: batches to make ahead in a thread where the data comes from other
-                processes; 0 for none.
+                processes; 0 for none. Where batches are slices of numbers that are there, which
+                takes less than to hand them over, the rows of so many are fetched ahead.
             batch_size: rows of each batch, save the last; ``None`` takes blocks as they come.
             batch_format: ``"default"`` and ``"numpy"`` give dictionaries of arrays (a list and
                 an array for plain objects), ``"pandas"`` a DataFrame, ``"polars"`` one of
@@ -91,7 +92,11 @@ class DataIterator:
             local_shuffle_buffer_size=local_shuffle_buffer_size,
             local_shuffle_seed=local_shuffle_seed,
         )
-        return self.iterate(options, lambda cut: cut.to_batch(batch_format))
+        return self.iterate(
+            options,
+            lambda cut: cut.to_batch(batch_format),
+            slices=lambda schema: is_sliced(schema, batch_format),
+        )
 
     def iter_torch_batches(
         self,
@@ -330,23 +335,42 @@ class DataIterator:
         """
         return self._dataset.stats()
 
-    def iterate(self, options: Batches, make: Callable[[Cut], Any]) -> Iterator[Any]:
+    def iterate(
+        self,
+        options: Batches,
+        make: Callable[[Cut], Any],
+        *,
+        slices: Callable[[Schema | None], bool] | None = None,
+    ) -> Iterator[Any]:
         """Batches as *make* makes them, for code that adds a kind of them.
 
         They are made ahead, in a thread, if blocks come from elsewhere. What runs in this process
         stays in the calling thread, where a debugger can stop in it.
+
+        Args:
+            slices: whether making a batch of rows with that schema takes next to nothing, so that
+                only blocks are fetched ahead.
         """
         with closing(self._dataset.run(stay=self._stay)) as handles:
             first = next(handles, None)
             if first is None:
                 return
 
-            def made() -> Iterator[Any]:
-                blocks = (self._picked(handle) for handle in itertools.chain([first], handles))
-                return (make(cut) for cut in options.of_blocks(blocks))
+            def blocks() -> Iterator[Block]:
+                return (self._picked(handle) for handle in itertools.chain([first], handles))
+
+            def made(found: Iterator[Block]) -> Iterator[Any]:
+                return (make(cut) for cut in options.of_blocks(found))
 
             ahead = 0 if first.is_here else options.prefetch_batches
-            yield from prefetched(made, ahead) if ahead else made()
+            if not ahead:
+                yield from made(blocks())
+            elif slices is None or options.mixes or not slices(first.metadata.schema):
+                yield from prefetched(lambda: made(blocks()), ahead)
+            else:
+                rows = ahead * (options.batch_size or 1)
+                with closing(prefetched(blocks, rows, len)) as fetched:
+                    yield from made(fetched)
 
     def _of_columns(self, names: Sequence[str]) -> DataIterator:
         """Goes through these columns only, so that others need not be read."""

@@ -11,6 +11,7 @@ import pytest
 
 import air
 from air import data
+from air.data.batching.cutting import is_sliced
 from air.data.batching.prefetch import prefetched
 from air.data.blocks.handle import BlockHandle
 from air.data.plan import InputBlocks
@@ -118,6 +119,58 @@ def test_batches_from_elsewhere_are_made_in_a_thread(backend):
 
 def test_items_come_in_order_and_the_thread_ends():
     assert list(prefetched(lambda: iter(range(50)), 3)) == list(range(50))
+    assert thread_count() == 0
+
+
+def test_what_waits_is_bounded_by_what_items_weigh():
+    made, fifth = [], threading.Event()
+
+    def items():
+        for number in range(100):
+            made.append(number)
+            if number == 4:
+                fifth.set()
+            yield "four"
+
+    ahead = prefetched(items, 10, len)
+    assert next(ahead) == "four"
+    assert fifth.wait(60)  # three wait, which is more than 10, and the thread has one more
+    ahead.close()
+    assert len(made) == 5
+
+
+@pytest.mark.parametrize(
+    ("kinds", "batch_format", "slices"),
+    [
+        ([pa.int8(), pa.uint64(), pa.float16()], "default", True),
+        ([pa.int64()], "numpy", True),
+        ([pa.int64()], "pandas", False),
+        ([pa.int64()], "polars", False),
+        ([pa.int64(), pa.string()], "default", False),
+        ([pa.int64(), pa.string()], "pyarrow", True),
+        ([pa.bool_()], "default", False),
+    ],
+)
+def test_which_batches_are_slices(kinds, batch_format, slices):
+    schema = pa.schema([(str(number), kind) for number, kind in enumerate(kinds)])
+    assert is_sliced(schema, batch_format) is slices
+    assert not is_sliced(int, batch_format)
+    assert not is_sliced(None, batch_format)
+
+
+@pytest.mark.parametrize("options", [{}, {"batch_format": "pandas"}, {"prefetch_batches": 3}])
+def test_an_error_in_a_task_ends_batches_and_their_thread(backend, options):
+    def refuse(row):
+        if row["value"] == 70:
+            raise ValueError("seventy")
+        return row
+
+    rows = data.range_table(100, parallelism=10).map(refuse, concurrency=2)
+    seen = []
+    with pytest.raises(ValueError, match="seventy"):
+        for batch in rows.iter_batches(batch_size=7, **options):
+            seen += list(batch["value"])
+    assert seen == list(range(70))
     assert thread_count() == 0
 
 

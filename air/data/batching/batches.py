@@ -54,6 +54,11 @@ class Batches:
         elif seed is not None:
             raise InvalidOption("local_shuffle_seed needs a local_shuffle_buffer_size")
 
+    @property
+    def mixes(self) -> bool:
+        """Whether rows are drawn from a buffer."""
+        return self.local_shuffle_buffer_size is not None
+
     def count(self, rows: int | None) -> int | None:
         """How many batches so many rows make; ``None`` if one of both is not known."""
         if rows is None or self.batch_size is None:

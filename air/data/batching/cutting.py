@@ -15,9 +15,9 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 import pyarrow as pa
 
-from air.data.batching.batch_format import PANDAS
+from air.data.batching.batch_format import NUMPY, PANDAS, PYARROW
 from air.data.batching.regrouping import RowQueue
-from air.data.blocks.block import Block, accessor
+from air.data.blocks.block import Block, Schema, accessor
 from air.data.blocks.convert import column_to_numpy
 from air.data.blocks.frames import is_divisible, part_of, table_to_pandas
 from air.data.blocks.marked import with_nulls
@@ -66,7 +66,7 @@ class _View:
     def batch(
         self, offset: int, rows: int, batch_format: str, writable: bool, returns: bool
     ) -> Any:
-        if isinstance(self.block, list) or batch_format not in ("default", "numpy", PANDAS):
+        if isinstance(self.block, list) or batch_format not in ("default", NUMPY, PANDAS):
             part = accessor(self._part(offset, rows))
             return part.to_batch(batch_format, writable=writable, returns=returns)
         if batch_format == PANDAS:
@@ -173,6 +173,14 @@ def _divided(column: pa.ChunkedArray) -> _Chunks | _Windows[np.ndarray] | None:
         return None
     chunks = (pa.chunked_array([chunk]) for chunk in column.chunks if len(chunk))
     return _Chunks([column_to_numpy(chunk) for chunk in chunks])
+
+
+def is_sliced(schema: Schema | None, batch_format: str) -> bool:
+    """Whether batches of rows with that schema are slices, which take next to nothing to make."""
+    if not isinstance(schema, pa.Schema):
+        return False
+    are_numbers = all(pa.types.is_integer(t) or pa.types.is_floating(t) for t in schema.types)
+    return batch_format == PYARROW or (batch_format in ("default", NUMPY) and are_numbers)
 
 
 def _divisible_frame(table: pa.Table) -> Any:
