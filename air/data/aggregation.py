@@ -7,8 +7,8 @@ from typing import Any
 
 from air.data.blocks.block import VALUE_COLUMN
 from air.data.consumption import Consumption
-from air.data.errors import UnsupportedValue, require_columns
-from air.data.summaries import Extremes, Moments, Summary, Total, Uniques, summarize
+from air.data.errors import require_columns
+from air.data.summaries import Extremes, Moments, Summary, Total, Uniques, no_columns, summarize
 from air.errors import InvalidOption
 from air.executor.keywords import methods_suggest_keywords
 from air.executor.validation import check_flag, check_number
@@ -76,7 +76,7 @@ class Aggregations(Consumption):
         name = self._columns_for("unique", column)[0] if column is not None else VALUE_COLUMN
         if column is None and self.columns() is not None:
             raise InvalidOption("unique: name a column")
-        found = summarize(self, {name: [Uniques]}, "unique")
+        found = summarize(self, {name: [Uniques]}, "unique", of_objects=column is None)
         return [] if found is None else list(found[Uniques, name].values)
 
     def _aggregate(
@@ -90,7 +90,7 @@ class Aggregations(Consumption):
         check_flag(ignore_nulls, f"{what}: ignore_nulls")
         names = self._columns_for(what, on)
         request: dict[str, list[type[Summary]]] = {name: [kind] for name in names}
-        found = summarize(self, request, what)
+        found = summarize(self, request, what, of_objects=on is None and names == [VALUE_COLUMN])
         values: dict[str, Any] = {}
         for name in names:
             summary = found[kind, name] if found is not None else None
@@ -101,13 +101,16 @@ class Aggregations(Consumption):
         return {f"{what}({name})": value for name, value in values.items()}
 
     def _columns_for(self, what: str, on: On) -> list[str]:
-        columns = self.columns()
         if on is None:
-            return columns if columns is not None else [VALUE_COLUMN]
+            known = self.columns()
+            return [VALUE_COLUMN] if known is None else known
         names = [on] if isinstance(on, str) else list(on)
         if not names or not all(isinstance(name, str) for name in names):
             raise InvalidOption(f"{what}: on must be a column or a list of columns, got {on!r:.80}")
-        if columns is None:
-            raise UnsupportedValue(f"{what}: the rows are plain objects, which have no columns")
-        require_columns(names, columns, what)
+        # Where columns are not known it is told as they are summed up, not by a run before.
+        columns = self.known_columns()
+        if columns is not None:
+            require_columns(names, columns, what)
+        elif isinstance(self._plan.schema(), type):
+            raise no_columns(what)
         return names

@@ -13,7 +13,12 @@ from air.data.rules.block_order import push_block_order
 from air.data.rules.joins import filter_sides, narrow_sides
 from air.data.rules.limits import push_limit
 from air.data.rules.predicates import push_predicate, tell_source
-from air.data.rules.projection import narrow_filter, push_projection
+from air.data.rules.projection import (
+    narrow_filter,
+    narrow_returned,
+    narrow_summary,
+    push_projection,
+)
 from air.data.rules.topk import take_top
 
 RULES: tuple[Callable[[Node], Node | None], ...] = (
@@ -23,6 +28,8 @@ RULES: tuple[Callable[[Node], Node | None], ...] = (
     tell_source,
     push_projection,
     narrow_filter,
+    narrow_summary,
+    narrow_returned,
     filter_sides,
     narrow_sides,
     take_top,

@@ -17,7 +17,7 @@ from pyarrow import compute as pc
 from air.data.blocks.block import Block, accessor
 from air.data.errors import UnsupportedValue, require_columns
 from air.data.plan import Map
-from air.data.transforms import SummarizeBlocks
+from air.data.transforms import Summarize
 
 if TYPE_CHECKING:
     from air.data.consumption import Consumption
@@ -49,6 +49,7 @@ class Summary(Protocol):
 
 S = TypeVar("S", bound=Summary)
 Request = Mapping[str, Sequence[type[Summary]]]
+Found = Mapping[tuple[str, type[Summary]], Summary]
 
 
 class Summaries:
@@ -62,50 +63,52 @@ class Summaries:
         return cast(S, self._found[column, kind])
 
 
-def summarize(dataset: Consumption, request: Request, what: str) -> Summaries | None:
+def summarize(
+    dataset: Consumption, request: Request, what: str, *, of_objects: bool = False
+) -> Summaries | None:
     """Compute summaries of some columns, all in one pass over the data.
 
     Args:
         request: for each column, the summaries that are wanted.
         what: who asks, for messages.
+        of_objects: rows may be plain objects, which are the column ``value``.
 
     Returns:
         ``None`` if there are no rows.
 
     Raises:
         ColumnNotFound: a column is not in the data.
-        UnsupportedValue: a column's type has no such summary.
+        UnsupportedValue: a column's type has no such summary, or rows are plain objects.
     """
     columns = dataset.known_columns()
     if columns is not None:
         require_columns(request, columns, what)
-    step = SummarizeBlocks(_SummarizeColumns(dict(request), what), what)
-    merged: dict[tuple[str, type[Summary]], Summary] | None = None
+    asks = _SummarizeColumns(dict(request), what, of_objects)
+    # Values that are kept are not put together: that would be more than a block may be.
+    keeps = any(kind is Quantiles for kinds in request.values() for kind in kinds)
+    step = Summarize(asks, what, None if keeps else asks.merged, tuple(request))
+    merged: Found | None = None
     for partial in dataset.over(lambda plan: Map(plan, step)).iter_rows():
-        if partial is None:
-            continue
-        if merged is None:
-            merged = dict(partial)
-        else:
-            for (name, kind), part in partial.items():
-                try:
-                    merged[name, kind] = merged[name, kind].merge(part)
-                except TypeError as error:
-                    raise UnsupportedValue(
-                        f"{what}: column {name!r} has values in different blocks that do not go"
-                        f" together ({error}): make it one type"
-                    ) from None
+        merged = partial if merged is None else asks.merged(merged, partial)
     return None if merged is None else Summaries(merged)
+
+
+def no_columns(what: str) -> UnsupportedValue:
+    """The complaint of *what* about plain objects, of which it should look at columns."""
+    return UnsupportedValue(f"{what}: the rows are plain objects, which have no columns")
 
 
 @dataclass(frozen=True, slots=True)
 class _SummarizeColumns:
     request: Mapping[str, Sequence[type[Summary]]]
     what: str
+    of_objects: bool = False
 
-    def __call__(self, block: Block) -> dict[tuple[str, type[Summary]], Summary] | None:
+    def __call__(self, block: Block) -> Found | None:
         if not len(block):
             return None
+        if isinstance(block, list) and not self.of_objects:
+            raise no_columns(self.what)
         table = accessor(block).to_arrow()
         require_columns(self.request, table.column_names, self.what)
         found: dict[tuple[str, type[Summary]], Summary] = {}
@@ -120,6 +123,19 @@ class _SummarizeColumns:
                         f" have {kind.label}"
                     ) from None
         return found
+
+    def merged(self, found: Found, later: Found) -> Found:
+        """What is known of some rows, and of those behind them."""
+        made: dict[tuple[str, type[Summary]], Summary] = {}
+        for key, summary in found.items():
+            try:
+                made[key] = summary.merge(later[key])
+            except TypeError as error:
+                raise UnsupportedValue(
+                    f"{self.what}: column {key[0]!r} has values in different blocks that do not go"
+                    f" together ({error}): make it one type"
+                ) from None
+        return made
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ holds no more than it must of either.
 from __future__ import annotations
 
 import abc
+import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -181,11 +182,20 @@ class TakeRows(Transform):
 
 
 @dataclass(frozen=True)
-class SummarizeBlocks(Transform):
-    """One plain object out for each block in: partial results for the caller to merge."""
+class Summarize(Transform):
+    """Plain objects that tell about the rows, for the caller to merge.
+
+    Attributes:
+        summarize: what to tell of a block; ``None`` for nothing.
+        merge: makes one of what two blocks tell, the first first: one object comes out for each
+            piece of work. ``None`` for one object for each block.
+        names: columns that are looked at; ``None`` for all.
+    """
 
     summarize: Callable[[Block], Any]
     label: str
+    merge: Callable[[Any, Any], Any] | None = None
+    names: tuple[str, ...] | None = None
 
     @property
     def name(self) -> str:
@@ -196,8 +206,14 @@ class SummarizeBlocks(Transform):
 
     def open(self) -> BlockFunction:
         def run(blocks: Iterator[Block], context: TaskContext) -> Iterator[Block]:
-            for block in blocks:
-                yield [self.summarize(block)]
+            told = (one for one in map(self.summarize, blocks) if one is not None)
+            if self.merge is None:
+                for one in told:
+                    yield [one]
+                return
+            first = next(told, None)
+            if first is not None:
+                yield [functools.reduce(self.merge, told, first)]
 
         return run
 

@@ -166,11 +166,11 @@ def test_an_error_in_a_task_ends_batches_and_their_thread(backend, options):
         return row
 
     rows = data.range_table(100, parallelism=10).map(refuse, concurrency=2)
-    seen = []
+    batches = rows.iter_batches(batch_size=7, **options)
+    seen = [next(batches)["value"] for _ in range(10)]
+    assert np.concatenate(seen).tolist() == list(range(70))
     with pytest.raises(ValueError, match="seventy"):
-        for batch in rows.iter_batches(batch_size=7, **options):
-            seen += list(batch["value"])
-    assert seen == list(range(70))
+        next(batches)
     assert thread_count() == 0
 
 

@@ -22,7 +22,7 @@ def prefetched(
         ahead: how much may wait to be taken; the item after that is made, and kept by the thread.
         weigh: how much an item is of that; 1 without. One item waits however much it is.
     """
-    ready = _Ready(ahead)
+    ready: _Ready[T] = _Ready(ahead)
 
     def produce() -> None:
         try:

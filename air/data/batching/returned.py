@@ -56,17 +56,20 @@ class Returned(abc.ABC):
         """One table of all rows of *parts*, which have the same kinds of columns."""
 
 
-def returned(result: Any, like: pa.Schema | None = None) -> Block | Returned:
+def returned(
+    result: Any, like: pa.Schema | None = None, wanted: Sequence[str] | None = None
+) -> Block | Returned:
     """What a function on batches returned, as it is or as a block.
 
     Args:
         like: of the rows that it was given, as for :func:`~air.data.blocks.block.block_from_batch`.
+        wanted: columns that somebody looks at, where others may be left out; ``None`` for all.
 
     Raises:
         UnsupportedValue: as :func:`~air.data.blocks.block.block_from_batch` does.
     """
     if isinstance(result, Mapping):
-        return Columns(result, like)
+        return Columns(result, like, wanted)
     if is_pandas_frame(result) and 0 < len(result) < _SMALL_ROWS:
         kept = Frame.of(result, like)
         if kept is not None:
@@ -79,23 +82,36 @@ class Columns(Returned):
 
     __slots__ = ("_values",)
 
-    def __init__(self, batch: Mapping[str, Any], like: pa.Schema | None = None) -> None:
-        """Raises :class:`UnsupportedValue` as :func:`table_from_columns` does."""
+    def __init__(
+        self,
+        batch: Mapping[str, Any],
+        like: pa.Schema | None = None,
+        wanted: Sequence[str] | None = None,
+    ) -> None:
+        """Raises :class:`UnsupportedValue` as :func:`table_from_columns` does.
+
+        With *wanted* other columns are left out, if all of these are there: if not, somebody will
+        say which columns there are. What Arrow may refuse is looked at all the same.
+        """
         check_batch(batch)
+        chosen = frozenset(wanted or ())
+        chooses = bool(chosen) and chosen <= batch.keys()
         self._values: list[Any] = []
         kinds: list[tuple[str, Any]] = []
         size = rows = 0
         for name, values in batch.items():
             if not _is_plain(values):
                 values = column_from_values(name, values, type_in(like, name))
-                kinds.append((name, values.type))
+                kind: Any = values.type
             else:
                 shape = values.shape[1:]
                 kind = (values.dtype, shape) if shape else _KINDS[values.dtype]
-                kinds.append((name, kind))
+            rows = len(values)
+            if chooses and name not in chosen:
+                continue
+            kinds.append((name, kind))
             self._values.append(values)
             size += values.nbytes
-            rows = len(values)
         super().__init__(tuple(kinds), rows, size)
 
     @staticmethod

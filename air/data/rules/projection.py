@@ -1,4 +1,4 @@
-"""Columns that are picked or dropped right after a read are the only ones that are read."""
+"""Columns that nobody looks at are not read, nor made tables of what functions return."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from air.data.expressions.operators import FilterExpression
 from air.data.plan import Map, Node, Read
-from air.data.transforms import DropColumns, SelectColumns
+from air.data.transforms import DropColumns, SelectColumns, Summarize
+from air.data.udf.calling import MapBatches
 
 
 def push_projection(node: Node) -> Node | None:
@@ -54,3 +55,27 @@ def narrow_filter(node: Node) -> Node | None:
     for one in reversed(conditions):
         below = replace(one, input=below)
     return replace(node, input=below)
+
+
+def narrow_summary(node: Node) -> Node | None:
+    """Columns that a summary does not look at are dropped before it."""
+    if not isinstance(node, Map) or not isinstance(node.transform, Summarize):
+        return None
+    available, names = node.input.columns(), node.transform.names
+    if available is None or names is None or not set(names) < set(available):
+        return None
+    kept = SelectColumns(tuple(name for name in available if name in names))
+    return replace(node, input=Map(node.input, kept, node.compute))
+
+
+def narrow_returned(node: Node) -> Node | None:
+    """Columns of what a function returns that are dropped right after it are not kept."""
+    if not isinstance(node, Map) or not isinstance(node.transform, (SelectColumns, Summarize)):
+        return None
+    names, below = node.transform.names, node.input
+    if names is None or not isinstance(below, Map) or not isinstance(below.transform, MapBatches):
+        return None
+    # Rows are left out if what is returned of them cannot be kept: all of it has to be looked at.
+    if below.transform.skips is not None or below.transform.wanted is not None:
+        return None
+    return replace(node, input=replace(below, transform=replace(below.transform, wanted=names)))

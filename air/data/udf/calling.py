@@ -153,13 +153,18 @@ class FilterRows(_Call):
 
 @dataclass(frozen=True)
 class MapBatches(_Call):
-    """One batch, or a stream of batches, out for each batch in."""
+    """One batch, or a stream of batches, out for each batch in.
+
+    Attributes:
+        wanted: columns of the result that somebody looks at; ``None`` for all.
+    """
 
     batch_size: int | None = DEFAULT_BATCH_SIZE
     batch_format: str = "default"
     zero_copy: bool = False
     min_batch_rows: int = 0
     label: str | None = None
+    wanted: tuple[str, ...] | None = None
 
     @property
     def name(self) -> str:
@@ -224,7 +229,7 @@ class MapBatches(_Call):
         return self._all(rows, functools.partial(fn, self._batch(rows)))
 
     def _kept_of(self, given: Block, result: Any) -> Block | Returned:
-        keep = functools.partial(returned, like=records_of(given))
+        keep = functools.partial(returned, like=records_of(given), wanted=self.wanted)
         return _made_of(self.name, keep, result)
 
 
