@@ -61,6 +61,10 @@ class Transform(abc.ABC):
         """The same, leaving out rows in that way."""
         raise NotImplementedError(f"{self.name} leaves out no rows")
 
+    def numbered(self, number: int) -> Transform:
+        """The same with a name that says which one it is of those with this name."""
+        raise NotImplementedError(f"{self.name} runs no function")
+
     @abc.abstractmethod
     def open(self) -> BlockFunction:
         """What does the work; instances of callable classes are made here."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -103,12 +104,14 @@ def test_a_directory_goes_with_whoever_made_it(parent):
     assert os.listdir(parent) == []
 
 
-def test_what_a_killed_program_left_is_removed_by_the_next(parent):
+@pytest.mark.parametrize("made", ["open(directory.file(1), 'w').close()\n", ""])
+def test_what_a_killed_program_left_is_removed_by_the_next(parent, made):
     program = (
         "import os, signal, sys, tempfile\n"
         "tempfile.tempdir = sys.argv[1]\n"
         "from air.data.execution.exchange.directory import OwnDirectory\n"
-        "open(OwnDirectory().file(1), 'w').close()\n"
+        "directory = OwnDirectory()\n"
+        f"{made}"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     killed = subprocess.run([sys.executable, "-c", program, str(parent)], check=False)
@@ -118,6 +121,27 @@ def test_what_a_killed_program_left_is_removed_by_the_next(parent):
     assert left not in os.listdir(parent)
     directory.remove()
     assert os.listdir(parent) == []
+
+
+def test_one_that_is_removed_before_it_has_its_lock_is_made_again(parent, monkeypatch):
+    lock = fcntl.flock
+    removed = []
+
+    def late(descriptor, operation):
+        if not removed:
+            removed.extend(os.listdir(parent))
+            monkeypatch.setattr(fcntl, "flock", lock)
+            remove_left_behind(parent)
+        lock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    directory = OwnDirectory()
+    (there,) = os.listdir(parent)
+    assert [there] != removed
+    open(directory.file(1), "w").close()
+    remove_left_behind(parent)
+    assert os.path.exists(directory.file(1))
+    directory.remove()
 
 
 def test_nothing_but_what_we_left_is_removed(parent):

@@ -126,9 +126,38 @@ def test_explain_tells_pools_resources_and_what_is_there(monkeypatch):
     assert "read: on tasks, 10 pieces" in told
     assert "map(abs): on tasks with num_cpus=2" in told
     assert "map_batches(Model): on 1 to 3 actors" in told
-    assert "map_batches(Model): on 2 actors" in told
+    assert "map_batches(Model #2): on 2 actors" in told
     assert "limit(3): nothing is made once there are enough rows" in told
     assert "rows are there" in data.range(10).materialize().explain()
+
+
+def test_functions_of_one_name_are_told_apart(placement):
+    def of(failing):
+        def check(row):
+            if row["value"] == failing:
+                raise ValueError(failing)
+            return row
+
+        return check
+
+    def checked(ds, failing):
+        return ds.map(of(failing), on_error="skip")
+
+    one = checked(checked(data.range_table(10), 3), 5)
+    ds = checked(one.union(checked(data.range_table(10), 7)).sort("value"), 8)
+    assert ds.count() == 15
+    told = ds.stats()
+    assert "1 rows skipped by map(check) (first ValueError: 3" in told
+    assert "1 rows skipped by map(check #2) (first ValueError: 5" in told
+    assert "1 rows skipped by map(check #3) (first ValueError: 7" in told
+    assert "2 rows skipped by map(check #4) (first ValueError: 8" in told
+    for number in (2, 3, 4):
+        assert f"map(check #{number})" in ds.explain()
+    assert "#" not in data.range(3).map(abs).filter(abs).explain()
+    broken = data.range(3).map(abs).map(lambda row: row).map(lambda row: 1 // row)
+    with pytest.raises(ZeroDivisionError) as caught:
+        broken.take_all()
+    assert any("map(<lambda> #2)" in note for note in caught.value.__notes__)
 
 
 def test_every_step_has_a_way_to_be_told():

@@ -12,7 +12,7 @@ from air.data.execution.progress import progress
 from air.data.execution.run import Run
 from air.data.execution.stats import ExecutionStats
 from air.data.optimizer import optimize
-from air.data.plan import Node
+from air.data.plan import Node, told_apart
 
 
 def execute(
@@ -27,7 +27,10 @@ def execute(
         stay: start no tasks, as befits a worker that was given the machine to itself.
     """
     stats = stats or ExecutionStats()
-    with progress(stats), closed(Run(OPERATORS, stats, stay).run(optimize(plan))) as handles:
+    with (
+        progress(stats),
+        closed(Run(OPERATORS, stats, stay).run(optimize(told_apart(plan)))) as handles,
+    ):
         while True:
             stats.waits = True
             handle = next(handles, None)

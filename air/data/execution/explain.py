@@ -28,6 +28,7 @@ from air.data.plan import (
     TopOf,
     Union,
     Zip,
+    told_apart,
 )
 from air.data.viewing.shown import counted, size_text
 from air.executor.capabilities import Capability
@@ -54,6 +55,7 @@ _WAYS: Mapping[type[Node], str] = {
 
 def explain(plan: Node) -> str:
     """The plan, what is made of it, and the steps in which that would run."""
+    plan = told_apart(plan)
     optimized = optimize(plan)
     lines = ["As it was written:", *tree(plan), "", "After optimization:", *tree(optimized), ""]
     steps = list(_steps(optimized))

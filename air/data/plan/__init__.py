@@ -9,7 +9,7 @@ from __future__ import annotations
 from air.data.plan.aligned import RandomizeBlockOrder, RandomSample, Zip, apart
 from air.data.plan.exchanges import RandomShuffle, Repartition, Sort, TopOf
 from air.data.plan.keyed import Aggregate, Distinct, GroupRows, Join
-from air.data.plan.node import InputBlocks, Map, Node, Read, Step
+from air.data.plan.node import InputBlocks, Map, Node, Read, Step, told_apart
 from air.data.plan.rows import Limit, Union, union
 from air.data.plan.services import Checkpointed
 
@@ -34,5 +34,6 @@ __all__ = [
     "Union",
     "Zip",
     "apart",
+    "told_apart",
     "union",
 ]

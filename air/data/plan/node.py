@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Self
@@ -188,3 +189,30 @@ class Map(Step):
 
     def schema(self) -> Schema | None:
         return self.transform.schema if isinstance(self.transform, Conform) else None
+
+
+def told_apart(node: Node) -> Node:
+    """The plan with other names for operators that call functions of the same name.
+
+    The second one in the order of the data is called ``map(f #2)``, and so on.
+    """
+    counts = Counter(one.name for one in node.walk() if _calls(one))
+    if not any(count > 1 for count in counts.values()):
+        return node
+    return _numbered(node, Counter())
+
+
+def _numbered(node: Node, seen: Counter[str]) -> Node:
+    below = tuple(_numbered(one, seen) for one in node.inputs)
+    if any(new is not old for new, old in zip(below, node.inputs, strict=True)):
+        node = node.with_inputs(below)
+    if isinstance(node, Map) and _calls(node):
+        name = node.name
+        seen[name] += 1
+        if seen[name] > 1:
+            return replace(node, transform=node.transform.numbered(seen[name]))
+    return node
+
+
+def _calls(node: Node) -> bool:
+    return isinstance(node, Map) and node.transform.function is not None

@@ -54,6 +54,9 @@ class _Call(Transform):
     def with_skips(self, skips: Skips) -> Transform:
         return replace(self, skips=skips)
 
+    def numbered(self, number: int) -> Transform:
+        return replace(self, user=replace(self.user, number=number))
+
 
 @dataclass(frozen=True)
 class MapRows(_Call):
@@ -169,6 +172,11 @@ class MapBatches(_Call):
     @property
     def name(self) -> str:
         return self.label or f"map_batches({self.user.name})"
+
+    def numbered(self, number: int) -> Transform:
+        if self.label is not None:
+            return replace(self, label=f"{self.label} #{number}")
+        return super().numbered(number)
 
     @property
     def min_rows(self) -> int:

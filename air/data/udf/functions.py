@@ -59,6 +59,7 @@ class UserFunction:
     constructor_args: tuple[Any, ...] = ()
     constructor_kwargs: Mapping[str, Any] = field(default_factory=dict)
     concurrency: int = 0
+    number: int = 1
 
     @property
     def is_class(self) -> bool:
@@ -72,7 +73,7 @@ class UserFunction:
         while isinstance(fn, functools.partial):
             fn = fn.func
         name: str = getattr(fn, "__name__", None) or type(fn).__name__
-        return name
+        return f"{name} #{self.number}" if self.number > 1 else name
 
     def open(self) -> Callable[[Any], Any]:
         """Something to call with one item; :class:`AsyncCalls` of an async function."""

@@ -23,10 +23,10 @@ class OwnDirectory:
 
     def __init__(self) -> None:
         remove_left_behind(Path(tempfile.gettempdir()))
-        self._path = Path(tempfile.mkdtemp(prefix=PREFIX))
-        self._lock = os.open(self._path, os.O_RDONLY)
-        with contextlib.suppress(OSError):  # a file system without locks keeps what is left
-            fcntl.flock(self._lock, fcntl.LOCK_EX)
+        made = _locked()
+        while made is None:
+            made = _locked()
+        self._path, self._lock = made
 
     def file(self, number: int) -> str:
         """The path of a file of this number."""
@@ -40,13 +40,29 @@ class OwnDirectory:
             self._lock = -1
 
 
+def _locked() -> tuple[Path, int] | None:
+    """A new directory and the lock on it; ``None`` if somebody has removed it before it had one."""
+    path = Path(tempfile.mkdtemp(prefix=PREFIX))
+    try:
+        lock = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    with contextlib.suppress(OSError):  # a file system without locks keeps what is left
+        fcntl.flock(lock, fcntl.LOCK_EX)
+    if path.exists():
+        return path, lock
+    os.close(lock)
+    return None
+
+
 def remove_left_behind(parent: Path) -> None:
     """Remove directories in *parent* whose processes have ended.
 
-    Only what looks like ours is touched: a directory of this user that holds files of sections and
-    nothing else. An empty one may be about to be locked.
+    Only what looks like ours is touched: a directory of this user with such a name that holds files
+    of sections and nothing else. One that is about to be locked is empty: whoever makes it looks
+    whether it is still there when it has the lock.
     """
-    for path in parent.glob(f"{PREFIX}*"):
+    for path in parent.glob(f"{PREFIX}{'[a-z0-9_]' * 8}"):
         with contextlib.suppress(OSError):
             _remove_if_left(path)
 
@@ -58,7 +74,7 @@ def _remove_if_left(path: Path) -> None:
             return
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         files = list(path.iterdir())
-        if files and all(file.suffix == _SUFFIX for file in files):
+        if all(file.suffix == _SUFFIX for file in files):
             for file in files:
                 file.unlink()
             path.rmdir()
