@@ -16,7 +16,7 @@ from air.data.errors import UnsupportedValue, require_columns
 from air.data.execution.execute import execute
 from air.data.execution.stats import ExecutionStats
 from air.data.iterator import DataIterator
-from air.data.plan import InputBlocks, Limit, Map, Node
+from air.data.plan import InputBlocks, Limit, Map, Node, place_of
 from air.data.transforms import Conform, SelectColumns, Transform
 from air.data.udf.compute import ON_TASKS, Compute
 from air.data.viewing.shown import Shown
@@ -270,10 +270,11 @@ class Consumption:
         """
         if self.is_materialized:
             return self
-        blocks = InputBlocks(tuple(self.run()))
+        place = place_of(self._plan)
+        blocks = InputBlocks(tuple(self.run()), place=place)
         common = blocks.common_schema()
         if common is not None:
-            blocks = InputBlocks(tuple(execute(Map(blocks, Conform(common)))))
+            blocks = InputBlocks(tuple(execute(Map(blocks, Conform(common)))), place=place)
         return type(self)(blocks, stats=self._stats)
 
     @property

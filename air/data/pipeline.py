@@ -143,8 +143,8 @@ class DatasetPipeline:
             yield self._dataset
             return
         with closing(self._dataset.run()) as handles:
-            for group in grouped(handles, self._size):
-                yield type(self._dataset)(InputBlocks(tuple(group), "window"))
+            for number, group in enumerate(grouped(handles, self._size)):
+                yield type(self._dataset)(InputBlocks(tuple(group), "window", str(number)))
 
 
 def epochs_of(times: int | None, each: int = 1) -> range | None:

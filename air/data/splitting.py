@@ -15,7 +15,7 @@ from air.data.blocks.handle import BlockHandle
 from air.data.datasource import Datasource, ReadTask
 from air.data.datasources.paths import FileSet
 from air.data.execution.exchange.partitioners import equal_edges
-from air.data.plan import InputBlocks, Map, Node, Read
+from air.data.plan import InputBlocks, Map, Node, Read, part_of
 from air.errors import InvalidOption
 
 
@@ -138,14 +138,18 @@ def divide_source(plan: Node, parts: int) -> list[Node] | None:
     shares: list[Node] = []
     if isinstance(plan, InputBlocks):
         ranges = divide(plan.handles, equal_edges(plan.num_rows(), parts))
-        shares = [InputBlocks(tuple(part), plan.label) for part in ranges]
+        shares = [
+            InputBlocks(tuple(part), plan.label, part_of(plan.place, number))
+            for number, part in enumerate(ranges)
+        ]
     elif isinstance(plan, Read):
         tasks = plan.source.get_read_tasks(plan.parallelism)
         if len(tasks) < parts:
             return None
-        for first, last in itertools.pairwise(equal_edges(len(tasks), parts)):
+        edges = equal_edges(len(tasks), parts)
+        for number, (first, last) in enumerate(itertools.pairwise(edges)):
             part = _SomeTasks(plan.source, tuple(tasks[first:last]))
-            shares.append(Read(part, last - first))
+            shares.append(Read(part, last - first, part_of(plan.place, number)))
     else:
         return None
     for node in reversed(maps):

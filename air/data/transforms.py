@@ -57,8 +57,8 @@ class Transform(abc.ABC):
     def min_rows(self) -> int:
         return 0
 
-    def with_skips(self, skips: Skips) -> Transform:
-        """The same, leaving out rows in that way."""
+    def with_skips(self, skips: Skips | None) -> Transform:
+        """The same, leaving out rows in that way, or none."""
         raise NotImplementedError(f"{self.name} leaves out no rows")
 
     def numbered(self, number: int) -> Transform:

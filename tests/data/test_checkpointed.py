@@ -135,6 +135,31 @@ def test_what_was_done_before_a_sort_is_not_done_again(start, tmp_path):
     )
 
 
+def test_what_a_killed_program_left_out_is_not_lost(start, tmp_path):
+    lines = dedent(
+        """
+        def checked(row):
+            if row["value"] % 100 == 0:
+                called("map", row["value"])
+            if row["value"] % 150 == 0:
+                raise ValueError(f"no {object()}")
+            return row
+
+        ds = rows.map(checked, num_cpus=1, on_error="skip", dead_letter=HERE + "/dead")
+        ds = ds.checkpointed(HERE + "/kept")
+        print([row["value"] for row in ds.iter_rows()])
+        """
+    )
+    _, killed = start(lines, killed_at=8)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    after, done = start(lines)
+    assert done.returncode == 0, done.stderr
+    assert len(after) < 12
+    assert eval(done.stdout) == [value for value in range(1200) if value % 150]
+    letters = data.read_parquet(str(tmp_path / "dead")).take_all()
+    assert [row["value"] for row in letters] == list(range(0, 1200, 150))
+
+
 @pytest.fixture
 def kept(tmp_path):
     return tmp_path / "kept"

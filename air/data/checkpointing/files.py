@@ -15,7 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from air.data.blocks.block import Block, BlockMetadata, accessor
+from air.data.blocks.block import Block, BlockMetadata, Rejected, accessor
 from air.data.blocks.handle import cut
 from air.data.errors import ReadError
 from air.executor.serialization import dumps, loads
@@ -44,8 +44,8 @@ class BlockFile:
         self._file = system.open_output_stream(self._hidden)
         self._sections: list[_Section] = []
 
-    def write(self, block: Block, source: str) -> None:
-        """Add a block."""
+    def write(self, block: Block, source: str, rejected: tuple[Rejected, ...] = ()) -> None:
+        """Add a block, and what was left out before the end of it."""
         offset = self._file.tell()
         is_table = isinstance(block, pa.Table)
         if isinstance(block, pa.Table):
@@ -55,7 +55,7 @@ class BlockFile:
             copy = dumps(block)
             self._file.write(pickle.dumps((copy.stream, [bytes(b) for b in copy.buffers])))
         # The class of plain objects may be one that only pickles of the whole can name.
-        metadata = replace(accessor(block).metadata(source), schema=None)
+        metadata = replace(accessor(block).metadata(source), schema=None, rejected=rejected)
         self._sections.append(_Section(offset, self._file.tell() - offset, is_table, metadata))
 
     def finish(self) -> None:
@@ -72,8 +72,8 @@ class BlockFile:
         self._system.delete_file(self._hidden)
 
 
-def read_block_file(system: Any, path: str) -> Iterator[tuple[Block, str]]:
-    """Its blocks in order, each with where its rows came from.
+def read_block_file(system: Any, path: str) -> Iterator[tuple[Block, BlockMetadata]]:
+    """Its blocks in order, each with where its rows came from, and what was left out.
 
     Raises:
         ReadError: it was harmed after it was written.
@@ -98,7 +98,7 @@ def read_block_file(system: Any, path: str) -> Iterator[tuple[Block, str]]:
             else:
                 stream, buffers = pickle.loads(data)
                 block = loads(stream, [bytearray(buffer) for buffer in buffers])
-            yield block, section.metadata.source
+            yield block, section.metadata
 
 
 def write_whole(system: Any, directory: str, name: str, content: bytes) -> None:

@@ -63,16 +63,19 @@ class SaveBlocks(Transform):
         def run(blocks: Iterator[Block], context: TaskContext) -> Iterator[Marked]:
             name = context.lineage + BLOCKS
             path = f"{self.directory}/{name}"
+            taken = context.skipped.taken if context.skipped is not None else tuple
             if self.filesystem.get_file_info(path).type == fs.FileType.File:
-                for block, _ in read_block_file(self.filesystem, path):
-                    yield Marked(block, lineage=context.lineage)
+                taken()  # it is in the file as well
+                for block, metadata in read_block_file(self.filesystem, path):
+                    yield Marked(block, lineage=context.lineage, rejected=metadata.rejected)
                 return
             file = BlockFile(self.filesystem, self.directory, name)
             done = False
             try:
                 for block in blocks:
-                    file.write(block, context.source)
-                    yield Marked(block, lineage=context.lineage)
+                    rejected = taken()
+                    file.write(block, context.source, rejected)
+                    yield Marked(block, lineage=context.lineage, rejected=rejected)
                 file.finish()
                 done = True
             finally:

@@ -77,7 +77,10 @@ def _marks(node: Node) -> list[StepMark]:
 
 def _mark(node: Node) -> StepMark:
     if isinstance(node, Map):  # where it runs makes no difference
-        return StepMark(node.name, digest(node.transform))
+        transform = node.transform
+        if transform.skips is not None:
+            transform = transform.with_skips(None)
+        return StepMark(node.name, digest(transform))
     if isinstance(node, InputBlocks):
         blocks = [handle.get() for handle in node.handles]
         return StepMark(node.name, digest(blocks))

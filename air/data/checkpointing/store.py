@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pyarrow import fs
@@ -12,10 +12,11 @@ from pyarrow import fs
 from air.data.blocks.block import Block, BlockMetadata
 from air.data.blocks.handle import BlockHandle
 from air.data.checkpointing.files import UNFINISHED, read_block_file, write_whole
-from air.data.checkpointing.keepers import finished_files
+from air.data.checkpointing.keepers import BLOCKS, finished_files
 from air.data.checkpointing.manifest import Manifest, differences
 from air.data.datasource import ReadTask
 from air.data.errors import StaleCheckpoint
+from air.data.udf.dead_letters import SUFFIX
 from air.errors import InvalidOption
 
 MANIFEST = "made-from.json"
@@ -31,7 +32,9 @@ class _ReadFile:
     path: str
 
     def __call__(self) -> Iterator[Block]:
-        return (block for block, _ in read_block_file(self.filesystem, self.path))
+        for block, known in read_block_file(self.filesystem, self.path):
+            if not (known.rejected and isinstance(block, list) and not block):
+                yield block  # others only tell what was left out
 
 
 class CheckpointStore:
@@ -64,23 +67,29 @@ class CheckpointStore:
         """The files with all that *stages* stages make of a unit, if they are there."""
         return finished_files(key, stages, self._names, lambda name: json.loads(self._read(name)))
 
-    def read(self, names: list[str]) -> Iterator[tuple[str, BlockHandle]]:
-        """The blocks in files, each with the name of its file."""
+    def read(self, names: list[str]) -> Iterator[BlockHandle]:
+        """The blocks in files, as they were when they were made."""
         for name in names:
             path = f"{self.directory}/{name}"
-            for block, source in read_block_file(self.filesystem, path):
-                yield name, BlockHandle.of_block(block, source)
+            for block, known in read_block_file(self.filesystem, path):
+                handle = BlockHandle.of_block(block, known.source)
+                handle.metadata = replace(
+                    handle.metadata, lineage=name.removesuffix(BLOCKS), rejected=known.rejected
+                )
+                yield handle
 
     def complete(self, files: dict[str, tuple[int, int]]) -> None:
         """Note that all is done: the files in order, each with its rows and bytes.
 
-        What was kept beside, for steps further up, is removed.
+        What was kept beside, for steps further up and of rows that were left out, is removed.
         """
         content = json.dumps([[name, *sizes] for name, sizes in files.items()]).encode()
         write_whole(self.filesystem, self.directory, COMPLETE, content)
         for info in self.filesystem.get_file_info(fs.FileSelector(self.directory)):
             if info.type == fs.FileType.Directory:
                 self.filesystem.delete_dir(info.path)
+            elif info.base_name.endswith(SUFFIX):
+                self.filesystem.delete_file(info.path)
 
     def whole(self) -> list[ReadTask] | None:
         """All that was made, as pieces to read; ``None`` if something is still to be done."""

@@ -12,7 +12,7 @@ from air.data.execution.progress import progress
 from air.data.execution.run import Run
 from air.data.execution.stats import ExecutionStats
 from air.data.optimizer import optimize
-from air.data.plan import Node, told_apart
+from air.data.plan import Node, place_of, told_apart
 
 
 def execute(
@@ -27,10 +27,8 @@ def execute(
         stay: start no tasks, as befits a worker that was given the machine to itself.
     """
     stats = stats or ExecutionStats()
-    with (
-        progress(stats),
-        closed(Run(OPERATORS, stats, stay).run(optimize(told_apart(plan)))) as handles,
-    ):
+    run = Run(OPERATORS, stats, stay, place_of(plan))
+    with progress(stats), closed(run.run(optimize(told_apart(plan)))) as handles:
         while True:
             stats.waits = True
             handle = next(handles, None)

@@ -35,6 +35,7 @@ class Given:
     Attributes:
         neighbours: of a segment that takes them; those of the run if ``None``.
         held: for what its pools hold.
+        merge: puts blocks between those that the segment makes, that were made before.
     """
 
     units: Iterable[Unit]
@@ -42,6 +43,7 @@ class Given:
     size_bytes: int | None
     neighbours: Neighbours | None = None
     held: Held = field(default_factory=Held)
+    merge: Callable[[Iterator[BlockHandle]], Generator[BlockHandle, None, None]] | None = None
 
 
 @dataclass(slots=True)
@@ -59,16 +61,22 @@ class Run:
         operators: how to compute each type of step that is no map of a source.
         stats: filled as the plan runs.
         stay: start no tasks.
+        place: which part of something that was divided the plan works on, if it was.
     """
 
     def __init__(
-        self, operators: Mapping[type[Node], Operator], stats: ExecutionStats, stay: bool
+        self,
+        operators: Mapping[type[Node], Operator],
+        stats: ExecutionStats,
+        stay: bool,
+        place: str = "",
     ) -> None:
         self._operators = operators
         self.stats = stats
         self.stay = stay
         self._memory = _Memory(current_budget())
         self._neighbours = Neighbours()
+        self._place = place
 
     def run(self, node: Node, limit: int | None = None) -> Iterator[BlockHandle]:
         """The result of *node*, of which no more than *limit* rows are needed."""
@@ -145,10 +153,10 @@ class Run:
         units = given.count if stages and not stages[0].min_rows else None
         stats = self.stats.begin([stage.name for stage in stages], units)
         with (
-            SkippedRun(stages, stats) as skipped,
-            closing(self._placed(skipped.stages, given, limited, stats)) as handles,
+            SkippedRun(stages, stats, self._place) as skipped,
+            closing(self._placed(skipped.stages, given, limited, stats)) as made,
         ):
-            for handle in handles:
+            for handle in made if given.merge is None else given.merge(made):
                 if skipped.counted(handle):
                     yield handle
 

@@ -147,7 +147,9 @@ class OpenStage:
         Args:
             read: gives the blocks that go in, and notes where they come from.
         """
-        origins, skipped = Origins(), Skipped(context.index, context.before)
+        # Where results are kept, only units that are not done are counted.
+        unit = context.lineage or f"{context.index:06d}"
+        origins, skipped = Origins(), Skipped(unit, context.before)
         blocks: Iterator[Block] = (
             piece for block in read(origins) for piece in split_large(block, self._piece_bytes)
         )

@@ -28,6 +28,13 @@ class CheckpointMethods(Consumption):
         kept as well until they are through; the exchange itself is done again. Batches of
         :meth:`map_batches` do not reach from one piece of the source into the next.
 
+        What operators leave out before this step (``on_error="skip"``) is kept with the rows around
+        it: a program that goes on counts it for ``max_errors`` and ``ds.stats()``, and writes the
+        rows of a ``dead_letter`` that the other had not written yet; those that are there already
+        it writes again under the same names. Once all is there nothing is counted any more.
+        Leaving rows out may begin, and its limits may change, without losing what is kept; it may
+        not end if rows that are kept were left out by then.
+
         The directory knows what it was made from: the files with their sizes and times of change,
         values in memory, the order of the operators, and the code of functions with all that they
         use of the program's own modules (what belongs to installed packages counts by its name,
@@ -43,7 +50,7 @@ class CheckpointMethods(Consumption):
         Raises:
             InvalidOption: *path* is a file, or a directory that holds something else.
             StaleCheckpoint: the directory was made from other files, functions or steps; says
-                which.
+                which. Or rows were left out when the plan ran then, and are not to be now.
         """
         system, directory = filesystem_of(path, filesystem)
         directory = directory.rstrip("/")

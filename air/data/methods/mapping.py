@@ -72,8 +72,9 @@ class MapMethods(Consumption):
                 holds the ``operator``, the ``type`` and ``message`` of the error, the ``source``
                 and ``row`` there (from 0) where that is known, and the ``column``. They appear as
                 the rows around them are given out, and each is there once, however often a task
-                is tried; running the dataset again writes the same files again. Nothing is
-                written where no row is skipped.
+                is tried; running the dataset again writes the same files again. Operators, and
+                parts of one dataset (such as those of ``split``), may write to one directory;
+                different datasets should not. Nothing is written where no row is skipped.
             max_errors: more skipped rows than this raise ``TooManyErrors``; any number if
                 ``None``.
             options: more options of the tasks or actors, such as ``memory`` and

@@ -13,7 +13,7 @@ from air.data.execution.exchange.partitioners import equal_edges
 from air.data.execution.run import can_run_in_parallel
 from air.data.iterator import DataIterator
 from air.data.methods.ordering import OrderMethods
-from air.data.plan import InputBlocks
+from air.data.plan import InputBlocks, part_of
 from air.data.stratify import PickRows, classes_of, rows_to_test
 from air.data.transforms import SelectColumns
 from air.errors import InvalidOption
@@ -160,5 +160,11 @@ class SplitMethods(OrderMethods):
 
     def _cut(self, bounds: Sequence[int]) -> list[Self]:
         assert isinstance(self._plan, InputBlocks)
-        ranges = splitting.divide(self._plan.handles, bounds)
-        return [type(self)(InputBlocks(tuple(part)), stats=self._stats) for part in ranges]
+        ranges, place = splitting.divide(self._plan.handles, bounds), self._plan.place
+        return [
+            type(self)(
+                InputBlocks(tuple(part), place=part_of(place, number)),
+                stats=self._stats,
+            )
+            for number, part in enumerate(ranges)
+        ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from air.data.plan.aligned import RandomizeBlockOrder, RandomSample, Zip, apart
 from air.data.plan.exchanges import RandomShuffle, Repartition, Sort, TopOf
 from air.data.plan.keyed import Aggregate, Distinct, GroupRows, Join
-from air.data.plan.node import InputBlocks, Map, Node, Read, Step, told_apart
+from air.data.plan.node import InputBlocks, Map, Node, Read, Step, part_of, place_of, told_apart
 from air.data.plan.rows import Limit, Union, union
 from air.data.plan.services import Checkpointed
 
@@ -34,6 +34,8 @@ __all__ = [
     "Union",
     "Zip",
     "apart",
+    "part_of",
+    "place_of",
     "told_apart",
     "union",
 ]

@@ -101,10 +101,15 @@ class Step(Node):
 
 @dataclass(frozen=True, eq=False)
 class Read(_Source):
-    """Rows from a datasource, in *parallelism* pieces or so."""
+    """Rows from a datasource, in *parallelism* pieces or so.
+
+    Attributes:
+        place: which one it is of the parts that it was divided into, if it was.
+    """
 
     source: Datasource
     parallelism: int
+    place: str = ""
 
     @property
     def name(self) -> str:
@@ -125,10 +130,15 @@ class Read(_Source):
 
 @dataclass(frozen=True, eq=False)
 class InputBlocks(_Source):
-    """Blocks that exist already."""
+    """Blocks that exist already.
+
+    Attributes:
+        place: which one it is of the parts that they were divided into, if they were.
+    """
 
     handles: tuple[BlockHandle, ...]
     label: str = "Blocks"
+    place: str = ""
 
     def __post_init__(self) -> None:
         for handle in self.handles:
@@ -212,6 +222,17 @@ def _numbered(node: Node, seen: Counter[str]) -> Node:
         if seen[name] > 1:
             return replace(node, transform=node.transform.numbered(seen[name]))
     return node
+
+
+def place_of(node: Node) -> str:
+    """Which parts a plan works on of what was divided, if it does; the same in every program."""
+    places = [one.place for one in node.walk() if isinstance(one, (Read, InputBlocks))]
+    return "-".join(place for place in places if place)
+
+
+def part_of(place: str, number: int) -> str:
+    """The place of part *number* of what is at *place*."""
+    return f"{place}.{number}" if place else str(number)
 
 
 def _calls(node: Node) -> bool:

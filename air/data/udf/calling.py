@@ -51,7 +51,7 @@ class _Call(Transform):
     def function(self) -> UserFunction:
         return self.user
 
-    def with_skips(self, skips: Skips) -> Transform:
+    def with_skips(self, skips: Skips | None) -> Transform:
         return replace(self, skips=skips)
 
     def numbered(self, number: int) -> Transform:

@@ -2,8 +2,11 @@
 
 Tasks write to a hidden directory; a file is moved to where it can be seen when the block that its
 rows were left out of is given out. So what is there has been left out, once, however often a task
-was tried. A file is named by its content and its place, so that running a plan again gives the same
-files again.
+was tried. A file is named by its rows and their place in the plan, so that running a plan again
+gives the same files again, and equal rows of two operators, or of two parts of a dataset, have two.
+
+Where results are kept (``checkpointed``) the files are, too, beside the blocks: a program that goes
+on after another was killed copies those that the other could not.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ from air.executor.pickling import dumps
 
 ERROR_COLUMN = "_error"
 PICKLE_COLUMN = "pickle"
+SUFFIX = ".parquet"
 
 _ERROR = pa.struct(
     {
@@ -75,11 +79,15 @@ class DeadLetters:
 
     Attributes:
         staging: the hidden directory of a run; empty until the plan runs.
+        prefix: begins the names of files: which operator of which plan it is.
+        kept_in: the file system of *staging* if files stay there.
     """
 
     filesystem: Any
     directory: str
     staging: str = ""
+    prefix: str = ""
+    kept_in: Any = None
 
     @classmethod
     def checked(cls, operator: str, path: object) -> DeadLetters:
@@ -96,37 +104,57 @@ class DeadLetters:
             raise InvalidOption(f"{operator}: dead_letter={directory!r} is a file, not a directory")
         return cls(system, directory)
 
-    def of_run(self, token: str) -> DeadLetters:
+    def of_run(self, token: str, prefix: str) -> DeadLetters:
         """The same with a hidden directory beside it, named by *token*."""
         above, slash, name = self.directory.rstrip("/").rpartition("/")
-        return replace(self, staging=f"{above}{slash}.{name}-{token}")
+        return replace(self, staging=f"{above}{slash}.{name}-{token}", prefix=prefix)
+
+    def kept(self, filesystem: Any, directory: str, prefix: str) -> DeadLetters:
+        """The same whose files are written to *directory*, and stay there."""
+        return replace(self, staging=directory, prefix=prefix, kept_in=filesystem)
 
     def write(self, part: str, letters: Sequence[Letter]) -> list[str]:
         """Write to the hidden directory; the names of the files."""
         from pyarrow import parquet
 
-        self.filesystem.create_dir(self.staging, recursive=True)
+        system = self.kept_in or self.filesystem
+        system.create_dir(self.staging, recursive=True)
         names = []
         for number, table in enumerate(tables_of(letters)):
-            sink = pa.BufferOutputStream()
-            parquet.write_table(table, sink)
-            content = sink.getvalue()
-            digest = hashlib.blake2b(content, digest_size=8).hexdigest()
-            names.append(f"{part}-{number:02d}-{digest}.parquet")
-            with self.filesystem.open_output_stream(f"{self.staging}/{names[-1]}") as file:
-                file.write(content)
+            names.append(f"{self.prefix}{part}-{number:02d}-{_digest(table)}{SUFFIX}")
+            with system.open_output_stream(f"{self.staging}/{names[-1]}") as file:
+                parquet.write_table(table, file)
         return names
 
     def publish(self, names: Sequence[str]) -> None:
-        """Move files to where they can be seen."""
+        """Move files to where they can be seen, or copy them if they are kept."""
         if names:
             self.filesystem.create_dir(self.directory, recursive=True)
         for name in names:
-            self.filesystem.move(f"{self.staging}/{name}", f"{self.directory}/{name}")
+            there = f"{self.directory}/{name}"
+            if self.kept_in is None:
+                self.filesystem.move(f"{self.staging}/{name}", there)
+                continue
+            hidden = f"{self.directory}/.{name}"
+            with (
+                self.kept_in.open_input_stream(f"{self.staging}/{name}") as file,
+                self.filesystem.open_output_stream(hidden) as copy,
+            ):
+                copy.write(file.read())
+            self.filesystem.move(hidden, there)
 
     def clean(self) -> None:
         """Remove the hidden directory with all that was not published."""
-        remove(self.filesystem, self.staging)
+        if self.kept_in is None:
+            remove(self.filesystem, self.staging)
+
+
+def _digest(table: pa.Table) -> str:
+    """A name for rows, whatever was said of them: that may hold addresses, or times."""
+    rows = pa.BufferOutputStream()
+    with pa.ipc.new_stream(rows, table.drop_columns(ERROR_COLUMN).schema) as writer:
+        writer.write_table(table.drop_columns(ERROR_COLUMN))
+    return hashlib.blake2b(rows.getvalue(), digest_size=8).hexdigest()
 
 
 def tables_of(letters: Sequence[Letter]) -> Iterator[pa.Table]:

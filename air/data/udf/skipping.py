@@ -80,9 +80,9 @@ class _Noted:
 class Skipped:
     """Rows that a stage leaves out of a unit; taken along with the blocks that come out of it."""
 
-    def __init__(self, index: int, before: tuple[Rejected, ...] = ()) -> None:
-        """Begin with unit number *index*, and with what was left out *before* it came here."""
-        self._index = index
+    def __init__(self, unit: str, before: tuple[Rejected, ...] = ()) -> None:
+        """Begin with a *unit*, and with what was left out *before* it came here."""
+        self._unit = unit
         self._before = before
         self._noted: dict[int, _Noted] = {}
 
@@ -124,7 +124,7 @@ class Skipped:
 
     def _write(self, noted: _Noted) -> None:
         if noted.skips.letters is not None and noted.letters:
-            part = f"{self._index:06d}-{noted.parts:03d}"
+            part = f"{self._unit}-{noted.parts:03d}"
             noted.files += noted.skips.letters.write(part, noted.letters)
             noted.parts += 1
             noted.letters = []

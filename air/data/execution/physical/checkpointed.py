@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import replace
 
 from air.data.blocks.handle import BlockHandle
@@ -28,27 +28,24 @@ def checkpointed(run: Run, node: Checkpointed, _limit: int | None) -> Iterator[B
         yield from run.over_units(Stage(), [Unit((task,)) for task in whole])
         return
     files: dict[str, tuple[int, int]] = {}
-    for name, handle in _blocks(run, _with_kept_inputs(node), store):
+    for handle in _blocks(run, _with_kept_inputs(node), store):
+        name = handle.metadata.lineage + BLOCKS
         rows, size = files.get(name, (0, 0))
         files[name] = (rows + handle.num_rows, size + handle.size_bytes)
+        handle.metadata = replace(handle.metadata, lineage="")  # that is of no use to others
         yield handle
     store.complete(files)
 
 
-def _blocks(
-    run: Run, node: Checkpointed, store: CheckpointStore
-) -> Iterator[tuple[str, BlockHandle]]:
-    """All blocks, each with the file that it is in."""
+def _blocks(run: Run, node: Checkpointed, store: CheckpointStore) -> Iterator[BlockHandle]:
+    """All blocks, in order; those that are there already are read by this process in their turn.
+
+    Tasks for that might wait for a CPU that others hold which wait for their blocks to be taken.
+    """
     stages, given = run.chain(node.input)
     stages = stages or [Stage()]
     least = max(stage.min_rows for stage in stages)
     units = iter(_keyed(grouped(given.units, least)))
-    for unit in units:
-        names = store.files_of(unit.lineage, len(stages))
-        if names is None:
-            units = itertools.chain([unit], units)
-            break
-        yield from store.read(names)
     passed: deque[tuple[str, list[str] | None]] = deque()
 
     def missing() -> Iterator[Unit]:
@@ -58,18 +55,27 @@ def _blocks(
             if names is None:
                 yield unit
 
+    def merged(made: Iterator[BlockHandle]) -> Generator[BlockHandle, None, None]:
+        nonlocal units
+        for unit in units:
+            names = store.files_of(unit.lineage, len(stages))
+            if names is None:
+                units = itertools.chain([unit], units)
+                break
+            yield from store.read(names)
+        else:
+            return  # so nothing is started
+        for handle in made:
+            while passed[0][0] != key_of(handle.metadata.lineage):
+                yield from store.read(passed.popleft()[1] or [])
+            yield handle
+        for _, names in passed:
+            yield from store.read(names or [])
+
     note, save = (kind(node.filesystem, node.directory) for kind in (NoteParts, SaveBlocks))
     kept = [replace(stage, keeper=note) for stage in stages[:-1]]
     kept.append(replace(stages[-1], keeper=save))
-    # What is there already is read by this process, when its turn has come: tasks for that might
-    # wait for a CPU that others hold which wait for their blocks to be taken.
-    for handle in run.segment(kept, replace(given, units=missing())):
-        lineage = handle.metadata.lineage
-        while passed[0][0] != key_of(lineage):
-            yield from store.read(passed.popleft()[1] or [])
-        yield lineage + BLOCKS, handle
-    for _, names in passed:
-        yield from store.read(names or [])
+    yield from run.segment(kept, replace(given, units=missing(), merge=merged))
 
 
 def _keyed(units: Iterable[Unit]) -> Iterator[Unit]:
