@@ -5,9 +5,13 @@ All rows come once, in order, or an error does.
 
 from __future__ import annotations
 
+import functools
+import logging
 import os
+import re
 import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
@@ -17,6 +21,8 @@ import air
 from air import data
 from air.data.context import DataContext
 from air.data.errors import NotRepeatable
+from air.data.execution import actors
+from air.data.execution.pool import PoolLimits
 from air.errors import ActorDied, Unschedulable
 from air.testing.executor_suite.harness import eventually
 from air.util.state import list_actors
@@ -221,6 +227,72 @@ def test_each_actor_has_gpus_of_its_own():
 def test_what_no_node_has_is_refused_by_name():
     with pytest.raises(Unschedulable, match=r"map\(Gpus\): .*'GPU': 3"):
         rows().map(Gpus, num_gpus=3, concurrency=1).take_all()
+
+
+class Holds:
+    """Has all CPUs for itself."""
+
+
+def test_who_waits_for_resources_says_so(monkeypatch, caplog):
+    there = rows(20, 4).materialize()
+    holder = air.remote(Holds).options(num_cpus=2).remote()
+    assert eventually(lambda: air.available_resources().get("CPU", 0) == 0)
+
+    class Ends(logging.Handler):
+        """Ends what holds the CPUs when somebody says that they are missing."""
+
+        def emit(self, record):
+            if "first of its actors" in record.getMessage():
+                air.kill(holder)
+
+    logger, handler = logging.getLogger("air"), Ends()
+    logger.addHandler(handler)
+    monkeypatch.setattr(actors, "_PATIENCE_SECONDS", 0.01)
+    try:
+        there.map(Same, num_cpus=1, concurrency=1).take_all()
+    finally:
+        logger.removeHandler(handler)
+    assert re.search(r"map\(Same\) has waited for \d+ s for the first of its actors", caplog.text)
+    assert "Each needs {'CPU': 1}; free on all nodes: {'CPU': 0}." in caplog.text
+
+
+def test_idle_actors_are_let_go(monkeypatch, tmp_path):
+    monkeypatch.setattr(actors, "PoolLimits", functools.partial(PoolLimits, idle_seconds=0.0))
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+
+    def let_go_on():
+        assert eventually(lambda: len(alive()) == 3)
+        Path(tmp_path / "go").touch()
+        assert eventually(lambda: len(alive()) == 1)
+        pipe.open("w").close()
+
+    ds = rows(60, 20).map(Waits, fn_constructor_args=(str(tmp_path),), concurrency=(1, 3))
+    with ThreadPoolExecutor(1) as thread:
+        watching = thread.submit(let_go_on)
+        assert ds.take_all() == list(range(60))
+        watching.result()
+
+
+class Waits:
+    """Waits in the first piece until there are other actors, and in the last for them to end."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __call__(self, row):
+        if row == 59:
+            with open(f"{self.folder}/pipe"):  # waits for somebody to open it
+                pass
+        while row < 9 and not os.path.exists(f"{self.folder}/go"):
+            os.sched_yield()
+        return row
+
+
+def test_the_next_step_is_that_for_the_cause_of_death():
+    assert "Give it fewer rows" in actors._advice("node a ran out of memory: its", "in it")
+    assert "native code" in actors._advice("it was killed by SIGSEGV", "in it")
+    assert "os._exit" in actors._advice("it exited with code 1", "in it")
 
 
 # Together with others ---------------------------------------------------------------------------

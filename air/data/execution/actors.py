@@ -20,7 +20,7 @@ from air.errors import ActorDied, Unschedulable
 from air.executor.current import get_executor, is_initialized
 from air.executor.handles import ActorHandle, ObjectRef, ObjectRefGenerator
 from air.executor.options import actor_options
-from air.executor.resources import Resources, describe
+from air.executor.resources import describe
 
 logger = logging.getLogger("air")
 
@@ -125,7 +125,7 @@ class ActorStage:
         del self.actors[job.actor]
         waiting = self.pool.died(job.actor)
         logger.warning(
-            "%s: an actor died: %s. What it worked on is done again by another",
+            "%s: an actor died: %s. What it worked on goes to another, if max_retries allows it",
             self._stage.name,
             _cause_of(error),
         )
@@ -240,15 +240,15 @@ class ActorStage:
             return
         self._said += 1
         request = actor_options(self._options).resources
-        free = Resources(self._executor.available_resources())
+        free = self._executor.available_resources()
         logger.warning(
-            "%s has waited for %.0f s for the first of its actors to be ready. Each needs %s; %s of"
-            " what all nodes have is free. If that is enough, its constructor takes so long;"
-            " otherwise ask for less, or end what holds it",
+            "%s has waited for %.0f s for the first of its actors to be ready. Each needs %s; free"
+            " on all nodes: %s. If that is enough, its constructor takes so long; otherwise ask for"
+            " less, or end what holds it",
             self._stage.name,
             seconds,
-            describe(request) or "no resources",
-            describe(free),
+            describe(request),
+            describe({name: free.get(name, 0.0) for name in request}),
         )
 
 

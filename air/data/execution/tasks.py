@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import sys
+import time
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -227,7 +228,10 @@ class _Segment:
                 self._drain(task, self._patience())
                 return
         starting = [ref for pool in self._pools for ref in pool.starting]
-        get_executor().wait(starting, 1, _LOOK_SECONDS, False)
+        if starting:
+            get_executor().wait(starting, 1, _LOOK_SECONDS, False)
+        else:
+            time.sleep(_POLL_SECONDS)
 
     def _patience(self) -> float | None:
         """How long to wait for the only task, or the oldest of several."""
