@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import air
 from air import data
+from air.data.blocks.block import accessor
 from air.data.blocks.handle import BlockHandle
 from air.data.dealing import coordinator
 from air.data.dealing.coordinator import Coordinator
@@ -121,7 +123,7 @@ def rows_of(one, consumer, epoch):
         if answer is None:
             return found
         if not isinstance(answer, str):
-            found += answer.get()
+            found += accessor(answer.get()).rows()
 
 
 def test_consumers_in_threads_run_the_plan_once_an_epoch():
@@ -145,6 +147,41 @@ def test_consumers_in_threads_run_the_plan_once_an_epoch():
     assert [first == second for first, second in found] == [True] * 3
     assert sorted(row for first, _ in found for row in first) == list(range(100))
     assert sorted(calls) == sorted(2 * list(range(100)))
+
+
+def test_to_know_the_columns_takes_no_run_of_its_own():
+    calls = []
+    ds = data.range(20, parallelism=4).map(lambda i: calls.append(i) or {"a": i})
+    one = Coordinator(ds, 1, False, 30.0)
+    assert one.schema() == pa.schema({"a": pa.int64()})
+    assert sorted(calls) == list(range(5))
+    for epoch in range(2):
+        assert rows_of(one, 0, epoch) == [{"a": i} for i in range(20)]
+    assert one.schema() == pa.schema({"a": pa.int64()})
+    assert sorted(calls) == sorted(2 * list(range(20)))
+
+
+@pytest.mark.parametrize(
+    ("ds", "schema"),
+    [
+        (data.range(4), int),
+        (data.range(4).map(lambda i: i), int),
+        (data.range(4).filter(lambda i: False), None),
+    ],
+)
+def test_what_is_known_of_plain_objects_and_of_no_rows(ds, schema):
+    one = Coordinator(ds, 1, False, 30.0)
+    assert one.schema() is schema
+    assert rows_of(one, 0, 0) == ds.take_all()
+    assert one.schema() is schema
+
+
+def test_an_error_while_the_columns_are_looked_for_comes_again_with_the_rows():
+    one = Coordinator(data.range(4, parallelism=4).map(lambda i: 1 // i), 1, False, 30.0)
+    with pytest.raises(ZeroDivisionError):
+        one.schema()
+    with pytest.raises(ZeroDivisionError):
+        rows_of(one, 0, 0)
 
 
 def test_who_waits_is_told_for_whom():
@@ -229,3 +266,4 @@ def test_consumers_may_want_some_columns_and_are_told_of_the_run(parallel, equal
     assert [known for _, _, known, _ in found] == ([10, 10] if equal else [None, None])
     assert all("random_shuffle(seed=1): 20 rows" in told for *_, told in found)
     assert "random_shuffle(seed=1): 20 rows" in shares[0].stats()
+    assert shares[0].schema().names == ["value", "b", "c"]

@@ -8,11 +8,13 @@ from collections.abc import Generator
 from typing import Any
 
 from air.core.api import get, remote
+from air.data.blocks.block import Schema
 from air.data.blocks.handle import BlockHandle
 from air.data.consumption import Consumption
 from air.data.dealing.deal import Deal, End, Pull, Take, Wait
 from air.data.viewing.shown import Shown
 from air.executor.handles import ActorHandle
+from air.executor.validation import check_flag
 
 PATIENCE_SECONDS = 30.0
 """How long a consumer waits for others before it says for which."""
@@ -29,6 +31,30 @@ class Coordinator:
         self._pulling = False
         self._running: tuple[int, Generator[BlockHandle, None, None]] | None = None
         self._error: Exception | None = None
+        self._first: BlockHandle | None = None  # of what runs, if it was made to be looked at
+        self._schema: Schema | None = None
+
+    def schema(self) -> Schema | None:
+        """What rows look like; the first block is made if need be, and is that of the first epoch.
+
+        ``None`` if there are no rows.
+        """
+        with self._changed:
+            while self._pulling:
+                self._changed.wait()
+            self._schema = self._schema or self._dataset.schema(fetch_if_missing=False)
+            if self._schema is None and self._running is None:
+                try:
+                    self._first = next(self._handles(0), None)
+                except Exception:
+                    self._running = None  # whoever wants rows is to get the error as well
+                    raise
+                self._note(self._first)
+            return self._schema
+
+    def _note(self, handle: BlockHandle | None) -> None:
+        if handle is not None and handle.num_rows and self._schema is None:
+            self._schema = handle.metadata.schema
 
     def next(self, consumer: int, epoch: int) -> BlockHandle | str | None:
         """A block; ``None`` at the end of the epoch; a text that says who is waited for."""
@@ -57,22 +83,31 @@ class Coordinator:
         self._changed.release()
         handle, error = None, None
         try:
-            handle = next(self._handles(epoch), None)
+            handle = self._next(epoch)
         except Exception as raised:
             error = raised
         finally:
             self._changed.acquire()
             self._pulling = False
         self._error = error
+        self._note(handle)
         if handle is None:
             self._deal.end(epoch)
         else:
             self._deal.feed(epoch, handle)
 
+    def _next(self, epoch: int) -> BlockHandle | None:
+        handles = self._handles(epoch)
+        if self._first is None:
+            return next(handles, None)
+        handle, self._first = self._first, None
+        return handle
+
     def _handles(self, epoch: int) -> Generator[BlockHandle, None, None]:
         if self._running is None or self._running[0] != epoch:
             if self._running is not None:
                 self._running[1].close()
+            self._first = None
             self._running = (epoch, self._dataset.run())
         return self._running[1]
 
@@ -100,6 +135,13 @@ class Share(Consumption):
 
     def known_rows(self) -> int | None:
         return self._rows
+
+    def schema(self, fetch_if_missing: bool = True) -> Schema | None:
+        check_flag(fetch_if_missing, "schema: fetch_if_missing")
+        if self._schema is None and fetch_if_missing:
+            # Found here it would take a run of the plan for each consumer.
+            self._schema = get(self._coordinator.schema.remote())
+        return self._schema or super().schema(fetch_if_missing=False)
 
     def of_columns(self, names: tuple[str, ...]) -> Consumption:
         return self  # rows are made for all consumers alike, who may want different columns
