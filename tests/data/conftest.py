@@ -8,9 +8,12 @@ import re
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
 import pytest
 from pyarrow import csv, fs
 
@@ -114,3 +117,28 @@ def s3(s3_server: str) -> Iterator[str]:
     system.create_dir("bucket")
     yield "bucket"
     system.delete_dir("bucket")
+
+
+@pytest.fixture(scope="session")
+def iceberg_catalog(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A catalog of Iceberg tables in files of this machine, with the namespace ``ns``."""
+    library = pytest.importorskip("pyiceberg.catalog")
+    factory = pytest.importorskip("pyiceberg.utils.concurrent").ExecutorFactory
+    with pytest.MonkeyPatch.context() as patch:
+        # It keeps threads from its first table on, which are no leak of a test: two, here now.
+        patch.setenv("PYICEBERG_MAX_WORKERS", "2")
+        together = threading.Barrier(2)
+        list(factory.get_or_create().map(lambda _: together.wait(), range(2)))
+    path = tmp_path_factory.mktemp("iceberg")
+    places = {"uri": f"sqlite:///{path}/catalog", "warehouse": f"file://{path}"}
+    catalog = library.load_catalog("ours", type="sql", **places)
+    catalog.create_namespace("ns")
+    yield catalog
+    catalog.close()
+
+
+@pytest.fixture(scope="session")
+def deltalake_is_warm(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """It keeps threads and what they wait with from its first table on; they are no leak."""
+    deltalake = pytest.importorskip("deltalake")
+    deltalake.write_deltalake(tmp_path_factory.mktemp("warm"), pa.table({"a": [1]}))

@@ -22,7 +22,7 @@ from air.data.errors import ColumnNotFound, WriteError
 from air.errors import InvalidOption
 
 deltalake = pytest.importorskip("deltalake")
-pytestmark = pytest.mark.usefixtures("backend")
+pytestmark = pytest.mark.usefixtures("deltalake_is_warm", "backend")
 
 UTC = datetime.UTC
 AT = datetime.datetime(2024, 2, 29, 12, 0, 0, 123456, UTC)
@@ -48,12 +48,6 @@ TABLE = pa.table(
         "map": pa.array([[("k", 1)], None, []], pa.map_(pa.string(), pa.int64())),
     }
 )
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _deltalake_is_warm(tmp_path_factory):
-    """It keeps threads and what they wait with from its first table on; they are no leak."""
-    deltalake.write_deltalake(tmp_path_factory.mktemp("warm"), pa.table({"a": [1]}))
 
 
 def by_the_library(path, version=None):

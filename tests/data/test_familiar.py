@@ -259,6 +259,11 @@ NEEDED = inspect.Parameter.empty
             {"mode": "append", "partition_cols": None, "storage_options": None},
         ),
         (
+            data.Dataset.write_iceberg,
+            {"table_identifier": NEEDED},
+            {"catalog_kwargs": None, "snapshot_properties": None},
+        ),
+        (
             data.ActorPoolStrategy,
             {},
             {

@@ -6,7 +6,6 @@ import datetime
 import decimal
 import pickle
 import re
-import threading
 import uuid
 
 import pyarrow as pa
@@ -24,7 +23,6 @@ from air.errors import InvalidOption
 pytest.importorskip("pyiceberg")
 
 from pyiceberg import expressions, manifest
-from pyiceberg.catalog import load_catalog
 from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.schema import Schema
 from pyiceberg.transforms import IdentityTransform
@@ -38,9 +36,8 @@ from pyiceberg.types import (
     TimeType,
     UUIDType,
 )
-from pyiceberg.utils.concurrent import ExecutorFactory
 
-pytestmark = pytest.mark.usefixtures("backend")
+pytestmark = pytest.mark.usefixtures("iceberg_catalog", "backend")
 
 UTC = datetime.UTC
 AT = datetime.datetime(2024, 2, 29, 12, 0, 0, 123456, UTC)
@@ -68,33 +65,13 @@ TABLE = pa.table(
 )
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _pyiceberg_is_warm():
-    """It keeps threads from its first table on, which are no leak of a test: two, and here now."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYICEBERG_MAX_WORKERS", "2")
-        together = threading.Barrier(2)
-        list(ExecutorFactory.get_or_create().map(lambda _: together.wait(), range(2)))
-
-
-@pytest.fixture(scope="module")
-def catalog(tmp_path_factory):
-    path = tmp_path_factory.mktemp("catalog")
-    made = load_catalog(
-        "ours", type="sql", uri=f"sqlite:///{path}/c.db", warehouse=f"file://{path}"
-    )
-    made.create_namespace("ns")
-    yield made
-    made.close()
-
-
 @pytest.fixture
-def new(catalog):
+def new(iceberg_catalog):
     """Makes a table of a schema in the catalog; it is gone after the test."""
     made = []
 
     def make(schema, *tables, **properties):
-        table = catalog.create_table(f"ns.t{len(made)}", schema=schema, **properties)
+        table = iceberg_catalog.create_table(f"ns.t{len(made)}", schema=schema, **properties)
         made.append(table)
         for rows in tables:
             table.append(rows)
@@ -102,7 +79,7 @@ def new(catalog):
 
     yield make
     for number in range(len(made)):
-        catalog.drop_table(f"ns.t{number}")
+        iceberg_catalog.drop_table(f"ns.t{number}")
 
 
 def forget_rows(table):
@@ -112,18 +89,18 @@ def forget_rows(table):
 
 
 @pytest.mark.usefixtures("placement")
-def test_types_come_back(catalog, new):
+def test_types_come_back(iceberg_catalog, new):
     new(TABLE.schema, TABLE.slice(0, 1), TABLE.slice(1))
-    ds = data.read_iceberg("ns.t0", catalog=catalog)
+    ds = data.read_iceberg("ns.t0", catalog=iceberg_catalog)
     assert ds.schema() == TABLE.schema
     for name in TABLE.column_names:
         assert ds.to_arrow()[name].equals(TABLE[name]), name
-    some = data.read_iceberg("ns.t0", catalog=catalog, selected_fields=["t", "at"])
+    some = data.read_iceberg("ns.t0", catalog=iceberg_catalog, selected_fields=["t", "at"])
     assert some.to_arrow().equals(TABLE.select(["t", "at"]))
     assert ds.select_columns(["l"]).take(1) == [{"l": 1 << 60}]
 
 
-def test_types_of_their_own(catalog, new):
+def test_types_of_their_own(iceberg_catalog, new):
     fields = [
         NestedField(1, "u", UUIDType()),
         NestedField(2, "x", FixedType(3)),
@@ -138,12 +115,12 @@ def test_types_of_their_own(catalog, new):
         }
     )
     new(Schema(*fields), table)
-    ds = data.read_iceberg("ns.t0", catalog=catalog)
+    ds = data.read_iceberg("ns.t0", catalog=iceberg_catalog)
     assert ds.schema().types == [pa.binary(16), pa.binary(3), pa.time64("us")]
     assert ds.take_all() == [{"u": one.bytes, "x": b"abc", "t": datetime.time(0, 0, 0, 5)}]
 
 
-def test_rows_are_counted_and_files_left_out_without_reading_any(catalog, new):
+def test_rows_are_counted_and_files_left_out_without_reading_any(iceberg_catalog, new):
     schema = pa.schema({"a": pa.int64(), "t": pa.string(), "at": pa.timestamp("us", "UTC")})
     parts = [
         pa.table(
@@ -157,7 +134,7 @@ def test_rows_are_counted_and_files_left_out_without_reading_any(catalog, new):
         for start in range(0, 40, 10)
     ]
     table = new(schema, *parts)
-    ds = data.read_iceberg("ns.t0", catalog=catalog)
+    ds = data.read_iceberg("ns.t0", catalog=iceberg_catalog)
     forget_rows(table)
     assert ds.count() == 40
     assert ds.columns() == ["a", "t", "at"]
@@ -165,13 +142,15 @@ def test_rows_are_counted_and_files_left_out_without_reading_any(catalog, new):
     assert ds.filter(col("t") > "y").count() == 0
     assert ds.filter(col("at") < AT).count() == 0
     assert "only 1 of 4 files" in ds.filter(col("at") == AT).explain()
-    assert data.read_iceberg("ns.t0", catalog=catalog, row_filter="a > 100").take_all() == []
+    assert (
+        data.read_iceberg("ns.t0", catalog=iceberg_catalog, row_filter="a > 100").take_all() == []
+    )
     with pytest.raises(Exception, match="parquet"):
         ds.filter(col("a") == 39).take_all()
 
 
 @pytest.mark.usefixtures("placement")
-def test_tables_divided_by_columns(catalog, new):
+def test_tables_divided_by_columns(iceberg_catalog, new):
     schema = Schema(
         NestedField(1, "a", LongType()),
         NestedField(2, "t", StringType()),
@@ -189,32 +168,34 @@ def test_tables_divided_by_columns(catalog, new):
         }
     )
     new(schema, rows, partition_spec=spec)
-    ds = data.read_iceberg("ns.t0", catalog=catalog)
+    ds = data.read_iceberg("ns.t0", catalog=iceberg_catalog)
     assert sorted(ds.take_all(), key=str) == sorted(rows.to_pylist(), key=str)
     assert ds.filter(col("t") == "y").count() == 2
-    one = data.read_iceberg("ns.t0", catalog=catalog, row_filter="t = 'y' and a = 4")
+    one = data.read_iceberg("ns.t0", catalog=iceberg_catalog, row_filter="t = 'y' and a = 4")
     assert one.take_all() == rows.to_pylist()[3:]
     assert len(one.plan.source.files) == 1
 
 
-def test_snapshots(catalog, new):
+def test_snapshots(iceberg_catalog, new):
     table = new(pa.schema({"a": pa.int64()}), pa.table({"a": [1]}), pa.table({"a": [2]}))
     first, second = (snapshot.snapshot_id for snapshot in table.snapshots())
     with table.update_schema() as update:
         update.rename_column("a", "b")
     table.overwrite(pa.table({"b": [3]}))
-    assert data.read_iceberg("ns.t0", catalog=catalog).take_all() == [{"b": 3}]
-    then = data.read_iceberg("ns.t0", catalog=catalog, snapshot_id=second)
+    assert data.read_iceberg("ns.t0", catalog=iceberg_catalog).take_all() == [{"b": 3}]
+    then = data.read_iceberg("ns.t0", catalog=iceberg_catalog, snapshot_id=second)
     assert then.take_all() == [{"a": 1}, {"a": 2}]
     with_filter = {"row_filter": "a > 1", "snapshot_id": second}
-    assert data.read_iceberg("ns.t0", catalog=catalog, **with_filter).take_all() == [{"a": 2}]
-    assert data.read_iceberg("ns.t0", catalog=catalog, snapshot_id=first).count() == 1
+    assert data.read_iceberg("ns.t0", catalog=iceberg_catalog, **with_filter).take_all() == [
+        {"a": 2}
+    ]
+    assert data.read_iceberg("ns.t0", catalog=iceberg_catalog, snapshot_id=first).count() == 1
     with pytest.raises(InvalidOption, match=f"has no snapshot 1; the newest are .*'{second}'"):
-        data.read_iceberg("ns.t0", catalog=catalog, snapshot_id=1)
+        data.read_iceberg("ns.t0", catalog=iceberg_catalog, snapshot_id=1)
 
 
 @pytest.mark.usefixtures("placement")
-def test_columns_that_changed(catalog, new):
+def test_columns_that_changed(iceberg_catalog, new):
     first = pa.table(
         {"a": pa.array([1, 2], pa.int32()), "b": ["x", "y"], "s": [{"x": 1}, None], "c": [0.5, 1.5]}
     )
@@ -231,7 +212,7 @@ def test_columns_that_changed(catalog, new):
         update.add_column("b", LongType())
     later = pa.table({"n": [3], "s": [{"x": 2, "y": "z"}], "c": ["new"], "b": [9]})
     table.append(later)
-    ds = data.read_iceberg("ns.t0", catalog=catalog)
+    ds = data.read_iceberg("ns.t0", catalog=iceberg_catalog)
     rows = [
         {"n": 1, "s": {"x": 1, "y": None}, "c": None, "b": None},
         {"n": 2, "s": None, "c": None, "b": None},
@@ -244,14 +225,14 @@ def test_columns_that_changed(catalog, new):
     with table.update_schema() as update:
         update.rename_column(("s", "x"), "z")
     assert ds.count() == 3
-    again = data.read_iceberg("ns.t0", catalog=catalog)
+    again = data.read_iceberg("ns.t0", catalog=iceberg_catalog)
     assert again.select_columns(["n"]).count() == 3
     with pytest.raises(Exception, match="in column 's' the field 'z' was renamed or replaced"):
         again.take_all()
 
 
 @pytest.mark.usefixtures("placement")
-def test_row_filters(catalog, new):
+def test_row_filters(iceberg_catalog, new):
     table = pa.table(
         {
             "a": [1, 2, None, 4],
@@ -272,17 +253,17 @@ def test_row_filters(catalog, new):
         (expressions.GreaterThan("s.k", 1), [2, 4]),
         (expressions.AlwaysTrue(), [1, 2, None, 4]),
     ]:
-        ds = data.read_iceberg("ns.t0", catalog=catalog, row_filter=row_filter)
+        ds = data.read_iceberg("ns.t0", catalog=iceberg_catalog, row_filter=row_filter)
         assert [row["a"] for row in ds.take_all()] == wanted
         assert ds.count() == len(wanted)
         few = {"row_filter": row_filter, "selected_fields": ["a"]}
-        found = data.read_iceberg("ns.t0", catalog=catalog, **few)
+        found = data.read_iceberg("ns.t0", catalog=iceberg_catalog, **few)
         assert found.take_all() == [{"a": value} for value in wanted]
         assert found.filter(col("a") > 1).count() == sum((value or 0) > 1 for value in wanted)
 
 
 @pytest.mark.usefixtures("placement")
-def test_rows_that_were_removed_by_position(catalog, new, tmp_path):
+def test_rows_that_were_removed_by_position(iceberg_catalog, new, tmp_path):
     rows = pa.table({"a": range(10), "b": list("abcdefghij")})
     table = new(rows.schema, rows)
     (task,) = table.scan().plan_files()
@@ -306,14 +287,14 @@ def test_rows_that_were_removed_by_position(catalog, new, tmp_path):
         with table.transaction() as change, change.update_snapshot().fast_append() as append:
             append.append_data_file(deletes)
     table.append(pa.table({"a": [10], "b": ["k"]}))
-    ds = data.read_iceberg("ns.t0", catalog=catalog)
+    ds = data.read_iceberg("ns.t0", catalog=iceberg_catalog)
     assert [row["a"] for row in ds.take_all()] == [1, 2, 3, 4, 6, 7, 8, 10]
     assert ds.count() == 8
     assert ds.filter(col("a") > 4).select_columns(["b"]).take(2) == [{"b": "g"}, {"b": "h"}]
     assert ds.filter(col("a") == 5).count() == 0
 
 
-def test_other_removals_are_refused_by_name(catalog, new, tmp_path):
+def test_other_removals_are_refused_by_name(iceberg_catalog, new, tmp_path):
     table = new(pa.schema({"a": pa.int64()}), pa.table({"a": [1]}))
 
     def removes(content, kind):
@@ -331,44 +312,44 @@ def test_other_removals_are_refused_by_name(catalog, new, tmp_path):
 
     removes(manifest.DataFileContent.POSITION_DELETES, manifest.FileFormat.PUFFIN)
     with pytest.raises(ReadError, match="by files of the format PUFFIN, which is not supported: c"):
-        data.read_iceberg("ns.t0", catalog=catalog)
+        data.read_iceberg("ns.t0", catalog=iceberg_catalog)
     removes(manifest.DataFileContent.EQUALITY_DELETES, manifest.FileFormat.PARQUET)
     with pytest.raises(ReadError, match=r"by their values \(equality deletes\), which is not"):
-        data.read_iceberg("ns.t0", catalog=catalog)
+        data.read_iceberg("ns.t0", catalog=iceberg_catalog)
 
 
-def test_files_that_were_added_without_numbers(catalog, new, tmp_path):
+def test_files_that_were_added_without_numbers(iceberg_catalog, new, tmp_path):
     rows = pa.table({"a": [1, 2], "m": [{"x": [{"y": 1}]}, None]})
     table = new(rows.schema)
     parquet.write_table(rows, tmp_path / "added.parquet")
     table.add_files([f"file://{tmp_path}/added.parquet"])
     with table.update_schema() as update:
         update.rename_column("a", "b")
-    ds = data.read_iceberg("ns.t0", catalog=catalog)
+    ds = data.read_iceberg("ns.t0", catalog=iceberg_catalog)
     assert ds.take_all() == [{"b": 1, "m": {"x": [{"y": 1}]}}, {"b": 2, "m": None}]
     with pytest.raises(ReadError, match="x does not number its columns, and the table has no"):
         ByNumber({("a",): 1}, {}).names(pa.schema({"a": pa.int64()}), "x")
 
 
-def test_empty_tables(catalog, new):
+def test_empty_tables(iceberg_catalog, new):
     new(pa.schema({"a": pa.int64(), "b": pa.string()}))
-    ds = data.read_iceberg("ns.t0", catalog=catalog)
+    ds = data.read_iceberg("ns.t0", catalog=iceberg_catalog)
     assert ds.count() == 0
     assert ds.take_all() == []
     assert ds.to_arrow().schema == pa.schema({"a": pa.int64(), "b": pa.string()})
     assert ds.filter(col("a") > 1).count() == 0
-    assert data.read_iceberg("ns.t0", catalog=catalog, row_filter="a > 1").take_all() == []
+    assert data.read_iceberg("ns.t0", catalog=iceberg_catalog, row_filter="a > 1").take_all() == []
 
 
-def test_a_plan_stays_small_and_kept_results_are_found_again(catalog, new, tmp_path):
+def test_a_plan_stays_small_and_kept_results_are_found_again(iceberg_catalog, new, tmp_path):
     table = new(pa.schema({"a": pa.int64()}), *(pa.table({"a": [n]}) for n in range(9)))
-    ds = data.read_iceberg("ns.t0", catalog=catalog)
+    ds = data.read_iceberg("ns.t0", catalog=iceberg_catalog)
     assert [row["a"] for row in ds.take_all()] == list(range(9))
     tasks = ds.plan.source.get_read_tasks(5)
     assert len(tasks) == 5
     assert max(len(pickle.dumps(task.read_fn)) for task in tasks) < 3000
     assert ds.checkpointed(tmp_path / "kept").count() == 9
-    again = data.read_iceberg("ns.t0", catalog=catalog)
+    again = data.read_iceberg("ns.t0", catalog=iceberg_catalog)
     assert again.checkpointed(tmp_path / "kept").take_all() == ds.take_all()
     assert len(ds.input_files()) == len(list(table.scan().plan_files()))
 
@@ -393,16 +374,16 @@ def test_a_plan_stays_small_and_kept_results_are_found_again(catalog, new, tmp_p
         ({"snapshot": 1}, InvalidOption, "Did you mean 'snapshot_id'?"),
     ],
 )
-def test_what_is_wrong_is_told_by_name(catalog, new, call, error, message):
+def test_what_is_wrong_is_told_by_name(iceberg_catalog, new, call, error, message):
     new(pa.schema({"a": pa.int64()}))
-    given = {"table_identifier": "ns.t0", "catalog": catalog} | call
+    given = {"table_identifier": "ns.t0", "catalog": iceberg_catalog} | call
     with pytest.raises(error, match=re.escape(message)):
         data.read_iceberg(given.pop("table_identifier"), **given)
 
 
-def test_catalogs_by_their_properties(catalog, new):
+def test_catalogs_by_their_properties(iceberg_catalog, new):
     new(pa.schema({"a": pa.int64()}), pa.table({"a": [1]}))
-    properties = {name: catalog.properties[name] for name in ("type", "uri", "warehouse")}
+    properties = {name: iceberg_catalog.properties[name] for name in ("type", "uri", "warehouse")}
     named = {**properties, "name": "ours"}
     assert data.read_iceberg("ns.t0", catalog_kwargs=named).count() == 1
     assert data.read_iceberg("ns.t0", catalog="ours", catalog_kwargs=properties).count() == 1
@@ -423,12 +404,12 @@ LIMITS = {"n": 1, "f": 0.5, "t": "a"}
     st.sampled_from(["n", "f", "t"]),
     st.sampled_from(["__gt__", "__le__", "__eq__", "__ne__"]),
 )
-def test_conditions_leave_the_rows_that_they_should(catalog, parts, name, comparison):
-    table = catalog.create_table("ns.property", schema=pa.schema(TYPES))
+def test_conditions_leave_the_rows_that_they_should(iceberg_catalog, parts, name, comparison):
+    table = iceberg_catalog.create_table("ns.property", schema=pa.schema(TYPES))
     try:
         for part in parts:
             table.append(pa.Table.from_pylist(part, pa.schema(TYPES)))
-        ds = data.read_iceberg("ns.property", catalog=catalog)
+        ds = data.read_iceberg("ns.property", catalog=iceberg_catalog)
         limit = LIMITS[name]
         found = ds.filter(getattr(col(name), comparison)(limit)).take_all()
         rows = [{name: row[name] for name in VALUES} for part in parts for row in part]
@@ -438,4 +419,4 @@ def test_conditions_leave_the_rows_that_they_should(catalog, parts, name, compar
         assert ds.count() == len(rows)
         assert list(map(repr, found)) == list(map(repr, wanted))
     finally:
-        catalog.drop_table("ns.property")
+        iceberg_catalog.drop_table("ns.property")

@@ -17,9 +17,8 @@ pytestmark = pytest.mark.usefixtures("s3", "backend")
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _deltalake_is_warm(s3_server, tmp_path_factory):
-    """It keeps threads and connections from its first tables on; they are no leak of a test."""
-    deltalake.write_deltalake(tmp_path_factory.mktemp("warm"), pa.table({"a": [1]}))
+def _s3_is_warm(s3_server, deltalake_is_warm):
+    """Connections are kept from the first table on; they are no leak of a test."""
     with pytest.raises(OSError, match="NoSuchBucket"):
         deltalake.DeltaTable.is_deltatable("s3://nothing/x", {"AWS_ALLOW_HTTP": "true"})
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from air.data.errors import ReadError
 from air.data.expressions.pruning import Bounds
-from air.data.lakes.files import FileStatistics, LakeFile, RowsAt
+from air.data.lakes.files import FileStatistics, LakeFile, RowsAt, named
 
 _MILLISECOND = datetime.timedelta(milliseconds=1)
 
@@ -55,14 +55,8 @@ def files_of(what: str, table: Any, in_files: Mapping[str, str]) -> tuple[LakeFi
             )
         )
     times = actions["modification_time"].to_pylist()
-    order = sorted(range(len(made)), key=lambda row: (times[row], *_named(made[row].path)))
+    order = sorted(range(len(made)), key=lambda row: (times[row], *named(made[row].path)))
     return tuple(made[row] for row in order)
-
-
-def _named(path: str) -> tuple[str, str]:
-    """By the file's own name first: neighbouring rows may be in several directories."""
-    directory, _, name = path.rpartition("/")
-    return name, directory
 
 
 def _removed_rows(table: Any) -> dict[str, np.ndarray]:

@@ -21,7 +21,7 @@ from air.data.delta.partitions import check_partition_type, partition_value
 from air.data.delta.statistics import statistics
 from air.data.delta.tables import deltalake, filesystem_of_table, opened
 from air.data.delta.target import Target, check_times, commit
-from air.data.delta.types import WHAT, as_delta, check_not_null, fitted, one_schema
+from air.data.delta.types import TYPES, WHAT, check_distinct, one_schema
 from air.data.errors import WriteError, require_columns
 from air.data.writing.partitions import label_of, rows_by_values
 from air.data.writing.staging import WriteMode, missing_directories
@@ -107,10 +107,11 @@ class DeltaSink(Datasink):
     def _fitted(self, table: pa.Table) -> pa.Table:
         if self._columns is not None and not self._adds_columns:
             require_columns(table.column_names, self._columns.names, f"{WHAT}: the table")
-        made = as_delta(table)
+        check_distinct(table.column_names)
+        made = TYPES.adapted(table)
         if self._columns is not None:
-            made = fitted(made, self._columns)
-        check_not_null(made, self._required)
+            made = TYPES.fitted(made, self._columns)
+        TYPES.check_not_null(made, self._required)
         if set(made.column_names) <= set(self._partition_cols):
             raise WriteError(
                 f"{WHAT}: no column with a value is left for the files: the rows have"
@@ -174,7 +175,7 @@ class DeltaSink(Datasink):
                 f"{WHAT}: there are no rows, and it is not known which columns they would have, so"
                 " that no table can be made"
             )
-        schema = as_delta(known.empty_table()).schema
+        schema = TYPES.adapted(known.empty_table()).schema
         require_columns(known.names, schema.names, f"{WHAT}: columns with a type")
         require_columns(self._partition_cols, schema.names, f"{WHAT}: partition_cols")
         return schema

@@ -17,7 +17,7 @@ from pyarrow import parquet
 from air.data.errors import ReadError
 from air.data.expressions.pruning import Bounds
 from air.data.iceberg.tables import filesystem_of_files, pyiceberg
-from air.data.lakes.files import FileStatistics, LakeFile, RemovedRows
+from air.data.lakes.files import FileStatistics, LakeFile, RemovedRows, named
 
 _EPOCH = datetime.datetime(1970, 1, 1)
 _REWRITE = "compact the table with another program (rewrite_data_files)"
@@ -55,7 +55,7 @@ def files_of(
             f"{what}: rows were removed from the table by their values (equality deletes), which is"
             f" not supported: {_REWRITE}"
         ) from None
-    tasks.sort(key=lambda task: (commits[task.file.file_path], task.file.file_path))
+    tasks.sort(key=lambda task: (commits[task.file.file_path], *named(task.file.file_path)))
     system, paths = filesystem_of_files(what, table, [task.file.file_path for task in tasks])
     types = _types(schema)
     made = []

@@ -107,3 +107,12 @@ def of_file(condition: Expression, names: Mapping[str, str]) -> Expression:
     return condition.renamed(
         {name: names.get(name, _NOWHERE.format(name)) for name in condition.columns()}
     )
+
+
+def named(path: str) -> tuple[str, str]:
+    """What files of one time are ordered by: their own names, then their directories.
+
+    Neighbouring rows may be in several directories.
+    """
+    directory, _, name = path.rpartition("/")
+    return name, directory

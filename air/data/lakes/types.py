@@ -17,9 +17,26 @@ def plain(kind: pa.DataType) -> pa.DataType:
     if isinstance(kind, pa.UuidType):
         return pa.binary(16)
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        return pa.list_(pa.field(kind.value_field.name, plain(kind.value_type)))
+        return pa.list_(_plain(kind.value_field))
     if pa.types.is_struct(kind):
-        return pa.struct([pa.field(part.name, plain(part.type)) for part in kind])
+        return pa.struct([_plain(part) for part in kind])
     if pa.types.is_map(kind):
-        return pa.map_(plain(kind.key_type), plain(kind.item_type))
+        return pa.map_(_plain(kind.key_field).with_nullable(False), _plain(kind.item_field))
     return kind
+
+
+def _plain(field: pa.Field) -> pa.Field:
+    return pa.field(field.name, plain(field.type), metadata=field.metadata)
+
+
+def has_required_parts(kind: pa.DataType) -> bool:
+    """Whether a value inside must be there, besides the keys of maps."""
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        parts = [kind.value_field]
+    elif pa.types.is_struct(kind):
+        parts = list(kind)
+    elif pa.types.is_map(kind):
+        parts = [kind.item_field]
+    else:
+        return False
+    return any(not part.nullable or has_required_parts(part.type) for part in parts)

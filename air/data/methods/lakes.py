@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from air.data.arguments import check_names
 from air.data.consumption import Consumption
 from air.data.datasources.paths import PathLike
-from air.data.delta.writing import write_table
+from air.data.delta.writing import write_table as write_delta_table
 from air.data.formats import REFUSED
+from air.data.iceberg.writing import write_table as write_iceberg_table
 from air.executor.keywords import methods_suggest_keywords, refuses
 
 
 @methods_suggest_keywords
 class LakeWriteMethods(Consumption):
-    """The part of :class:`air.data.Dataset` that writes to tables of Delta Lake."""
+    """The part of :class:`air.data.Dataset` that writes to tables of Delta Lake and Iceberg."""
 
     @refuses(
         **REFUSED,
@@ -72,4 +74,48 @@ class LakeWriteMethods(Consumption):
             if partition_cols is None
             else check_names("write_delta: partition_cols", partition_cols)
         )
-        write_table(self, path, mode, names, schema_mode, storage_options)
+        write_delta_table(self, path, mode, names, schema_mode, storage_options)
+
+    @refuses(
+        **REFUSED,
+        partition_cols="the table says how it is divided",
+        schema_mode="change the table's columns with pyiceberg: table.update_schema()",
+    )
+    def write_iceberg(
+        self,
+        table_identifier: str,
+        *,
+        catalog: Any = None,
+        catalog_kwargs: Mapping[str, Any] | None = None,
+        mode: str = "append",
+        snapshot_properties: Mapping[str, str] | None = None,
+    ) -> None:
+        """Write to a table of Apache Iceberg that is there: all rows or none, in one snapshot.
+
+        Pieces of the data are written where they are, as Parquet files in the place of the table's
+        data, divided as the table is. A write that fails removes its files. Several programs may
+        append at a time; one that overwrites fails if another has written since it began.
+
+        Rows must have columns of the table, of which those that they lack are null. Types become
+        those of the table where nothing is lost: numbers wider ones, whole ones narrower ones that
+        hold them, times in microseconds and with a zone in UTC, categories and views what they
+        stand for. ``catalog.create_table(name, schema=ds.schema())`` of pyiceberg makes a table.
+
+        Args:
+            table_identifier, catalog, catalog_kwargs: as for :func:`air.data.read_iceberg`.
+            mode: ``"append"`` to the table, or ``"overwrite"`` its rows (older snapshots keep
+                them).
+            snapshot_properties: what the snapshot's summary is to say besides.
+
+        Raises:
+            FileNotFoundError: there is no such table; names those that there are.
+            InvalidOption: no such catalog or mode.
+            ColumnNotFound: the table has no such column.
+            WriteError: values of a column do not fit the type of the table, or one is missing that
+                must be there; another write came in between; or the table has columns that are
+                not written (UUIDs, parts that must have values). Names it.
+            ImportError: the extra ``iceberg`` is not installed.
+        """
+        write_iceberg_table(
+            self, table_identifier, catalog, catalog_kwargs, mode, snapshot_properties
+        )
