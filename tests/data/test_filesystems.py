@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import fnmatch
 import re
 import threading
 
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pyarrow import fs as arrow_fs
 
@@ -90,10 +91,17 @@ def test_patterns_fit_the_same_files_on_any_file_system(tmp_path):
         data.read_csv("z*", filesystem=inside)
 
 
-@settings(max_examples=25, deadline=None)
-@given(st.text("ab.*?[!]", min_size=1, max_size=8))
-def test_every_text_is_a_pattern(pattern):
-    re.compile(translated(f"x/{pattern}"))
+@settings(max_examples=200, deadline=None)
+@given(st.text("ab*?[!]-^", max_size=8), st.text("ab[!]-^", min_size=1, max_size=4))
+@example("[]", "[]")
+@example("[]a]", "]")
+@example("[!]", "[!]")
+@example("[b-a]", "a")
+@example("[!b-a]", "a")
+@example("[^a]", "^")
+def test_every_text_is_a_pattern(pattern, name):
+    fits = re.compile(translated(f"x/{pattern}")).fullmatch
+    assert bool(fits(f"x/{name}")) == fnmatch.fnmatchcase(name, pattern)
 
 
 def test_what_is_fixed_in_a_pattern():

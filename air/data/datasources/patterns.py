@@ -12,6 +12,10 @@ from pyarrow import fs
 _WILDCARDS = frozenset("*?[")
 
 
+_TOKENS = re.compile(r"\[(?:!(?:\][^]]*|[^]]+)|\][^]]*|[^]!][^]]*)\]|.", re.DOTALL)
+"""Sets, of which a bracket that comes first does not end one, and single characters."""
+
+
 def has_wildcards(path: str) -> bool:
     """Whether *path* may be a pattern."""
     return bool(_WILDCARDS & set(path))
@@ -67,7 +71,7 @@ def _one(part: str) -> str:
         return re.escape(part)
     inner = "".join(
         {"*": "[^/]*", "?": "[^/]"}.get(token) or _characters(token)
-        for token in re.findall(r"\[[!]?\]?[^]]*\]|.", part, re.DOTALL)
+        for token in _TOKENS.findall(part)
     )
     return inner if part.startswith(".") else rf"(?!\.){inner}"
 
@@ -76,5 +80,15 @@ def _characters(token: str) -> str:
     """For one character of a pattern, or for a set of them such as ``[!a-c]``."""
     if len(token) == 1:
         return re.escape(token)
-    inside = token[1:-1].replace("\\", "\\\\")
-    return f"[^/{inside[1:]}]" if inside.startswith("!") else f"[{inside}]"
+    inside = token[1:-1].removeprefix("!")
+    # As with glob, a range that ends before it begins has no characters, and a dash at either end
+    # of a set is one.
+    found = [match.group() for match in re.finditer(r".-.|.", inside, re.DOTALL)]
+    wanted = "".join(
+        f"{re.escape(one[0])}-{re.escape(one[2])}" if len(one) == 3 else re.escape(one)
+        for one in found
+        if len(one) == 1 or one[0] <= one[2]
+    )
+    if token.startswith("[!"):
+        return f"[^/{wanted}]"
+    return f"[{wanted}]" if wanted else "(?!)"
