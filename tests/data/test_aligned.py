@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -25,9 +27,11 @@ def test_zip_is_that_of_python(rows, left, right):
     assert objects.take_all() == [(n, n) for n in range(rows)]
 
 
-def test_zip_here_and_on_tasks(placement):
+def test_zip_here_and_on_tasks(waiting):
     ds = air.data.range_table(1000).map_batches(lambda b: {"a": b["value"] + 1})
     made = ds.zip(air.data.range_table(1000).repartition(3))
+    objects = air.data.range(5).zip(air.data.range(5).map(str).repartition(2))
+    assert objects.take_all() == [(n, str(n)) for n in range(5)]
     assert made.columns() == ["a", "value"]
     assert made.filter(lambda row: row["a"] != row["value"] + 1).count() == 0
     assert made.count() == 1000
@@ -81,7 +85,7 @@ def test_fractions_that_are_none(fraction):
         air.data.range(3).random_sample(fraction)
 
 
-def test_block_order(tmp_path, placement):
+def test_block_order(tmp_path, waiting):
     for part in range(6):
         parquet.write_table(pa.table({"n": [part, part]}), tmp_path / f"{part}.parquet")
     ds = air.data.read_parquet(str(tmp_path)).randomize_block_order(seed=3)
@@ -96,6 +100,9 @@ def test_block_order(tmp_path, placement):
     filtered = ds.filter(air.data.col("n") > 2)
     assert [row["n"] for row in filtered.take_all()] == [n for n in found if n > 2]
     assert ds.select_columns(["n"]).count() == 12
+    late = air.data.range(100).repartition(5).random_shuffle(seed=0).randomize_block_order(seed=1)
+    blocks = [handle.get() for handle in late.run()]
+    assert sorted(itertools.chain.from_iterable(blocks)) == list(range(100))
 
 
 def test_the_order_of_blocks_is_told_to_what_reads_them():

@@ -33,11 +33,12 @@ _RUN_BYTES = 64 << 20
 class ConcatBlocks(Transform):
     """All blocks of a unit as one."""
 
+    label: str
     keeps_rows = True
 
     @property
     def name(self) -> str:
-        return "repartition"
+        return self.label
 
     def open(self) -> BlockFunction:
         def run(blocks: Iterator[Block], context: TaskContext) -> Iterator[Block]:

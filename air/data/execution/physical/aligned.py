@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -11,6 +11,9 @@ from air.data.blocks.block import Block, accessor
 from air.data.blocks.handle import BlockHandle
 from air.data.datasource import ReadTask
 from air.data.errors import UnsupportedValue
+from air.data.execution.exchange.sections import SpillDirectory
+from air.data.execution.exchange.waiting import Piece, Rows, wait_as_rows
+from air.data.execution.physical.exchanges import as_blocks, spills_beyond
 from air.data.execution.run import Given, Run
 from air.data.execution.stages import Stage, Unit
 from air.data.plan import RandomizeBlockOrder, RandomSample, Zip, apart
@@ -35,9 +38,15 @@ def randomize_block_order(
     run: Run, node: RandomizeBlockOrder, _limit: int | None
 ) -> Iterator[BlockHandle]:
     """The blocks in another order."""
-    handles = list(run.run(node.input))
-    for index in np.random.default_rng(node.seed).permutation(len(handles)):
-        yield handles[index]
+    files = SpillDirectory(run.stats)
+    try:
+        waiting = wait_as_rows(run.run(node.input), spills_beyond(run, node.input), files)
+        order = np.random.default_rng(node.seed).permutation(len(waiting))
+        units = [Unit(tuple(waiting[index].slice(0, waiting[index].num_rows))) for index in order]
+        del waiting
+        yield from as_blocks(run, units, node.name)
+    finally:
+        files.close()
 
 
 def zipped(run: Run, node: Zip, _limit: int | None) -> Iterator[BlockHandle]:
@@ -45,8 +54,16 @@ def zipped(run: Run, node: Zip, _limit: int | None) -> Iterator[BlockHandle]:
 
     The right side is made first: tasks of both at a time could wait for each other's CPUs.
     """
-    right = list(run.run(node.right))
-    available = sum(handle.num_rows for handle in right)
+    files = SpillDirectory(run.stats)
+    try:
+        yield from _zipped(run, node, files)
+    finally:
+        files.close()
+
+
+def _zipped(run: Run, node: Zip, files: SpillDirectory) -> Iterator[BlockHandle]:
+    right = wait_as_rows(run.run(node.right), spills_beyond(run, node.right), files)
+    available = sum(one.num_rows for one in right)
 
     def units() -> Iterator[Unit]:
         start = 0
@@ -54,8 +71,10 @@ def zipped(run: Run, node: Zip, _limit: int | None) -> Iterator[BlockHandle]:
             stop = start + handle.num_rows
             if stop > available:
                 break
-            read = _Zipped(handle, tuple(_rows(right, start, stop)))
-            yield Unit((ReadTask(read, handle.metadata),))
+            beside = tuple(_rows(right, start, stop))
+            size = handle.size_bytes + sum(piece.metadata.size_bytes or 0 for piece in beside)
+            metadata = replace(handle.metadata, size_bytes=size)
+            yield Unit((ReadTask(_Zipped(handle, beside), metadata),))
             start = stop
         else:
             if start == available:
@@ -69,14 +88,14 @@ def zipped(run: Run, node: Zip, _limit: int | None) -> Iterator[BlockHandle]:
     return run.segment([Stage((_Done(node.name),))], Given(units(), None, None))
 
 
-def _rows(handles: list[BlockHandle], start: int, stop: int) -> Iterator[BlockHandle]:
-    """Rows ``start <= i < stop`` of all of *handles*; one without rows if there are none."""
+def _rows(right: Sequence[Rows], start: int, stop: int) -> Iterator[Piece]:
+    """Rows ``start <= i < stop`` of all of *right*; a piece without rows if there are none."""
     before = 0
-    for index, handle in enumerate(handles):
-        low, high = max(start - before, 0), min(stop - before, handle.num_rows)
+    for index, one in enumerate(right):
+        low, high = max(start - before, 0), min(stop - before, one.num_rows)
         if low < high or (start == stop and index == 0):
-            yield handle.slice(low, max(low, high))
-        before += handle.num_rows
+            yield from one.slice(low, max(low, high))
+        before += one.num_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +119,12 @@ class _Zipped:
     """A block with the same rows of others beside it."""
 
     left: BlockHandle
-    right: tuple[BlockHandle, ...]
+    right: tuple[Piece, ...]
 
     def __call__(self) -> Iterator[Block]:
         left = self.left.get()
         begin = 0
-        for handle in self.right:
-            right = handle.get()
+        for right in Unit(self.right).blocks():
             yield _beside(accessor(left).slice(begin, begin + len(right)), right)
             begin += len(right)
 

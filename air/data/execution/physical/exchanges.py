@@ -30,7 +30,7 @@ from air.data.execution.exchange.waiting import (
 )
 from air.data.execution.run import Given, Run
 from air.data.execution.stages import Stage, Unit
-from air.data.plan import InputBlocks, Map, RandomShuffle, Repartition, Sort, TopOf
+from air.data.plan import InputBlocks, Map, Node, RandomShuffle, Repartition, Sort, TopOf
 from air.data.transforms import Transform
 
 _TOP_ROWS_AT_A_TIME = 1 << 16
@@ -44,25 +44,36 @@ def repartition(run: Run, node: Repartition, _limit: int | None) -> Iterator[Blo
     """Blocks of equal size; rows that lie in one block already are only referred to."""
     files = SpillDirectory(run.stats)
     try:
-        # Blocks that somebody holds anyway take no more memory for being waited with.
-        budget = None if isinstance(node.input, InputBlocks) else run.spills_beyond()
-        rows = wait_as_rows(run.run(node.input), budget, files)
+        rows = wait_as_rows(run.run(node.input), spills_beyond(run, node.input), files)
         if not rows:
             return
         edges = equal_edges(sum(one.num_rows for one in rows), node.blocks)
         units = [Unit(tuple(pieces)) for pieces in ranges(rows, edges)]
         del rows
-        mixed = [unit for unit in units if not _is_one_block(unit.pieces)]
-        stage = Stage((ConcatBlocks(),), divides=False)
-        made = run.over_units(stage, mixed) if mixed else iter(())
-        for unit in units:
-            piece = unit.pieces[0]
-            if _is_one_block(unit.pieces) and isinstance(piece, BlockHandle):
-                yield piece
-            else:
-                yield next(made)
+        yield from as_blocks(run, units, "repartition")
     finally:
         files.close()
+
+
+def spills_beyond(run: Run, node: Node) -> int | None:
+    """As :meth:`Run.spills_beyond`, for the blocks of *node*.
+
+    Blocks that somebody holds anyway take no more memory for being waited with.
+    """
+    return None if isinstance(node, InputBlocks) else run.spills_beyond()
+
+
+def as_blocks(run: Run, units: Sequence[Unit], label: str) -> Iterator[BlockHandle]:
+    """Each unit as one block, in order; of a unit that is a block nothing moves."""
+    mixed = [unit for unit in units if not _is_one_block(unit.pieces)]
+    stage = Stage((ConcatBlocks(label),), divides=False)
+    made = run.over_units(stage, mixed) if mixed else iter(())
+    for unit in units:
+        piece = unit.pieces[0]
+        if _is_one_block(unit.pieces) and isinstance(piece, BlockHandle):
+            yield piece
+        else:
+            yield next(made)
 
 
 def random_shuffle(run: Run, node: RandomShuffle, _limit: int | None) -> Iterator[BlockHandle]:
