@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import air.data
 from air.data import ColumnNotFound, DataContext, UnsupportedValue
 from air.data.execution.exchange.ordering import SortKey, stable_order
-from air.data.execution.exchange.partitioners import by_part, cuts, equal_edges, ranks
+from air.data.execution.exchange.partitioners import Spread, by_part, cuts, equal_edges, ranks
 from air.data.execution.exchange.permutation import Permutation
 from air.data.optimizer import optimize
 from air.data.plan import TopOf
@@ -63,6 +63,13 @@ def test_rows_of_a_part_stay_in_their_order():
     assert equal_edges(7, 3) == [0, 2, 4, 7]
 
 
+def spread(runs: list[list[int]], step: int) -> Spread:
+    """Runs of which every so many rows one is a sample, and whose rows take a byte each."""
+    rows = [np.arange(0, len(run), step) for run in runs]
+    before = [np.append(at, len(run)) for at, run in zip(rows, runs, strict=True)]
+    return Spread([len(run) for run in runs], rows, before)
+
+
 @FEW
 @given(
     st.lists(st.lists(st.integers(0, 9), min_size=1, max_size=40), min_size=1, max_size=5),
@@ -74,7 +81,7 @@ def test_cuts_of_runs_give_every_row_once_and_in_order(values, parts, step):
     samples = [value for run in runs for value in run[::step]]
     order = np.argsort(samples, kind="stable")
     given_out = []
-    for cut in cuts([len(run) for run in runs], [step] * len(runs), order, parts):
+    for cut in cuts(spread(runs, step), order, parts):
         near = [(runs[r][i], r, i) for r, begin, end in cut.slices for i in range(begin, end)]
         near.sort()
         places = [(r, i) for _, r, i in near]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from air import data
 from air.data import ColumnNotFound, UnsupportedValue
-from air.data.execution.exchange.partitioners import key_parts
+from air.data.execution.exchange.partitioners import Spread, key_parts
 from air.errors import InvalidOption
 
 FEW = settings(
@@ -38,7 +38,10 @@ def test_parts_of_runs_have_all_rows_of_their_keys(values, parts, step):
     samples = np.array([value for run in runs for value in run[::step]])
     order = np.argsort(samples, kind="stable")
     is_new = np.diff(samples[order], prepend=-1) != 0
-    found = key_parts([len(run) for run in runs], [step] * len(runs), order, is_new, parts)
+    rows = [np.arange(0, len(run), step) for run in runs]
+    before = [np.append(at, len(run)) for at, run in zip(rows, runs, strict=True)]
+    spread = Spread([len(run) for run in runs], rows, before)
+    found = key_parts(spread, order, is_new, parts)
     given_out: list[int] = []
     for part in found:
         near = sorted(runs[r][i] for r, begin, end in part.slices for i in range(begin, end))

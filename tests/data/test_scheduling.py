@@ -63,6 +63,23 @@ def test_units_become_tasks_up_to_the_limit_of_their_stage():
     assert segment.launches() == [(2, 0)]
 
 
+def test_segments_that_run_at_the_same_time_share_a_budget():
+    before = Scheduler([StageLimits(4)], budget_bytes=100, unknown_bytes=10)
+    after = Scheduler(
+        [StageLimits(4)], budget_bytes=100, unknown_bytes=10, elsewhere=lambda: before.held
+    )
+    for key in range(2):
+        before.input_arrived(Item(key, 1, 40))
+        after.input_arrived(Item(key, 1, 40))
+    assert before.next_launch() is not None
+    assert before.next_launch() is not None
+    assert after.next_launch() is not None  # whoever has nothing else to do gets one
+    assert after.next_launch() is None
+    before.task_ended(0)
+    before.task_ended(1)
+    assert after.next_launch() is not None
+
+
 def test_output_keeps_the_order_of_the_input():
     segment = Segment(StageLimits(3))
     for _ in range(3):

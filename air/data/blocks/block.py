@@ -66,6 +66,22 @@ class Rejected:
     files: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Sampled:
+    """Some rows of a sorted run, the first one among them, by which it is divided.
+
+    Attributes:
+        keys: what they are sorted by.
+        rows: which rows they are; ``None`` if they are evenly spread.
+        before: bytes before each of them, and last of the whole run; ``None`` if all rows are of
+            one size.
+    """
+
+    keys: Block
+    rows: np.ndarray | None = None
+    before: np.ndarray | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class BlockMetadata:
     """What is known of a block, or of what a read will give, without looking at it.
@@ -80,7 +96,7 @@ class BlockMetadata:
         runs: how many rows come from which places, if they are from several.
         rejected: what was left out since the block before, and has not been counted yet.
         bounds: where each part of a scattered block begins, and last its rows; ``None`` otherwise.
-        samples: the keys of some rows of a sorted run; ``None`` otherwise.
+        samples: some rows of a sorted run; ``None`` otherwise.
         lineage: what it is made from, where that is kept track of; see
             :mod:`air.data.checkpointing.keepers`.
     """
@@ -93,7 +109,7 @@ class BlockMetadata:
     runs: Runs = ()
     rejected: tuple[Rejected, ...] = ()
     bounds: tuple[int, ...] | None = None
-    samples: Block | None = None
+    samples: Sampled | None = None
     lineage: str = ""
 
 

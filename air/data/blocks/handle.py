@@ -99,13 +99,17 @@ class BlockHandle:
         assert self._ref is not None
         return cut(get_executor().get([self._ref], None)[0], self._offset, self.num_rows)
 
-    def slice(self, start: int, stop: int) -> BlockHandle:
-        """The rows ``start <= i < stop`` of this handle; no data moves."""
+    def slice(self, start: int, stop: int, size_bytes: int | None = None) -> BlockHandle:
+        """The rows ``start <= i < stop`` of this handle; no data moves.
+
+        Args:
+            size_bytes: of these rows; their share of all by default.
+        """
         stop = min(stop, self.num_rows)
         if start == 0 and stop == self.num_rows:
             return self
         share = (stop - start) / max(self.num_rows, 1)
-        size = round(self.size_bytes * share)
+        size = round(self.size_bytes * share) if size_bytes is None else size_bytes
         rows = stop - start
         # Marks are about the whole block.
         metadata = replace(self.metadata, num_rows=rows, size_bytes=size, bounds=None, samples=None)
@@ -118,18 +122,22 @@ class BlockHandle:
             return BlockHandle(metadata, block=block, is_kept=self._is_kept)
         return BlockHandle(metadata, ref=self._ref, offset=(self._offset or 0) + start)
 
-    def ref(self) -> ObjectRef[Any]:
+    def ref(self, *, is_kept: bool = True) -> ObjectRef[Any]:
         """A reference to a stored block that holds this handle's rows; see :func:`cut`.
 
-        A block in this process is put once for as long as the backend runs.
+        Args:
+            is_kept: a block in this process is put once for as long as the backend runs, and not
+                each time anew, so that it is in memory twice.
         """
         if self._block is None:
             assert self._ref is not None
             return self._ref
         executor = get_executor()
         if self._ref is None or self._executor is not executor:
-            self._ref = executor.put(compact(self._block))
-            self._executor = executor
+            stored = executor.put(compact(self._block))
+            if not is_kept:
+                return stored
+            self._ref, self._executor = stored, executor
         return self._ref
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -11,9 +11,11 @@ from typing import Any
 
 from air.data.blocks.handle import BlockHandle
 from air.data.budget import Budget, current_budget
+from air.data.execution.exchange.partitioners import equal_edges
 from air.data.execution.here import Here
 from air.data.execution.neighbours import Held, Neighbours
 from air.data.execution.placement import Placement, Probation, decide
+from air.data.execution.scheduling import Scheduler
 from air.data.execution.shares import check_supply, held_by, share_cluster
 from air.data.execution.skipped import SkippedRun
 from air.data.execution.stages import Stage, Unit, fuse, grouped
@@ -48,10 +50,15 @@ class Given:
 
 @dataclass(slots=True)
 class _Memory:
-    """What there is for blocks, and how much of it is set aside for those that wait."""
+    """What there is for blocks, and how much of it is set aside for those that wait.
+
+    Attributes:
+        running: the schedulers of segments that run now.
+    """
 
     budget: Budget
     apart_bytes: int = 0
+    running: list[Scheduler] = field(default_factory=list)
 
 
 class Run:
@@ -139,12 +146,23 @@ class Run:
             size = node.source.estimate_inmemory_data_size()
             return Given([Unit((task,)) for task in tasks], len(tasks), size, neighbours)
         if isinstance(node, InputBlocks):
-            size = sum(handle.size_bytes for handle in node.handles)
-            return Given([Unit((h,)) for h in node.handles], len(node.handles), size, neighbours)
+            handles = [piece for handle in node.handles for piece in self._divided(handle)]
+            size = sum(handle.size_bytes for handle in handles)
+            return Given([Unit((h,)) for h in handles], len(handles), size, neighbours)
         count = node.num_blocks() if isinstance(node, Repartition) else None
         held = Held()
         made = self._at(self._neighbours.below(held)).run(node)
         return Given((Unit((handle,)) for handle in made), count, None, neighbours, held)
+
+    def _divided(self, handle: BlockHandle) -> list[BlockHandle]:
+        """A block as what is copied for tasks at a time, where memory is short."""
+        pieces = 1
+        if self.budget.is_tight and handle.is_here and not handle.travels_by_value:
+            pieces = max(min(-(-handle.size_bytes // self.budget.piece_bytes), handle.num_rows), 1)
+        return [
+            handle.slice(begin, end)
+            for begin, end in itertools.pairwise(equal_edges(handle.num_rows, pieces))
+        ]
 
     def segment(
         self, stages: Sequence[Stage], given: Given, *, limited: bool = False
@@ -215,7 +233,14 @@ class Run:
         shares = share_cluster(stages, Resources(get_executor().cluster_resources()), beside)
         given.held.resources = held_by(stages, shares)
         return run_on_tasks(
-            stages, shares, units, stats, first_index, memory.budget, memory.apart_bytes
+            stages,
+            shares,
+            units,
+            stats,
+            first_index,
+            memory.budget,
+            memory.apart_bytes,
+            memory.running,
         )
 
 

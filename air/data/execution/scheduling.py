@@ -18,16 +18,17 @@ tasks are expected to give, and what they take beside that to work on their inpu
 first stage does not count: it is not read yet, or stored by someone else. A task starts if that
 keeps the sum within the budget; later stages go first, and are charged only what they give beyond
 what they use up, so that memory drains towards the output. Where tasks give more than was expected,
-their blocks are left with them (``takes_from``), and they stop by themselves. For there always to
-be progress, a stage gets one task, and the first task of a stage one block, whatever it costs, if
-nothing after it has anything to do.
+their blocks are left with them (``takes_from``), and they stop by themselves. Segments of which
+one works on what another gives share a budget. For there always to be progress, a stage gets one
+task, and the first task of a stage one block, whatever it costs, if nothing after it has anything
+to do.
 """
 
 from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 
@@ -95,13 +96,19 @@ class Scheduler:
     """Decides for one segment; see the module's text."""
 
     def __init__(
-        self, stages: Sequence[StageLimits], *, budget_bytes: int, unknown_bytes: int
+        self,
+        stages: Sequence[StageLimits],
+        *,
+        budget_bytes: int,
+        unknown_bytes: int,
+        elsewhere: Callable[[], int] = lambda: 0,
     ) -> None:
         """Begin without any input.
 
         Args:
             budget_bytes: for :attr:`held`.
             unknown_bytes: what the first task with input of unknown size may give.
+            elsewhere: what other segments hold that run at the same time, of the same budget.
         """
         self._stages = [_StageState(limits) for limits in stages]
         self._tasks: dict[int, _Task] = {}
@@ -109,6 +116,7 @@ class Scheduler:
         self._taken: dict[int, Item] = {}
         self._budget = budget_bytes
         self._unknown = unknown_bytes
+        self._elsewhere = elsewhere
         self._next_task = 0
         self._input_ended = False
         self.held = 0
@@ -189,7 +197,7 @@ class Scheduler:
         first = self._stages[0]
         if self._input_ended or first.queue or first.in_flight >= first.limits.max_in_flight:
             return False
-        return self._is_idle() or self.held + self._expected(first, None) <= self._budget
+        return self._is_idle() or self._has_room(self._expected(first, None))
 
     def next_output(self) -> int | None:
         """The key of the next block of the result, if it is there; then it is being used."""
@@ -206,7 +214,7 @@ class Scheduler:
 
     def takes_from(self, task: int) -> bool:
         """Whether the next block of a running task is wanted now."""
-        if self.held <= self._budget:
+        if self._has_room(0):
             return True
         position = self._tasks[task].stage
         later = range(position + 1, len(self._stages))
@@ -293,7 +301,10 @@ class Scheduler:
         extra = self._expected(self._stages[position], group) + _work(group)
         if position:
             extra -= _total(group)
-        return extra <= 0 or self.held + extra <= self._budget or self._is_idle(position)
+        return extra <= 0 or self._has_room(extra) or self._is_idle(position)
+
+    def _has_room(self, extra: int) -> bool:
+        return self.held + extra + self._elsewhere() <= self._budget
 
     def _is_idle(self, position: int = 0) -> bool:
         """Whether there is nothing to do at this stage and after it."""

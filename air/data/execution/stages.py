@@ -81,6 +81,7 @@ class Stage:
         transforms: in the order in which they are applied; none only reads.
         compute: on what to run.
         divides: whether blocks that come out too large are divided.
+        gathers: whether all pieces of a unit are needed at a time.
         keeper: what all blocks go through last, when they have been divided. It follows each unit
             by itself, so these are not put together.
     """
@@ -88,6 +89,7 @@ class Stage:
     transforms: tuple[Transform, ...] = ()
     compute: Compute = ON_TASKS
     divides: bool = True
+    gathers: bool = False
     keeper: Transform | None = None
 
     @property
@@ -186,6 +188,7 @@ class OpenStage:
             cost = meter.read()
             self._is_quick = cost.seconds < QUICK_SECONDS
             yield block, cost
+            del block  # whoever has it may be done with it while the next one is made
 
 
 def _with_last(pieces: Iterator[Block | Marked], skipped: Skipped) -> Iterator[Block | Marked]:
@@ -226,13 +229,16 @@ def working_bytes(unit: Unit, stage: Stage, budget: Budget) -> int:
 
     That is what is being read, and as much for one more copy as there is of a block.
     """
-    reading = largest = 0
+    reading = largest = stored = 0
+    gathers = stage.gathers or not stage.divides
     for piece in unit.pieces:
         size = piece.metadata.size_bytes
         largest += budget.block_bytes if size is None else size
         if isinstance(piece, ReadTask):
-            reading = max(reading, budget.reading(size)) if stage.divides else reading + (size or 0)
-    return reading + (min(largest, budget.piece_bytes) if stage.divides else largest)
+            reading = reading + (size or 0) if gathers else max(reading, budget.reading(size))
+        elif piece.is_here and not piece.travels_by_value:
+            stored += size or 0  # a copy of it is made for the task
+    return stored + reading + (largest if gathers else min(largest, budget.piece_bytes))
 
 
 def fuse(maps: Sequence[Map], *, reads: bool, limit: int | None = None) -> list[Stage]:

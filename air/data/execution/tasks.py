@@ -7,12 +7,14 @@ import sys
 import time
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+import pyarrow as pa
 
 from air.core.api import remote
 from air.data.blocks.allocation import keep_nothing
-from air.data.blocks.block import Block
+from air.data.blocks.block import Block, BlockMetadata
 from air.data.blocks.handle import BlockHandle
 from air.data.budget import Budget
 from air.data.execution.actors import ActorStage
@@ -81,6 +83,7 @@ def run_on_tasks(
     first_index: Sequence[int],
     budget: Budget,
     apart_bytes: int = 0,
+    running: list[Scheduler] | None = None,
 ) -> Iterator[BlockHandle]:
     """The blocks that come out of *stages*, in order, as references.
 
@@ -90,11 +93,15 @@ def run_on_tasks(
         shares: of the cluster, by stage.
         first_index: by stage, the position of its first piece of work among all.
         apart_bytes: of the budget, that blocks have which wait elsewhere.
+        running: those of the segments that share the budget; this one is among them while it runs.
     """
-    segment = _Segment(stages, shares, units, stats, first_index, budget, apart_bytes)
+    running = [] if running is None else running
+    segment = _Segment(stages, shares, units, stats, first_index, budget, apart_bytes, running)
+    running.append(segment.scheduler)
     try:
         yield from segment.outputs()
     finally:
+        running.remove(segment.scheduler)
         segment.close()
 
 
@@ -108,6 +115,7 @@ class _Segment:
         first_index: Sequence[int],
         budget: Budget,
         apart_bytes: int,
+        running: list[Scheduler],
     ) -> None:
         get_executor().preload(_MODULES)
         in_flight = [
@@ -133,19 +141,21 @@ class _Segment:
         self._keys = itertools.count()
         self._running: OrderedDict[int, _Running] = OrderedDict()
         self._error: Exception | None = None
+        self._schema: pa.Schema | None = None
         self._backends: list[_TaskStage | ActorStage] = []
         for stage, share in zip(stages, shares, strict=True):
             kind = _TaskStage if stage.compute.pool is None else ActorStage
             self._backends.append(kind(stage, budget, share))
         self._pools = [one for one in self._backends if isinstance(one, ActorStage)]
-        self._scheduler = Scheduler(
+        self.scheduler = Scheduler(
             limits,
             budget_bytes=budget.beside(apart_bytes),
             unknown_bytes=budget.block_bytes,
+            elsewhere=lambda: sum(one.held for one in running if one is not self.scheduler),
         )
 
     def outputs(self) -> Iterator[BlockHandle]:
-        scheduler = self._scheduler
+        scheduler = self.scheduler
         while not scheduler.is_done:
             self._start_what_can_start()
             for pool in self._pools:
@@ -172,15 +182,15 @@ class _Segment:
 
     def _start_what_can_start(self) -> None:
         while True:
-            launch = self._scheduler.next_launch()
+            launch = self.scheduler.next_launch()
             if launch is not None:
                 self._start(launch)
-            elif self._scheduler.wants_input():
+            elif self.scheduler.wants_input():
                 unit = next(self._units, None)
                 if unit is None:
-                    self._scheduler.input_ended()
+                    self.scheduler.input_ended()
                 else:
-                    self._scheduler.input_arrived(self._item(unit, 0))
+                    self.scheduler.input_arrived(self._item(unit, 0))
             else:
                 return
 
@@ -200,7 +210,7 @@ class _Segment:
         context = unit.context(self._index[launch.stage])
         self._index[launch.stage] += 1
         self._stats[launch.stage].tasks += 1
-        work, refs = work_on(unit, context)
+        work, refs = work_on(unit, context, is_kept=not self._budget.is_tight)
         running = self._running[launch.task] = _Running(launch.stage)
         backend = self._backends[launch.stage]
         if isinstance(backend, ActorStage):
@@ -224,7 +234,7 @@ class _Segment:
             return
         # Streams cannot be waited for together: after a moment look at the others again.
         for task, running in self._running.items():
-            if running.stream is not None and self._scheduler.takes_from(task):
+            if running.stream is not None and self.scheduler.takes_from(task):
                 self._drain(task, self._patience())
                 return
         starting = [ref for pool in self._pools for ref in pool.starting]
@@ -250,7 +260,7 @@ class _Segment:
         if stream is None:
             return False
         for number in range(_BLOCKS_AT_A_TIME):
-            if not self._scheduler.takes_from(task) or (number and self._scheduler.has_output):
+            if not self.scheduler.takes_from(task) or (number and self.scheduler.has_output):
                 return number > 0
             try:
                 if running.block is None:
@@ -268,20 +278,31 @@ class _Segment:
             except Exception as error:
                 self._lost(task, error)
                 return True
-            handle = BlockHandle.of_ref(running.block, metadata)
+            handle = BlockHandle.of_ref(running.block, self._with_known_schema(metadata))
             running.block = None
             backend = self._backends[stage]
             if isinstance(backend, ActorStage):
                 backend.block_taken(task, handle.num_rows)
             self._stats[stage].add(handle.num_rows, handle.size_bytes, cost)
-            self._scheduler.block_arrived(task, self._item(Unit((handle,)), stage + 1))
+            self.scheduler.block_arrived(task, self._item(Unit((handle,)), stage + 1))
             timeout = 0.0
         return True
+
+    def _with_known_schema(self, metadata: BlockMetadata) -> BlockMetadata:
+        """The same, with the schema of the block before if they are equal.
+
+        Many columns make a schema large, and each block brings one of its own.
+        """
+        ours, known = metadata.schema, self._schema
+        if isinstance(ours, pa.Schema) and known and ours.equals(known, check_metadata=True):
+            return replace(metadata, schema=known)
+        self._schema = ours if isinstance(ours, pa.Schema) else known
+        return metadata
 
     def _done(self, task: int) -> None:
         self._stats[self._running[task].stage].done += 1
         self._ended(task)
-        self._scheduler.task_ended(task)
+        self.scheduler.task_ended(task)
 
     def _end_with(self, task: int, error: ObjectRef[Any]) -> None:
         try:
@@ -305,7 +326,7 @@ class _Segment:
         self._ended(task)
         # Everything after this task is given up, so a later error comes from before it.
         self._error = error
-        for other in self._scheduler.task_failed(task):
+        for other in self.scheduler.task_failed(task):
             self._ended(other)
 
     def _ended(self, task: int) -> None:

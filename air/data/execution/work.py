@@ -56,13 +56,19 @@ class Work:
                 yield cut(next(fetched), piece.offset, piece.num_rows)
 
 
-def work_on(unit: Unit, context: TaskContext) -> tuple[Work, list[ObjectRef[Any]]]:
-    """What to send for *unit*, and the references that are to be fetched for it."""
+def work_on(
+    unit: Unit, context: TaskContext, *, is_kept: bool = True
+) -> tuple[Work, list[ObjectRef[Any]]]:
+    """What to send for *unit*, and the references that are to be fetched for it.
+
+    Args:
+        is_kept: see :meth:`BlockHandle.ref`.
+    """
     pieces: list[ReadTask | BlockHandle | _Range] = []
     refs = []
     for piece in unit.pieces:
         if isinstance(piece, BlockHandle) and not piece.travels_by_value:
-            refs.append(piece.ref())
+            refs.append(piece.ref(is_kept=is_kept))
             pieces.append(_Range(piece.offset, piece.num_rows, runs_of(piece.metadata)))
         else:
             pieces.append(piece)
@@ -82,13 +88,16 @@ def results(stage: OpenStage, work: Work, given: Sequence[Block]) -> Iterator[An
     made_of = stage.run(partial(work.blocks, tuple(given)), work.context)
     for number, (made, cost) in enumerate(made_of):
         metadata, block = described(made, work.context.source)
+        del made
         if number < len(work.had):
             if metadata.num_rows != work.had[number]:
                 raise _gave_otherwise(work, number, metadata.num_rows)
             continue
         if isinstance(metadata.schema, type) and not _travels(metadata.schema):
             metadata = replace(metadata, schema=object)
-        yield compact(block)
+        block = compact(block)
+        yield block
+        del block  # it has been sent when the next one is made
         yield metadata, cost
     if number + 1 < len(work.had):
         raise _gave_otherwise(work, number + 1, None)

@@ -120,12 +120,13 @@ class GatherGroups(Transform):
 
     def open(self) -> BlockFunction:
         def run(blocks: Iterator[Block], context: TaskContext) -> Iterator[Block]:
-            whole = concat(list(blocks))
-            assert isinstance(whole, pa.Table)  # scatters have seen to that
-            chosen = rows_between(whole, self.keys, *self.bounds(context.index))
-            yield accessor(whole).take(chosen)
+            yield self._gathered(concat(list(blocks)), context.index)
 
         return run
+
+    def _gathered(self, whole: Block, part: int) -> Block:
+        assert isinstance(whole, pa.Table)  # scatters have seen to that
+        return accessor(whole).take(rows_between(whole, self.keys, *self.bounds(part)))
 
 
 @dataclass(frozen=True)

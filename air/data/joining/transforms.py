@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import compute as pc
 
-from air.data.blocks.block import Block, concat, require_table
+from air.data.blocks.block import Block, accessor, concat, require_table
 from air.data.blocks.choosing import kept, taken
 from air.data.blocks.handle import BlockHandle
 from air.data.blocks.schemas import ValuesDoNotFit, conform
@@ -53,11 +53,17 @@ class _Join(Transform):
         for pairs in matches.some(max(self.bytes_at_a_time // row_bytes, _LEAST_ROWS)):
             yield self._put_together(stream, held, pairs)
 
-    def matches(self, of_stream: np.ndarray, of_held: np.ndarray, keys: int) -> Matches:
+    @property
+    def keeps_stream(self) -> bool:
+        """Whether rows of the stream come out that have no match, with all that do."""
+        return self.spec.how in ("left", "right")
+
+    def matches(
+        self, of_stream: np.ndarray, of_held: np.ndarray, keys: int, *, keeps: bool
+    ) -> Matches:
         """Which rows go together, for the numbers of their keys."""
-        how = self.spec.how
-        keep = how in ("left", "right")
-        return Matches(of_stream, of_held, keys, keep=keep, keep_held=how == "outer")
+        is_outer = self.spec.how == "outer"
+        return Matches(of_stream, of_held, keys, keep=keeps, keep_held=is_outer)
 
     def _put_together(self, stream: pa.Table, held: pa.Table, pairs: Pairs) -> pa.Table:
         sides, rows = (stream, held), (pairs.stream, pairs.held)
@@ -166,7 +172,8 @@ class JoinWith(_Join):
         assert isinstance(both, pa.Table)
         groups = groups_of(both, both.column_names, self.name)
         codes, rows = groups.of_row, len(stream)
-        return self.joined(stream, held, self.matches(codes[:rows], codes[rows:], len(groups)))
+        matches = self.matches(codes[:rows], codes[rows:], len(groups), keeps=self.keeps_stream)
+        return self.joined(stream, held, matches)
 
 
 def _may_match(few: pa.Table, many: pa.Table) -> pa.ChunkedArray:
@@ -196,29 +203,62 @@ class PartOfJoin:
 
 @dataclass(frozen=True)
 class JoinParts(_Join):
-    """The rows of both sides with some keys joined; those of the stream stand first in a unit."""
+    """The rows of both sides with some keys joined; those of the stream stand first in a unit.
+
+    Attributes:
+        held_bytes: of the other side so much is joined at a time, where a key has very many rows;
+            ``None`` for all, as it must be where the order of its rows matters.
+    """
 
     parts: tuple[PartOfJoin, ...]
     schemas: tuple[pa.Schema, pa.Schema]
+    held_bytes: int | None
 
     def open(self) -> BlockFunction:
         def run(blocks: Iterator[Block], context: TaskContext) -> Iterator[Block]:
             part = self.parts[context.index]
-            sides: tuple[list[Block], list[Block]] = ([], [])
-            rows = 0
+            blocks = iter(blocks)
+            of_stream: list[Block] = []
+            while sum(map(len, of_stream)) < part.rows:
+                of_stream.append(next(blocks))
+            stream = self._whole(of_stream, self.schemas[0])
+            of_stream.clear()
+            is_matched = np.zeros(len(stream), bool)
+            some: list[Block] = []
+            size = 0
             for block in blocks:
-                sides[rows >= part.rows].append(block)
-                rows += len(block)
-            yield from self._of_part(part, *map(self._whole, sides, self.schemas))
+                if self.held_bytes is not None and size >= self.held_bytes:
+                    held = self._held(some)
+                    yield from self._of_part(part, stream, held, is_matched, is_last=False)
+                    some, size = [], 0
+                some.append(block)
+                size += accessor(block).size_bytes()
+            yield from self._of_part(part, stream, self._held(some), is_matched, is_last=True)
 
         return run
+
+    def _held(self, blocks: list[Block]) -> pa.Table:
+        return self._whole(blocks, self.schemas[1])
 
     def _whole(self, blocks: list[Block], schema: pa.Schema) -> pa.Table:
         whole = concat([schema.empty_table(), *blocks])
         assert isinstance(whole, pa.Table)  # scatters have seen to that
         return conform(whole, schema)
 
-    def _of_part(self, part: PartOfJoin, stream: pa.Table, held: pa.Table) -> Iterator[pa.Table]:
+    def _of_part(
+        self,
+        part: PartOfJoin,
+        stream: pa.Table,
+        held: pa.Table,
+        is_matched: np.ndarray,
+        *,
+        is_last: bool,
+    ) -> Iterator[pa.Table]:
+        """What comes out for some rows of the other side, of which these may be the last.
+
+        Args:
+            is_matched: for each row of the stream whether there has been such a row; updated.
+        """
         bounds = [bound for bound in (part.first, part.last) if bound is not None]
         both = concat([*bounds, *self.keys(stream, held)])
         assert isinstance(both, pa.Table)
@@ -229,13 +269,21 @@ class JoinParts(_Join):
         begin = 0 if part.first is None else codes[0]
         end = len(order) if part.last is None else codes[len(bounds) - 1]
         own = codes[len(bounds) :]
-        chosen = []
-        for side, code in ((stream, own[: len(stream)]), (held, own[len(stream) :])):
-            inside = (code >= begin) & (code < end)
-            chosen.append((kept(side, pa.array(inside)), code[inside] - begin))
-        (stream, of_stream), (held, of_held) = chosen
+        of_stream, of_held = own[: len(stream)], own[len(stream) :]
+        near, there = ((code >= begin) & (code < end) for code in (of_stream, of_held))
         keys = int(codes.max(initial=0)) + 1
-        return self.joined(stream, held, self.matches(of_stream, of_held, keys))
+        counts = np.bincount(of_held[there], minlength=keys)
+        matches_here = near & (counts[of_stream] > 0)
+        keeps = is_last and self.keeps_stream
+        # Who has had a match has one more here, or is left out; the others wait for the last.
+        chosen = near & (matches_here | ~is_matched) if keeps else near
+        is_matched |= matches_here
+        if self.spec.only_left:
+            if is_last:
+                yield kept(stream, pa.array(near & (is_matched == (self.spec.how == "semi"))))
+            return
+        matches = self.matches(of_stream[chosen] - begin, of_held[there] - begin, keys, keeps=keeps)
+        yield from self.joined(kept(stream, pa.array(chosen)), kept(held, pa.array(there)), matches)
 
 
 @dataclass(frozen=True)

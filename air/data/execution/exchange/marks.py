@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from air.data.blocks.block import Block, BlockMetadata, Rejected, accessor
+from air.data.blocks.block import Block, BlockMetadata, Rejected, Sampled, accessor
 from air.data.blocks.origins import Origin, Runs
 
 
@@ -16,7 +16,7 @@ class Marked:
 
     Attributes:
         bounds: where each part begins, and last the number of rows.
-        samples: rows of it to go by, evenly spread from the first on.
+        samples: rows of it to go by.
         runs: where its rows come from; noted by the stage.
         lineage: what it is made from, where that is kept track of.
         rejected: what was left out since the block before; noted by the stage.
@@ -24,7 +24,7 @@ class Marked:
 
     block: Block
     bounds: tuple[int, ...] | None = None
-    samples: Block | None = None
+    samples: Sampled | None = None
     runs: Runs = ()
     lineage: str = ""
     rejected: tuple[Rejected, ...] = ()

@@ -81,18 +81,38 @@ class KeyPart:
     last: int | None
 
 
-def cuts(sizes: Sequence[int], steps: Sequence[int], order: np.ndarray, parts: int) -> list[Cut]:
-    """How to divide sorted runs into *parts* of about equal size, or fewer if there is less.
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Sorted runs, as far as one knows them to divide them.
 
-    Every ``steps[i]``-th row of run ``i``, from its first on, is a sample. The parts begin at
-    samples; which rows of a run come before one is known up to the gap between two of its own
-    samples, so slices reach over the edges, and whoever sorts a part cuts it at its two rows.
+    Attributes:
+        sizes: rows of each run.
+        rows: for each run the rows that are samples, the first one among them.
+        before: for each run the bytes before each sample, and last of all its rows.
+    """
+
+    sizes: Sequence[int]
+    rows: Sequence[np.ndarray]
+    before: Sequence[np.ndarray]
+
+    def bytes_of(self, run: int, begin: int, end: int) -> int:
+        """Bytes of rows ``begin <= row < end`` of a run, exact where these are samples."""
+        places = np.append(self.rows[run], self.sizes[run])
+        first, last = np.interp([begin, end], places, self.before[run])
+        return round(last - first)
+
+
+def cuts(runs: Spread, order: np.ndarray, parts: int) -> list[Cut]:
+    """How to divide sorted runs into *parts* of about as many bytes, or fewer if there is less.
+
+    The parts begin at samples; which rows of a run come before one is known up to the gap between
+    two of its own samples, so slices reach over the edges, and whoever sorts a part cuts it at its
+    two rows.
 
     Args:
-        sizes: rows of each run.
         order: what puts all samples, run after run, in order; equal ones stay in theirs.
     """
-    samples = _Samples(sizes, steps, order)
+    samples = _Samples(runs, order)
 
     def row(edge: int | None) -> tuple[int, int] | None:
         return None if edge is None else samples.row(edge)
@@ -111,22 +131,16 @@ def cuts(sizes: Sequence[int], steps: Sequence[int], order: np.ndarray, parts: i
     return found
 
 
-def key_parts(
-    sizes: Sequence[int],
-    steps: Sequence[int],
-    order: np.ndarray,
-    is_new: np.ndarray,
-    parts: int,
-) -> list[KeyPart]:
+def key_parts(runs: Spread, order: np.ndarray, is_new: np.ndarray, parts: int) -> list[KeyPart]:
     """How to divide sorted runs into about *parts*, none of which shares a key with another.
 
     A key with very many rows gets a part of its own, so there may be up to twice as many.
 
     Args:
-        sizes, steps, order: as for :func:`cuts`.
+        order: as for :func:`cuts`.
         is_new: for each sample in order, whether its key is another than that of the one before.
     """
-    samples = _Samples(sizes, steps, order)
+    samples = _Samples(runs, order)
     begins = np.flatnonzero(is_new)
     edges: set[int] = set()
     for edge in samples.edges(parts):
@@ -147,20 +161,20 @@ def key_parts(
 class _Samples:
     """Samples of sorted runs in order, and what is known from them about where rows are."""
 
-    def __init__(self, sizes: Sequence[int], steps: Sequence[int], order: np.ndarray) -> None:
-        self._sizes, self._steps, self._order = sizes, steps, order
-        counts = [-(-size // step) for size, step in zip(sizes, steps, strict=True)]
+    def __init__(self, runs: Spread, order: np.ndarray) -> None:
+        self._runs, self._order = runs, order.astype(np.int64)
+        counts = [len(rows) for rows in runs.rows]
         self._starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-        self._run_of = np.repeat(np.arange(len(sizes)), counts)
+        self._run_of = np.repeat(np.arange(len(counts)), counts)
         self._position = np.empty(len(order), np.int64)
         self._position[order] = np.arange(len(order))
 
     def edges(self, parts: int) -> list[int]:
-        """Samples between *parts* of about equally many rows, by their places in order."""
+        """Samples between *parts* of about as many bytes, by their places in order."""
         if not len(self._order):
             return []
-        # A sample stands for as many rows as there are to the next of its run.
-        weight = np.asarray(self._steps, np.int64)[self._run_of][self._order]
+        # A sample stands for all that is there up to the next of its run.
+        weight = np.concatenate([np.diff(before) for before in self._runs.before])[self._order]
         before = np.concatenate([[0], np.cumsum(weight)[:-1]])
         total = int(weight.sum())
         wanted = [total * index // parts for index in range(1, parts)]
@@ -170,20 +184,20 @@ class _Samples:
     def row(self, edge: int) -> tuple[int, int]:
         """The run and the row of a sample."""
         run = int(self._run_of[self._order[edge]])
-        return run, int(self._order[edge] - self._starts[run]) * self._steps[run]
+        return run, int(self._runs.rows[run][self._order[edge] - self._starts[run]])
 
     def between(self, first: int | None, last: int | None) -> Iterator[tuple[int, int, int]]:
         """For each run, where the rows may be that are not before one sample but before another.
 
         The first is not before itself.
         """
-        for run, size in enumerate(self._sizes):
+        for run, (size, rows) in enumerate(zip(self._runs.sizes, self._runs.rows, strict=True)):
             own = self._position[self._starts[run] : self._starts[run + 1]]
             begin, end = 0, size
             if first is not None:
                 earlier = int(np.searchsorted(own, first))
-                begin = (earlier - 1) * self._steps[run] + 1 if earlier else 0
+                begin = int(rows[earlier - 1]) + 1 if earlier else 0
             if last is not None:
                 later = int(np.searchsorted(own, last))
-                end = min(later * self._steps[run], size)
+                end = int(rows[later]) if later < len(rows) else size
             yield run, begin, end

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 
-from air.data.blocks.block import Block, concat
+from air.data.blocks.block import Block, Sampled, concat
 from air.data.blocks.handle import BlockHandle
 from air.data.blocks.schemas import unify
+from air.data.execution.exchange.partitioners import Spread
 from air.data.execution.exchange.sections import SpillDirectory
-from air.data.execution.exchange.transforms import sample_step
+from air.data.execution.exchange.transforms import even_rows
 from air.data.execution.exchange.waiting import Piece, Rows, wait_as_rows
 from air.data.execution.stages import Unit
 
@@ -22,33 +24,42 @@ class Runs:
 
     Attributes:
         filled: those that have rows.
-        samples: the keys of some rows of each of these, see :func:`sample_step`.
+        samples: some rows of each of these.
         empty: one without rows, for its schema, if there are no others.
     """
 
     filled: list[Rows]
-    samples: list[Block]
+    samples: list[Sampled]
     empty: list[BlockHandle]
 
     @property
-    def sizes(self) -> list[int]:
-        """Rows of each run."""
-        return [one.num_rows for one in self.filled]
+    def keys(self) -> list[Block]:
+        """The keys of the samples, for each run."""
+        return [sample.keys for sample in self.samples]
 
     @property
-    def steps(self) -> list[int]:
-        """Every how many rows of each run there is a sample."""
-        return [sample_step(size) for size in self.sizes]
+    def spread(self) -> Spread:
+        """How large they are, and where."""
+        sizes = [one.num_rows for one in self.filled]
+        rows, before = [], []
+        for one, sample in zip(self.filled, self.samples, strict=True):
+            chosen = even_rows(one.num_rows) if sample.rows is None else sample.rows
+            places = np.append(chosen, one.num_rows)
+            evenly = places * one.size_bytes // max(one.num_rows, 1)
+            rows.append(chosen)
+            before.append(evenly if sample.before is None else sample.before)
+        return Spread(sizes, rows, before)
 
     @property
     def size_bytes(self) -> int:
         """Bytes in memory of all rows, once they are there."""
         return sum(one.size_bytes for one in self.filled)
 
-    def pieces(self, slices: Sequence[tuple[int, int, int]]) -> Iterator[Piece]:
+    def pieces(self, slices: Sequence[tuple[int, int, int]], spread: Spread) -> Iterator[Piece]:
         """Rows of some runs as pieces of a unit: which run, from where, to where."""
         for which, begin, end in slices:
-            yield from self.filled[which].slice(begin, end)
+            size = spread.bytes_of(which, begin, end)
+            yield from self.filled[which].slice(begin, end, size)
 
     def whole(self) -> pa.Table:
         """All rows as one table, run after run."""
@@ -79,7 +90,7 @@ class Schemas:
 
 def wait_as_runs(handles: Iterable[BlockHandle], budget: int | None, files: SpillDirectory) -> Runs:
     """All runs that :class:`SortRuns` gave; see :func:`wait_as_rows`."""
-    samples: list[Block] = []
+    samples: list[Sampled] = []
 
     def noted() -> Iterator[BlockHandle]:
         for handle in handles:

@@ -10,6 +10,7 @@ memory again.
 from __future__ import annotations
 
 import io
+import itertools
 import pickle
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,8 +19,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from air.data.blocks.block import Block, BlockMetadata, accessor, concat, split_large
+from air.data.blocks.block import Block, BlockMetadata, accessor, compact, concat, split_large
 from air.data.blocks.handle import BlockHandle, cut
+from air.data.blocks.weights import bytes_before, varies
 from air.data.datasource import ReadTask
 from air.data.execution.exchange.directory import OwnDirectory
 from air.data.execution.stats import ExecutionStats
@@ -62,11 +64,17 @@ class Section:
         """The number of rows that are meant."""
         return self.metadata.num_rows or 0
 
-    def slice(self, start: int, stop: int) -> Section:
-        """Rows ``start <= i < stop``; they are cut out after reading."""
+    def slice(self, start: int, stop: int, size_bytes: int | None = None) -> Section:
+        """Rows ``start <= i < stop``; they are cut out after reading.
+
+        Args:
+            size_bytes: of these rows; their share of all by default.
+        """
         if start == 0 and stop == self.num_rows:
             return self
-        size = (self.metadata.size_bytes or 0) * (stop - start) // max(self.num_rows, 1)
+        size = size_bytes
+        if size is None:
+            size = (self.metadata.size_bytes or 0) * (stop - start) // max(self.num_rows, 1)
         metadata = replace(self.metadata, num_rows=stop - start, size_bytes=size)
         if self.index is None:
             return replace(self, metadata=metadata, start=(self.start or 0) + start)
@@ -89,8 +97,8 @@ class Section:
         if self.is_table:
             table = cut(pa.ipc.open_stream(data).read_all(), self.start, self.num_rows)
             assert isinstance(table, pa.Table)
-            # Many batches become one, which also lets go of the rows around those that are meant.
-            yield table.combine_chunks()
+            # Many batches become one, which lets go of the rows around those that are meant.
+            yield compact(table.combine_chunks())
         else:
             stream, buffers = pickle.loads(data)
             yield cut(loads(stream, [bytearray(b) for b in buffers]), self.start, self.num_rows)
@@ -177,8 +185,7 @@ def _write_table(file: Any, table: pa.Table, *, is_divided: bool) -> tuple[int, 
         if not is_divided or table.nbytes <= least:
             writer.write_table(table)
             return 0, None
-        size = min(max(table.nbytes // _BATCHES, least), most)
-        batches = table.to_batches(max(table.num_rows * size // table.nbytes, 1))
+        batches = _batches(table, min(max(table.nbytes // _BATCHES, least), most))
         writer.write_batch(batches[0].slice(0, 0))  # dictionaries go along with the first
         head = file.tell() - begin
         rows, places = [0], [file.tell()]
@@ -187,6 +194,20 @@ def _write_table(file: Any, table: pa.Table, *, is_divided: bool) -> tuple[int, 
             rows.append(rows[-1] + batch.num_rows)
             places.append(file.tell())
     return head, np.array([rows, places])
+
+
+def _batches(table: pa.Table, size: int) -> list[pa.RecordBatch]:
+    """The rows of a table of one chunk, about so many bytes together, however they are spread."""
+    (whole,) = table.to_batches()
+    rows = table.num_rows
+    if varies(table):
+        before = bytes_before(table, np.arange(rows + 1))
+        wanted = np.arange(size, before[-1], size)
+        edges = np.unique(np.append(np.searchsorted(before, wanted, side="right") - 1, [0, rows]))
+    else:
+        edges = np.append(np.arange(0, rows, max(rows * size // table.nbytes, 1)), rows)
+    pairs = itertools.pairwise(edges.tolist())
+    return [whole.slice(begin, end - begin) for begin, end in pairs]
 
 
 def _read(file: io.FileIO, *ranges: tuple[int, int]) -> bytearray:

@@ -8,8 +8,10 @@ from functools import cached_property
 from typing import cast
 
 import numpy as np
+import pyarrow as pa
 
-from air.data.blocks.block import Block, accessor, concat, split_large
+from air.data.blocks.block import Block, Sampled, accessor, concat, split_large
+from air.data.blocks.weights import bytes_before, varies
 from air.data.errors import UnsupportedValue
 from air.data.execution.exchange.marks import Marked
 from air.data.execution.exchange.ordering import (
@@ -25,6 +27,10 @@ from air.data.udf.functions import TaskContext
 
 SAMPLES = 1024
 """Rows of a run, at most, that are looked at to divide it."""
+
+_FEWEST_SAMPLES = 64
+_SAMPLES_SHARE = 16
+"""Keys of samples are no more than such a share of a run, unless there would be very few."""
 
 _RUN_BYTES = 64 << 20
 
@@ -109,9 +115,10 @@ class GatherRows(_Shuffle):
         permutation = self.permutation
 
         def run(blocks: Iterator[Block], context: TaskContext) -> Iterator[Block]:
-            whole = concat(list(blocks))
             first, last = self.edges[context.index : context.index + 2]
-            yield accessor(whole).take(ranks(permutation.origins(first, last)))
+            places = ranks(permutation.origins(first, last))
+            # Nothing of what goes in is held while somebody works with what comes out.
+            yield accessor(concat(list(blocks))).take(places)
 
         return run
 
@@ -130,12 +137,13 @@ class SortRuns(Transform):
         def run(blocks: Iterator[Block], context: TaskContext) -> Iterator[Marked]:
             for block in blocks:
                 for piece in split_large(block, _RUN_BYTES):
-                    ordered = accessor(piece).take(stable_order(piece, self.keys))
-                    chosen = keys_of(ordered, self.keys)
-                    rows = np.arange(0, len(ordered), sample_step(len(ordered)))
-                    yield Marked(ordered, samples=accessor(chosen).take(rows))
+                    yield self._run(piece)
 
         return cast(BlockFunction, run)
+
+    def _run(self, piece: Block) -> Marked:
+        ordered = accessor(piece).take(stable_order(piece, self.keys))
+        return Marked(ordered, samples=sampled(ordered, keys_of(ordered, self.keys)))
 
 
 @dataclass(frozen=True)
@@ -155,14 +163,15 @@ class MergeRuns(Transform):
 
     def open(self) -> BlockFunction:
         def run(blocks: Iterator[Block], context: TaskContext) -> Iterator[Block]:
-            cut = self.cuts[context.index]
-            whole = concat(list(blocks))
-            order = stable_order(whole, self.keys, is_runs=True)
-            first = 0 if cut.first is None else _found(order, cut, cut.first)
-            last = len(order) if cut.last is None else _found(order, cut, cut.last)
-            yield accessor(whole).take(order[first:last])
+            yield self._merged(concat(list(blocks)), self.cuts[context.index])
 
         return run
+
+    def _merged(self, whole: Block, cut: Cut) -> Block:
+        order = stable_order(whole, self.keys, is_runs=True)
+        first = 0 if cut.first is None else _found(order, cut, cut.first)
+        last = len(order) if cut.last is None else _found(order, cut, cut.last)
+        return accessor(whole).take(order[first:last])
 
 
 @dataclass(frozen=True)
@@ -192,9 +201,28 @@ def top_rows(block: Block, keys: Sequence[SortKey], count: int) -> Block:
     return accessor(block).take(stable_order(block, keys)[:count])
 
 
-def sample_step(rows: int) -> int:
-    """Every how many rows of a run one is a sample."""
-    return max(-(-rows // SAMPLES), 1)
+def sampled(run: Block, keys: Block) -> Sampled:
+    """Rows of a sorted run to divide it by, so that there are about as many bytes between them.
+
+    Args:
+        keys: of all its rows.
+    """
+    rows = len(run)
+    share = accessor(run).size_bytes() / max(accessor(keys).size_bytes() * _SAMPLES_SHARE, 1)
+    count = min(max(int(rows * share), _FEWEST_SAMPLES), SAMPLES)
+    if not isinstance(run, pa.Table) or not varies(run):
+        chosen = even_rows(rows, count)
+        return Sampled(accessor(keys).take(chosen), None if count == SAMPLES else chosen)
+    before = bytes_before(run, np.arange(rows + 1))
+    wanted = before[-1] * np.arange(count) // count
+    chosen = np.unique(np.searchsorted(before[:-1], wanted)) if rows else np.zeros(0, np.int64)
+    chosen = chosen[chosen < rows]
+    return Sampled(accessor(keys).take(chosen), chosen, before[[*chosen, rows]])
+
+
+def even_rows(rows: int, count: int = SAMPLES) -> np.ndarray:
+    """Up to *count* of *rows* rows, evenly spread from the first on."""
+    return np.arange(0, rows, max(-(-rows // count), 1))
 
 
 def _found(order: np.ndarray, cut: Cut, wanted: tuple[int, int]) -> int:

@@ -25,16 +25,21 @@ class Rows:
         """Bytes in memory, once it is there."""
         return _size_of(self.held)
 
-    def slice(self, start: int, stop: int) -> list[Piece]:
-        """Rows ``start <= i < stop`` as pieces of a unit, at least one."""
+    def slice(self, start: int, stop: int, size_bytes: int | None = None) -> list[Piece]:
+        """Rows ``start <= i < stop`` as pieces of a unit, at least one.
+
+        Args:
+            size_bytes: of these rows, where it is known: not all rows may be of one size.
+        """
         if isinstance(self.held, BlockHandle):
-            return [self.held.slice(start, stop)]
+            return [self.held.slice(start, stop, size_bytes)]
         found: list[Piece] = []
         before = 0
         for section in self.held:
             first, last = max(start - before, 0), min(stop - before, section.num_rows)
             if first < last:
-                found.append(section.slice(first, last).task())
+                known = size_bytes if len(self.held) == 1 else None
+                found.append(section.slice(first, last, known).task())
             before += section.num_rows
         return found or [self.held[0].slice(0, 0).task()]
 

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import pyarrow as pa
 
+from air.data.blocks.block import Sampled
 from air.data.blocks.handle import BlockHandle
 from air.data.blocks.schemas import conform
 from air.data.execution.exchange.ordering import SortKey
-from air.data.execution.exchange.partitioners import KeyPart
+from air.data.execution.exchange.partitioners import KeyPart, Spread
 from air.data.execution.exchange.runs import Runs, Schemas, wait_as_runs
 from air.data.execution.exchange.sections import SpillDirectory
 from air.data.execution.exchange.transforms import SortRuns
 from air.data.execution.physical.exchanges import merged, parts_for
 from air.data.execution.physical.keyed import divided
-from air.data.execution.run import Run
+from air.data.execution.run import Given, Run
 from air.data.execution.stages import Stage, Unit
 from air.data.grouping.first import ROW_NUMBER, DropRowNumber, NumberRows
 from air.data.grouping.whole import ScatterGroups, group_keys
@@ -57,14 +59,14 @@ def join(run: Run, node: Join, _limit: int | None) -> Iterator[BlockHandle]:
         stream = _Side(run, stream_node, stream_keys, spec, share, files)
         if stream.schema is None and (held.schema is None or spec.how != "outer"):
             return
-        units, transform = _parts(spec, stream, held, budget, made)
+        given, transform = _parts(spec, stream, held, budget, made)
         del stream, held
         if spec.how == "outer":
-            yield from run.over_units(Stage((transform,)), units)
+            yield from run.segment([Stage((transform,), gathers=True)], given)
             return
         in_order = (SortKey(ROW_NUMBER),)
-        scattered = run.over_units(Stage((transform, SortRuns(in_order))), units)
-        del units
+        scattered = run.segment([Stage((transform, SortRuns(in_order)), gathers=True)], given)
+        del given
         yield from merged(run, scattered, in_order, after=(DropRowNumber(),))
     finally:
         files.close()
@@ -121,15 +123,18 @@ class _Side:
         whole = self.runs.whole()
         return conform(whole, self.known_schema).combine_chunks()
 
-    def samples(self, spec: JoinSpec, kinds: pa.Schema) -> list[pa.Table]:
+    def samples(self, spec: JoinSpec, kinds: pa.Schema) -> list[Sampled]:
         """The samples of each run, in the types in which keys are compared."""
-        tables = [sample for sample in self.runs.samples if isinstance(sample, pa.Table)]
-        return [as_keys(spec, table, self.keys, kinds) for table in tables]
+        return [
+            replace(one, keys=as_keys(spec, one.keys, self.keys, kinds))
+            for one in self.runs.samples
+            if isinstance(one.keys, pa.Table)
+        ]
 
 
 def _parts(
     spec: JoinSpec, stream: _Side, held: _Side, budget: int | None, made: int
-) -> tuple[list[Unit], JoinParts]:
+) -> tuple[Given, JoinParts]:
     """Units with the rows of both sides that have some keys, and what joins them."""
     sides = (stream, held)
     left, right = sides[::-1] if spec.streams_right else sides
@@ -147,44 +152,42 @@ def _parts(
         parts, edges = divided(runs, group_keys(kinds.names), number)
     # A part of one key may be much larger than others: its rows are joined some at a time.
     most = None if spec.how == "outer" else max(2 * runs.size_bytes // number, _SMALLEST)
-    units, own = [], []
+    spread = runs.spread
+    found, own = [], []
     for at, part in enumerate(parts):
         first = edges.slice(at - 1, 1) if at else None
         last = edges.slice(at, 1) if at < len(edges) else None
         whole = [one for one in part.slices if one[0] >= streams]
-        for some in _some(runs, [one for one in part.slices if one[0] < streams], most):
-            pieces = tuple(runs.pieces([*some, *whole]))
-            if pieces:
-                units.append(Unit(pieces))
+        for some in _some(spread, [one for one in part.slices if one[0] < streams], most):
+            if some or whole:
+                found.append([*some, *whole])
                 own.append(PartOfJoin(sum(end - begin for _, begin, end in some), first, last))
     schemas = (stream.known_schema, held.known_schema)
-    return units, JoinParts(spec, made, tuple(own), schemas)
+    # Made when their turn comes: there are as many pieces as runs times parts.
+    units = (Unit(tuple(runs.pieces(slices, spread))) for slices in found)
+    given = Given(units, len(found), runs.size_bytes)
+    return given, JoinParts(spec, made, tuple(own), schemas, most)
 
 
 def _some(
-    runs: Runs, slices: Sequence[tuple[int, int, int]], most: int | None
+    runs: Spread, slices: Sequence[tuple[int, int, int]], most: int | None
 ) -> Iterator[list[tuple[int, int, int]]]:
     """Slices of runs, no more together than *most* bytes or so; at least one list, if empty."""
-    size = sum(_size(runs, one) for one in slices)
+    size = sum(runs.bytes_of(*one) for one in slices)
     if most is None or size <= most:
         yield list(slices)
         return
     pending: list[tuple[int, int, int]] = []
     held = 0
     for run, begin, end in slices:
-        pieces = max(-(-_size(runs, (run, begin, end)) // most), 1)
+        pieces = max(-(-runs.bytes_of(run, begin, end) // most), 1)
         edges = [begin + (end - begin) * number // pieces for number in range(pieces + 1)]
         for one in itertools.pairwise(edges):
-            if pending and held + _size(runs, (run, *one)) > most:
+            size = runs.bytes_of(run, *one)
+            if pending and held + size > most:
                 yield pending
                 pending, held = [], 0
             pending.append((run, *one))
-            held += _size(runs, (run, *one))
+            held += size
     if pending:
         yield pending
-
-
-def _size(runs: Runs, rows: tuple[int, int, int]) -> int:
-    run, begin, end = rows
-    whole = runs.filled[run]
-    return whole.size_bytes * (end - begin) // max(whole.num_rows, 1)

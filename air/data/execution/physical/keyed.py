@@ -16,7 +16,7 @@ from air.data.execution.exchange.sections import SpillDirectory
 from air.data.execution.exchange.transforms import SortRuns
 from air.data.execution.exchange.waiting import wait_as_rows
 from air.data.execution.physical.exchanges import merged, parts_for
-from air.data.execution.run import Run
+from air.data.execution.run import Given, Run
 from air.data.execution.stages import Stage, Unit
 from air.data.grouping.first import (
     ROW_NUMBER,
@@ -88,10 +88,12 @@ def gathered(
     """Rows that *scatter* gave in blocks that end where keys do, and what *after* makes of them."""
     number = parts_for(runs.size_bytes, len(runs.filled), run.spills_beyond())
     parts, edges = divided(runs, scatter.keys, number)
-    units = [Unit(tuple(runs.pieces(part.slices))) for part in parts]
-    del runs
+    spread = runs.spread
+    # Made when their turn comes: there are as many pieces as runs times parts.
+    units = (Unit(tuple(runs.pieces(part.slices, spread))) for part in parts)
     gather = GatherGroups(scatter.keys, edges, scatter.label)
-    return run.over_units(Stage((gather, *after), divides=False), units)
+    stage = Stage((gather, *after), divides=False)
+    return run.segment([stage], Given(units, len(parts), runs.size_bytes))
 
 
 def distinct(run: Run, node: Distinct, _limit: int | None) -> Iterator[BlockHandle]:
@@ -129,11 +131,11 @@ def distinct(run: Run, node: Distinct, _limit: int | None) -> Iterator[BlockHand
 
 def divided(runs: Runs, keys: tuple[SortKey, ...], parts: int) -> tuple[list[KeyPart], pa.Table]:
     """About so many parts of sorted runs, and the keys between them, a row for each."""
-    samples = concat(runs.samples)
+    samples = concat(runs.keys)
     assert isinstance(samples, pa.Table)  # scatters have seen to that
     order = stable_order(samples, keys)
     is_new = changes(taken(samples, pa.array(order)), keys)
-    found = key_parts(runs.sizes, runs.steps, order, is_new, parts)
+    found = key_parts(runs.spread, order, is_new, parts)
     edges = [part.first for part in found if part.first is not None]
     return found, taken(samples, pa.array(edges, pa.int64()))
 
