@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import pyarrow as pa
@@ -13,7 +13,10 @@ from pyarrow import csv
 
 from air.data.arguments import STREAM_CODECS
 from air.data.blocks.schemas import unify
-from air.data.datasources.csv_parsing import Parser, with_large_numbers, with_unsigned
+from air.data.budget import Budget, current_budget
+from air.data.datasource import ReadTask
+from air.data.datasources.csv_parsing import Parser, as_text, with_large_numbers, with_unsigned
+from air.data.datasources.csv_types import Types, types_of
 from air.data.datasources.files import FileDatasource, Fragment
 from air.data.errors import ReadError, UnsupportedValue, require_columns
 from air.errors import InvalidOption
@@ -26,6 +29,8 @@ _START_BYTES = 64 << 10
 _CHECKED_BYTES = 4 << 20
 _LARGEST_CONTENT = 1 << 30
 _PIECE_BYTES = 16 << 20
+_PARSING = 4
+"""Bytes that are held for each byte of a block while it is parsed."""
 _MAGIC = {
     b"\x1f\x8b": "gzip",
     b"BZh": "bz2",
@@ -45,12 +50,16 @@ class CSVDatasource(FileDatasource):
 
     The types of columns are inferred from a whole file up to 128 MiB. Larger files are read as
     a stream, with the types that the first 32 MiB suggest. An empty field is a missing value.
+    Where memory is short (:attr:`Budget.is_tight`), a file is streamed twice instead, first for
+    the types of all its values.
     """
 
     opening: Mapping[str, Any] = field(default_factory=dict)
     read_options: Any = None
     parse_options: Any = None
     convert_options: Any = None
+    budget: Budget | None = field(default=None, repr=False, compare=False)
+    """What memory there is for reading; it is known when reading begins."""
 
     @property
     def name(self) -> str:
@@ -94,14 +103,25 @@ class CSVDatasource(FileDatasource):
             " convert_options=pyarrow.csv.ConvertOptions(column_types={...})"
         )
 
+    def get_read_tasks(self, parallelism: int) -> list[ReadTask]:
+        ready = self if self.budget is not None else replace(self, budget=current_budget())
+        return super(CSVDatasource, ready).get_read_tasks(parallelism)
+
     def read_fragment(self, fragment: Fragment) -> Iterator[pa.Table]:
         path = fragment.path
-        if 0 <= self._size(path) <= _WHOLE_FILE_BYTES:
+        budget = self.budget
+        if budget is not None and budget.is_tight and self._size(path) > budget.block_bytes:
+            block_bytes, types = self._told(path, lambda: self._types_of_all(path, budget))
+            conversion = self._with_types(types)
+            batches = self._blocks(path, conversion, block_bytes, use_threads=False)
+        elif 0 <= self._size(path) <= _WHOLE_FILE_BYTES:
             content = self._told(path, lambda: self._content(path))
             if content is not None:
                 yield self._told(path, lambda: self._read_whole(content))
                 return
-        batches = self._stream(path)
+            batches = self._stream(path)
+        else:
+            batches = self._stream(path)
         while True:
             batch = self._told(path, lambda: next(batches, None))
             if batch is None:
@@ -152,17 +172,54 @@ class CSVDatasource(FileDatasource):
         )
 
     def _stream(self, path: str) -> Iterator[pa.Table]:
-        conversion = self._conversion()
-        start = self._start_of(path, conversion, _STREAM_BLOCK_BYTES)
+        start = self._start_of(path, self._conversion(), _STREAM_BLOCK_BYTES)
         exact = self._exact(path, start, _STREAM_BLOCK_BYTES).schema
-        if exact != start.schema:
-            conversion = conversion or csv.ConvertOptions()
-            conversion.column_types = {
-                column.name: column.type for column in exact if column not in start.schema
-            }
+        types = {column.name: column.type for column in exact if column not in start.schema}
+        return self._blocks(path, self._with_types(types), _STREAM_BLOCK_BYTES)
+
+    def _blocks(
+        self, path: str, conversion: Any, block_bytes: int, **read_options: Any
+    ) -> Iterator[pa.Table]:
         with self._open(path) as file:
-            for block in self._parser.blocks(file, conversion, _STREAM_BLOCK_BYTES):
+            for block in self._parser.blocks(file, conversion, block_bytes, **read_options):
                 yield self._as_text(block)
+
+    def _types_of_all(self, path: str, budget: Budget) -> tuple[int, Types]:
+        """The types of columns by all values of a file, and blocks in which it can be read.
+
+        The same types as if all had been read at once, for the price of reading it twice.
+        """
+        block_bytes = max(budget.block_bytes // _PARSING, _START_BYTES)
+        names = self._start_of(path, None).column_names
+        while True:
+
+            def blocks(types: Types, size: int = block_bytes) -> Iterator[pa.Table]:
+                with self._open(path) as file:
+                    conversion = self._with_types(types)
+                    yield from self._parser.blocks(file, conversion, size, use_threads=False)
+
+            def texts(name: str, size: int = block_bytes) -> Iterator[pa.ChunkedArray]:
+                with self._open(path) as file:
+                    for block in self._parser.blocks(file, as_text(name), size, use_threads=False):
+                        yield block[name]
+
+            try:
+                return block_bytes, types_of(names, blocks, texts if self._infers else None)
+            except pa.ArrowInvalid as error:
+                # A row may be longer than that; not so if blocks have the size that was asked for.
+                if "straddl" not in str(error) or block_bytes > self._size(path):
+                    raise
+                if self.read_options is not None:
+                    raise
+                block_bytes *= 4
+
+    def _with_types(self, types: Types) -> Any:
+        """The options for converting, with the types of some columns told."""
+        if not types:
+            return self._conversion()
+        conversion = copy.copy(self._conversion() or csv.ConvertOptions())
+        conversion.column_types = {**types, **dict(conversion.column_types or {})}
+        return conversion
 
     @property
     def _infers(self) -> bool:

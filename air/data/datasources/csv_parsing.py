@@ -21,7 +21,7 @@ from air.data.blocks.convert import check_distinct
 
 _INT64_END = 2.0**63
 _PARSING = ("delimiter", "quote_char", "double_quote", "escape_char", "ignore_empty_lines")
-_WHOLE_NUMBER = "^[+-]?[0-9]+$"
+WHOLE_NUMBER = "^[+-]?[0-9]+$"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +61,15 @@ class Parser:
             empty = reader.schema.empty_table()
             return empty if batch is None else pa.Table.from_batches([batch])
 
-    def blocks(self, file: Any, conversion: Any, block_bytes: int) -> Iterator[pa.Table]:
+    def blocks(
+        self, file: Any, conversion: Any, block_bytes: int, **read_options: Any
+    ) -> Iterator[pa.Table]:
         """The rows of a file of any size, block by block, with the types of the first block.
 
         A size of blocks in the options goes before *block_bytes*.
         """
         size = block_bytes if self.read_options is None else self.read_options.block_size
-        with self._opened(file, conversion, size) as reader:
+        with self._opened(file, conversion, size, **read_options) as reader:
             for batch in reader:
                 yield pa.Table.from_batches([batch])
 
@@ -137,11 +139,8 @@ def with_large_numbers(table: pa.Table, parse: Callable[[Any], pa.Table]) -> pa.
         parse: gives the same rows once more, for another ``ConvertOptions``.
     """
     for name in [name for name in table.column_names if _may_be_rounded(table[name])]:
-        as_text = csv.ConvertOptions(
-            column_types={name: pa.string()}, include_columns=[name], strings_can_be_null=True
-        )
-        texts = parse(as_text)[name]
-        if not pc.all(pc.match_substring_regex(texts, _WHOLE_NUMBER)).as_py():
+        texts = parse(as_text(name))[name]
+        if not pc.all(pc.match_substring_regex(texts, WHOLE_NUMBER)).as_py():
             continue  # there are floats among them
         try:
             exact = texts.cast(pa.uint64())
@@ -149,6 +148,13 @@ def with_large_numbers(table: pa.Table, parse: Callable[[Any], pa.Table]) -> pa.
             exact = texts
         table = table.set_column(table.column_names.index(name), name, exact)
     return table
+
+
+def as_text(name: str) -> Any:
+    """How to convert nothing but one column, to text with nulls where values are missing."""
+    return csv.ConvertOptions(
+        column_types={name: pa.string()}, include_columns=[name], strings_can_be_null=True
+    )
 
 
 def with_unsigned(schemas: Sequence[pa.Schema]) -> list[pa.Schema]:
@@ -172,12 +178,15 @@ def with_unsigned(schemas: Sequence[pa.Schema]) -> list[pa.Schema]:
 
 def _may_be_rounded(column: pa.ChunkedArray) -> bool:
     """Whether these floats look like whole numbers of which 63 bits cannot hold some."""
-    if not pa.types.is_float64(column.type):
-        return False
-    bounds = pc.min_max(column).as_py()
-    if bounds["max"] is None or max(bounds["max"], -bounds["min"]) < _INT64_END:
+    if not pa.types.is_float64(column.type) or not is_beyond_int64(column):
         return False
     return bool(pc.all(pc.equal(pc.floor(column), column)).as_py())
+
+
+def is_beyond_int64(column: pa.ChunkedArray) -> bool:
+    """Whether some of these floats are larger than whole numbers of 64 bits with a sign."""
+    bounds = pc.min_max(column).as_py()
+    return bounds["max"] is not None and max(bounds["max"], -bounds["min"]) >= _INT64_END
 
 
 def _is_uint64(column: pa.Field) -> bool:

@@ -26,6 +26,8 @@ _STREAM_ROW_GROUP_BYTES = 256 << 20
 _STREAM_ROWS = 1 << 16
 _STREAM_BYTES = 32 << 20
 _EXPANSION = 3.0
+_READ_BYTES = 256 << 10
+_WIDE_NUMBERS = ("INT64", "DOUBLE")
 
 
 @dataclass(frozen=True)
@@ -68,11 +70,30 @@ class ParquetDatasource(FileDatasource):
         """
         try:
             with open_file(self.files, path) as source:
-                yield parquet.ParquetFile(source, coerce_int96_timestamp_unit=self.int96_unit)
+                file = parquet.ParquetFile(source, coerce_int96_timestamp_unit=self.int96_unit)
+                yield self._by_pages(source, file) if self._has_large_groups(file) else file
         except (pa.ArrowInvalid, UnsupportedValue) as error:
             raise _unreadable(path, error) from None
         except OSError as error:
             raise _of_content(path, error) from None
+
+    def _has_large_groups(self, file: parquet.ParquetFile) -> bool:
+        """Whether there is a row group of which memory must not hold all at a time."""
+        budget, footer = self.budget, file.metadata
+        if budget is None or not budget.is_tight:
+            return False
+        groups = (footer.row_group(index) for index in range(footer.num_row_groups))
+        return not all(budget.decodes_whole(self._size(group)) for group in groups)
+
+    def _by_pages(self, source: Any, file: parquet.ParquetFile) -> parquet.ParquetFile:
+        """The same file, read a page after the other instead of all pages of a column at once."""
+        return parquet.ParquetFile(
+            source,
+            metadata=file.metadata,
+            coerce_int96_timestamp_unit=self.int96_unit,
+            pre_buffer=False,
+            buffer_size=_READ_BYTES,
+        )
 
     def fragments(self) -> list[Fragment]:
         if not self.has_seen_all:
@@ -181,16 +202,12 @@ class ParquetDatasource(FileDatasource):
         return pa.schema([self.common.field(name) for name in self.selected if name in names])
 
     def _size(self, group: Any) -> int:
-        if self.selected is None:
-            size: int = group.total_byte_size
-            return size
-        columns = (group.column(index) for index in range(group.num_columns))
-        wanted = set(self.selected)
-        return sum(
-            column.total_uncompressed_size
-            for column in columns
-            if column.path_in_schema.partition(".")[0] in wanted
-        )
+        """Bytes of a row group in memory, as far as one can tell."""
+        columns = [group.column(index) for index in range(group.num_columns)]
+        if self.selected is not None:
+            wanted = set(self.selected)
+            columns = [c for c in columns if c.path_in_schema.partition(".")[0] in wanted]
+        return sum(map(_decoded_bytes, columns))
 
     def __getstate__(self) -> dict[str, Any]:
         # What was read for planning is not needed where the data is read.
@@ -208,6 +225,25 @@ def _column_by_column(file: parquet.ParquetFile, group: int, columns: list[str])
         give_back()
     schema = pa.schema([table.schema.field(0) for table in found])
     return pa.Table.from_arrays([table.column(0) for table in found], schema=schema)
+
+
+def _decoded_bytes(column: Any) -> int:
+    """Bytes of a column of a row group in memory, as far as one can tell.
+
+    What is told is its size with each different value once, which may be a small part of that: the
+    smallest and the largest text tell how long texts are.
+    """
+    told: int = column.total_uncompressed_size
+    kind = column.physical_type
+    if kind in _WIDE_NUMBERS:
+        return max(told, 8 * column.num_values)
+    if kind != "BYTE_ARRAY" or "RLE_DICTIONARY" not in column.encodings:
+        return told
+    bounds = column.statistics
+    if bounds is None or not bounds.has_min_max:
+        return told
+    lengths = [len(one) for one in (bounds.min_raw, bounds.max_raw) if one is not None]
+    return max(told, column.num_values * (4 + sum(lengths) // max(len(lengths), 1)))
 
 
 def _rows_at_once(num_rows: int, size_bytes: int, together_bytes: int) -> int:
