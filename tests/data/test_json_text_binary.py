@@ -32,6 +32,23 @@ def test_json_comes_back(tmp_path, codec):
     assert data.read_json(tmp_path).take_all() == ROWS
 
 
+def test_lines_of_json_are_the_same_under_a_small_budget(tmp_path, monkeypatch):
+    lines = [f'{{"a": {n}, "d": {{"x": {n % 3}}}, "t": "2020-01-01"}}' for n in range(40_000)]
+    lines += ['{"a": 1.5, "d": {"y": [null]}, "b": "é"}', "", '{"d": {"y": ["z"]}}']
+    (tmp_path / "a.json").write_text("\n".join(lines))
+    expected = pa.concat_tables([h.get() for h in data.read_json(tmp_path).run()])
+    (tmp_path / "b.json").write_text("[" + ",".join(lines[:40_000]) + "]")
+    monkeypatch.setattr(data.DataContext.get_current(), "memory_budget", 1)
+    tables = [handle.get() for handle in data.read_json(tmp_path / "a.json").run()]
+    assert len(tables) > 3
+    assert pa.concat_tables(tables).equals(expected)
+    assert data.read_json(tmp_path / "b.json").count() == 40_000
+    assert data.read_json(tmp_path).select_columns(["b"]).columns() == ["b"]
+    (tmp_path / "a.json").write_text("\n".join([*lines, "{"]))
+    with pytest.raises(data.ReadError, match=r"a\.json cannot be read as JSON"):
+        data.read_json(tmp_path / "a.json").count()
+
+
 def test_json_may_be_an_array_or_lines_and_files_differ_in_columns(tmp_path):
     (tmp_path / "a.json").write_text('\ufeff [{"a": 1}, {"a": 2, "b": "x"}]')
     (tmp_path / "b.jsonl").write_text('{"a": 1.5}\n\n{"c": [1]}\n')

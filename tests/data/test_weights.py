@@ -65,9 +65,10 @@ def test_samples_of_rows_of_different_sizes_have_as_many_bytes_between_them():
     same = sampled(run.select(["row"]), run.select(["row"]))
     assert same.before is None
     assert len(same.keys) <= SAMPLES
-    # A key that is most of the row would be kept for all rows.
+    # Keys that are most of the rows would be kept for all of these.
     wide = sampled(run, run.select(["text"]))
-    assert len(wide.rows) < 200
+    assert wide.rows is not None
+    assert len(wide.rows) <= 64
 
 
 @settings(max_examples=25)

@@ -17,8 +17,10 @@ from pyarrow import json
 
 from air.data.blocks.convert import table_from_rows
 from air.data.blocks.schemas import conform
+from air.data.budget import Budget, current_budget
 from air.data.datasource import ReadTask
 from air.data.datasources.files import FileDatasource, Fragment
+from air.data.datasources.json_lines import lines_of, parsed, schema_of
 from air.data.errors import ReadError, UnsupportedValue
 
 KEPT_BYTES = 16 << 20
@@ -26,6 +28,10 @@ KEPT_BYTES = 16 << 20
 
 _LOOKED_AT_BYTES = 64 << 20
 _EXPANSION = 1.5
+_PARSING = 8
+"""Bytes that are held for each byte of lines while they are parsed."""
+
+_LINES_BYTES = 128 << 10
 
 
 @dataclass(frozen=True)
@@ -36,12 +42,17 @@ class JSONDatasource(FileDatasource):
         opening: arguments of ``open_input_stream``.
         read_options, parse_options: pyarrow's, ``None`` for its defaults.
         kept: rows of files that have been parsed already.
+        budget: what memory there is for reading; it is known when reading begins.
+
+    A file is parsed whole; where memory is short (:attr:`Budget.is_tight`) some lines at a time,
+    and twice, first for the columns and types of all rows.
     """
 
     opening: Mapping[str, Any] = field(default_factory=dict)
     read_options: Any = None
     parse_options: Any = None
     kept: dict[str, pa.Table] = field(default_factory=dict, repr=False)
+    budget: Budget | None = field(default=None, repr=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -75,6 +86,9 @@ class JSONDatasource(FileDatasource):
         known = _all_columns(self.parse_options)
         if known is not None:
             return known
+        streamed = self._streamed(path)
+        if streamed is not None:
+            return streamed
         table = self._table(path)
         # Other threads may add to it meanwhile: a list is made of it in one step.
         if sum(one.nbytes for one in list(self.kept.values())) <= KEPT_BYTES:
@@ -97,15 +111,42 @@ class JSONDatasource(FileDatasource):
 
     def _read_task(self, group: Sequence[Fragment]) -> ReadTask:
         kept = {one.path: self.kept[one.path] for one in group if one.path in self.kept}
-        return super(JSONDatasource, replace(self, kept=kept))._read_task(group)
+        budget = self.budget or current_budget()
+        return super(JSONDatasource, replace(self, kept=kept, budget=budget))._read_task(group)
 
     def read_fragment(self, fragment: Fragment) -> Iterator[pa.Table]:
-        table = self.kept.get(fragment.path)
-        if table is None:
-            table = self._table(fragment.path)
-        if self.selected is not None:
-            table = table.select([n for n in table.column_names if n in self.selected])
-        yield table
+        for table in self._tables(fragment.path):
+            if self.selected is not None:
+                table = table.select([n for n in table.column_names if n in self.selected])
+            yield table
+
+    def _tables(self, path: str) -> Iterator[pa.Table]:
+        if path in self.kept:
+            yield self.kept[path]
+            return
+        schema = self._streamed(path)
+        if schema is None:
+            yield self._table(path)
+            return
+        for content in self._lines(path):
+            table = parsed(content, schema)
+            if table is not None:
+                yield table
+
+    def _streamed(self, path: str) -> pa.Schema | None:
+        """The schema of a file that is not held whole; ``None`` for one that is."""
+        budget = self.budget or current_budget()
+        is_large = self.files.sizes[self.files.paths.index(path)] > budget.block_bytes
+        has_options = self.read_options is not None or self.parse_options is not None
+        if has_options or not (budget.is_tight and is_large):
+            return None
+        found = schema_of(self._lines(path))
+        return found and pa.schema([(one.name, _with_text(one.type)) for one in found])
+
+    def _lines(self, path: str) -> Iterator[bytes]:
+        budget = self.budget or current_budget()
+        with self.files.filesystem.open_input_stream(path, **self.opening) as file:
+            yield from lines_of(file, max(budget.block_bytes // _PARSING, _LINES_BYTES))
 
     def _table(self, path: str) -> pa.Table:
         """All of a file.

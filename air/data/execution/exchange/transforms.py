@@ -208,21 +208,25 @@ def sampled(run: Block, keys: Block) -> Sampled:
         keys: of all its rows.
     """
     rows = len(run)
-    share = accessor(run).size_bytes() / max(accessor(keys).size_bytes() * _SAMPLES_SHARE, 1)
-    count = min(max(int(rows * share), _FEWEST_SAMPLES), SAMPLES)
-    if not isinstance(run, pa.Table) or not varies(run):
-        chosen = even_rows(rows, count)
-        return Sampled(accessor(keys).take(chosen), None if count == SAMPLES else chosen)
-    before = bytes_before(run, np.arange(rows + 1))
-    wanted = before[-1] * np.arange(count) // count
-    chosen = np.unique(np.searchsorted(before[:-1], wanted)) if rows else np.zeros(0, np.int64)
-    chosen = chosen[chosen < rows]
-    return Sampled(accessor(keys).take(chosen), chosen, before[[*chosen, rows]])
+    before = None
+    chosen = even_rows(rows)
+    if isinstance(run, pa.Table) and varies(run) and rows:
+        before = bytes_before(run, np.arange(rows + 1))
+        chosen = np.unique(np.searchsorted(before[:-1], before[-1] * np.arange(SAMPLES) // SAMPLES))
+        chosen = chosen[chosen < rows]
+    most = accessor(run).size_bytes() // _SAMPLES_SHARE
+    found = accessor(keys).take(chosen)
+    while len(chosen) > _FEWEST_SAMPLES and accessor(found).size_bytes() > most:
+        chosen = chosen[::2]
+        found = accessor(keys).take(chosen)
+    if before is not None:
+        return Sampled(found, chosen, before[[*chosen, rows]])
+    return Sampled(found, None if len(chosen) == len(even_rows(rows)) else chosen)
 
 
-def even_rows(rows: int, count: int = SAMPLES) -> np.ndarray:
-    """Up to *count* of *rows* rows, evenly spread from the first on."""
-    return np.arange(0, rows, max(-(-rows // count), 1))
+def even_rows(rows: int) -> np.ndarray:
+    """Up to :data:`SAMPLES` of *rows* rows, evenly spread from the first on."""
+    return np.arange(0, rows, max(-(-rows // SAMPLES), 1))
 
 
 def _found(order: np.ndarray, cut: Cut, wanted: tuple[int, int]) -> int:
