@@ -6,11 +6,13 @@ What a format does not keep is refused by name, or comes back as its writer's do
 from __future__ import annotations
 
 import datetime
+import json as standard
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from pyarrow import json
 
 from air import data
 
@@ -179,3 +181,176 @@ def test_values_that_do_not_fit_get_a_type_that_they_fit(way):
             lambda frame: frame.assign(n=frame.n.astype("int64") + 127, d=1), batch_format="pandas"
         )
     assert made.to_arrow() == pa.table({"n": [128, 129], "d": [1, 1]})
+
+
+TYPED = ("parquet", "arrow", "stream")
+"""Formats that say of what type a column is."""
+
+REFUSED = {
+    "csv": {
+        *("bytes", "fixed_bytes", "duration", "list", "singles", "nested", "struct", "map"),
+        *("ragged", "tensor", "vector", "flags"),
+    },
+    "json": {
+        *("bytes", "fixed_bytes", "date", "time", "time_s", "timestamp", "timestamp_s", "zoned"),
+        *("duration", "decimal", "map", "category", "tensor", "vector"),
+    },
+    "avro": {"uint64", "time_s", "duration", "tensor", "vector", "flags"},
+    "tfrecords": {
+        *("date", "time", "time_s", "timestamp", "timestamp_s", "zoned", "duration", "decimal"),
+        *("nested", "struct", "map", "ragged", "tensor", "vector"),
+    },
+}
+"""What each format refuses, by name."""
+
+STORED = {
+    "parquet": {"timestamp_s": pa.timestamp("ms"), "time_s": pa.time32("ms")},
+    "avro": {
+        "int8": pa.int32(),
+        "large_text": pa.string(),
+        "timestamp_s": pa.timestamp("ms"),
+        "zoned": pa.timestamp("us", "UTC"),
+        "category": pa.string(),
+        "ragged": pa.list_(pa.list_(pa.int32())),
+        "map": pa.map_(pa.string(), pa.int32()),
+    },
+}
+"""What becomes of types that a format lacks."""
+
+
+def written(ds, form, path):
+    """*ds* written in a format and read again."""
+    if form == "stream":
+        ds.write_arrow(path, format="stream")
+    else:
+        getattr(ds, f"write_{form}")(path)
+    return getattr(data, f"read_{'arrow' if form == 'stream' else form}")(path).to_arrow()
+
+
+@pytest.mark.parametrize("form", [*TYPED, "avro"])
+@settings(max_examples=15, deadline=None, phases=[Phase.generate])
+@given(st.data(), st.sampled_from(list(WAYS)), st.integers(1, 2))
+def test_typed_files(tmp_path_factory, form, draw, way, blocks):
+    kinds = [kind for kind in KINDS if kind not in REFUSED.get(form, ())]
+    table = draw.draw(tables(kinds))
+    ds = WAYS[way](data.from_arrow(table).repartition(blocks)).materialize()
+    given_, found = ds.to_arrow(), written(ds, form, tmp_path_factory.mktemp("x"))
+    assert found.column_names == table.column_names
+    for name in table.column_names:
+        kind = STORED.get(form, {}).get(name, given_[name].type)
+        if not pa.types.is_null(given_[name].type):
+            assert is_less(found[name].type, kind), name
+            assert repr(found[name].to_pylist()) == repr(given_[name].cast(kind).to_pylist()), name
+
+
+@pytest.mark.parametrize("form", ["csv", "json"])
+@settings(max_examples=15, deadline=None, phases=[Phase.generate])
+@given(st.data(), st.sampled_from(list(WAYS)), st.integers(1, 2))
+def test_files_without_types(tmp_path_factory, form, draw, way, blocks):
+    """Brought back to the types that they had, values are what they were."""
+    unfit = {"float64", "float32", "singles"} if form == "json" else {"large_text", "text"}
+    kinds = [kind for kind in KINDS if kind not in REFUSED[form] | unfit]
+    table = draw.draw(tables(kinds))
+    ds = WAYS[way](data.from_arrow(table).repartition(blocks)).materialize()
+    given_, found = ds.to_arrow(), written(ds, form, tmp_path_factory.mktemp("x"))
+    assert found.column_names == table.column_names
+    for name in table.column_names:
+        if pa.types.is_null(given_[name].type):
+            continue
+        assert back(found[name], table[name].type).to_pylist() == table[name].to_pylist(), name
+
+
+def back(column, kind):
+    if pa.types.is_time(kind) and pa.types.is_string(column.type):
+        values = column.to_pylist()
+        times = [None if v is None else datetime.time.fromisoformat(v) for v in values]
+        return pa.chunked_array([pa.array(times, kind)])
+    if pa.types.is_nested(kind) or pa.types.is_null(column.type):
+        return column
+    return column.cast(kind)
+
+
+def test_old_times_of_zones_in_csv(tmp_path):
+    """Until 1972 there were zones whose offsets have seconds, which CSV would be without."""
+    when = pa.array([-(10**15), None], pa.timestamp("us", "Europe/Zurich"))
+    found = written(data.from_arrow(pa.table({"a": [1, 2], "t": when})), "csv", tmp_path)
+    assert found["t"].cast(when.type).to_pylist() == when.to_pylist()
+
+
+@pytest.mark.parametrize("parse_options", [None, json.ParseOptions(newlines_in_values=True)])
+@pytest.mark.parametrize(
+    "values", [[None, -5, None], [None, "a"], [[None, 1.5]], [{"x": [None, 1]}, None], [None] * 3]
+)
+def test_nulls_at_the_beginning_of_lists_in_json(tmp_path, values, parse_options):
+    (tmp_path / "a.json").write_text(standard.dumps({"a": values}) + "\n")
+    found = data.read_json(tmp_path, parse_options=parse_options)
+    assert found.take_all() == [{"a": values}]
+
+
+@pytest.mark.parametrize(
+    ("form", "kind"), [(form, kind) for form, kinds in REFUSED.items() for kind in sorted(kinds)]
+)
+def test_what_is_not_held_is_refused_by_name(tmp_path, form, kind):
+    column = column_of(kind, [1 if kind == "uint64" else None])
+    with pytest.raises(data.WriteError, match=f"write_{form}: column 'c' has the type .* hold; "):
+        written(data.from_arrow(pa.table({"a": [1], "c": column})), form, tmp_path / "x")
+    assert list(tmp_path.iterdir()) == []
+
+
+HELD_BY_ARRAYS = {"date", "timestamp", "timestamp_s", "duration"}
+"""Also where there are nulls: numpy has a time that is none."""
+HELD_WITHOUT_NULLS = {
+    *("int64", "int8", "uint64", "float64", "float32", "bool", "text", "tensor", "vector", "flags"),
+}
+
+
+@pytest.mark.parametrize("kind", set(KINDS) - {"bytes", "large_text"})
+@settings(max_examples=4, deadline=None)
+@given(st.data())
+def test_arrays_of_numpy(tmp_path_factory, kind, draw):
+    column = draw.draw(tables([kind]))[kind]
+    ends = any(isinstance(v, str) and v.endswith("\0") for v in column.to_pylist())
+    path, ds = tmp_path_factory.mktemp("x"), data.from_arrow(pa.table({"data": column}))
+    if kind in HELD_BY_ARRAYS or (
+        kind in HELD_WITHOUT_NULLS and not column.null_count and not ends
+    ):
+        found = written(ds, "numpy", path)["data"]
+        assert found.type == column.type
+        assert repr(found.to_pylist()) == repr(column.to_pylist())
+    else:
+        with pytest.raises(data.WriteError, match="write_numpy: column 'data' has the type"):
+            ds.write_numpy(path)
+
+
+@pytest.mark.parametrize(
+    ("column", "form", "message"),
+    [
+        (pa.array([2**63], pa.uint64()), "json", "whole numbers above 9223372036854775807"),
+        (pa.array([[2**64 - 1]], pa.list_(pa.uint64())), "json", "whole numbers above"),
+        (pa.array([None], pa.month_day_nano_interval()), "csv", "which CSV cannot hold"),
+        (pa.array([(1, 2, 3)], pa.month_day_nano_interval()), "parquet", "which Parquet cannot"),
+        (pa.array([b"ab"]).dictionary_encode(), "csv", "which CSV cannot hold"),
+    ],
+)
+def test_rare_types_are_refused_by_name(tmp_path, column, form, message):
+    with pytest.raises(data.WriteError, match=f"write_{form}: column 'c' .*{message}"):
+        written(data.from_arrow(pa.table({"c": column})), form, tmp_path / "x")
+
+
+@pytest.mark.parametrize(
+    ("column", "form", "becomes"),
+    [
+        (pa.array([86_400_000], pa.date64()), "parquet", pa.array([1], pa.date32())),
+        (pa.array(["007", "1e5"]), "csv", pa.array([7.0, 1e5])),
+        (pa.array(["", "a"]), "csv", pa.array([None, "a"])),
+        (pa.array([1.0, 2.0]), "csv", pa.array([1, 2])),
+        (pa.array([datetime.time(1)]), "csv", pa.array(["01:00:00.000000"])),
+        (pa.array([None, None], pa.int8()), "json", pa.nulls(2)),
+        (pa.array(["a", None], pa.string_view()), "tfrecords", pa.array([b"a", None])),
+        (pa.array([0.1]), "tfrecords", pa.array([0.1], pa.float32())),
+        (pa.array([True]), "tfrecords", pa.array([1])),
+    ],
+)
+def test_what_becomes_something_else_is_what_writers_say(tmp_path, column, form, becomes):
+    found = written(data.from_arrow(pa.table({"c": column})), form, tmp_path / "x")
+    assert found == pa.table({"c": becomes})

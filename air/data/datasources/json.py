@@ -167,10 +167,15 @@ class JSONDatasource(FileDatasource):
                 # A block that holds all: the columns and types are those of all rows.
                 options = json.ReadOptions(block_size=min(len(start) + 1, (1 << 31) - 1))
             table = json.read_json(io.BytesIO(start), options, self.parse_options)
-            exact = pa.schema([(column.name, _with_text(column.type)) for column in table.schema])
-            if self.parse_options is None and exact != table.schema:
-                as_text = json.ParseOptions(explicit_schema=exact)
-                table = json.read_json(io.BytesIO(start), options, as_text)
+            exact = table.schema
+            if self.parse_options is None:
+                exact = pa.schema([(column.name, _with_text(column.type)) for column in exact])
+            # Arrow (26) moves nulls at the beginning of lists, unless it is told the types.
+            are_misplaced = b"null" in start and any(_has_lists(kind) for kind in exact.types)
+            if exact != table.schema or are_misplaced:
+                told = pa.schema([(column.name, _with_values(column.type)) for column in exact])
+                parse = _telling(self.parse_options, told)
+                table = _as(exact, json.read_json(io.BytesIO(start), options, parse))
             return table
         except (pa.ArrowException, UnsupportedValue, ValueError) as error:
             raise ReadError(f"{path} cannot be read as JSON: {error}") from None
@@ -178,6 +183,42 @@ class JSONDatasource(FileDatasource):
             if error.errno is not None:
                 raise
             raise ReadError(f"{path} cannot be read as JSON: {error}") from None
+
+
+def _has_lists(kind: pa.DataType) -> bool:
+    if pa.types.is_struct(kind):
+        return any(_has_lists(part.type) for part in kind)
+    return bool(pa.types.is_list(kind))
+
+
+def _with_values(kind: pa.DataType, *, is_inside: bool = False) -> pa.DataType:
+    """The type with flags in lists that have nothing but nulls, which Arrow (26) miscounts."""
+    if pa.types.is_list(kind):
+        return pa.list_(_with_values(kind.value_type, is_inside=True))
+    if pa.types.is_struct(kind):
+        parts = [(part.name, _with_values(part.type, is_inside=is_inside)) for part in kind]
+        return pa.struct(parts)
+    return pa.bool_() if is_inside and pa.types.is_null(kind) else kind
+
+
+def _as(schema: pa.Schema, table: pa.Table) -> pa.Table:
+    """*table* without the flags that :func:`_with_values` has put there for nothing."""
+    columns = {
+        name: column if column.type == kind else pa.array(column.to_pylist(), kind)
+        for name, kind, column in zip(schema.names, schema.types, table.columns, strict=True)
+    }
+    return pa.table(columns)
+
+
+def _telling(options: Any, schema: pa.Schema) -> json.ParseOptions:
+    """*options* of the parser, with all columns and types."""
+    if options is None:
+        return json.ParseOptions(explicit_schema=schema)
+    return json.ParseOptions(
+        explicit_schema=schema,
+        newlines_in_values=options.newlines_in_values,
+        unexpected_field_behavior=options.unexpected_field_behavior,
+    )
 
 
 def _with_text(kind: pa.DataType) -> pa.DataType:

@@ -7,11 +7,16 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import pyarrow as pa
+from pyarrow import compute as pc
 
 from air.data.arguments import STREAM_CODECS, check_compression
 from air.data.errors import WriteError
 from air.data.formats import cannot_hold
 from air.errors import InvalidOption
+
+_WHOLE_MINUTES = 94_694_400
+"""The beginning of 1973: since then all zones are whole minutes from UTC."""
+_PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +59,9 @@ class CSVFormat:
             raise WriteError("write_csv: the rows have no columns; use write_parquet")
         for field in table.schema:
             kind = field.type
-            if pa.types.is_nested(kind) or isinstance(kind, pa.BaseExtensionType):
+            if not _is_held(kind):
                 raise _cannot_hold(field)
+        table = _with_whole_offsets(table)
         if table.num_columns == 1 and table.column(0).null_count:
             # A line with nothing in it is no row: quotes must tell that there is one.
             texts = table.column(0).cast(pa.string()).fill_null("")
@@ -63,10 +69,39 @@ class CSVFormat:
         try:
             csv.write_csv(table, file, csv.WriteOptions(**self.options))
         except pa.ArrowInvalid as error:
-            binary = (f for f in table.schema if pa.types.is_binary(f.type))
-            for field in binary:
-                raise _cannot_hold(field) from None
             raise WriteError(f"write_csv: {error}") from None
+
+
+def _with_whole_offsets(table: pa.Table) -> pa.Table:
+    """With columns of old times told in UTC, as offsets of seconds would be cut to minutes."""
+    for place, column in enumerate(table.columns):
+        kind = column.type
+        if pa.types.is_timestamp(kind) and kind.tz is not None:
+            first = pc.min(column).value
+            if first is not None and first < _WHOLE_MINUTES * _PER_SECOND[kind.unit]:
+                exact = column.cast(pa.timestamp(kind.unit, "UTC"))
+                table = table.set_column(place, table.column_names[place], exact)
+    return table
+
+
+def _is_held(kind: pa.DataType) -> bool:
+    """Whether a field can say a value of this type, so that it is the same for who reads it.
+
+    Bytes are no text, and spans of time would be numbers without their unit.
+    """
+    if pa.types.is_dictionary(kind):
+        return _is_held(kind.value_type)
+    is_extension = isinstance(kind, pa.BaseExtensionType)
+    refused = (
+        pa.types.is_nested,
+        pa.types.is_binary,
+        pa.types.is_large_binary,
+        pa.types.is_fixed_size_binary,
+        pa.types.is_binary_view,
+        pa.types.is_duration,
+        pa.types.is_interval,
+    )
+    return not is_extension and not any(check(kind) for check in refused)
 
 
 def _cannot_hold(field: pa.Field) -> WriteError:

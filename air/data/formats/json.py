@@ -15,6 +15,7 @@ from air.data.errors import WriteError
 from air.data.formats import cannot_hold
 
 _ROWS = 4096
+_LARGEST = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +35,11 @@ class JSONFormat:
                 raise cannot_hold(
                     "write_json", column, "JSON", "turn it into text, or use write_parquet"
                 )
+        unsigned = [column.name for column in table.schema if _has_unsigned(column.type)]
         for batch in table.to_batches(max_chunksize=_ROWS):
-            lines = (self._line(row) for row in batch.to_pylist())
+            rows = batch.to_pylist()
+            _check_exact(rows, unsigned)
+            lines = (self._line(row) for row in rows)
             file.write("".join(lines).encode())
 
     def _line(self, row: dict[str, Any]) -> str:
@@ -62,6 +66,27 @@ def _is_held(kind: pa.DataType) -> bool:
     return any(check(kind) for check in (*fits, *texts))
 
 
+def _has_unsigned(kind: pa.DataType) -> bool:
+    """Whether there are numbers of 64 bits without a sign in it."""
+    if pa.types.is_nested(kind):
+        return any(_has_unsigned(kind.field(index).type) for index in range(kind.num_fields))
+    return bool(pa.types.is_uint64(kind))
+
+
+def _check_exact(rows: list[dict[str, Any]], columns: list[str]) -> None:
+    """Complain about whole numbers that readers take for floats, and round.
+
+    Raises:
+        WriteError: there is one; names the column.
+    """
+    for name in columns:
+        if any(number > _LARGEST for row in rows for number in _numbers(row[name])):
+            raise WriteError(
+                f"write_json: column {name!r} holds whole numbers above {_LARGEST}, which readers"
+                " of JSON round: turn it into text, or use write_parquet"
+            )
+
+
 def _is_finite(value: object) -> bool:
     return all(math.isfinite(number) for number in _numbers(value))
 
@@ -72,5 +97,5 @@ def _numbers(value: object) -> Iterator[float]:
     if isinstance(value, list):
         for item in value:
             yield from _numbers(item)
-    elif isinstance(value, float):
+    elif isinstance(value, (int, float)):
         yield value

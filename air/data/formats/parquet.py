@@ -10,7 +10,8 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 
-from air.data.formats import REFUSED
+from air.data.errors import WriteError
+from air.data.formats import REFUSED, cannot_hold
 from air.errors import InvalidOption
 from air.executor.validation import reject_unknown
 
@@ -60,4 +61,25 @@ class ParquetFormat:
     def write(self, table: pa.Table, file: Any) -> None:
         from pyarrow import parquet
 
-        parquet.write_table(table, file, **self.options)
+        try:
+            parquet.write_table(table, file, **self.options)
+        except pa.ArrowNotImplementedError as error:
+            for field in table.schema:
+                if not _is_held(field):
+                    raise cannot_hold(
+                        "write_parquet",
+                        field,
+                        "Parquet",
+                        "or use write_arrow",
+                    ) from None
+            raise WriteError(f"write_parquet: {error}") from None
+
+
+def _is_held(field: pa.Field) -> bool:
+    from pyarrow import parquet
+
+    try:
+        parquet.ParquetWriter(io.BytesIO(), pa.schema([field])).close()
+    except pa.ArrowNotImplementedError:
+        return False
+    return True

@@ -55,6 +55,9 @@ class WriteMethods(Consumption):
         lists the directory just then sees some. Hidden files of a write that was killed are removed
         by the first write to *path* after a week.
 
+        Types come back, with three exceptions that Parquet has no place for: times of whole
+        seconds have milliseconds (``timestamp[s]``, ``time32[s]``), and ``date64`` is ``date32``.
+
         Args:
             path: the directory; files that are in it stay. May be a URI.
             filesystem: a ``pyarrow.fs.FileSystem`` or fsspec one that *path* is in.
@@ -76,7 +79,8 @@ class WriteMethods(Consumption):
             FileExistsError: *path* holds something, and *mode* is ``"error"``.
             InvalidOption: an unknown option or mode; names the nearest.
             ColumnNotFound: a name in *partition_cols* is no column.
-            WriteError: a type that names of directories do not keep; names the column.
+            WriteError: a type that Parquet (intervals) or names of directories do not keep; names
+                the column.
             UnsupportedValue: columns of different blocks do not go together.
         """
         names = (
@@ -108,6 +112,11 @@ class WriteMethods(Consumption):
     ) -> None:
         """Write a directory of CSV files with a header, as :meth:`write_parquet` does.
 
+        A CSV file has no types, so :func:`air.data.read_csv` gives those that the values look like,
+        unless it is told others: small numbers, and floats that are all whole, are ``int64``,
+        other floats and decimals ``double``, text of digits numbers, categories and times of day
+        text; times have nanoseconds, and with a zone are told in UTC. Empty text and NaN are null.
+
         Args:
             path, filesystem, try_create_dir, mode: as for :meth:`write_parquet`.
             arrow_open_stream_args: ``{"compression": "gzip"}`` (or ``"bz2"``, ``"zstd"``,
@@ -117,7 +126,8 @@ class WriteMethods(Consumption):
         Raises:
             NotADirectoryError, FileNotFoundError, FileExistsError, UnsupportedValue: as for
                 :meth:`write_parquet`.
-            WriteError: CSV cannot hold a column's type; names the column.
+            WriteError: CSV cannot hold a column's type (lists, structs, arrays, bytes, spans of
+                time); names the column.
         """
         form = CSVFormat.of(write_options, arrow_open_stream_args)
         self._write(path, filesystem, form, try_create_dir, mode)
@@ -138,6 +148,9 @@ class WriteMethods(Consumption):
     ) -> None:
         """Write a directory of JSON files, an object a line, as :meth:`write_parquet` does.
 
+        :func:`air.data.read_json` gives whole numbers as ``int64`` and others as ``double``, lists
+        of one length as lists, and columns without a value without a type.
+
         Args:
             path, filesystem, try_create_dir, mode: as for :meth:`write_parquet`.
             arrow_open_stream_args: as for :meth:`write_csv`.
@@ -145,8 +158,8 @@ class WriteMethods(Consumption):
         Raises:
             NotADirectoryError, FileNotFoundError, FileExistsError, UnsupportedValue: as for
                 :meth:`write_parquet`.
-            WriteError: JSON cannot hold a column's type (bytes, times, decimals, arrays), NaN, or
-                an infinite number; names the column.
+            WriteError: JSON cannot hold a column's type (bytes, times, decimals, arrays), NaN, an
+                infinite number, or a whole one above ``2**63 - 1``; names the column.
         """
         form = JSONFormat(check_compression("write_json", arrow_open_stream_args))
         self._write(path, filesystem, form, try_create_dir, mode)
@@ -165,7 +178,9 @@ class WriteMethods(Consumption):
 
         Whole numbers and booleans become lists of ints, numbers with fractions lists of floats
         (of 32 bits, which is all that there is: digits beyond those are lost), text and bytes
-        lists of bytes; a value is a list of one, and a feature without one is left out.
+        lists of bytes; a value is a list of one, and a feature without one is left out. So
+        :func:`air.data.read_tfrecords` gives ``int64``, ``float`` and ``binary``, and lists of one
+        value as that value; a column without any is not there.
 
         Args:
             path, filesystem, try_create_dir, mode: as for :meth:`write_parquet`.
@@ -231,8 +246,8 @@ class WriteMethods(Consumption):
     ) -> None:
         """Write a directory of Avro files, as :meth:`write_parquet` does.
 
-        Whole numbers become ``int`` or ``long``, categories text, and times with a zone times in
-        UTC; every field may be null.
+        Whole numbers become ``int`` or ``long``, categories text, times of whole seconds
+        milliseconds, and times with a zone times in UTC; every field may be null.
 
         Args:
             path, filesystem, try_create_dir, mode: as for :meth:`write_parquet`.

@@ -87,6 +87,8 @@ def _lists(column: pa.Field, values: pa.ChunkedArray, kind: int) -> Iterator[byt
         array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], column.type)
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
+    if pa.types.is_string_view(array.type):  # of which Arrow cannot leave any out
+        array = array.cast(pa.large_string())
     valid = array.is_valid().to_numpy(zero_copy_only=False)
     if is_list(array.type):
         sizes = pc.list_value_length(array).fill_null(0).to_numpy(zero_copy_only=False)
