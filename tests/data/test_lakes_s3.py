@@ -13,7 +13,7 @@ pytest.importorskip("moto")
 deltalake = pytest.importorskip("deltalake")
 
 # The bucket first, so that the server is older than the backend.
-pytestmark = pytest.mark.usefixtures("s3", "backend")
+pytestmark = pytest.mark.usefixtures("s3", "iceberg_catalog", "backend")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -47,3 +47,33 @@ def test_a_delta_table_comes_back():
     assert keys() == before
     with pytest.raises(FileNotFoundError, match="there is no Delta table at 's3://bucket/none'"):
         data.read_delta("s3://bucket/none")
+
+
+@pytest.mark.usefixtures("placement")
+def test_an_iceberg_table_comes_back(iceberg_catalog, s3_server):
+    catalog = iceberg_catalog
+    schema = pa.schema({"a": pa.int64(), "t": pa.string()})
+    place = {
+        "s3.endpoint": s3_server,
+        "s3.access-key-id": "key",
+        "s3.secret-access-key": "secret",
+        "s3.region": "us-east-1",
+    }
+    catalog.properties.update(place)
+    catalog.create_table("ns.s3", schema, location="s3://bucket/deep/ice")
+    try:
+        rows = data.from_arrow(pa.table({"a": range(6), "t": list("abcdef")}))
+        rows.repartition(2).write_iceberg("ns.s3", catalog=catalog)
+        ds = data.read_iceberg("ns.s3", catalog=catalog)
+        assert [row["a"] for row in ds.take_all()] == list(range(6))
+        assert ds.filter(col("t") == "e").take_all() == [{"a": 4, "t": "e"}]
+        before = keys()
+        broken = rows.map(lambda row: {"a": 1 // (5 - row["a"])})
+        with pytest.raises(Exception, match="division"):
+            broken.write_iceberg("ns.s3", catalog=catalog)
+        assert keys() == before
+        assert ds.count() == 6
+    finally:
+        catalog.drop_table("ns.s3")
+        for name in place:
+            del catalog.properties[name]
