@@ -82,8 +82,9 @@ def rows(count=100, blocks=10):
     return data.range(count, parallelism=blocks)
 
 
-@pytest.mark.parametrize("kind", [Dies, AsyncDies])
-@pytest.mark.parametrize("how", ["SIGKILL", "SIGSEGV", "exit"])
+@pytest.mark.parametrize(
+    ("kind", "how"), [(Dies, "SIGKILL"), (AsyncDies, "SIGSEGV"), (Dies, "exit")]
+)
 def test_work_is_done_again_by_another(kind, how, tmp_path):
     given = ({7, 8, 55, 99}, str(tmp_path / "mark"), how)
     ds = rows().map(kind, fn_constructor_args=given, concurrency=(1, 3))
