@@ -364,6 +364,9 @@ PLANS = {
         pool(numbers()).zip(pool(numbers()).rename_columns({"value": "b"}))
     ).select_columns("value"),
     "a join between": lambda t: pool(pool(numbers()).join(pool(numbers()), on="value")),
+    "tasks that ask for all, one after the other": lambda t: (
+        numbers().map(dict, num_cpus=2).union(numbers().limit(0)).map(dict, num_cpus=2)
+    ),
     "kept between": lambda t: pool(pool(numbers()).checkpointed(t / "kept")),
 }
 

@@ -115,6 +115,7 @@ def test_who_is_beside_whom():
     place = Neighbours().below(held)
     streams = place.within(ds.limit(2).plan).taking(ds.plan)
     assert streams.beside(True) == Beside(held.resources, Resources({"CPU": 1}), True)
+    assert streams.beside(False) == Beside(held.resources)
     late = place.within(ds.sort("value").plan)
     assert late.beside(True) == Beside()
     assert late.beside(False) == Beside(held.resources)

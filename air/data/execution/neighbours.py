@@ -79,12 +79,15 @@ class Neighbours:
         return Neighbours((*(() if self.are_later else self.above), held))
 
     def beside(self, has_pools: bool) -> Beside:
-        """What others need while its tasks run, and its pools if it has any."""
+        """What others need while its tasks run, and its pools if it has any.
+
+        Tasks keep nothing from those whose blocks they take: they end.
+        """
         held = Resources()
         if not (self.are_later and has_pools):
             for one in self.above:
                 held += one.resources
-        return Beside(held, self.needed, self.takes_made)
+        return Beside(held, self.needed, self.takes_made) if has_pools else Beside(held)
 
 
 def needed_for(node: Node) -> Resources:
