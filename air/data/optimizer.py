@@ -14,6 +14,7 @@ from air.data.rules.joins import filter_sides, narrow_sides
 from air.data.rules.limits import push_limit
 from air.data.rules.predicates import push_predicate, tell_source
 from air.data.rules.projection import (
+    narrow_exchange,
     narrow_filter,
     narrow_returned,
     narrow_summary,
@@ -30,6 +31,7 @@ RULES: tuple[Callable[[Node], Node | None], ...] = (
     narrow_filter,
     narrow_summary,
     narrow_returned,
+    narrow_exchange,
     filter_sides,
     narrow_sides,
     take_top,

@@ -334,6 +334,36 @@ def test_labels_of_files_are_not_taken_for_what_is_in_them(tmp_path):
     assert ds.filter(col("path").str.contains("n=1")).count() == 1
 
 
+@pytest.mark.parametrize(
+    ("condition", "left"),
+    [
+        (col("n") == 1, [1]),
+        ((col("n") > 1) & (col("v") < 100), [2, 3]),
+        ((col("n") == 3) | (col("w") == "x"), [1, 2, 3]),
+        (col("n").is_in([3]), [3]),
+        (col("n") > 7, []),
+    ],
+)
+def test_files_that_directories_rule_out_are_not_opened(tmp_path, condition, left):
+    for n in (1, 2, 3):
+        (tmp_path / f"n={n}").mkdir()
+        table = pa.table({"v": [10 * n], "w": ["y"]})
+        parquet.write_table(table, tmp_path / f"n={n}" / "a.parquet")
+    ds = air.data.read_parquet(str(tmp_path)).filter(condition)
+    expected = [n for n in left if n == 3 or "col('w')" not in repr(condition)]
+    for n in {1, 2, 3} - set(left):
+        if left:  # of one file the columns are seen
+            (tmp_path / f"n={n}" / "a.parquet").unlink()
+    assert ds.take_all() == [{"v": 10 * n, "w": "y", "n": n} for n in expected]
+    assert ds.to_pandas().columns.tolist() == ["v", "w", "n"]
+
+
+def test_files_that_have_the_column_themselves_are_looked_into(tmp_path):
+    (tmp_path / "n=1").mkdir()
+    parquet.write_table(pa.table({"n": [5, 6]}), tmp_path / "n=1" / "a.parquet")
+    assert air.data.read_parquet(str(tmp_path)).filter(col("n") > 5).take_all() == [{"n": 6}]
+
+
 def test_statistics_that_say_nothing_prune_nothing():
     bounds = {"a": Bounds(None, None, None, 10), "t": Bounds("a", "f", 0, 10)}
     assert may_match(col("a") > 3, bounds)

@@ -14,6 +14,7 @@ from air.data.blocks.block import BlockMetadata
 from air.data.datasource import Datasource, ReadTask
 from air.data.optimizer import optimize
 from air.data.plan import Map, Read
+from air.data.preprocessors import StandardScaler
 from air.data.transforms import SelectColumns
 
 FRAME = pd.DataFrame({"a": range(12), "b": [n % 4 for n in range(12)], "c": [3, 1, 2] * 4})
@@ -82,6 +83,17 @@ def _make(name, column):
     )
 
 
+def _ordered(name, descending):
+    return (
+        lambda ds: ds.sort(name, descending=descending),
+        lambda frame: frame.sort_values(name, ascending=not descending, kind="stable"),
+    )
+
+
+def _divided(blocks):
+    return lambda ds: ds.repartition(blocks), lambda frame: frame
+
+
 def _first(count):
     return lambda ds: ds.limit(count), lambda frame: frame.head(count)
 
@@ -104,7 +116,7 @@ def jobs(draw):
     steps = []
     for _ in range(draw(st.integers(1, 7))):
         name, other = draw(st.sampled_from(names)), draw(st.sampled_from(names))
-        kinds = ["where", "where", "two", "pick", "make", "first", "twice"]
+        kinds = ["where", "where", "two", "pick", "make", "first", "twice", "order", "divide"]
         kinds += ["drop", "rename"] if len(names) > 1 else []
         kinds += ["join"] if "b" in names and "d" not in names else []
         kind = draw(st.sampled_from(kinds))
@@ -128,6 +140,10 @@ def jobs(draw):
             steps.append(_make(name, column))
         elif kind == "first":
             steps.append(_first(draw(st.integers(0, 8))))
+        elif kind == "order":
+            steps.append(_ordered(name, draw(st.booleans())))
+        elif kind == "divide":
+            steps.append(_divided(draw(st.integers(1, 4))))
         elif kind == "twice":
             steps.append(_twice())
         else:
@@ -190,3 +206,42 @@ def test_no_plain_objects_have_no_columns():
     assert data.range(0).to_arrow().num_rows == 0
     assert data.range(3).limit(0).map(str).take_all() == []
     assert data.from_items([]).to_pandas().empty
+
+
+class OnlySome(Source):
+    """A source that must not be read whole."""
+
+    def get_read_tasks(self, parallelism):
+        assert len(self.frame.columns) < len(FRAME.columns)
+        return super().get_read_tasks(parallelism)
+
+    def with_columns(self, columns):
+        return OnlySome(self.frame[list(columns)], True)
+
+
+@pytest.mark.parametrize(
+    ("ask", "answer"),
+    [
+        (lambda ds: ds.sum("a"), 66),
+        (lambda ds: ds.mean(["a", "b"]), {"mean(a)": 5.5, "mean(b)": 1.5}),
+        (lambda ds: ds.unique("b"), [0, 1, 2, 3]),
+        (lambda ds: StandardScaler(["b"]).fit(ds).stats_["mean(b)"], 1.5),
+        (lambda ds: ds.sort("b", descending=True).select_columns(["a"]).take(2), [3, 7]),
+        (lambda ds: ds.sort("b").select_columns(["a"]).take_all()[:2], [0, 4]),
+        (lambda ds: ds.repartition(3).select_columns(["c"]).take(2), [3, 1]),
+        (lambda ds: sorted(ds.random_shuffle(seed=1).select_columns(["a"]).to_pandas()["a"]), None),
+    ],
+)
+def test_columns_that_nobody_asks_for_are_not_read(ask, answer):
+    found = ask(data.read_datasource(OnlySome(FRAME, True)))
+    if answer is None:
+        assert found == list(range(12))
+    elif isinstance(found, list) and isinstance(found[0], dict):
+        assert [value for row in found for value in row.values()] == answer
+    else:
+        assert found == answer
+
+
+def test_a_shuffle_of_fewer_columns_is_in_the_order_of_all():
+    whole = data.from_pandas(FRAME).random_shuffle(seed=4)
+    assert whole.select_columns(["c"]).to_pandas().equals(whole.to_pandas()[["c"]])

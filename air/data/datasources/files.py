@@ -17,7 +17,7 @@ from air.data.blocks.block import Block, BlockMetadata
 from air.data.blocks.origins import Origin, Origins
 from air.data.blocks.schemas import ValuesDoNotFit, conform, unify
 from air.data.datasource import Datasource, NotedRead, ReadTask
-from air.data.datasources.labels import add_labels, label_types
+from air.data.datasources.labels import add_labels, label_types, label_values
 from air.data.datasources.paths import FileSet, is_compressed
 from air.data.errors import ReadError, UnsupportedValue
 
@@ -194,6 +194,11 @@ class FileDatasource(Datasource):
     @cached_property
     def _label_types(self) -> dict[str, pa.DataType]:
         return label_types(self.files.labels)
+
+    def labels_of(self, path: str) -> dict[str, Any]:
+        """What the directories of a file say, with nothing for a label that only others have."""
+        labels = self.files.labels[self.files.paths.index(path)]
+        return label_values(labels, self._label_types)
 
     def _labelled(self, table: pa.Table, path: str) -> pa.Table:
         if self._label_types:

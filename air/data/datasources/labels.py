@@ -25,6 +25,15 @@ def label_types(found: Iterable[Labels]) -> dict[str, pa.DataType]:
     return types
 
 
+def label_values(labels: Labels, types: Mapping[str, pa.DataType]) -> dict[str, Any]:
+    """The value of each label that is in *types*, ``None`` for those that a file lacks."""
+    found: dict[str, Any] = {}
+    for name, text in (dict.fromkeys(types, NULL_LABEL) | dict(labels)).items():
+        is_number = pa.types.is_integer(types[name])
+        found[name] = None if text == NULL_LABEL else int(text) if is_number else text
+    return found
+
+
 def add_labels(
     table: pa.Table, labels: Labels, types: Mapping[str, pa.DataType], wanted: Iterable[str] | None
 ) -> pa.Table:
@@ -34,7 +43,7 @@ def add_labels(
         types: of all labels; one that this table's file lacks is null.
         wanted: the columns that are wanted, ``None`` for all.
     """
-    values = dict(labels)
+    values = label_values(labels, types)
     names = set(types if wanted is None else wanted)
     for name, kind in types.items():
         position = table.schema.get_field_index(name)
@@ -42,11 +51,7 @@ def add_labels(
             position >= 0 and not pa.types.is_null(table.field(position).type)
         ):
             continue
-        text = values.get(name, NULL_LABEL)
-        value: Any = None if text == NULL_LABEL else text
-        if value is not None and pa.types.is_integer(kind):
-            value = int(value)
-        column = pa.repeat(pa.scalar(value, kind), table.num_rows)
+        column = pa.repeat(pa.scalar(values[name], kind), table.num_rows)
         if position >= 0:
             table = table.set_column(position, name, column)
         else:

@@ -20,7 +20,7 @@ from air.data.datasource import ReadTask
 from air.data.datasources.files import PATH_COLUMN, FileDatasource, Fragment, open_file
 from air.data.errors import ReadError, UnsupportedValue
 from air.data.expressions.expr import Expression
-from air.data.expressions.pruning import bounds_of, may_match
+from air.data.expressions.pruning import Bounds, bounds_of, may_match
 
 _STREAM_ROW_GROUP_BYTES = 256 << 20
 _STREAM_ROWS = 1 << 16
@@ -102,8 +102,12 @@ class ParquetDatasource(FileDatasource):
             fragment
             for path in self.files.paths
             for fragment in self.fragments_of(path, self.footers[path])
-            or [Fragment(path, (), 0, 0)]
-        ]
+            or (
+                []
+                if self._labels_rule_out(path, self.footers[path])
+                else [Fragment(path, (), 0, 0)]
+            )
+        ] or [Fragment(path, (), 0, 0) for path in self.files.paths[:1]]
 
     def fragments_of(self, path: str, footer: Any) -> list[Fragment]:
         """The row groups that are wanted of the file *path*, whose footer is known."""
@@ -111,7 +115,7 @@ class ParquetDatasource(FileDatasource):
         starts = list(itertools.accumulate((g.num_rows for g in groups), initial=0))
         return [
             Fragment(path, (i,), self._size(groups[i]), groups[i].num_rows, starts[i])
-            for i in self.wanted(footer, range(len(groups)))
+            for i in self.wanted(path, footer, range(len(groups)))
         ]
 
     @property
@@ -134,15 +138,31 @@ class ParquetDatasource(FileDatasource):
             return None
         return replace(self, conditions=(*self.conditions, condition))
 
-    def wanted(self, footer: Any, groups: Iterable[int]) -> list[int]:
+    def wanted(self, path: str, footer: Any, groups: Iterable[int]) -> list[int]:
         """Those of *groups* that may have rows for which the conditions are true."""
         names = frozenset().union(*(condition.columns() for condition in self.conditions))
+        if self._labels_rule_out(path, footer):
+            return []
         # What is told of the whole file stands in the place of such columns.
         names -= {*self._label_types, PATH_COLUMN}
         if not names:
             return list(groups)
         found = ((index, bounds_of(footer, index, names)) for index in groups)
         return [i for i, b in found if all(may_match(one, b) for one in self.conditions)]
+
+    def _labels_rule_out(self, path: str, footer: Any) -> bool:
+        """Whether no row of a file can be wanted, by what its directories say."""
+        names = frozenset().union(*(condition.columns() for condition in self.conditions))
+        if names.isdisjoint(self._label_types):
+            return False
+        known = {
+            name: Bounds(value, value, int(value is None), 1)
+            for name, value in self.labels_of(path).items()
+            if name in names
+        }
+        for name in footer.schema.to_arrow_schema().names:
+            known.pop(name, None)  # a column of the file itself goes before
+        return not all(may_match(condition, known) for condition in self.conditions)
 
     def read_fragment(self, fragment: Fragment) -> Iterator[pa.Table]:
         with self.opened(fragment.path) as file:
@@ -152,7 +172,8 @@ class ParquetDatasource(FileDatasource):
                 columns = [name for name in self.selected if name in present]
             groups = fragment.parts
             if groups is None:
-                groups = tuple(self.wanted(file.metadata, range(file.num_row_groups)))
+                footer = file.metadata
+                groups = tuple(self.wanted(fragment.path, footer, range(footer.num_row_groups)))
             if not groups:
                 yield _plain(file.read_row_groups([], columns=columns))
             for index in groups:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from air.data.expressions.operators import FilterExpression
-from air.data.plan import Map, Node, Read
+from air.data.plan import Map, Node, RandomShuffle, Read, Repartition, Sort, TopOf
 from air.data.transforms import DropColumns, SelectColumns, Summarize
 from air.data.udf.calling import MapBatches
 
@@ -79,3 +79,22 @@ def narrow_returned(node: Node) -> Node | None:
     if below.transform.skips is not None or below.transform.wanted is not None:
         return None
     return replace(node, input=replace(below, transform=replace(below.transform, wanted=names)))
+
+
+def narrow_exchange(node: Node) -> Node | None:
+    """Rows that are brought into another order, or other blocks, take wanted columns along only."""
+    if not isinstance(node, Map) or not isinstance(node.transform, SelectColumns):
+        return None
+    below = node.input
+    if isinstance(below, (Sort, TopOf)):
+        keys = {key.column for key in below.keys}
+    elif isinstance(below, (RandomShuffle, Repartition)):
+        keys = set()
+    else:
+        return None
+    available = below.input.columns()
+    needed = {*node.transform.names, *keys}
+    if available is None or not needed < set(available):
+        return None
+    kept = SelectColumns(tuple(name for name in available if name in needed))
+    return replace(node, input=replace(below, input=Map(below.input, kept)))
