@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from air.data.batching.batches import Batches
-from air.data.batching.regrouping import RowQueue, first_rows, joined, rebatch, shuffled
+from air.data.batching.regrouping import (
+    RowQueue,
+    first_rows,
+    joined,
+    joined_bytes,
+    rebatch,
+    shuffled,
+)
 from air.data.blocks.block import accessor, concat
 
 sizes = st.lists(st.integers(0, 7), max_size=8)
@@ -106,6 +113,13 @@ def test_joined_blocks_hold_the_same_rows(lengths, as_tables, target, at_once):
     assert len(made) <= max(len(blocks), 1)
     if not any(lengths):
         assert len(made) == min(len(blocks), 1)
+
+
+@pytest.mark.parametrize(
+    ("block_mib", "joined_mib"), [(1, 2), (8, 2), (16, 4), (32, 8), (128, 8), (1 << 40, 8)]
+)
+def test_how_large_joined_blocks_become_follows_from_the_budget(block_mib, joined_mib):
+    assert joined_bytes(block_mib << 20) == joined_mib << 20
 
 
 def test_joined_blocks_grow():

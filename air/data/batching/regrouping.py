@@ -14,6 +14,14 @@ from air.data.blocks.block import Block, accessor, concat
 JOINED_BYTES = 2 << 20
 """Blocks of this size are worth sending; smaller ones are put together."""
 
+_MOST_JOINED_BYTES = 8 << 20
+"""What it takes to send blocks of this size is little beside what is in them."""
+
+
+def joined_bytes(block_bytes: int) -> int:
+    """How large small blocks become by being put together where blocks may have *block_bytes*."""
+    return min(max(block_bytes // 4, JOINED_BYTES), _MOST_JOINED_BYTES)
+
 
 class RowQueue:
     """Blocks go in, any number of rows comes out at the other end, in order."""

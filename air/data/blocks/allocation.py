@@ -22,6 +22,9 @@ _LATER = (64 << 20, 32 << 20)
 _usual: pa.MemoryPool | None = None
 """The pool that was in force before another was put in its place."""
 
+_keeps_nothing: bool | None = None
+"""What was wanted last; ``None`` in a process that has not been told."""
+
 
 def give_back() -> None:
     """Return what is free to the system now."""
@@ -34,17 +37,19 @@ def give_back() -> None:
 def keep_nothing(wanted: bool) -> None:
     """From now on, larger pieces of memory go back to the system as soon as they are freed.
 
-    For processes that are ours alone. Memory costs more there; *wanted* is false to have it as
-    it was.
+    For processes that are ours alone. Memory costs more there; if *wanted* is false what is freed
+    is kept for the next block: a process that has not allocated much yet would give it back, and
+    get it again page by page.
     """
-    global _usual
-    if wanted == (_usual is not None):
+    global _usual, _keeps_nothing
+    if wanted is _keeps_nothing:
         return
+    _keeps_nothing = wanted
     if wanted:
         _usual = pa.default_memory_pool()
         pa.set_memory_pool(pa.system_memory_pool())
         give_back()
-    else:
+    elif _usual is not None:
         pa.set_memory_pool(_usual)
         _usual = None
     mallopt = _of_libc("mallopt")

@@ -155,7 +155,7 @@ class OpenStage:
         blocks: Iterator[Block] = (
             piece for block in read(origins) for piece in split_large(block, self._piece_bytes)
         )
-        context = replace(context, origins=origins, skipped=skipped)
+        context = replace(context, origins=origins, skipped=skipped, block_bytes=self._block_bytes)
         for function, keeps_rows in self._functions:
             blocks = function(blocks, context)
             if not keeps_rows:

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from air.data.batching.batch_format import is_frame
 from air.data.batching.cutting import Cut, cuts
-from air.data.batching.regrouping import joined
+from air.data.batching.regrouping import joined, joined_bytes
 from air.data.batching.returned import Returned, returned
 from air.data.blocks.block import (
     Block,
@@ -205,7 +205,9 @@ class MapBatches(_Call):
                         yield from results
 
         # A batch is small change where it has to travel, or gets a file of its own.
-        return lambda blocks, context: joined(made(blocks, context))
+        return lambda blocks, context: joined(
+            made(blocks, context), joined_bytes(context.block_bytes)
+        )
 
     def cuts(self, blocks: Iterator[Block]) -> Iterator[Cut]:
         """The batches that the function is to see."""

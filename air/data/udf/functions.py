@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,7 @@ class TaskContext:
         lineage: what it is made from, where that is kept track of.
         before: rows that were left out of what this piece is made from.
         skipped: takes rows that are left out; there where operators run.
+        block_bytes: larger blocks are divided when they come out.
     """
 
     index: int = 0
@@ -40,6 +42,7 @@ class TaskContext:
     lineage: str = ""
     before: tuple[Rejected, ...] = ()
     skipped: Skipped | None = None
+    block_bytes: int = sys.maxsize
 
 
 @dataclass(frozen=True, slots=True)
