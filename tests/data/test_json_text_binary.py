@@ -33,7 +33,10 @@ def test_json_comes_back(tmp_path, codec):
 
 
 def test_lines_of_json_are_the_same_under_a_small_budget(tmp_path, monkeypatch):
-    lines = [f'{{"a": {n}, "d": {{"x": {n % 3}}}, "t": "2020-01-01"}}' for n in range(40_000)]
+    lines = [
+        f'{{"a": {n}, "d": {{"x": {n % 3}}}, "n": [null, null], "t": "2020-01-01"}}'
+        for n in range(40_000)
+    ]
     lines += ['{"a": 1.5, "d": {"y": [null]}, "b": "é"}', "", '{"d": {"y": ["z"]}}']
     (tmp_path / "a.json").write_text("\n".join(lines))
     expected = pa.concat_tables([h.get() for h in data.read_json(tmp_path).run()])
@@ -42,6 +45,7 @@ def test_lines_of_json_are_the_same_under_a_small_budget(tmp_path, monkeypatch):
     tables = [handle.get() for handle in data.read_json(tmp_path / "a.json").run()]
     assert len(tables) > 3
     assert pa.concat_tables(tables).equals(expected)
+    assert tables[0]["n"][0].as_py() == [None, None]
     assert data.read_json(tmp_path / "b.json").count() == 40_000
     assert data.read_json(tmp_path).select_columns(["b"]).columns() == ["b"]
     (tmp_path / "a.json").write_text("\n".join([*lines, "{"]))

@@ -21,6 +21,7 @@ from air.data.budget import Budget, current_budget
 from air.data.datasource import ReadTask
 from air.data.datasources.files import FileDatasource, Fragment
 from air.data.datasources.json_lines import lines_of, parsed, schema_of
+from air.data.datasources.json_types import as_schema, has_lists, with_text, with_values
 from air.data.errors import ReadError, UnsupportedValue
 
 KEPT_BYTES = 16 << 20
@@ -141,7 +142,7 @@ class JSONDatasource(FileDatasource):
         if has_options or not (budget.is_tight and is_large):
             return None
         found = schema_of(self._lines(path))
-        return found and pa.schema([(one.name, _with_text(one.type)) for one in found])
+        return found and pa.schema([(one.name, with_text(one.type)) for one in found])
 
     def _lines(self, path: str) -> Iterator[bytes]:
         budget = self.budget or current_budget()
@@ -169,13 +170,13 @@ class JSONDatasource(FileDatasource):
             table = json.read_json(io.BytesIO(start), options, self.parse_options)
             exact = table.schema
             if self.parse_options is None:
-                exact = pa.schema([(column.name, _with_text(column.type)) for column in exact])
+                exact = pa.schema([(column.name, with_text(column.type)) for column in exact])
             # Arrow (26) moves nulls at the beginning of lists, unless it is told the types.
-            are_misplaced = b"null" in start and any(_has_lists(kind) for kind in exact.types)
+            are_misplaced = b"null" in start and any(has_lists(kind) for kind in exact.types)
             if exact != table.schema or are_misplaced:
-                told = pa.schema([(column.name, _with_values(column.type)) for column in exact])
+                told = pa.schema([(column.name, with_values(column.type)) for column in exact])
                 parse = _telling(self.parse_options, told)
-                table = _as(exact, json.read_json(io.BytesIO(start), options, parse))
+                table = as_schema(exact, json.read_json(io.BytesIO(start), options, parse))
             return table
         except (pa.ArrowException, UnsupportedValue, ValueError) as error:
             raise ReadError(f"{path} cannot be read as JSON: {error}") from None
@@ -183,31 +184,6 @@ class JSONDatasource(FileDatasource):
             if error.errno is not None:
                 raise
             raise ReadError(f"{path} cannot be read as JSON: {error}") from None
-
-
-def _has_lists(kind: pa.DataType) -> bool:
-    if pa.types.is_struct(kind):
-        return any(_has_lists(part.type) for part in kind)
-    return bool(pa.types.is_list(kind))
-
-
-def _with_values(kind: pa.DataType, *, is_inside: bool = False) -> pa.DataType:
-    """The type with flags in lists that have nothing but nulls, which Arrow (26) miscounts."""
-    if pa.types.is_list(kind):
-        return pa.list_(_with_values(kind.value_type, is_inside=True))
-    if pa.types.is_struct(kind):
-        parts = [(part.name, _with_values(part.type, is_inside=is_inside)) for part in kind]
-        return pa.struct(parts)
-    return pa.bool_() if is_inside and pa.types.is_null(kind) else kind
-
-
-def _as(schema: pa.Schema, table: pa.Table) -> pa.Table:
-    """*table* without the flags that :func:`_with_values` has put there for nothing."""
-    columns = {
-        name: column if column.type == kind else pa.array(column.to_pylist(), kind)
-        for name, kind, column in zip(schema.names, schema.types, table.columns, strict=True)
-    }
-    return pa.table(columns)
 
 
 def _telling(options: Any, schema: pa.Schema) -> json.ParseOptions:
@@ -219,17 +195,6 @@ def _telling(options: Any, schema: pa.Schema) -> json.ParseOptions:
         newlines_in_values=options.newlines_in_values,
         unexpected_field_behavior=options.unexpected_field_behavior,
     )
-
-
-def _with_text(kind: pa.DataType) -> pa.DataType:
-    """The type with text where Arrow takes text for times, which JSON does not have."""
-    if pa.types.is_timestamp(kind):
-        return pa.string()
-    if pa.types.is_list(kind):
-        return pa.list_(_with_text(kind.value_type))
-    if pa.types.is_struct(kind):
-        return pa.struct([(part.name, _with_text(part.type)) for part in kind])
-    return kind
 
 
 def _all_columns(options: Any) -> pa.Schema | None:

@@ -10,6 +10,7 @@ import pyarrow as pa
 from pyarrow import json
 
 from air.data.blocks.schemas import unify
+from air.data.datasources.json_types import as_schema, with_values
 
 _SPACE = b"\xef\xbb\xbf \t\r\n"
 
@@ -30,7 +31,7 @@ def parsed(content: bytes, schema: pa.Schema | None = None) -> pa.Table | None:
     """The rows of some lines; ``None`` if they are empty.
 
     Args:
-        schema: columns and types that are known; others are inferred.
+        schema: all columns and their types; inferred if ``None``.
 
     Raises:
         pa.ArrowInvalid: it is no JSON, or rows do not go together.
@@ -39,8 +40,11 @@ def parsed(content: bytes, schema: pa.Schema | None = None) -> pa.Table | None:
     if not content:
         return None
     options = json.ReadOptions(use_threads=False, block_size=len(content) + 1)
-    known = None if schema is None else json.ParseOptions(explicit_schema=schema)
-    return json.read_json(io.BytesIO(content), options, known)
+    if schema is None:
+        return json.read_json(io.BytesIO(content), options)
+    told = pa.schema([(column.name, with_values(column.type)) for column in schema])
+    known = json.ParseOptions(explicit_schema=told)
+    return as_schema(schema, json.read_json(io.BytesIO(content), options, known))
 
 
 def schema_of(pieces: Iterator[bytes]) -> pa.Schema | None:
