@@ -20,34 +20,11 @@ from air import data
 from air.data import col
 from air.data.errors import ColumnNotFound, ReadError
 from air.errors import InvalidOption
+from tests.data.lake_tables import AT, LIMITS, TYPES, UTC, VALUES
+from tests.data.lake_tables import DELTA as TABLE
 
 deltalake = pytest.importorskip("deltalake")
 pytestmark = pytest.mark.usefixtures("deltalake_is_warm", "backend")
-
-UTC = datetime.UTC
-AT = datetime.datetime(2024, 2, 29, 12, 0, 0, 123456, UTC)
-TABLE = pa.table(
-    {
-        "i": pa.array([1, None, -3], pa.int32()),
-        "l": pa.array([1 << 60, None, -3], pa.int64()),
-        "s": pa.array([1, None, -3], pa.int16()),
-        "y": pa.array([1, None, -3], pa.int8()),
-        "f": pa.array([0.5, None, -2], pa.float32()),
-        "d": pa.array([0.1, None, float("inf")]),
-        "b": [True, None, False],
-        "t": ["ä", None, ""],
-        "raw": [b"\x00", None, b""],
-        "day": pa.array([datetime.date(2024, 2, 29), None, datetime.date(1, 1, 1)]),
-        "at": pa.array([AT, None, AT.replace(year=9996)], pa.timestamp("us", "UTC")),
-        "local": pa.array([1, None, -1], pa.timestamp("us")),
-        "money": pa.array([decimal.Decimal("1.50"), None, decimal.Decimal("-0.01")]).cast(
-            pa.decimal128(12, 2)
-        ),
-        "many": pa.array([[1, None], None, []], pa.list_(pa.int64())),
-        "inner": [{"a": 1, "b": [{"c": "x"}]}, None, {"a": None, "b": None}],
-        "map": pa.array([[("k", 1)], None, []], pa.map_(pa.string(), pa.int64())),
-    }
-)
 
 
 def forget_rows(path):
@@ -362,15 +339,6 @@ def test_tables_that_need_more_are_refused_by_name(tmp_path):
     (tmp_path / "e" / "_delta_log" / f"{0:020}.json").write_text("no json")
     with pytest.raises(ReadError, match=r"the log of .*/e' cannot be read"):
         data.read_delta(tmp_path / "e")
-
-
-VALUES = {
-    "n": st.one_of(st.none(), st.integers(-3, 3)),
-    "f": st.one_of(st.none(), st.floats(-2, 2, width=16), st.just(float("nan"))),
-    "t": st.one_of(st.none(), st.sampled_from(["", "a", "ä", "b" * 40])),
-}
-TYPES = {"n": pa.int64(), "f": pa.float64(), "t": pa.string()}
-LIMITS = {"n": 1, "f": 0.5, "t": "a"}
 
 
 @settings(max_examples=25, deadline=None)

@@ -20,34 +20,11 @@ from air.data.delta import sink
 from air.data.delta.statistics import statistics
 from air.data.errors import ColumnNotFound, WriteError
 from air.errors import InvalidOption
+from tests.data.lake_tables import AT, UTC
+from tests.data.lake_tables import DELTA as TABLE
 
 deltalake = pytest.importorskip("deltalake")
 pytestmark = pytest.mark.usefixtures("deltalake_is_warm", "backend")
-
-UTC = datetime.UTC
-AT = datetime.datetime(2024, 2, 29, 12, 0, 0, 123456, UTC)
-TABLE = pa.table(
-    {
-        "l": pa.array([1 << 60, None, -3], pa.int64()),
-        "i": pa.array([1, None, -3], pa.int32()),
-        "s": pa.array([1, None, -3], pa.int16()),
-        "y": pa.array([1, None, -3], pa.int8()),
-        "f": pa.array([0.5, None, -2], pa.float32()),
-        "d": pa.array([0.1, None, float("inf")]),
-        "b": [True, None, False],
-        "t": ["ä", None, ""],
-        "raw": [b"\x00", None, b""],
-        "day": pa.array([datetime.date(2024, 2, 29), None, datetime.date(1, 1, 1)]),
-        "at": pa.array([AT, None, AT.replace(year=9996)], pa.timestamp("us", "UTC")),
-        "local": pa.array([1, None, -1], pa.timestamp("us")),
-        "money": pa.array([decimal.Decimal("1.50"), None, decimal.Decimal("-0.01")]).cast(
-            pa.decimal128(12, 2)
-        ),
-        "many": pa.array([[1, None], None, []], pa.list_(pa.int64())),
-        "inner": [{"a": 1, "b": [{"c": "x"}]}, None, {"a": None, "b": None}],
-        "map": pa.array([[("k", 1)], None, []], pa.map_(pa.string(), pa.int64())),
-    }
-)
 
 
 def by_the_library(path, version=None):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import decimal
 import pickle
 import re
 import uuid
@@ -19,6 +18,7 @@ from air.data import col
 from air.data.errors import ColumnNotFound, ReadError
 from air.data.iceberg.columns import ByNumber
 from air.errors import InvalidOption
+from tests.data.lake_tables import AT, ICEBERG, LIMITS, TYPES, VALUES
 
 pytest.importorskip("pyiceberg")
 
@@ -39,29 +39,11 @@ from pyiceberg.types import (
 
 pytestmark = pytest.mark.usefixtures("iceberg_catalog", "backend")
 
-UTC = datetime.UTC
-AT = datetime.datetime(2024, 2, 29, 12, 0, 0, 123456, UTC)
-TABLE = pa.table(
-    {
-        "i": pa.array([1, None, -3], pa.int32()),
-        "l": pa.array([1 << 60, None, -3], pa.int64()),
-        "f": pa.array([0.5, None, -2], pa.float32()),
-        "d": pa.array([0.1, None, float("inf")]),
-        "b": [True, None, False],
-        "t": ["ä", None, ""],
-        "raw": [b"\x00", None, b""],
-        "day": pa.array([datetime.date(2024, 2, 29), None, datetime.date(1, 1, 1)]),
-        "time": pa.array([1, None, 86_399_999_999], pa.time64("us")),
-        "at": pa.array([AT, None, AT.replace(year=9996)], pa.timestamp("us", "UTC")),
-        "local": pa.array([1, None, -1], pa.timestamp("us")),
-        "money": pa.array([decimal.Decimal("1.50"), None, decimal.Decimal("-0.01")]).cast(
-            pa.decimal128(12, 2)
-        ),
-        "many": pa.array([[1, None], None, []], pa.list_(pa.int64())),
-        # pyiceberg writes a list that is null inside of a struct as one without items.
-        "inner": [{"a": 1, "b": [{"c": "x"}]}, None, {"a": None, "b": []}],
-        "map": pa.array([[("k", 1)], None, []], pa.map_(pa.string(), pa.int64())),
-    }
+# pyiceberg writes a list that is null inside of a struct as one without items.
+TABLE = ICEBERG.set_column(
+    ICEBERG.column_names.index("inner"),
+    "inner",
+    pa.array([{"a": 1, "b": [{"c": "x"}]}, None, {"a": None, "b": []}]),
 )
 
 
@@ -387,15 +369,6 @@ def test_catalogs_by_their_properties(iceberg_catalog, new):
     named = {**properties, "name": "ours"}
     assert data.read_iceberg("ns.t0", catalog_kwargs=named).count() == 1
     assert data.read_iceberg("ns.t0", catalog="ours", catalog_kwargs=properties).count() == 1
-
-
-VALUES = {
-    "n": st.one_of(st.none(), st.integers(-3, 3)),
-    "f": st.one_of(st.none(), st.floats(-2, 2, width=16), st.just(float("nan"))),
-    "t": st.one_of(st.none(), st.sampled_from(["", "a", "ä", "b" * 40])),
-}
-TYPES = {"n": pa.int64(), "f": pa.float64(), "t": pa.string()}
-LIMITS = {"n": 1, "f": 0.5, "t": "a"}
 
 
 @settings(max_examples=8, deadline=None)

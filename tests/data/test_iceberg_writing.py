@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import decimal
 import re
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from air import data
 from air.data import col
 from air.data.errors import ColumnNotFound, WriteError
 from air.errors import InvalidOption
+from tests.data.lake_tables import ICEBERG as TABLE
 
 pytest.importorskip("pyiceberg")
 
@@ -25,31 +25,6 @@ from pyiceberg.transforms import IdentityTransform
 from pyiceberg.types import DateType, ListType, LongType, NestedField, StringType, UUIDType
 
 pytestmark = pytest.mark.usefixtures("iceberg_catalog", "backend")
-
-UTC = datetime.UTC
-AT = datetime.datetime(2024, 2, 29, 12, 0, 0, 123456, UTC)
-TABLE = pa.table(
-    {
-        "i": pa.array([1, None, -3], pa.int32()),
-        "l": pa.array([1 << 60, None, -3], pa.int64()),
-        "f": pa.array([0.5, None, -2], pa.float32()),
-        "d": pa.array([0.1, None, float("inf")]),
-        "b": [True, None, False],
-        "t": ["ä", None, ""],
-        "raw": [b"\x00", None, b""],
-        "fixed": pa.array([b"abc", None, b"def"], pa.binary(3)),
-        "day": pa.array([datetime.date(2024, 2, 29), None, datetime.date(1, 1, 1)]),
-        "time": pa.array([1, None, 86_399_999_999], pa.time64("us")),
-        "at": pa.array([AT, None, AT.replace(year=9996)], pa.timestamp("us", "UTC")),
-        "local": pa.array([1, None, -1], pa.timestamp("us")),
-        "money": pa.array([decimal.Decimal("1.50"), None, decimal.Decimal("-0.01")]).cast(
-            pa.decimal128(12, 2)
-        ),
-        "many": pa.array([[1, None], None, []], pa.list_(pa.int64())),
-        "inner": [{"a": 1, "b": [{"c": "x"}]}, None, {"a": None, "b": None}],
-        "map": pa.array([[("k", 1)], None, []], pa.map_(pa.string(), pa.int64())),
-    }
-)
 
 
 @pytest.fixture
