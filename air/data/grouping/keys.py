@@ -10,8 +10,10 @@ import pyarrow as pa
 from pyarrow import compute as pc
 
 from air.data.errors import UnsupportedValue, require_columns
+from air.data.execution.exchange.partitioners import from_zero
 
 _MOST_CODES = 1 << 62
+_PLACES_PER_ROW = 4
 _KNOWN = {
     pa.float16(): pa.float32(),
     pa.string_view(): pa.string(),
@@ -77,6 +79,10 @@ def _codes(column: pa.ChunkedArray) -> tuple[np.ndarray, int]:
     """For each row a number for its value, in order of appearance; and how many there are."""
     if pa.types.is_null(column.type):
         return np.zeros(len(column), np.int64), 1
+    if pa.types.is_integer(column.type) and not column.null_count:
+        codes = _codes_of_near(column.to_numpy())
+        if codes is not None:
+            return codes
     encoded = comparable(column).combine_chunks().dictionary_encode(null_encoding="encode")
     if isinstance(encoded, pa.ChunkedArray):
         encoded = encoded.combine_chunks()
@@ -84,7 +90,28 @@ def _codes(column: pa.ChunkedArray) -> tuple[np.ndarray, int]:
     return codes, max(len(encoded.dictionary), 1)
 
 
+def _codes_of_near(numbers: np.ndarray) -> tuple[np.ndarray, int] | None:
+    """:func:`_codes` of whole numbers that are not far apart, in tables with a place for each.
+
+    With many keys that takes a third of the time of looking for each among those before it.
+    ``None`` if the tables would be larger than what is in them is worth.
+    """
+    rows = len(numbers)
+    places = from_zero(numbers, _PLACES_PER_ROW * rows)
+    if places is None or not rows:
+        return None
+    number = np.arange(rows)
+    table = np.empty(int(places.max()) + 1, np.int64)
+    table[places[::-1]] = number[::-1]  # of rows with the same place the last that is put stays
+    first = np.flatnonzero(table[places] == number)
+    table[places[first]] = number[: len(first)]
+    return table[places], len(first)
+
+
 def _dense(codes: np.ndarray) -> tuple[np.ndarray, int]:
+    found = _codes_of_near(codes)
+    if found is not None:
+        return found
     encoded = pa.array(codes).dictionary_encode()
     return encoded.indices.to_numpy().astype(np.int64), max(len(encoded.dictionary), 1)
 

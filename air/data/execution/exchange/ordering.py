@@ -13,6 +13,7 @@ from pyarrow import compute as pc
 
 from air.data.blocks.block import Block
 from air.data.errors import UnsupportedValue, require_columns
+from air.data.execution.exchange.partitioners import MOST_OF_DIGITS, from_zero, sorted_order
 from air.data.grouping.keys import comparable, plain
 
 
@@ -115,6 +116,9 @@ def _numbers_order(numbers: np.ndarray, descending: bool, is_runs: bool) -> np.n
         numbers = -numbers if is_float else ~numbers
     if is_runs:
         return np.argsort(numbers, kind="stable")  # finds runs, and merges them
+    near = None if is_float else from_zero(numbers, MOST_OF_DIGITS)
+    if near is not None:
+        return sorted_order(near)
     # The unstable sort uses vectors. Then those that are equal are brought back to their order.
     order = np.argsort(numbers)
     ordered = numbers[order]

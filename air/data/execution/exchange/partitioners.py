@@ -8,6 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+_DIGIT_BITS = 16
+MOST_OF_DIGITS = (1 << 2 * _DIGIT_BITS) - 1
+"""Whole numbers from 0 to this one are sorted without comparing them."""
+
 
 def equal_edges(rows: int, parts: int) -> list[int]:
     """Edges that divide *rows* into *parts* ranges whose sizes differ by one at most."""
@@ -39,15 +43,42 @@ def ranks(numbers: np.ndarray) -> np.ndarray:
     return result
 
 
+def from_zero(numbers: np.ndarray, most: int) -> np.ndarray | None:
+    """Whole numbers less the smallest of them, as int64; ``None`` if one were more than *most*."""
+    if not len(numbers):
+        return numbers.astype(np.int64)
+    least = int(numbers.min())
+    if int(numbers.max()) - least > most:
+        return None
+    if numbers.dtype.itemsize < 8:
+        numbers = numbers.astype(np.int64)
+    return (numbers - numbers.dtype.type(least)).astype(np.int64, copy=False)
+
+
 def sorted_order(numbers: np.ndarray) -> np.ndarray:
     """What ``argsort(numbers, kind="stable")`` gives for whole numbers from 0 on."""
+    most = int(numbers.max()) if len(numbers) else 0
+    if most <= MOST_OF_DIGITS:
+        return _order_of_digits(numbers, most)
     bits = max(len(numbers) - 1, 1).bit_length()
-    if not len(numbers) or int(numbers.max()).bit_length() + bits > 63:
+    if most.bit_length() + bits > 63:
         return np.argsort(numbers, kind="stable")
     # Sorting numbers is several times as fast as sorting positions by them.
     packed = (numbers.astype(np.int64) << bits) | np.arange(len(numbers))
     packed.sort()
     return packed & ((1 << bits) - 1)
+
+
+def _order_of_digits(numbers: np.ndarray, most: int) -> np.ndarray:
+    """The order of whole numbers up to *most* of two digits, the last digit first.
+
+    Numbers of 16 bits are sorted by counting: that is ten times as fast as comparing them.
+    """
+    order = np.argsort(numbers.astype(np.uint16), kind="stable")
+    if most >> _DIGIT_BITS:
+        high = (numbers >> _DIGIT_BITS).astype(np.uint16)
+        order = order[np.argsort(high[order], kind="stable")]
+    return order
 
 
 @dataclass(frozen=True, slots=True)
