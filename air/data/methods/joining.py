@@ -60,7 +60,8 @@ class JoinMethods(Consumption):
                 sides, or two columns would have one name.
             ColumnNotFound: a key is no column (at the call where columns are known).
             UnsupportedValue: when it is run: types of keys do not go together or cannot be
-                compared, or rows are plain objects.
+                compared, or rows are plain objects. Truth values do not go together with numbers:
+                pandas gives a column of both for them, which has no type.
         """
         if not isinstance(other, Consumption):
             raise TypeError(f"join takes a dataset, got {type(other).__name__}")
