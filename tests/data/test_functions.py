@@ -14,6 +14,8 @@ import pytest
 
 from air import data
 from air.data.errors import UnsupportedValue
+from air.data.udf.functions import TaskContext, check_function
+from air.data.udf.rows import FlatMapRows
 from air.errors import InvalidOption, SerializationError
 
 pytestmark = pytest.mark.usefixtures("placement")
@@ -238,6 +240,27 @@ def test_what_cannot_be_kept_is_told_with_its_rows_and_columns(tmp_path, step):
         step(data.read_csv(tmp_path)).take_all()
     (note,) = (note for note in raised.value.__notes__ if note.startswith("in "))
     assert f"at rows 0-2 of {tmp_path / '2.csv'} (columns a: int64)" in note
+
+
+def test_many_rows_of_few_become_blocks_as_they_are_made():
+    asked = []
+
+    def spread(row):
+        asked.append(row["value"])
+        return [{"v": row["value"], "part": n if row["value"] else n / 2} for n in range(10_000)]
+
+    user = check_function("flat_map", spread)
+    given = pa.table({"value": range(12)})
+    context = TaskContext(0, "test", block_bytes=1 << 18)
+    blocks = FlatMapRows(user).open()(iter([given]), context)
+    first = next(blocks)
+    assert first["v"].to_pylist() == [value for value in asked for _ in range(10_000)]
+    assert len(asked) < 4
+    # What is a float in one row and a whole number in another is a float in all of the block.
+    assert first.schema.field("part").type == pa.float64()
+    rest = list(blocks)
+    assert sum(map(len, rest)) == 120_000 - len(first)
+    assert all(block.nbytes < 1 << 20 for block in [first, *rest])
 
 
 def test_blocks_without_rows_go_with_all_others():

@@ -13,7 +13,7 @@ from air.data.optimizer import optimize
 from air.data.plan import Map, Read
 from air.data.summaries import Extremes, Quantiles, Total, Uniques, summarize
 from air.data.transforms import Summarize
-from air.data.udf.calling import MapBatches
+from air.data.udf.batches import MapBatches
 from air.data.udf.functions import TaskContext
 
 

@@ -17,7 +17,7 @@ from air.data.execution.exchange.ordering import SortKey, keys_of, stable_order
 from air.data.execution.exchange.transforms import SortRuns
 from air.data.grouping.keys import Groups, check_keys, comparable
 from air.data.transforms import BlockFunction, Transform
-from air.data.udf.calling import MapBatches
+from air.data.udf.batches import MapBatches
 from air.data.udf.functions import TaskContext
 
 

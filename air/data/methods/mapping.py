@@ -18,9 +18,10 @@ from air.data.consumption import Consumption
 from air.data.datasources.filesystems import PathLike
 from air.data.expressions.expr import Expression
 from air.data.expressions.operators import FilterExpression
-from air.data.udf.calling import AddColumn, FilterRows, FlatMapRows, MapBatches, MapRows
+from air.data.udf.batches import AddColumn, MapBatches
 from air.data.udf.compute import ActorPoolStrategy, Compute, check_compute
 from air.data.udf.functions import UserFunction, check_function
+from air.data.udf.rows import FilterRows, FlatMapRows, MapRows
 from air.data.udf.skipping import check_skips
 from air.errors import InvalidOption
 from air.executor.extras import check_pandas

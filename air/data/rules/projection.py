@@ -7,7 +7,7 @@ from dataclasses import replace
 from air.data.expressions.operators import FilterExpression
 from air.data.plan import Map, Node, RandomShuffle, Read, Repartition, Sort, TopOf
 from air.data.transforms import DropColumns, SelectColumns, Summarize
-from air.data.udf.calling import MapBatches
+from air.data.udf.batches import MapBatches
 
 
 def push_projection(node: Node) -> Node | None:

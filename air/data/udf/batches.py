@@ -1,0 +1,207 @@
+"""Operators that call a function of the user for each batch, or each block."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pyarrow as pa
+
+from air.data.batching.batch_format import is_frame
+from air.data.batching.cutting import Cut, cuts
+from air.data.batching.regrouping import joined, joined_bytes
+from air.data.batching.returned import Returned, returned
+from air.data.blocks.block import (
+    Block,
+    accessor,
+    concat,
+    owned,
+    records_of,
+    require_table,
+)
+from air.data.blocks.infer import column_from_values
+from air.data.blocks.restoring import type_in
+from air.data.errors import UnsupportedValue
+from air.data.transforms import DEFAULT_BATCH_SIZE, BlockFunction, Transform
+from air.data.udf.async_calls import outcomes
+from air.data.udf.calling import Call, made_of, with_positions
+from air.data.udf.functions import TaskContext
+from air.data.udf.positions import At
+from air.data.udf.trying import Tries
+
+
+@dataclass(frozen=True)
+class MapBatches(Call):
+    """One batch, or a stream of batches, out for each batch in.
+
+    Attributes:
+        wanted: columns of the result that somebody looks at; ``None`` for all.
+    """
+
+    batch_size: int | None = DEFAULT_BATCH_SIZE
+    batch_format: str = "default"
+    zero_copy: bool = False
+    min_batch_rows: int = 0
+    label: str | None = None
+    wanted: tuple[str, ...] | None = None
+
+    @property
+    def name(self) -> str:
+        return self.label or f"map_batches({self.user.name})"
+
+    def numbered(self, number: int) -> Transform:
+        if self.label is not None:
+            return replace(self, label=f"{self.label} #{number}")
+        return super().numbered(number)
+
+    @property
+    def min_rows(self) -> int:
+        return self.min_batch_rows
+
+    def open(self) -> BlockFunction:
+        fn = self.user.open()
+
+        def made(blocks: Iterator[Block], context: TaskContext) -> Iterator[Block | Returned]:
+            tries = None if self.skips is None else Tries(self.name, self.skips, context)
+            for (cut, start), outcome in outcomes(fn, self._batches(blocks)):
+                if tries is None:
+                    where = At(self.name, cut.block, start, context, cut.num_rows)
+                    try:
+                        for result in _batch_results(outcome, where):
+                            with where:
+                                part = self._kept_of(cut.block, result)
+                            yield part
+                    except Exception as error:
+                        self.describe(error, cut)
+                        raise
+                else:
+                    first = functools.partial(self._all, cut.block, outcome)
+                    again = functools.partial(self._again, fn)
+                    for results in tries.halves(again, cut.rows(), start, first):
+                        yield from results
+
+        # A batch is small change where it has to travel, or gets a file of its own.
+        return lambda blocks, context: joined(
+            made(blocks, context), joined_bytes(context.block_bytes)
+        )
+
+    def cuts(self, blocks: Iterator[Block]) -> Iterator[Cut]:
+        """The batches that the function is to see."""
+        return cuts(blocks, self.batch_size)
+
+    def describe(self, error: Exception, cut: Cut) -> None:
+        """Add to *error* what is known of the batch at which it happened, beside its rows."""
+
+    def _batches(self, blocks: Iterator[Block]) -> Iterator[tuple[tuple[Cut, int], Any]]:
+        """Each batch with where it is cut from, and the number of its first row."""
+        start = 0
+        for cut in self.cuts(blocks):
+            if self.skips is not None and isinstance(cut.block, list):
+                batch = self._batch(cut.rows())
+            else:
+                batch = cut.to_batch(self.batch_format, writable=not self.zero_copy, returns=True)
+            yield (cut, start), batch
+            start += cut.num_rows
+
+    def _batch(self, rows: Block) -> Any:
+        """A batch of these rows of which a function may change the objects before it fails."""
+        writable = not self.zero_copy
+        return accessor(owned(rows)).to_batch(self.batch_format, writable=writable, returns=True)
+
+    def _all(self, given: Block, outcome: Callable[[], Any]) -> list[Block | Returned]:
+        return [self._kept_of(given, result) for result in _results(outcome())]
+
+    def _again(self, fn: Callable[[Any], Any], rows: Block) -> list[Block | Returned]:
+        return self._all(rows, functools.partial(fn, self._batch(rows)))
+
+    def _kept_of(self, given: Block, result: Any) -> Block | Returned:
+        keep = functools.partial(returned, like=records_of(given), wanted=self.wanted)
+        return made_of(self.name, keep, result)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AddColumn(Call):
+    """A column, new or replaced, computed from batches; the others stay as they are."""
+
+    column: str
+    batch_format: str
+
+    @property
+    def name(self) -> str:
+        return f"add_column({self.column!r}, {self.user.name})"
+
+    @property
+    def keeps_rows(self) -> bool:
+        return self.skips is None
+
+    def columns(self, columns: list[str] | None) -> list[str] | None:
+        if columns is None or self.column in columns:
+            return columns
+        return [*columns, self.column]
+
+    def open(self) -> BlockFunction:
+        fn = self.user.open()
+
+        def run(blocks: Iterator[Block], context: TaskContext) -> Iterator[Block]:
+            for block, start in with_positions(blocks):
+                table = require_table(block, self.name)
+                if table is None:
+                    continue
+                if not table.num_rows:
+                    yield self._placed(table, pa.nulls(0))
+                    continue
+                if self.skips is None:
+                    with At(self.name, block, start, context):
+                        added = self._added(table, self._values(fn, table))
+                    yield added
+                    continue
+                tries = Tries(self.name, self.skips, context)
+                parts = list(tries.halves(lambda part: self._added_to(fn, part), table, start))
+                yield concat(parts) if parts else self._placed(table.slice(0, 0), pa.nulls(0))
+
+        return run
+
+    def _values(self, fn: Callable[[Any], Any], table: pa.Table) -> Any:
+        values = fn(accessor(table).to_batch(self.batch_format, returns=True))
+        return list(values) if isinstance(values, Iterator) else values
+
+    def _added_to(self, fn: Callable[[Any], Any], table: Block) -> pa.Table:
+        return self._added(table, self._values(fn, table))
+
+    def _added(self, table: pa.Table, values: Any) -> pa.Table:
+        if getattr(values, "ndim", 1) == 0 or _is_single(values):
+            values = [values] * table.num_rows
+        if isinstance(values, (Mapping, pa.Table)) or is_frame(values):
+            raise UnsupportedValue(
+                f"{self.name} must return the values of one column, got a {type(values).__name__}"
+            )
+        column = column_from_values(self.column, values, type_in(table.schema, self.column))
+        if len(column) != table.num_rows:
+            raise UnsupportedValue(
+                f"{self.name} must return one value for each of the {table.num_rows} rows of a"
+                f" batch, got {len(column)}"
+            )
+        return self._placed(table, column)
+
+    def _placed(self, table: pa.Table, column: pa.Array) -> pa.Table:
+        if self.column in table.column_names:
+            position = table.column_names.index(self.column)
+            return table.set_column(position, self.column, column)
+        return table.append_column(self.column, column)
+
+
+def _is_single(value: Any) -> bool:
+    """Whether *value* is one value rather than one for each row."""
+    return isinstance(value, (str, bytes)) or not hasattr(value, "__len__")
+
+
+def _batch_results(outcome: Callable[[], Any], where: At) -> Iterator[Any]:
+    """What a function returns or yields for a batch; an error is told at which rows it happened."""
+    with where:
+        yield from _results(outcome())
+
+
+def _results(made: Any) -> Iterator[Any]:
+    return made if isinstance(made, Iterator) else iter((made,))

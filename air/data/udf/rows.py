@@ -1,0 +1,184 @@
+"""Operators that call a function of the user for each row."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from air.data.blocks.block import (
+    Block,
+    accessor,
+    block_from_rows,
+    concat,
+    records_of,
+)
+from air.data.errors import UnsupportedValue
+from air.data.transforms import BlockFunction
+from air.data.udf.async_calls import AsyncCalls
+from air.data.udf.calling import Call, made_of, with_positions
+from air.data.udf.functions import TaskContext
+from air.data.udf.positions import At
+from air.data.udf.trying import Tries
+
+_Built = TypeVar("_Built")
+_ROWS_AT_A_TIME = 16 << 10
+"""So many rows that a function made are objects at the same time."""
+
+
+@dataclass(frozen=True)
+class MapRows(Call):
+    """One row out for each row in."""
+
+    @property
+    def name(self) -> str:
+        return f"map({self.user.name})"
+
+    @property
+    def keeps_rows(self) -> bool:
+        return self.skips is None
+
+    def open(self) -> BlockFunction:
+        fn = self.user.open()
+        skips = self.skips
+
+        def run(blocks: Iterator[Block], context: TaskContext) -> Iterator[Block]:
+            for block, start in with_positions(blocks):
+                if skips is None:
+                    made = ((row,) for row in _row_results(self.name, fn, block, start, context))
+                    yield from _blocks_of(self.name, made, block, start, context)
+                else:
+                    tries = Tries(self.name, skips, context)
+                    found = [(number, [row]) for number, row in tries.rows(fn, block, start)]
+                    yield _kept(self.name, tries, found, block, start)
+
+        return run
+
+
+@dataclass(frozen=True)
+class FlatMapRows(Call):
+    """Any number of rows out for each row in."""
+
+    @property
+    def name(self) -> str:
+        return f"flat_map({self.user.name})"
+
+    def open(self) -> BlockFunction:
+        fn = self.user.open()
+        skips = self.skips
+
+        rows_of = _then(fn, lambda made: list(self._checked(made)))
+
+        def run(blocks: Iterator[Block], context: TaskContext) -> Iterator[Block]:
+            for block, start in with_positions(blocks):
+                if skips is None:
+                    made = _row_results(self.name, rows_of, block, start, context)
+                    yield from _blocks_of(self.name, made, block, start, context)
+                else:
+                    tries = Tries(self.name, skips, context)
+                    found = list(tries.rows(rows_of, block, start))
+                    yield _kept(self.name, tries, found, block, start)
+
+        return run
+
+    def _checked(self, rows: Any) -> Iterable[Any]:
+        if isinstance(rows, (str, bytes, dict)) or not isinstance(rows, Iterable):
+            raise UnsupportedValue(
+                f"{self.name} must return a list of rows for each row, got {type(rows).__name__}"
+            )
+        return rows
+
+
+@dataclass(frozen=True)
+class FilterRows(Call):
+    """The rows for which the function is true."""
+
+    @property
+    def name(self) -> str:
+        return f"filter({self.user.name})"
+
+    def columns(self, columns: list[str] | None) -> list[str] | None:
+        return columns
+
+    def open(self) -> BlockFunction:
+        fn = self.user.open()
+        skips = self.skips
+
+        is_wanted = _then(fn, bool)
+
+        def run(blocks: Iterator[Block], context: TaskContext) -> Iterator[Block]:
+            for block, start in with_positions(blocks):
+                if skips is None:
+                    keep = list(_row_results(self.name, is_wanted, block, start, context))
+                else:
+                    keep = [False] * len(block)
+                    tries = Tries(self.name, skips, context)
+                    for number, wanted in tries.rows(is_wanted, block, start):
+                        keep[number] = wanted
+                yield accessor(block).filter(keep)
+
+        return run
+
+
+def _then(fn: Callable[[Any], Any], finish: Callable[[Any], _Built]) -> Callable[[Any], Any]:
+    """*fn*, and *finish* with what it returns."""
+    return fn.then(finish) if isinstance(fn, AsyncCalls) else lambda item: finish(fn(item))
+
+
+def _row_results(
+    name: str, fn: Callable[[Any], Any], block: Block, start: int, context: TaskContext
+) -> Iterator[Any]:
+    """What *fn* returns for each row; an error is told at which row it happened."""
+    rows = enumerate(accessor(block).rows(), start)
+    number = start
+    try:
+        if isinstance(fn, AsyncCalls):
+            for number, outcome in fn.ahead(rows):  # noqa: B007 - told of an error
+                yield outcome()
+        else:
+            for number, row in rows:  # noqa: B007
+                yield fn(row)
+    except Exception:
+        with At(name, block, number, context, 1):
+            raise
+
+
+def _kept(
+    name: str, tries: Tries, made: list[tuple[int, list[Any]]], block: Block, start: int
+) -> Block:
+    return made_of(name, lambda rows: tries.kept(rows, block, start), made)
+
+
+def _blocks_of(
+    name: str, made: Iterable[Iterable[Any]], block: Block, start: int, context: TaskContext
+) -> Iterator[Block]:
+    """The rows that were made of those of *block*, in blocks of about the size that is asked for.
+
+    Some rows at a time become part of a block: as objects they take many times as much memory.
+    An error that they do not go together is told of the rows of *block*.
+    """
+    build = functools.partial(block_from_rows, like=records_of(block))
+    parts: list[Block] = []
+    rows: list[Any] = []
+    size, is_first = 0, True
+    for some in made:
+        rows.extend(some)
+        if len(rows) < _ROWS_AT_A_TIME:
+            continue
+        with At(name, block, start, context):
+            parts.append(made_of(name, build, rows))
+        rows = []
+        size += accessor(parts[-1]).size_bytes()
+        if size >= context.block_bytes:
+            with At(name, block, start, context):
+                whole = made_of(name, concat, parts)
+            parts, size, is_first = [], 0, False
+            yield whole
+            del whole
+    if rows or parts or is_first:
+        with At(name, block, start, context):
+            if rows or not parts:
+                parts.append(made_of(name, build, rows))
+            whole = parts[0] if len(parts) == 1 else made_of(name, concat, parts)
+        yield whole
