@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
@@ -23,6 +23,9 @@ from air.data.expressions.expr import Expression
 from air.data.expressions.pruning import Bounds, bounds_of, may_match
 
 _STREAM_ROW_GROUP_BYTES = 256 << 20
+_DECODED_TOGETHER = 2 << 20
+"""Bytes of small columns that are decoded in one go where memory is short."""
+
 _STREAM_ROWS = 1 << 16
 _STREAM_BYTES = 32 << 20
 _EXPANSION = 3.0
@@ -236,16 +239,37 @@ class ParquetDatasource(FileDatasource):
 
 
 def _column_by_column(file: parquet.ParquetFile, group: int, columns: list[str]) -> pa.Table:
-    """A row group, of which one column at a time is decoded: that takes the least memory.
+    """A row group, of which one large column at a time is decoded: that takes the least memory.
 
     Decoding together holds pages of all columns, as they are in the file and as values.
     """
-    found = []
-    for name in columns:
-        found.append(file.read_row_group(group, columns=[name], use_threads=False))
+    arrays: list[pa.ChunkedArray] = []
+    fields: list[pa.Field] = []
+    for names in _together(file.metadata.row_group(group), columns):
+        table = file.read_row_group(group, columns=names, use_threads=False)
+        arrays += [table[name] for name in names]
+        fields += [table.schema.field(name) for name in names]
         give_back()
-    schema = pa.schema([table.schema.field(0) for table in found])
-    return pa.Table.from_arrays([table.column(0) for table in found], schema=schema)
+    return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
+
+
+def _together(group: Any, columns: Sequence[str]) -> Iterator[list[str]]:
+    """Columns of a row group that are worth decoding together, because they are small."""
+    sizes = dict.fromkeys(columns, 0)
+    for column in (group.column(index) for index in range(group.num_columns)):
+        name = column.path_in_schema.partition(".")[0]
+        if name in sizes:
+            sizes[name] += _decoded_bytes(column)
+    names: list[str] = []
+    held = 0
+    for name, size in sizes.items():
+        if names and held + size > _DECODED_TOGETHER:
+            yield names
+            names, held = [], 0
+        names.append(name)
+        held += size
+    if names:
+        yield names
 
 
 def _decoded_bytes(column: Any) -> int:

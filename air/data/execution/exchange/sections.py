@@ -19,7 +19,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from air.data.blocks.block import Block, BlockMetadata, accessor, compact, concat, split_large
+from air.data.blocks.block import (
+    Block,
+    BlockMetadata,
+    Schema,
+    accessor,
+    compact,
+    concat,
+    split_large,
+)
 from air.data.blocks.handle import BlockHandle, cut
 from air.data.blocks.weights import bytes_before, varies
 from air.data.datasource import ReadTask
@@ -31,6 +39,9 @@ _OBJECTS_BYTES = 256 << 10
 _BATCHES = 512
 _BATCH_BYTES = 16 << 10, 64 << 10
 """A section whose rows are read apart is divided into so many batches, of no less and no more."""
+
+_COLUMN_BYTES = 256
+"""What a batch has of each column at least: Arrow describes each of them, in about 50 bytes."""
 
 _BUFFER_BYTES = 1 << 20
 
@@ -95,10 +106,12 @@ class Section:
         with open(self.path, "rb", buffering=0) as file:
             data = _read(file, (self.offset, self.offset + self.head), (begin, end))
         if self.is_table:
-            table = cut(pa.ipc.open_stream(data).read_all(), self.start, self.num_rows)
-            assert isinstance(table, pa.Table)
-            # Many batches become one, which lets go of the rows around those that are meant.
-            yield compact(table.combine_chunks())
+            table = pa.ipc.open_stream(data).read_all()
+            if self.start is not None:
+                table = table.slice(self.start, self.num_rows)
+                # Many batches become one, which lets go of the rows around those that are meant.
+                table = compact(table.combine_chunks())
+            yield table
         else:
             stream, buffers = pickle.loads(data)
             yield cut(loads(stream, [bytearray(b) for b in buffers]), self.start, self.num_rows)
@@ -116,6 +129,7 @@ class SpillDirectory:
         self._stats = stats
         self._directory: OwnDirectory | None = None
         self._files = 0
+        self._schema: Schema | None = None
 
     def write_parts(self, handles: Sequence[BlockHandle]) -> list[Section]:
         """Scattered blocks as a section for each part, which holds its rows of all of them."""
@@ -127,7 +141,13 @@ class SpillDirectory:
             )
             for p in range(len(bounds[0]) - 1)
         )
-        return self._write(parts, handles[0].metadata.source, is_divided=False)
+        row_bytes = None
+        if not any(isinstance(block, list) or varies(block) for block in blocks):
+            # To ask each of many parts takes as long as writing them where columns are many.
+            rows = sum(handle.num_rows for handle in handles)
+            row_bytes = sum(handle.size_bytes for handle in handles) / max(rows, 1)
+        source = handles[0].metadata.source
+        return self._write(parts, source, is_divided=False, row_bytes=row_bytes)
 
     def write_block(self, handle: BlockHandle) -> list[Section]:
         """A block as sections of which a few rows can be read."""
@@ -142,7 +162,14 @@ class SpillDirectory:
         if self._directory is not None:
             self._directory.remove()
 
-    def _write(self, blocks: Iterator[Block], source: str, *, is_divided: bool) -> list[Section]:
+    def _write(
+        self,
+        blocks: Iterator[Block],
+        source: str,
+        *,
+        is_divided: bool,
+        row_bytes: float | None = None,
+    ) -> list[Section]:
         if self._directory is None:
             self._directory = OwnDirectory()
         self._files += 1
@@ -160,13 +187,16 @@ class SpillDirectory:
                 else:
                     copy = dumps(block)
                     file.write(pickle.dumps((copy.stream, [bytes(b) for b in copy.buffers])))
+                known = accessor(block)
+                size = known.size_bytes() if row_bytes is None else round(len(block) * row_bytes)
+                schema = self._shared(known.schema())
                 sections.append(
                     Section(
                         path,
                         offset,
                         head,
                         (offset + head, file.tell()),
-                        accessor(block).metadata(source),
+                        BlockMetadata(len(block), size, schema, source),
                         isinstance(block, pa.Table),
                         index=index,
                     )
@@ -175,13 +205,24 @@ class SpillDirectory:
             self._stats.spilled(sections[-1].batches[1] if sections else 0)
         return sections
 
+    def _shared(self, schema: Schema | None) -> Schema | None:
+        """An equal schema that other sections have: of many that travel together one is sent."""
+        last = self._schema
+        if not (
+            isinstance(schema, pa.Schema)
+            and isinstance(last, pa.Schema)
+            and schema.equals(last, check_metadata=True)
+        ):
+            self._schema = schema
+        return self._schema
+
 
 def _write_table(file: Any, table: pa.Table, *, is_divided: bool) -> tuple[int, np.ndarray | None]:
     """Write a stream; the length of its head, and for each batch its first row and its place."""
     table = table.combine_chunks().unify_dictionaries()
     begin = file.tell()
     with pa.ipc.new_stream(file, table.schema) as writer:
-        least, most = _BATCH_BYTES
+        least, most = (max(size, table.num_columns * _COLUMN_BYTES) for size in _BATCH_BYTES)
         if not is_divided or table.nbytes <= least:
             writer.write_table(table)
             return 0, None
