@@ -7,6 +7,10 @@ frees the memory, or *declines* because the value was touched or is in use, and 
 up again (``Remove``). Nothing is locked, and nobody waits for anybody: what was written while its
 memory was freed and used anew is declined.
 
+Writes that go on side by side may take the last of a disk from each other, where it has room for
+one of them. So the disk is full only if it was too small for a write that had it to itself, after
+all that was to be removed is gone.
+
 Memory that is freed is gone at once: the next value is put there, or the system takes it back.
 So whether a value is in use is asked again when it is let go. It may have been given to a task
 since it was offered, and another node be in the middle of fetching it for that.
@@ -68,7 +72,7 @@ class Tell(msgspec.Struct, frozen=True):
 
 
 class Remove(msgspec.Struct, frozen=True):
-    """Nobody wants this value on disk."""
+    """Nobody wants this value on disk; report when it is ``removed``."""
 
     object_id: bytes
     file: int
@@ -98,17 +102,26 @@ class _OnDisk(msgspec.Struct):
     is_settled: bool = False
 
 
+_Ranked = tuple[float, int, Candidate]  # by when it was used last; in doubt as they were offered
+
+
 class _Run(msgspec.Struct):
     number: int
     goal: int
     unheard: set[bytes]
     deadline: float
-    candidates: list[tuple[float, int, Candidate]] = msgspec.field(default_factory=list)
+    candidates: list[_Ranked] = msgspec.field(default_factory=list)
     offered: set[bytes] = msgspec.field(default_factory=set)
-    writing: dict[int, Candidate] = msgspec.field(default_factory=dict)
+    writing: dict[int, _Ranked] = msgspec.field(default_factory=dict)
     told: dict[bytes, int] = msgspec.field(default_factory=dict)  # value -> bytes
     freed: int = 0
+    is_tight: bool = False  # a write has failed: now one at a time
+    alone: int = 0  # the write that has, or had, the disk to itself
     problem: str = ""
+
+    @property
+    def nbytes_writing(self) -> int:
+        return sum(candidate.nbytes for _, _, candidate in self.writing.values())
 
 
 class Spilling:
@@ -127,6 +140,7 @@ class Spilling:
         self._on_disk: dict[bytes, _OnDisk] = {}
         self._by_owner: dict[bytes, set[bytes]] = {}  # owner -> its values on disk
         self._dead: set[bytes] = set()  # owners that died during the run
+        self._removing = 0  # values that still are on disk, and go
         self._runs = 0
         self._writes = 0
         self._offers = 0
@@ -171,10 +185,11 @@ class Spilling:
         """A value is on disk."""
         run = self._run
         assert run is not None
-        candidate = run.writing.pop(number)
+        candidate = run.writing.pop(number)[2]
         object_id = candidate.object_id
         owner = owner_of(object_id)
         if owner in self._dead:
+            self._removing += 1
             return [Remove(object_id, file, offset), *self._go_on(now)]
         self._on_disk[object_id] = _OnDisk(owner, candidate.nbytes, file, offset)
         self._by_owner.setdefault(owner, set()).add(object_id)
@@ -186,13 +201,24 @@ class Spilling:
         """A value is not on disk.
 
         Args:
-            problem: what is wrong with the disk, so that there is no use to go on; empty if
-                the value was no longer where it was.
+            problem: what is wrong with the disk, so that there is no use to go on if nothing
+                else was written or removed at the time; empty if the value was no longer where
+                it was.
         """
         run = self._run
         assert run is not None
-        del run.writing[number]
-        run.problem = run.problem or problem
+        ranked = run.writing.pop(number)
+        if problem and number == run.alone:
+            run.problem = problem
+        elif problem:
+            run.is_tight = True
+            if owner_of(ranked[2].object_id) not in self._dead:
+                heapq.heappush(run.candidates, ranked)
+        return self._go_on(now)
+
+    def removed(self, now: float) -> list[Instruction]:
+        """A value that was to be removed is gone from the disk."""
+        self._removing -= 1
         return self._go_on(now)
 
     def settled(
@@ -249,22 +275,29 @@ class Spilling:
         if run.unheard and not is_late:
             return out  # others may have what was not used for longer
         run.unheard.clear()
-        while run.candidates and not run.problem and self._wants_more(run):
-            candidate = heapq.heappop(run.candidates)[2]
+        while self._wants_more(run) and self._may_write(run, is_late):
+            ranked = heapq.heappop(run.candidates)
             self._writes += 1
-            run.writing[self._writes] = candidate
+            if run.is_tight:
+                run.alone = self._writes
+            run.writing[self._writes] = ranked
+            candidate = ranked[2]
             at = (candidate.segment, candidate.offset, candidate.nbytes)
             out.append(Write(self._writes, candidate.object_id, *at))
-        if not run.writing and (not run.told or is_late):
+        if not run.writing and not self._wants_more(run) and (not run.told or is_late):
             self._run = None
             out.append(Finished(run.freed, run.problem))
         return out
 
     def _wants_more(self, run: _Run) -> bool:
-        writing = sum(candidate.nbytes for candidate in run.writing.values())
-        if run.freed + writing + sum(run.told.values()) >= run.goal:
+        if not run.candidates or run.problem:
             return False
-        return writing < self._max_writing
+        return run.freed + run.nbytes_writing + sum(run.told.values()) < run.goal
+
+    def _may_write(self, run: _Run, is_late: bool) -> bool:
+        if run.is_tight:  # what owners do not agree to goes from the disk again
+            return not run.writing and not self._removing and (not run.told or is_late)
+        return run.nbytes_writing < self._max_writing
 
     def _remove(self, object_id: bytes) -> Remove:
         found = self._on_disk.pop(object_id)
@@ -272,6 +305,7 @@ class Spilling:
         owned.remove(object_id)
         if not owned:
             del self._by_owner[found.owner]
+        self._removing += 1
         return Remove(object_id, found.file, found.offset)
 
     def check(self) -> None:
@@ -283,10 +317,12 @@ class Spilling:
         assert by_owner == self._by_owner
         if self._run is not None:
             run = self._run
-            assert run.unheard or run.writing or run.told, "waits for nothing"
+            waits = run.unheard or run.writing or run.told or (run.is_tight and self._removing)
+            assert waits, "waits for nothing"
             assert run.told.keys() <= self._on_disk.keys()
             assert all(not self._on_disk[object_id].is_settled for object_id in run.told)
-            assert not {c.object_id for c in run.writing.values()} & self._on_disk.keys()
+            assert not {c.object_id for _, _, c in run.writing.values()} & self._on_disk.keys()
+            assert run.alone not in run.writing or len(run.writing) == 1, "is not alone"
             assert self._dead.isdisjoint(run.unheard)
 
 

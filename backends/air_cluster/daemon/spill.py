@@ -157,7 +157,7 @@ class SpillService:
             case Tell(owner, object_id, file, offset):
                 self._owners.tell(owner, object_id, file, offset)
             case Remove(_, file, offset):
-                self._threads.submit(self._files.free, file, offset)
+                self._threads.submit(self._remove, file, offset)
             case Finished(nbytes, problem):
                 waiting, self._waiting = self._waiting, []
                 for done in waiting:
@@ -175,6 +175,13 @@ class SpillService:
             else:
                 event = partial(self._spilling.written, write.number, *place)
         self._call_soon(partial(self._happened, event))
+
+    def _remove(self, file: int, offset: int) -> None:
+        """Called in a thread."""
+        try:
+            self._files.free(file, offset)
+        finally:
+            self._call_soon(partial(self._happened, self._spilling.removed))
 
     def _write_range(self, segment: int, offset: int, nbytes: int) -> tuple[int, int] | None:
         """Where a range is on disk now; ``None`` if it is no longer in memory."""

@@ -68,6 +68,8 @@ class Script:
                 return spilling.written(int(number), 1, int(number), now)
             case [number, "fails", *problem]:
                 return spilling.write_failed(int(number), " ".join(problem), now)
+            case ["removed"]:
+                return spilling.removed(now)
             case [who, ("accepts" | "declines") as answer, name]:
                 return spilling.settled(owner(who), value(name), answer == "accepts", now)
             case [who, "frees", name]:
@@ -176,9 +178,58 @@ def test_a_full_disk_ends_the_run_and_is_told(script: Script) -> None:
         1 written                                 -> tell A A1 at 1
         2 fails the disk is full                  ->
         3 fails the disk is full                  ->
-        A accepts A1                              -> freed 10 (the disk is full)
+        A accepts A1                              -> write 4 A2
+        4 fails the disk is full                  -> freed 10 (the disk is full)
         need 10 of A                              -> ask A for 10
         A offers                                  -> freed 0
+    """)
+
+
+def test_writes_that_take_the_last_room_from_each_other_are_tried_one_by_one(
+    script: Script,
+) -> None:
+    script("""
+        need 20 of A                              -> ask A for 20
+        A offers A1 10 idle 9 A2 10 idle 8        -> write 1 A1; write 2 A2
+        2 fails the disk is full                  ->
+        1 fails the disk is full                  -> write 3 A1
+        3 written                                 -> tell A A1 at 3
+        A accepts A1                              -> write 4 A2
+        4 fails the disk is full                  -> freed 10 (the disk is full)
+    """)
+
+
+def test_one_that_fails_beside_another_one_that_does_not_is_tried_again(script: Script) -> None:
+    script("""
+        need 20 of A                              -> ask A for 20
+        A offers A1 10 idle 9 A2 10 idle 8        -> write 1 A1; write 2 A2
+        2 fails the disk is full                  ->
+        1 written                                 -> tell A A1 at 1
+        A accepts A1                              -> write 3 A2
+        3 written                                 -> tell A A2 at 3
+        A accepts A2                              -> freed 20
+    """)
+
+
+def test_a_disk_is_not_full_while_something_is_removed_from_it(script: Script) -> None:
+    script("""
+        need 10 of A                              -> ask A for 10
+        A offers A1 10 idle 9 A2 10 idle 8        -> write 1 A1
+        1 written                                 -> tell A A1 at 1
+        A declines A1                             -> remove A1 at 1; write 2 A2
+        2 fails the disk is full                  ->
+        removed                                   -> write 3 A2
+        3 written                                 -> tell A A2 at 3
+        A accepts A2                              -> freed 10
+    """)
+
+
+def test_one_that_failed_is_not_tried_again_when_its_owner_is_dead(script: Script) -> None:
+    script("""
+        need 10 of A                              -> ask A for 10
+        A offers A1 10 idle 9                     -> write 1 A1
+        A dies                                    ->
+        1 fails the disk is full                  -> freed 0
     """)
 
 

@@ -55,9 +55,16 @@ class Node(RuleBasedStateMachine):
         self.free: list[int] = list(range(12))
         self.files: dict[tuple[int, int], bytes] = {}  # -> the value that was written there
         self.writes: dict[int, Write] = {}
+        self.crowded: set[int] = set()  # writes that others took room from, at some time
+        self.removing: list[tuple[int, int]] = []
+        self.disk = 1  # so many values fit
         self.names = itertools.count(1).__next__
         self.places = itertools.count(1).__next__
         self.finished: list[Finished] = []
+
+    def has_room(self) -> bool:
+        """Whether another value fits on the disk; what is being written has its room already."""
+        return len(self.files) + len(self.writes) < self.disk
 
     def obey(self, instructions: list[Instruction]) -> None:
         for instruction in instructions:
@@ -67,9 +74,12 @@ class Node(RuleBasedStateMachine):
                         self.owners[owner].from_node.append(instruction)
                 case Write(number, _, _, _, _):
                     self.writes[number] = instruction
+                    if len(self.files) + len(self.writes) > self.disk:
+                        self.crowded |= self.writes.keys()
                 case Remove(_, file, offset):
-                    del self.files[file, offset]
-                case Finished():
+                    self.removing.append((file, offset))
+                case Finished(_, problem):
+                    assert not problem or not self.has_room(), "the disk is not full"
                     self.finished.append(instruction)
 
     # The owners ---------------------------------------------------------------------------
@@ -186,14 +196,27 @@ class Node(RuleBasedStateMachine):
         if not self.spilling.is_running:
             self.obey(self.spilling.start(nbytes, self.owners, self.now))
 
-    @rule(data=st.data(), fails=st.sampled_from(["", "", "", "full", "gone"]))
+    @rule(identity=st.sampled_from(OWNERS))
+    def need_much(self, identity: bytes) -> None:
+        """So that several values are written side by side."""
+        for _ in range(3):
+            self.put(identity)
+        self.need(35)
+        self.all_are_heard()
+
+    @rule(data=st.data(), fails=st.sampled_from(["", "", "full", "gone"]))
     def write(self, data: st.DataObject, fails: str) -> None:
         if self.writes:
             self.end_write(data.draw(st.sampled_from(sorted(self.writes))), fails)
 
-    def end_write(self, number: int, fails: str) -> None:
+    @rule(size=st.integers(1, 6))
+    def resize(self, size: int) -> None:
+        """Others fill the disk, or make room on it."""
+        self.disk = size
+
+    def end_write(self, number: int, fails: str = "") -> None:
         write = self.writes.pop(number)
-        if fails:
+        if fails == "gone" or (fails and number in self.crowded) or not self.has_room():
             problem = "" if fails == "gone" else "the disk is full"
             self.obey(self.spilling.write_failed(number, problem, self.now))
             return
@@ -201,6 +224,12 @@ class Node(RuleBasedStateMachine):
         # Its memory may be another value's by now.
         self.files[place] = self.memory.get(write.offset, b"nothing")
         self.obey(self.spilling.written(number, *place, self.now))
+
+    @rule()
+    def remove(self) -> None:
+        if self.removing:
+            del self.files[self.removing.pop(0)]
+            self.obey(self.spilling.removed(self.now))
 
     @rule(seconds=st.sampled_from([0.5, 2.5]))
     def wait(self, seconds: float) -> None:
@@ -218,9 +247,11 @@ class Node(RuleBasedStateMachine):
                 assert self.memory.get(offset) == object_id, "it is read, and something else there"
 
     def teardown(self) -> None:
+        self.disk = 1000
         for _ in range(100):
             for number in list(self.writes):
-                self.end_write(number, "")
+                self.end_write(number)
+            self.remove()
             for identity, owner in self.owners.items():
                 self.owner_hears(identity, 3)
                 self.node_hears(identity, 3)
@@ -234,7 +265,7 @@ class Node(RuleBasedStateMachine):
         self.need(200)
         for _ in range(100):
             for number in list(self.writes):
-                self.end_write(number, "")
+                self.end_write(number)
             for identity in self.owners:
                 self.owner_hears(identity, 3)
                 self.node_hears(identity, 3)
