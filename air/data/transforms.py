@@ -20,8 +20,7 @@ from air.data.blocks.block import Block, require_table, select
 from air.data.blocks.convert import check_distinct
 from air.data.blocks.schemas import conform
 from air.data.errors import require_columns
-from air.data.udf.functions import TaskContext, UserFunction
-from air.data.udf.skipping import Skips
+from air.data.udf.functions import TaskContext
 
 DEFAULT_BATCH_SIZE = 4096
 
@@ -33,12 +32,8 @@ class Transform(abc.ABC):
 
     Attributes:
         keeps_rows: exactly one row comes out for each that goes in, in the same order.
-        function: the user's code in it, if there is any.
         min_rows: how many rows it wants to see together, if they can be had.
-        skips: that rows are left out for which the function fails; ``None`` if they are not.
     """
-
-    skips: Skips | None = None
 
     @property
     def keeps_rows(self) -> bool:
@@ -50,20 +45,8 @@ class Transform(abc.ABC):
         """How messages call it: ``map(parse)``."""
 
     @property
-    def function(self) -> UserFunction | None:
-        return None
-
-    @property
     def min_rows(self) -> int:
         return 0
-
-    def with_skips(self, skips: Skips | None) -> Transform:
-        """The same, leaving out rows in that way, or none."""
-        raise NotImplementedError(f"{self.name} leaves out no rows")
-
-    def numbered(self, number: int) -> Transform:
-        """The same with a name that says which one it is of those with this name."""
-        raise NotImplementedError(f"{self.name} runs no function")
 
     @abc.abstractmethod
     def open(self) -> BlockFunction:
@@ -71,7 +54,7 @@ class Transform(abc.ABC):
 
     def columns(self, columns: list[str] | None) -> list[str] | None:
         """Columns that come out for *columns* that go in; ``None``: not known in advance."""
-        return None if self.function is not None else columns
+        return columns
 
 
 @dataclass(frozen=True)

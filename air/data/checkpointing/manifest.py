@@ -12,6 +12,7 @@ from typing import Any
 import air
 from air.data.checkpointing.fingerprint import digest
 from air.data.plan import Checkpointed, InputBlocks, Map, Node, Read
+from air.data.udf.calling import Call
 
 FORMAT = 1
 _TOLD = 5
@@ -78,7 +79,7 @@ def _marks(node: Node) -> list[StepMark]:
 def _mark(node: Node) -> StepMark:
     if isinstance(node, Map):  # where it runs makes no difference
         transform = node.transform
-        if transform.skips is not None:
+        if isinstance(transform, Call):
             transform = transform.with_skips(None)
         return StepMark(node.name, digest(transform))
     if isinstance(node, InputBlocks):

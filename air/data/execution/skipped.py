@@ -19,6 +19,7 @@ from air.data.errors import StaleCheckpoint
 from air.data.execution.stages import Stage
 from air.data.execution.stats import StageStats
 from air.data.transforms import Transform
+from air.data.udf.calling import Call
 from air.data.udf.dead_letters import DeadLetters
 from air.data.udf.skipping import Skips, too_many, without_rejected
 
@@ -57,9 +58,10 @@ class SkippedRun:
         ]
 
     def _of_run(self, transform: Transform, stats: StageStats) -> Transform:
-        key, skips = next(self._keys), transform.skips
-        if skips is None:
+        key = next(self._keys)
+        if not isinstance(transform, Call) or transform.skips is None:
             return transform
+        skips = transform.skips
         letters = skips.letters and self._letters(skips.letters, transform.name)
         skips = replace(skips, key=key, letters=letters)
         self._operators[key] = _Operator(transform.name, skips, stats)

@@ -22,6 +22,7 @@ from air.data.execution.cost import QUICK_SECONDS, Cost, Meter
 from air.data.execution.exchange.marks import Marked
 from air.data.plan import Map
 from air.data.transforms import TakeRows, Transform
+from air.data.udf.calling import Call
 from air.data.udf.compute import ON_TASKS, Compute
 from air.data.udf.functions import TaskContext
 from air.data.udf.skipping import Skipped
@@ -110,7 +111,7 @@ class Stage:
     @property
     def has_user_code(self) -> bool:
         """Whether there is any function in it whose cost nobody knows."""
-        return any(transform.function is not None for transform in self.transforms)
+        return any(isinstance(transform, Call) for transform in self.transforms)
 
     def open(self, budget: Budget) -> OpenStage:
         """The stage made ready to run in this process."""
@@ -259,7 +260,7 @@ def fuse(maps: Sequence[Map], *, reads: bool, limit: int | None = None) -> list[
         transform, compute = node.transform, node.compute
         last = stages[-1] if stages else None
         joins = last is not None and compute.pool is None
-        if joins and last is not None and transform.function is not None:
+        if joins and last is not None and isinstance(transform, Call):
             joins = compute == last.compute
         if joins and last is not None:
             stages[-1] = Stage((*last.transforms, transform), last.compute)

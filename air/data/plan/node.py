@@ -15,6 +15,7 @@ from air.data.blocks.handle import BlockHandle
 from air.data.blocks.schemas import unify
 from air.data.datasource import Datasource
 from air.data.transforms import Conform, Transform
+from air.data.udf.calling import Call
 from air.data.udf.compute import ON_TASKS, Compute
 
 
@@ -216,7 +217,7 @@ def _numbered(node: Node, seen: Counter[str]) -> Node:
     below = tuple(_numbered(one, seen) for one in node.inputs)
     if any(new is not old for new, old in zip(below, node.inputs, strict=True)):
         node = node.with_inputs(below)
-    if isinstance(node, Map) and _calls(node):
+    if isinstance(node, Map) and isinstance(node.transform, Call):
         name = node.name
         seen[name] += 1
         if seen[name] > 1:
@@ -236,4 +237,4 @@ def part_of(place: str, number: int) -> str:
 
 
 def _calls(node: Node) -> bool:
-    return isinstance(node, Map) and node.transform.function is not None
+    return isinstance(node, Map) and isinstance(node.transform, Call)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 import pyarrow as pa
 
@@ -24,7 +24,7 @@ from air.data.blocks.block import (
 from air.data.blocks.infer import column_from_values
 from air.data.blocks.restoring import type_in
 from air.data.errors import UnsupportedValue
-from air.data.transforms import DEFAULT_BATCH_SIZE, BlockFunction, Transform
+from air.data.transforms import DEFAULT_BATCH_SIZE, BlockFunction
 from air.data.udf.async_calls import outcomes
 from air.data.udf.calling import Call, made_of, with_positions
 from air.data.udf.functions import TaskContext
@@ -51,7 +51,7 @@ class MapBatches(Call):
     def name(self) -> str:
         return self.label or f"map_batches({self.user.name})"
 
-    def numbered(self, number: int) -> Transform:
+    def numbered(self, number: int) -> Self:
         if self.label is not None:
             return replace(self, label=f"{self.label} #{number}")
         return super().numbered(number)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from air.data.blocks.block import Block
 from air.data.errors import UnsupportedValue
@@ -27,15 +27,16 @@ class Call(Transform):
     user: UserFunction
     skips: Skips | None = None
 
-    @property
-    def function(self) -> UserFunction:
-        return self.user
-
-    def with_skips(self, skips: Skips | None) -> Transform:
+    def with_skips(self, skips: Skips | None) -> Self:
+        """The same, leaving out rows in that way, or none."""
         return replace(self, skips=skips)
 
-    def numbered(self, number: int) -> Transform:
+    def numbered(self, number: int) -> Self:
+        """The same with a name that says which one it is of those with this name."""
         return replace(self, user=replace(self.user, number=number))
+
+    def columns(self, columns: list[str] | None) -> list[str] | None:
+        return None
 
 
 def with_positions(blocks: Iterable[Block]) -> Iterator[tuple[Block, int]]:

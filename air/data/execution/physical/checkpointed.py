@@ -14,6 +14,7 @@ from air.data.datasource import ReadTask
 from air.data.execution.run import Run
 from air.data.execution.stages import Stage, Unit, grouped
 from air.data.plan import Checkpointed, InputBlocks, Map, Node, Read
+from air.data.udf.calling import Call
 
 
 def checkpointed(run: Run, node: Checkpointed, _limit: int | None) -> Iterator[BlockHandle]:
@@ -116,6 +117,6 @@ def _with_kept_inputs(node: Checkpointed) -> Checkpointed:
 
 def _is_cheap(node: Node) -> bool:
     """Whether nothing is lost if it has to be made again: it is only read, by the library."""
-    while isinstance(node, Map) and node.transform.function is None:
+    while isinstance(node, Map) and not isinstance(node.transform, Call):
         node = node.input
     return isinstance(node, (Read, InputBlocks, Checkpointed))
