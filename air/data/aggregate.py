@@ -12,12 +12,12 @@ import pyarrow as pa
 from pyarrow import compute as pc
 
 from air.data.blocks.block import Block
-from air.data.errors import UnsupportedValue
 from air.data.grouping import columns
-from air.data.grouping.aggregation import Aggregation, OfColumn, OfValues, State
+from air.data.grouping.aggregation import Aggregation, OfColumn, State
 from air.data.grouping.collected import Quantile, Unique
 from air.data.grouping.custom import AggregateFn
 from air.data.grouping.keys import Groups, plain
+from air.data.grouping.numbers import OfNumbers, Totals
 from air.executor.keywords import methods_suggest_keywords
 from air.executor.validation import check_number
 
@@ -61,72 +61,31 @@ class Count(Aggregation):
 
 
 @methods_suggest_keywords
-class Sum(OfColumn):
-    """The sum of a column: exact for whole numbers, 0 for a group without values, as pandas has it.
+class Sum(Totals):
+    """The sum of a column of numbers or durations: exact unless it holds floats.
 
-    Sums are 64 bits wide always (pandas narrows those that fit the type of the column), and without
-    a sign where whole numbers have none.
+    It is 0 for a group without values, as pandas has it. Sums are 64 bits wide always (pandas
+    narrows those that fit the type of the column, and lets those that do not fit 64 bits run
+    over), and without a sign where whole numbers have none. Those of decimals have 38 digits, or
+    76 if the type of the column may have more than 38.
 
     Raises:
-        UnsupportedValue: a column holds no numbers, or a sum of whole numbers needs more than 64
-            bits.
+        UnsupportedValue: a column holds neither numbers nor durations, or a sum does not fit.
     """
 
-    def _of(self, column: pa.ChunkedArray, valid: np.ndarray, groups: Groups) -> State:
-        kind = column.type
-        if columns.is_whole(kind):
-            high, low = columns.whole_sums(columns.wholes(column), groups)
-            sign = "u" if pa.types.is_unsigned_integer(kind) else ""
-            return {f"{sign}high": high, f"{sign}low": low}
-        if pa.types.is_decimal(kind):
-            return {"decimal": columns.by_group(column, groups, "sum")}
-        return {"sum": columns.float_sums(columns.floats(column, str(self.on), self.name), groups)}
+    of_times = False
 
-    def _combined(self, states: pa.Table, groups: Groups) -> State:
-        made: State = {}
-        for name in ("high", "low", "uhigh", "ulow"):
-            if name in states.column_names:
-                # Halves of sums are whole numbers themselves: their halves are added, and put
-                # together again.
-                highs, lows = columns.whole_sums(columns.wholes(states[name]), groups)
-                made[name] = (highs << 32) + lows
-        if "decimal" in states.column_names:
-            made["decimal"] = columns.by_group(states["decimal"], groups, "sum")
-        if "sum" in states.column_names:
-            values = columns.floats(states["sum"], str(self.on), self.name)
-            made["sum"] = columns.float_sums(values, groups)
-        return made
-
-    def _result(self, state: pa.Table) -> pa.Array:
-        has = [name for name in ("decimal", "sum", "high", "uhigh") if name in state.column_names]
-        if has == ["decimal"]:
+    def _result_of_numbers(self, state: pa.Table) -> pa.Array:
+        kinds = self._kinds(state)
+        if kinds == ["decimal"]:
             return pc.fill_null(state["decimal"], 0).combine_chunks()
-        if has == ["sum"]:
-            return state["sum"].combine_chunks()
-        if "decimal" not in has and "sum" not in has:
-            highs, lows = (
-                sum(state[name].to_numpy() for name in state.column_names if name in both)
-                for both in (("high", "uhigh"), ("low", "ulow"))
-            )
-            return self._whole(highs, lows, signed="high" in has)
-        # Blocks hold numbers of different kinds, which go together as floats.
-        total = np.zeros(len(state))
-        for name in ("decimal", "sum", "high", "low", "uhigh", "ulow"):
-            if name in state.column_names:
-                scale = float(1 << 32) if name.endswith("high") else 1.0
-                total += scale * columns.floats(state[name], str(self.on), self.name)
-        return pa.array(total)
+        if kinds and not {"decimal", "sum"} & set(kinds):
+            return pa.array(self._as_64_bits(*self._halves(state), signed="high" in kinds))
+        # No values, floats, or different kinds of numbers, which go together as floats.
+        return pa.array(self._floats(state))
 
-    def _whole(self, high: np.ndarray, low: np.ndarray, *, signed: bool) -> pa.Array:
-        carried, rest = high + (low >> 32), low & ((1 << 32) - 1)
-        least, most = (-(1 << 31), 1 << 31) if signed else (0, 1 << 32)
-        if ((carried < least) | (carried >= most)).any():
-            raise UnsupportedValue(
-                f"{self.name}: the sum of a group needs more than 64 bits; make the column floats"
-                " or decimals first"
-            )
-        bits = (carried << 32) | rest  # of numbers with and without a sign they are the same
-        return pa.array(bits if signed else bits.view(np.uint64))
+    def _result_of_times(self, state: pa.Table, kind: pa.DataType) -> pa.Array:
+        return pa.array(self._as_64_bits(*self._halves(state), signed=True)).cast(kind)
 
 
 @methods_suggest_keywords
@@ -179,26 +138,33 @@ class AbsMax(OfColumn):
 
 
 @methods_suggest_keywords
-class Mean(OfColumn):
-    """The mean of a column of numbers; null for a group without values."""
+class Mean(Totals):
+    """The mean of a column of numbers, times or durations; null for a group without values.
 
-    def _of(self, column: pa.ChunkedArray, valid: np.ndarray, groups: Groups) -> State:
-        values = columns.floats(column, str(self.on), self.name)
-        return {"sum": columns.float_sums(values, groups)}
+    Sums are exact unless the column holds floats. Means of times are of the type of the column,
+    rounded toward 0, which is 1970 for a point in time.
 
-    def _combined(self, states: pa.Table, groups: Groups) -> State:
-        return {"sum": columns.float_sums(states["sum"].to_numpy(), groups)}
+    Raises:
+        UnsupportedValue: a column holds something else, dates for example (cast them to
+            timestamps).
+    """
 
-    def _result(self, state: pa.Table) -> pa.Array:
-        return _divided(state["sum"].to_numpy(), state["count"].to_numpy())
+    def _result_of_numbers(self, state: pa.Table) -> pa.Array:
+        return _divided(self._floats(state), state["count"].to_numpy())
+
+    def _result_of_times(self, state: pa.Table, kind: pa.DataType) -> pa.Array:
+        count = state["count"].to_numpy()
+        means = columns.quotients(*self._halves(state), np.maximum(count, 1))
+        return pa.array(means, mask=count == 0).cast(kind)
 
 
 @methods_suggest_keywords
-class Std(OfValues):
-    """The standard deviation of a column of numbers.
+class Std(OfNumbers):
+    """The standard deviation of a column of numbers, times or durations.
 
     Combined by the formula of Chan, Golub and LeVeque (1979), which loses no digits where the
-    mean is large. Null for a group with *ddof* values or fewer.
+    mean is large. Null for a group with *ddof* values or fewer. That of times is a duration in
+    their unit, rounded down.
 
     Args:
         ddof: degrees of freedom that are taken off the number of values.
@@ -214,25 +180,32 @@ class Std(OfValues):
         super().__init__(on, ignore_nulls, alias_name)
         self.ddof = int(check_number(ddof, "Std: ddof", minimum=0, integer=True))
 
-    def _of(self, column: pa.ChunkedArray, valid: np.ndarray, groups: Groups) -> State:
+    def _of_numbers(self, column: pa.ChunkedArray, valid: np.ndarray, groups: Groups) -> State:
         values = columns.floats(column, str(self.on), self.name)
         count = columns.counts(groups, valid)
         mean = columns.float_sums(values, groups) / np.maximum(count, 1)
-        apart = np.where(valid, values - mean[groups.of_row], 0.0)
+        with np.errstate(invalid="ignore"):  # infinite values have no distance
+            apart = np.where(valid, values - mean[groups.of_row], 0.0)
         return {"mean": mean, "squares": columns.float_sums(apart**2, groups)}
 
-    def _combined(self, states: pa.Table, groups: Groups) -> State:
-        count, means = states["count"].to_numpy(), states["mean"].to_numpy()
+    def _combined_numbers(self, states: pa.Table, groups: Groups) -> State:
+        count, means = states["count"].to_numpy(), columns.filled(states["mean"])
+        squares = columns.filled(states["squares"])
         total = columns.float_sums(count, groups)
         mean = columns.float_sums(count * means, groups) / np.maximum(total, 1)
-        apart = means - mean[groups.of_row]
-        squares = columns.float_sums(states["squares"].to_numpy() + count * apart**2, groups)
-        return {"mean": mean, "squares": squares}
+        with np.errstate(invalid="ignore"):
+            apart = means - mean[groups.of_row]
+        return {"mean": mean, "squares": columns.float_sums(squares + count * apart**2, groups)}
 
-    def _result(self, state: pa.Table) -> pa.Array:
-        squares, count = state["squares"].to_numpy(), state["count"].to_numpy()
-        variance = _divided(squares, count - self.ddof)
+    def _result_of_numbers(self, state: pa.Table) -> pa.Array:
+        if "squares" not in state.column_names:
+            return pa.nulls(len(state), pa.float64())
+        variance = _divided(columns.filled(state["squares"]), state["count"].to_numpy() - self.ddof)
         return pc.sqrt(variance)
+
+    def _result_of_times(self, state: pa.Table, kind: pa.DataType) -> pa.Array:
+        whole = pc.floor(self._result_of_numbers(state)).cast(pa.int64())
+        return whole.cast(pa.duration(kind.unit))
 
 
 def _divided(total: np.ndarray, count: np.ndarray) -> pa.Array:

@@ -8,7 +8,9 @@ from typing import Any
 from air.data.blocks.block import VALUE_COLUMN
 from air.data.consumption import Consumption
 from air.data.errors import require_columns
-from air.data.summaries import Extremes, Moments, Summary, Total, Uniques, no_columns, summarize
+from air.data.measures import Measures
+from air.data.summaries import Extremes, Summary, Total, no_columns, summarize
+from air.data.uniques import Uniques
 from air.errors import InvalidOption
 from air.executor.keywords import methods_suggest_keywords
 from air.executor.validation import check_flag, check_number
@@ -31,7 +33,7 @@ class Aggregations(Consumption):
     """
 
     def sum(self, on: On = None, ignore_nulls: bool = True) -> Any:
-        """The sum of each column."""
+        """The sum of each column of numbers or durations."""
 
         def total(found: Total) -> Any:
             return found.total
@@ -55,21 +57,24 @@ class Aggregations(Consumption):
         return self._aggregate("max", on, Extremes, largest, ignore_nulls)
 
     def mean(self, on: On = None, ignore_nulls: bool = True) -> Any:
-        """The mean of each column."""
+        """The mean of each column; of points in time and durations in their unit, cut off."""
 
-        def mean(found: Moments) -> float | None:
-            return found.mean if found.count else None
+        def mean(found: Measures) -> Any:
+            return found.mean
 
-        return self._aggregate("mean", on, Moments, mean, ignore_nulls)
+        return self._aggregate("mean", on, Measures, mean, ignore_nulls)
 
     def std(self, on: On = None, ddof: int = 1, ignore_nulls: bool = True) -> Any:
-        """The standard deviation of each column, with *ddof* degrees of freedom taken off."""
+        """The standard deviation of each column, with *ddof* degrees of freedom taken off.
+
+        That of points in time and of durations is a duration, rounded down to their unit.
+        """
         taken_off = int(check_number(ddof, "std: ddof", minimum=0, integer=True))
 
-        def std(found: Moments) -> float | None:
+        def std(found: Measures) -> Any:
             return found.std(taken_off)
 
-        return self._aggregate("std", on, Moments, std, ignore_nulls)
+        return self._aggregate("std", on, Measures, std, ignore_nulls)
 
     def unique(self, column: str | None = None) -> list[Any]:
         """The different values of a column (or of plain objects) in order of appearance."""
@@ -77,7 +82,7 @@ class Aggregations(Consumption):
         if column is None and self.columns() is not None:
             raise InvalidOption("unique: name a column")
         found = summarize(self, {name: [Uniques]}, "unique", of_objects=column is None)
-        return [] if found is None else list(found[Uniques, name].values)
+        return [] if found is None else found[Uniques, name].values
 
     def _aggregate(
         self,

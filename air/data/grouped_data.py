@@ -93,7 +93,7 @@ class GroupedData:
         return self.aggregate(Count())
 
     def sum(self, on: On = None, ignore_nulls: bool = True) -> Dataset:
-        """The sum of columns; 0 for a group without values."""
+        """The sum of columns of numbers or durations; 0 for a group without values."""
         return self.aggregate(*(Sum(name, ignore_nulls) for name in self._columns("sum", on)))
 
     def min(self, on: On = None, ignore_nulls: bool = True) -> Dataset:
@@ -105,16 +105,22 @@ class GroupedData:
         return self.aggregate(*(Max(name, ignore_nulls) for name in self._columns("max", on)))
 
     def mean(self, on: On = None, ignore_nulls: bool = True) -> Dataset:
-        """The mean of columns."""
+        """The mean of columns of numbers, points in time or durations."""
         return self.aggregate(*(Mean(name, ignore_nulls) for name in self._columns("mean", on)))
 
     def std(self, on: On = None, ddof: int = 1, ignore_nulls: bool = True) -> Dataset:
-        """The standard deviation of columns, with *ddof* degrees of freedom taken off."""
+        """The standard deviation of columns, with *ddof* degrees of freedom taken off.
+
+        That of points in time and of durations is a duration.
+        """
         names = self._columns("std", on)
         return self.aggregate(*(Std(name, ddof, ignore_nulls) for name in names))
 
     def quantile(self, on: On = None, q: float = 0.5, ignore_nulls: bool = True) -> Dataset:
-        """A quantile of columns of numbers, the median if *q* is 0.5; exact, as a float."""
+        """A quantile of columns, the median if *q* is 0.5; exact.
+
+        A float for numbers; for points in time and durations one of the column's type.
+        """
         names = self._columns("quantile", on)
         return self.aggregate(*(Quantile(name, q, ignore_nulls) for name in names))
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
+from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeVar, cast
 
 import numpy as np
@@ -16,13 +18,14 @@ from pyarrow import compute as pc
 
 from air.data.blocks.block import Block, accessor
 from air.data.errors import UnsupportedValue, require_columns
+from air.data.grouping.keys import plain
 from air.data.plan import Map
 from air.data.transforms import Summarize
 
 if TYPE_CHECKING:
     from air.data.consumption import Consumption
 
-_NAN = math.nan  # one object, so that it equals itself as a key
+_EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
 
 
 class Summary(Protocol):
@@ -202,13 +205,18 @@ class Total:
         if pa.types.is_boolean(values.type):
             values = values.cast(pa.int64())
         missing = len(column) - len(values)
+        if pa.types.is_duration(values.type):
+            whole = _exact_sum(values.cast(pa.int64()).to_numpy())
+            return cls(len(values), missing, pa.scalar(whole, values.type).as_py())
+        if pa.types.is_decimal(values.type):  # sums of Arrow run over without saying so
+            values = values.cast(pa.decimal256(76, values.type.scale))
         if pa.types.is_int64(values.type) or pa.types.is_uint64(values.type):
             return cls(len(values), missing, _exact_sum(values.to_numpy()))
         return cls(len(values), missing, pc.sum(values).as_py())
 
     def merge(self, other: Total) -> Total:
         parts = [part for part in (self.total, other.total) if part is not None]
-        total = parts[0] + parts[1] if len(parts) == 2 else (parts or [None])[0]
+        total = _added(*parts) if len(parts) == 2 else (parts or [None])[0]
         return Total(self.count + other.count, self.missing + other.missing, total)
 
 
@@ -298,21 +306,6 @@ class ElementCounts:
 
 
 @dataclass(frozen=True, slots=True)
-class Uniques:
-    """Each value once, in the order of first appearance; ``None`` and NaN are values here."""
-
-    label: ClassVar[str] = "values that can be compared"
-    values: dict[Any, None]
-
-    @classmethod
-    def of(cls, column: pa.ChunkedArray) -> Uniques:
-        return cls({_NAN if item != item else item: None for item in pc.unique(column).to_pylist()})
-
-    def merge(self, other: Uniques) -> Uniques:
-        return Uniques({**self.values, **other.values})
-
-
-@dataclass(frozen=True, slots=True)
 class Quantiles:
     """All the numbers of a column, for exact quantiles: 8 bytes of memory for each of them."""
 
@@ -351,12 +344,9 @@ def hashable(value: Any) -> Any:
 
 def _present(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """The values of a column that are not missing; those of floats as Arrow can work with them."""
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
+    column = plain(column)
     if column.null_count:
         column = column.drop_null()
-    if pa.types.is_float16(column.type):
-        column = column.cast(pa.float32())
     if pa.types.is_floating(column.type):
         is_nan = pc.is_nan(column)
         if pc.any(is_nan).as_py():
@@ -375,10 +365,14 @@ def _exact_sum(values: np.ndarray) -> int | None:
 
 
 def _added(one: Any, other: Any) -> Any:
+    if isinstance(one, Decimal) and isinstance(other, Decimal):
+        return _EXACT.add(one, other)
     try:
         return one + other
-    except TypeError:  # a decimal and a float
-        return float(one) + float(other)
+    except TypeError:
+        if isinstance(one, timedelta) or isinstance(other, timedelta):
+            raise
+        return float(one) + float(other)  # a decimal and a float
 
 
 def _holds_structs(kind: pa.DataType) -> bool:

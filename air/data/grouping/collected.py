@@ -19,11 +19,13 @@ from air.executor.validation import check_number
 
 @methods_suggest_keywords
 class Quantile(OfValues):
-    """A quantile of a column of numbers, the median if *q* is 0.5.
+    """A quantile of a column of numbers, times or durations, the median if *q* is 0.5.
 
     It is exact, and lies between two values in proportion to its distance from them, as in
-    pandas. For that 8 bytes are kept for each number; with :meth:`Dataset.aggregate`, which makes
-    one group of all rows, that is in the memory of the program. Null for a group without values.
+    pandas; those of times are of the type of the column, rounded toward 0, which is 1970 for a
+    point in time. For that 8 bytes are kept for each number; with :meth:`Dataset.aggregate`,
+    which makes one group of all rows, that is in the memory of the program. Null for a group
+    without values.
 
     Args:
         q: from 0, the smallest value, to 1, the largest.
@@ -40,31 +42,50 @@ class Quantile(OfValues):
         self.q = float(check_number(q, "Quantile: q", minimum=0, maximum=1))
 
     def _of(self, column: pa.ChunkedArray, valid: np.ndarray, groups: Groups) -> State:
-        values = columns.floats(column, str(self.on), self.name)[valid]
-        return {"values": _lists(pa.array(values), groups.of_row[valid], len(groups))}
+        values: Any
+        if pa.types.is_null(column.type):
+            return {}
+        if pa.types.is_timestamp(column.type) or pa.types.is_duration(column.type):
+            values = column.drop_null()
+        else:
+            values = pa.array(columns.floats(column, str(self.on), self.name)[valid])
+        return {"values": _lists(values, groups.of_row[valid], len(groups))}
 
     def _combined(self, states: pa.Table, groups: Groups) -> State:
+        if "values" not in states.column_names:
+            return {}
         values, of = _elements(states["values"])
         return {"values": _lists(values, groups.of_row[of], len(groups))}
 
     def _result(self, state: pa.Table) -> pa.Array:
+        if "values" not in state.column_names:
+            return pa.nulls(len(state), pa.float64())
         array, group = _elements(state["values"])
-        values = array.to_numpy()
-        values = values[
-            np.lexsort((values, group))
-        ]  # groups stand together, and stay where they are
+        kind = array.type
+        values = array.cast(kind if pa.types.is_floating(kind) else pa.int64()).to_numpy()
         counts = np.bincount(group, minlength=len(state))
         is_there = counts > 0
-        last = counts[is_there] - 1
-        begin = (np.cumsum(counts) - counts)[is_there]
+        found = np.zeros(len(state), values.dtype)
+        # By value, then by group: two sorts of numbers take a third of the time of one by both.
+        order = np.argsort(values)
+        order = order[sorted_order(group[order])]
+        found[is_there] = self._of_sorted(values[order], counts[is_there])
+        return pa.array(found, mask=~is_there).cast(kind)
+
+    def _of_sorted(self, values: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        """The quantile of each group, of which none is empty, whose values are sorted."""
+        last = counts - 1
+        begin = np.cumsum(counts) - counts
         place = self.q * last
         below = np.floor(place).astype(np.int64)
         low, high = values[begin + below], values[begin + np.minimum(below + 1, last)]
-        with np.errstate(invalid="ignore"):  # infinite values have no distance
-            between = low + (high - low) * (place - below)
-        found = np.zeros(len(state))
-        found[is_there] = np.where((low == high) | (place == below), low, between)
-        return pa.array(found, mask=~is_there)
+        if values.dtype.kind == "f":
+            with np.errstate(invalid="ignore"):  # infinite values have no distance
+                between = low + (high - low) * (place - below)
+            return np.where((low == high) | (place == below), low, between)
+        further = (high.view(np.uint64) - low.view(np.uint64)) * (place - below)
+        between = low + np.floor(further).astype(np.int64)
+        return between + ((between < 0) & (further % 1 > 0))
 
 
 @methods_suggest_keywords

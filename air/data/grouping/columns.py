@@ -10,6 +10,7 @@ from air.data.errors import UnsupportedValue
 from air.data.grouping.keys import Groups, plain
 
 _HALF_BITS = 32
+_DIGITS, _WIDE_DIGITS = 38, 76
 _ROWS_AT_A_TIME = 1 << 20
 """So many halves of whole numbers add up exactly in a float."""
 
@@ -47,6 +48,51 @@ def whole_sums(values: np.ndarray, groups: Groups) -> tuple[np.ndarray, np.ndarr
         for total, half in zip((high, low), halves, strict=True):
             total += np.bincount(rows, weights=half, minlength=len(groups)).astype(np.int64)
     return high, low
+
+
+def carried(high: np.ndarray, low: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The same numbers ``high * 2**32 + low`` with low halves from 0 to ``2**32 - 1``."""
+    return high + (low >> _HALF_BITS), low & ((1 << _HALF_BITS) - 1)
+
+
+def quotients(high: np.ndarray, low: np.ndarray, count: np.ndarray) -> np.ndarray:
+    """Whole numbers ``high * 2**32 + low`` by counts, rounded toward 0, as int64.
+
+    Divided 16 bits at a time, so nothing is rounded before the end; counts may be up to 2**47.
+    """
+    rest, digits = carried(high, low)
+    found = rest // count
+    rest = rest % count
+    for shift in (16, 0):
+        rest = (rest << 16) + ((digits >> shift) & 0xFFFF)
+        found = (found << 16) + rest // count
+        rest = rest % count
+    return found + ((found < 0) & (rest > 0))
+
+
+def decimal_sums(column: pa.ChunkedArray, groups: Groups) -> pa.Array:
+    """The exact sum of each group's decimals, with as many digits as the type may have.
+
+    Null without values. Arrow's own sums run over without saying so.
+
+    Raises:
+        ArrowInvalid: a sum has more digits.
+    """
+    kind = column.type
+    wide = pa.decimal256(_WIDE_DIGITS, kind.scale)
+    if kind.precision + len(str(len(column))) > _WIDE_DIGITS:
+        largest = float_sums(np.abs(filled(column.cast(pa.float64()))), groups)
+        if (largest >= 10.0 ** (_WIDE_DIGITS - 1 - kind.scale)).any():
+            raise pa.ArrowInvalid(f"a sum may have more than {_WIDE_DIGITS} digits")
+    summed = by_group(column.cast(wide), groups, "sum")
+    if pa.types.is_decimal256(kind):
+        return summed
+    return summed.cast(pa.decimal128(_DIGITS, kind.scale))
+
+
+def filled(column: pa.ChunkedArray) -> np.ndarray:
+    """Floats, with 0 for nulls; NaN stays."""
+    return np.asarray(pc.fill_null(column, 0.0).to_numpy())
 
 
 def by_group(column: pa.ChunkedArray, groups: Groups, which: str) -> pa.Array:

@@ -120,7 +120,10 @@ def plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """The same values in a type that Arrow's kernels know."""
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
-    known = _KNOWN.get(column.type)
+    kind = column.type
+    known = _KNOWN.get(kind)
+    if pa.types.is_decimal32(kind) or pa.types.is_decimal64(kind):
+        known = pa.decimal128(kind.precision, kind.scale)
     return column if known is None else column.cast(known)
 
 
