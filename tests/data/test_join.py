@@ -16,7 +16,8 @@ from air import data
 from air.data import ColumnNotFound, DataContext, UnsupportedValue
 from air.data.execution.physical import joining
 from air.data.expressions.operators import FilterExpression
-from air.data.joining.matching import Matches
+from air.data.joining.index import WholeKeys
+from air.data.joining.matching import HeldRows, Matches
 from air.data.optimizer import optimize
 from air.data.plan import Join, Map, Node
 from air.data.transforms import SelectColumns
@@ -56,7 +57,7 @@ def rows_of(ds: data.Dataset) -> list[tuple[Any, ...]]:
     st.booleans(),
 )
 def test_pairs_some_at_a_time_are_all_pairs(stream, held, at_a_time, keep):
-    found = Matches(np.array(stream, int), np.array(held, int), 5, keep=keep)
+    found = Matches(np.array(stream, int), HeldRows(np.array(held, int), 5), keep=keep)
     pairs = [
         (int(row), int(other))
         for some in found.some(at_a_time)
@@ -68,6 +69,24 @@ def test_pairs_some_at_a_time_are_all_pairs(stream, held, at_a_time, keep):
         expected += [(row, other) for other in matching or ([-1] if keep else [])]
     assert pairs == expected
     assert all(len(some.stream) <= at_a_time for some in found.some(at_a_time))
+
+
+WHOLE = st.one_of(st.none(), st.integers(-3, 3), st.integers(-(2**63), 2**63 - 1))
+
+
+@FEW
+@given(st.lists(WHOLE, max_size=9), st.lists(WHOLE, max_size=9), st.booleans())
+def test_whole_numbers_are_numbered_once(stream, held, keep):
+    sides = [pa.table({"k": pa.array(side, pa.int64())}) for side in (stream, held)]
+    known = WholeKeys.of(sides[1])
+    assert known is not None
+    (pairs,) = Matches(known.codes(sides[0]), known.rows, keep=keep).some(100)
+    found = list(zip(pairs.stream.tolist(), pairs.held.tolist(), strict=True))
+    expected = []
+    for row, key in enumerate(stream):
+        matching = [other for other, same in enumerate(held) if same == key]
+        expected += [(row, other) for other in matching or ([-1] if keep else [])]
+    assert found == expected
 
 
 # -- Against pandas
@@ -184,6 +203,21 @@ RIGHT = ("right", pa.timestamp("ms"), [(1, 0)])
             [(0, 0)],
         ),
         ([True, False], [False], "inner", pa.bool_(), [(1, 0)]),
+        (
+            pa.array([3, None, 1], pa.timestamp("us", "UTC")),
+            pa.array([None, 1, 1], pa.timestamp("us", "UTC")),
+            "left",
+            pa.timestamp("us", "UTC"),
+            [(0, None), (1, 0), (2, 1), (2, 2)],
+        ),
+        (
+            pa.array([3, 1], pa.date32()),
+            pa.array([1], pa.date32()),
+            "left",
+            None,
+            [(0, None), (1, 0)],
+        ),
+        (pa.array([3], pa.uint8()), pa.array([2, 3], pa.int64()), "inner", None, [(0, 1)]),
     ],
 )
 def test_types_of_keys(waiting, left, right, how, kind, rows):

@@ -18,45 +18,72 @@ class Pairs:
     held: np.ndarray
 
 
+class HeldRows:
+    """The rows of one side by their keys.
+
+    Args:
+        codes: for each row the number of its key.
+        keys: how many keys there are.
+
+    Attributes:
+        counts: how many rows each key has.
+        order: the rows of one key after the other, each in their order.
+        begin: for each key where in it its rows begin.
+    """
+
+    def __init__(self, codes: np.ndarray, keys: int) -> None:
+        self.keys = keys
+        self.counts = np.bincount(codes, minlength=keys)
+        self.order = sorted_order(codes)
+        self.begin = np.cumsum(self.counts) - self.counts
+
+    @classmethod
+    def none(cls) -> HeldRows:
+        """No rows."""
+        return cls(np.zeros(0, np.int64), 0)
+
+
 class Matches:
     """All pairs of rows with equal keys: for each row of one side in order, those of the other.
 
     Pairs are made a few at a time, because there may be as many as the product of both sides.
 
     Args:
-        stream, held: for each row of either side the number of its key.
-        keys: how many keys there are.
+        stream: for each row of one side the number of its key.
+        held: the rows of the other.
         keep: rows of *stream* without any match come out as well.
         keep_held: rows of *held* without any match too; all come out by the number of their key.
     """
 
     def __init__(
-        self,
-        stream: np.ndarray,
-        held: np.ndarray,
-        keys: int,
-        *,
-        keep: bool = False,
-        keep_held: bool = False,
+        self, stream: np.ndarray, held: HeldRows, *, keep: bool = False, keep_held: bool = False
     ) -> None:
         self._row: np.ndarray | None = None
         if keep_held:
             # Where nobody is there to be matched, there stands nobody.
-            here, there = (np.bincount(codes, minlength=keys) for codes in (stream, held))
-            alone = np.flatnonzero((here == 0) & (there > 0))
+            here = np.bincount(stream, minlength=held.keys)
+            alone = np.flatnonzero((here == 0) & (held.counts > 0))
             codes = np.concatenate([stream, alone])
             row = np.concatenate([np.arange(len(stream)), np.full(len(alone), -1)])
             order = sorted_order(codes)
             stream, self._row = codes[order], row[order]
-        self._order = sorted_order(held)
-        counts = np.bincount(held, minlength=keys)
-        self._begin = (np.cumsum(counts) - counts)[stream]
-        self.found = counts[stream]
+        self._order = held.order
+        self._begin = held.begin[stream]
+        self.found = held.counts[stream]
         """How many matches each row of the stream has."""
         self._width = np.maximum(self.found, 1) if keep or keep_held else self.found
-        self._end = np.cumsum(self._width)
+        self._single: np.ndarray | None = None
+        if self._width.max(initial=0) <= 1:
+            # No row comes out twice.
+            is_all = self._width.all()
+            self._single = np.arange(len(stream)) if is_all else np.flatnonzero(self._width)
+            self._end = np.zeros(0, np.int64)
+        else:
+            self._end = np.cumsum(self._width)
 
     def __len__(self) -> int:
+        if self._single is not None:
+            return len(self._single)
         return int(self._end[-1]) if len(self._end) else 0
 
     def some(self, at_a_time: int) -> Iterator[Pairs]:
@@ -67,15 +94,22 @@ class Matches:
     def _between(self, begin: int, end: int) -> Pairs:
         if begin == end:
             return Pairs(np.zeros(0, np.int64), np.zeros(0, np.int64))
-        first = int(np.searchsorted(self._end, begin, side="right"))
-        last = int(np.searchsorted(self._end, end, side="left")) + 1
-        width = self._width[first:last].copy()
-        before = self._end[first:last] - width
-        row = np.repeat(np.arange(first, last), self._cut(width, before, begin, end))
-        within = np.arange(begin, end) - (self._end[row] - self._width[row])
+        if self._single is not None:
+            row = self._single[begin:end]
+            place = self._begin[row]
+        else:
+            first = int(np.searchsorted(self._end, begin, side="right"))
+            last = int(np.searchsorted(self._end, end, side="left")) + 1
+            width = self._width[first:last].copy()
+            before = self._end[first:last] - width
+            row = np.repeat(np.arange(first, last), self._cut(width, before, begin, end))
+            place = self._begin[row] + np.arange(begin, end) - (self._end[row] - self._width[row])
         is_there = self.found[row] > 0
-        held = np.full(len(row), -1)
-        held[is_there] = self._order[(self._begin[row] + within)[is_there]]
+        if is_there.all():
+            held = self._order[place]
+        else:
+            held = np.full(len(row), -1)
+            held[is_there] = self._order[place[is_there]]
         return Pairs(row if self._row is None else self._row[row], held)
 
     @staticmethod

@@ -18,7 +18,8 @@ from air.data.execution.exchange.ordering import SortKey, stable_order
 from air.data.grouping.first import ROW_NUMBER, first_rows_of
 from air.data.grouping.keys import check_keys, comparable, groups_of, plain
 from air.data.grouping.whole import changes
-from air.data.joining.matching import Matches, Pairs
+from air.data.joining.index import WholeKeys
+from air.data.joining.matching import HeldRows, Matches, Pairs
 from air.data.joining.spec import JoinSpec
 from air.data.transforms import BlockFunction, Transform
 from air.data.udf.functions import TaskContext
@@ -63,7 +64,7 @@ class _Join(Transform):
     ) -> Matches:
         """Which rows go together, for the numbers of their keys."""
         is_outer = self.spec.how == "outer"
-        return Matches(of_stream, of_held, keys, keep=keeps, keep_held=is_outer)
+        return Matches(of_stream, HeldRows(of_held, keys), keep=keeps, keep_held=is_outer)
 
     def _put_together(self, stream: pa.Table, held: pa.Table, pairs: Pairs) -> pa.Table:
         sides, rows = (stream, held), (pairs.stream, pairs.held)
@@ -151,6 +152,7 @@ class JoinWith(_Join):
     def open(self) -> BlockFunction:
         whole = self.held.get()
         assert isinstance(whole, pa.Table)
+        numbered: dict[pa.Schema, WholeKeys | None] = {}
 
         def run(blocks: Iterator[Block], context: TaskContext) -> Iterator[Block]:
             for block in blocks:
@@ -158,13 +160,27 @@ class JoinWith(_Join):
                 if table is None:
                     yield block
                 else:
-                    yield from self._with(table, whole)
+                    yield from self._with(table, whole, numbered)
 
         return run
 
-    def _with(self, stream: pa.Table, held: pa.Table) -> Iterator[pa.Table]:
+    def _with(
+        self, stream: pa.Table, held: pa.Table, numbered: dict[pa.Schema, WholeKeys | None]
+    ) -> Iterator[pa.Table]:
+        """The rows that come of a block.
+
+        Args:
+            numbered: the keys of the held side in each type in which they were compared so far.
+        """
         keys = self.keys(stream, held)
-        check_keys(keys[0], keys[0].column_names, self.name)
+        kinds = keys[0].schema
+        check_keys(keys[0], kinds.names, self.name)
+        if kinds not in numbered:
+            numbered[kinds] = WholeKeys.of(keys[1])
+        known = numbered[kinds]
+        if known is not None:
+            matches = Matches(known.codes(keys[0]), known.rows, keep=self.keeps_stream)
+            return self.joined(stream, held, matches)
         if len(held) > len(stream):
             near = _may_match(*keys)
             keys, held = (keys[0], kept(keys[1], near)), kept(held, near)

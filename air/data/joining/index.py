@@ -1,0 +1,85 @@
+"""Keys of one side of a join that are numbered once, and looked up for each block of the other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from pyarrow import compute as pc
+
+from air.data.joining.matching import HeldRows
+
+_PLACES_PER_ROW = 4
+
+
+@dataclass(frozen=True, slots=True)
+class WholeKeys:
+    """Keys that are whole numbers, or times, which Arrow keeps as such.
+
+    Attributes:
+        rows: those of the side that is looked up in.
+        known: the different keys in order; ``None`` if they are near each other, so that each has
+            a place of its own behind the smallest.
+        least, most: the smallest and the largest key.
+    """
+
+    rows: HeldRows
+    known: np.ndarray | None
+    least: int
+    most: int
+
+    @classmethod
+    def of(cls, keys: pa.Table) -> WholeKeys | None:
+        """The keys of a side; ``None`` if there are several columns, or other values than these."""
+        column = _as_numbers(keys.column(0)) if keys.num_columns == 1 else None
+        if column is None:
+            return None
+        numbers, valid = _values(column)
+        there = numbers if valid is None else numbers[valid]
+        if not len(there):
+            least = most = 0
+            known = None
+        else:
+            least, most = int(there.min()), int(there.max())
+            is_near = most - least <= _PLACES_PER_ROW * len(numbers)
+            known = None if is_near else np.unique(there)
+        count = most - least + 1 if known is None else len(known)
+        # Behind those of the keys come the numbers of null and of what is not there.
+        numbering = cls(HeldRows.none(), known, least, most)
+        codes = numbering._codes(numbers, valid, count)
+        return cls(HeldRows(codes, count + 2), known, least, most)
+
+    def codes(self, keys: pa.Table) -> np.ndarray:
+        """For each row of the other side the number of its key."""
+        column = _as_numbers(keys.column(0))
+        assert column is not None  # both sides have the same types
+        return self._codes(*_values(column), self.rows.keys - 2)
+
+    def _codes(self, numbers: np.ndarray, valid: np.ndarray | None, count: int) -> np.ndarray:
+        kind = numbers.dtype.type
+        near = (numbers >= kind(self.least)) & (numbers <= kind(self.most))
+        if self.known is None:
+            place = (np.where(near, numbers, kind(self.least)) - kind(self.least)).astype(np.int64)
+        else:
+            place = np.minimum(np.searchsorted(self.known, numbers), len(self.known) - 1)
+            near = self.known[place] == numbers
+        codes = place if near.all() else np.where(near, place, count + 1)
+        return codes if valid is None else np.where(valid, codes, count)
+
+
+def _as_numbers(column: pa.ChunkedArray) -> pa.ChunkedArray | None:
+    """A column as whole numbers that are equal where its values are; ``None`` if there are none."""
+    kind = column.type
+    if pa.types.is_integer(kind):
+        return column
+    if pa.types.is_timestamp(kind) or pa.types.is_duration(kind) or pa.types.is_date64(kind):
+        return column.cast(pa.int64())
+    return column.cast(pa.int32()) if pa.types.is_date32(kind) else None
+
+
+def _values(column: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray | None]:
+    """Whole numbers, and which of them are there if not all are; the others are 0."""
+    if not column.null_count:
+        return column.to_numpy(), None
+    return pc.fill_null(column, 0).to_numpy(), pc.is_valid(column).to_numpy()
