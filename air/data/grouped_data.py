@@ -25,6 +25,7 @@ from air.data.grouping.whole import MapGroups, group_keys
 from air.data.plan import Aggregate, GroupRows, Map, Node, Repartition
 from air.data.udf.compute import ActorPoolStrategy, check_compute
 from air.data.udf.functions import check_function
+from air.data.viewing.shown import head
 from air.errors import InvalidOption
 from air.executor.keywords import methods_suggest_keywords
 
@@ -210,4 +211,4 @@ class GroupedData:
         return names
 
     def __repr__(self) -> str:
-        return f"GroupedData({self._dataset!r}, key={list(self._keys)!r})"
+        return f"GroupedData({head(self._dataset)}, key={list(self._keys)!r})"

@@ -13,6 +13,7 @@ from air.data.batching.cutting import Cut, is_sliced
 from air.data.batching.prefetch import prefetched
 from air.data.blocks.block import Block, Schema, accessor, require_table, select
 from air.data.blocks.handle import BlockHandle
+from air.data.viewing.shown import head
 from air.errors import InvalidOption
 from air.executor.keywords import methods_suggest_keywords
 from air.executor.validation import check_flag, check_number
@@ -383,4 +384,4 @@ class DataIterator:
         return block if table is None else select(table, self._columns or (), "select_columns")
 
     def __repr__(self) -> str:
-        return f"DataIterator({self._dataset!r})"
+        return f"DataIterator({head(self._dataset)})"

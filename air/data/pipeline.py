@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from air.data.arguments import check_seed
 from air.data.blocks.handle import BlockHandle
 from air.data.plan import InputBlocks
-from air.data.viewing.shown import counted
+from air.data.viewing.shown import counted, head
 from air.errors import InvalidOption
 from air.executor.keywords import methods_suggest_keywords
 from air.executor.validation import check_number
@@ -130,7 +130,7 @@ class DatasetPipeline:
 
     def __repr__(self) -> str:
         times = "endless" if self._epochs is None else counted(len(self._epochs), "epoch")
-        return f"DatasetPipeline({times} of {self._dataset!r})"
+        return f"DatasetPipeline({times} of {head(self._dataset)})"
 
     def _numbers(self) -> Iterator[int]:
         return itertools.count() if self._epochs is None else iter(self._epochs)

@@ -104,6 +104,29 @@ def test_batches(placement):
     assert values(table(4, 2).map_batches(of_arrow)) == [0, 1, 2, 3]
 
 
+class Meeting:
+    """Nobody leaves before all are there."""
+
+    def __init__(self, size):
+        self._size = size
+        self._there = 0
+        self._complete = asyncio.Event()
+
+    async def __call__(self, row):
+        self._there += 1
+        if self._there == self._size:
+            self._complete.set()
+        await asyncio.wait_for(self._complete.wait(), 60)
+        return row
+
+
+@pytest.mark.parametrize("source", [data.range(12, parallelism=12), table(12, 12), table(12, 1)])
+def test_calls_for_rows_of_different_blocks_are_under_way_together(placement, source):
+    assert source.map(Meeting, fn_constructor_args=[12]).take_all() == source.take_all()
+    pool = source.map(Meeting, fn_constructor_args=[6], max_concurrency=6, concurrency=2)
+    assert pool.take_all() == source.take_all()
+
+
 def test_rows_that_fail_are_skipped(placement, tmp_path):
     async def refuse(row):
         await asyncio.sleep(0)

@@ -40,6 +40,9 @@ def on_unknown(batch: NotImported.DataFrame) -> None: ...  # noqa: F821
 def on_other(batch: int) -> None: ...
 
 
+def on_second(other: int, batch: pd.DataFrame) -> None: ...
+
+
 class OnFrame:
     def __call__(self, batch: pd.DataFrame) -> pd.DataFrame:
         return batch
@@ -60,6 +63,11 @@ class OnFrame:
         (OnFrame(), "pandas"),
         (OnFrame().method, "pyarrow"),
         (functools.partial(on_table, other=1), "pyarrow"),
+        (functools.partial(on_second, 1), "pandas"),
+        (functools.partial(on_second), None),
+        (functools.partial(functools.partial(on_second, 1)), "pandas"),
+        (functools.partial(OnFrame().method), "pyarrow"),
+        (functools.partial(OnFrame()), "pandas"),
         (on_unknown, None),
         (on_other, None),
         (lambda batch: batch, None),

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from air.data.batching.batches import Batches
 from air.data.batching.regrouping import (
     RowQueue,
+    at_least,
     first_rows,
     joined,
     joined_bytes,
@@ -115,6 +116,14 @@ def test_joined_blocks_hold_the_same_rows(lengths, as_tables, target, at_once):
         assert len(made) == min(len(blocks), 1)
 
 
+@given(sizes, st.booleans(), st.integers(1, 9))
+def test_blocks_of_at_least_so_many_rows_hold_the_same_rows(lengths, as_tables, num_rows):
+    blocks, numbers = make_blocks(lengths, as_tables)
+    made = list(at_least(blocks, num_rows))
+    assert [number for block in made for number in numbers_in(block)] == numbers
+    assert all(num_rows <= len(block) < num_rows + 7 for block in made[:-1])
+
+
 @pytest.mark.parametrize(
     ("block_mib", "joined_mib"), [(1, 2), (8, 2), (16, 4), (32, 8), (128, 8), (1 << 40, 8)]
 )
@@ -131,6 +140,7 @@ def test_joined_blocks_grow():
 
 def test_blocks_of_different_kinds_are_not_joined():
     kinds = [pa.table({"n": [1]}), pa.table({"n": ["x"]}), [1], [2]]
+    assert [len(block) for block in at_least(kinds, 1000)] == [1, 1, 2]
     assert [len(block) for block in joined(kinds, 1000, at_once=False)] == [1, 1, 2]
 
 
@@ -139,10 +149,10 @@ def test_what_is_there_before_an_error_comes_out():
         yield from make_blocks([1, 1, 1], as_tables=True)[0]
         raise KeyError("broken")
 
-    made = joined(broken(), 1000, at_once=False)
-    assert numbers_in(next(made)) == [0, 1, 2]
-    with pytest.raises(KeyError):
-        next(made)
+    for made in (joined(broken(), 1000, at_once=False), at_least(broken(), 1000)):
+        assert numbers_in(next(made)) == [0, 1, 2]
+        with pytest.raises(KeyError):
+            next(made)
 
 
 @pytest.mark.parametrize(

@@ -116,6 +116,30 @@ def test_who_leaves_an_epoch_gets_nothing_more_of_it():
     assert deal.ask(1, 1) == Pull(1)
 
 
+@pytest.mark.parametrize("equal", [False, True])
+def test_nobody_waits_for_who_has_stopped_before_the_end(equal):
+    deal = Deal(2, equal)
+    deal.ask(0, 0)
+    assert deal.ask(1, 0) == Pull(0)
+    source = blocks([2] * (8 * WAITING_BLOCKS))
+    for _ in range(2 * WAITING_BLOCKS):
+        deal.feed(0, next(source))
+    deal.leave(0, 0)
+    while isinstance(deal.ask(1, 0), Take):
+        pass
+    for block in source:
+        assert deal.ask(1, 0) == Pull(0)
+        deal.feed(0, block)
+        while isinstance(deal.ask(1, 0), Take):
+            pass
+    assert deal.ask(0, 0) == End()
+    deal.end(0)
+    assert deal.ask(1, 1) == Wait((0,), True)  # it may come again
+    assert deal.ask(0, 1) == Pull(1)
+    deal.feed(1, next(blocks([4])))
+    assert isinstance(deal.ask(0, 1), Take) or isinstance(deal.ask(1, 1), Take)
+
+
 def rows_of(one, consumer, epoch):
     found = []
     while True:
@@ -236,6 +260,21 @@ def test_consumers_in_other_processes(parallel, equal):
     assert len(rows) == len(set(rows)) == (100 if equal else 103)
     if equal:
         assert [len(epochs[0]) for epochs in found] == [25] * 4
+
+
+@pytest.mark.parametrize("equal", [False, True])
+def test_a_consumer_that_stops_early_holds_nobody_up(parallel, equal):
+    ds = data.range(100, parallelism=50).random_shuffle(seed=3)
+    one, other = ds.streaming_split(2, equal=equal)
+    consumer = air.remote(Consumer).options(num_cpus=0).remote(other)
+    epochs = consumer.rows.remote(2)
+    for _ in range(2):
+        rows = one.iter_rows()
+        next(rows)
+        rows.close()
+    first, second = air.get(epochs)
+    assert len(first) == 50
+    assert first == second
 
 
 def test_a_consumer_that_died_is_told_by_name(parallel, monkeypatch):

@@ -206,7 +206,9 @@ def test_the_first_of_sorted_rows_are_found_without_sorting_the_others(placement
 def test_what_cannot_be_sorted_is_said():
     data = air.data.from_items([{"a": [1], "b": 1}])
     with pytest.raises(ColumnNotFound, match="sort: no column 'c'"):
-        data.sort("c").take_all()
+        data.sort("c")
+    with pytest.raises(ColumnNotFound, match="sort: no column 'c'"):
+        data.map(lambda row: row).sort("c").take_all()
     with pytest.raises(UnsupportedValue, match="column 'a' has the type list"):
         data.sort("a").take_all()
     with pytest.raises(UnsupportedValue, match="takes a key"):

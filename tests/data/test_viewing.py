@@ -380,3 +380,11 @@ def test_a_terminal_shows_it(tmp_path, quiet, shown):
     assert done.stdout == "28\n", written
     assert (b"map(f)" in written and b"of 8 pieces" in written) == shown
     assert shown or written == b""
+
+
+def test_what_goes_through_a_dataset_shows_its_first_line_only():
+    ds = data.from_items([{"a": 1}, {"a": 2}])
+    first = "Dataset(num_blocks=2, num_rows=2, schema={a: int64})"
+    assert repr(ds.iterator()) == f"DataIterator({first})"
+    assert repr(ds.groupby("a")) == f"GroupedData({first}, key=['a'])"
+    assert repr(ds.repeat(2)) == f"DatasetPipeline(2 epochs of {first})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import typing
 from collections.abc import Callable
@@ -48,13 +49,11 @@ def resolve_batch_format(batch_format: object, fn: Callable[..., Any]) -> str:
 
 def annotated_format(fn: Callable[..., Any]) -> str | None:
     """The format that the first parameter of *fn* is annotated with, if any."""
-    target: Any = fn
-    if inspect.isclass(fn):
-        target = fn.__call__
-    elif not inspect.isroutine(fn) and callable(getattr(fn, "__call__", None)):  # noqa: B004
-        target = getattr(fn, "func", None) or type(fn).__call__  # functools.partial has a func
+    target = _written(fn)
+    # The signature of a functools.partial leaves out what it gives by itself.
+    signed = fn if isinstance(fn, functools.partial) else target
     try:
-        parameters = list(inspect.signature(target).parameters.values())
+        parameters = list(inspect.signature(signed).parameters.values())
     except (TypeError, ValueError):
         return None
     if parameters and parameters[0].name in ("self", "cls"):
@@ -65,6 +64,15 @@ def annotated_format(fn: Callable[..., Any]) -> str | None:
     if isinstance(annotation, str):
         annotation = _evaluate(target, parameters[0].name, annotation)
     return _format_of(annotation)
+
+
+def _written(fn: Any) -> Any:
+    """The function whose signature was written: *fn*, or what calling *fn* calls."""
+    if isinstance(fn, functools.partial):
+        return _written(fn.func)
+    if inspect.isclass(fn):
+        return fn.__call__
+    return fn if inspect.isroutine(fn) else type(fn).__call__
 
 
 def is_pandas_frame(value: object) -> bool:

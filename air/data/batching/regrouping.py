@@ -120,6 +120,31 @@ def joined(
         yield _one([empty])
 
 
+def at_least(blocks: Iterable[Block], num_rows: int) -> Iterator[Block]:
+    """The same rows, neighbouring blocks of a kind put together until each has *num_rows* rows.
+
+    Before an error, what is there comes out.
+    """
+    pending: list[Block] = []
+    rows = 0
+    try:
+        for block in blocks:
+            if pending and not _are_alike(pending[0], block):
+                yield _one(pending)
+                pending, rows = [], 0
+            pending.append(block)
+            rows += len(block)
+            if rows >= num_rows:
+                yield pending[0] if len(pending) == 1 else _one(pending)
+                pending, rows = [], 0
+    except Exception:
+        if pending:
+            yield _one(pending)
+        raise
+    if pending:
+        yield _one(pending)
+
+
 def _size_of(block: Block | Returned) -> int:
     return block.size_bytes if isinstance(block, Returned) else accessor(block).size_bytes()
 

@@ -115,6 +115,10 @@ class ImageDatasource(FileDatasource):
             try:
                 with pillow.open(content) as image:
                     yield image
+            except pillow.UnidentifiedImageError:  # whose text tells of our object, not of the file
+                raise ReadError(
+                    f"{path} cannot be read as an image: cannot identify its format"
+                ) from None
             except OSError as error:
                 if error.errno is not None:
                     raise

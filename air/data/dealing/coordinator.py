@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Generator
+from contextlib import suppress
 from typing import Any
 
 from air.core.api import get, remote
@@ -13,6 +14,7 @@ from air.data.blocks.handle import BlockHandle
 from air.data.consumption import Consumption
 from air.data.dealing.deal import Deal, End, Pull, Take, Wait
 from air.data.viewing.shown import Shown
+from air.errors import AirError
 from air.executor.handles import ActorHandle
 from air.executor.validation import check_flag
 
@@ -72,6 +74,12 @@ class Coordinator:
                     self._pull(answer.epoch)
                 elif not self._changed.wait(self._patience) and isinstance(answer, Wait):
                     return _waits(consumer, epoch, answer)
+
+    def leave(self, consumer: int, epoch: int) -> None:
+        """Nobody is to wait for *consumer* in *epoch* any more."""
+        with self._changed:
+            self._deal.leave(consumer, epoch)
+            self._changed.notify_all()
 
     def stats(self) -> str:
         """What the last run took up to now."""
@@ -161,7 +169,12 @@ class Share(Consumption):
             elif answer is None:
                 return
             else:
-                yield answer
+                try:
+                    yield answer
+                except GeneratorExit:  # it stops before the end, and others are not to wait for it
+                    with suppress(AirError):  # the cluster may be gone by now
+                        self._coordinator.leave.remote(self._number, epoch)
+                    raise
 
     def __getstate__(self) -> dict[str, Any]:
         own = {name: getattr(self, name) for name in ("_coordinator", "_number", "_rows", "_epoch")}

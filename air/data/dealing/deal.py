@@ -60,6 +60,7 @@ class Deal:
     equal: bool = False
     epoch: int = -1
     _wanted: list[int] = field(init=False)
+    _left: list[int] = field(init=False)
     _queues: list[deque[BlockHandle]] = field(init=False)
     _rest: list[BlockHandle] = field(default_factory=list)
     _blocks: int = 0
@@ -67,12 +68,13 @@ class Deal:
 
     def __post_init__(self) -> None:
         self._wanted = [-1] * self.consumers
+        self._left = [-1] * self.consumers
         self._queues = [deque() for _ in range(self.consumers)]
 
     def ask(self, consumer: int, epoch: int) -> Take | Wait | Pull | End:
         """What *consumer*, who is in *epoch*, is to do now."""
-        if epoch < self._wanted[consumer]:
-            return End()  # it has begun another since
+        if epoch < self._wanted[consumer] or epoch <= self._left[consumer]:
+            return End()  # it has begun another since, or wants no more of this one
         if epoch > self._wanted[consumer]:
             self._wanted[consumer] = epoch
             self._queues[consumer].clear()
@@ -105,6 +107,12 @@ class Deal:
                     self._give(consumer, piece)
             self._rest = _cut(self._rest, share * self.consumers, rows)
 
+    def leave(self, consumer: int, epoch: int) -> None:
+        """*consumer* wants no more rows of *epoch*, so nobody waits for it until the next."""
+        self._left[consumer] = max(self._left[consumer], epoch)
+        if epoch == self._wanted[consumer]:
+            self._queues[consumer].clear()
+
     def end(self, epoch: int) -> None:
         """No more blocks will come in *epoch*."""
         if epoch == self.epoch:
@@ -117,7 +125,8 @@ class Deal:
             queue.clear()
 
     def _give(self, consumer: int, handle: BlockHandle) -> None:
-        if self._wanted[consumer] == self.epoch:  # otherwise it has left the epoch
+        wants = self._wanted[consumer] == self.epoch and self._left[consumer] < self.epoch
+        if wants:  # otherwise it has left the epoch
             self._queues[consumer].append(handle)
 
 

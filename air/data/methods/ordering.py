@@ -7,6 +7,7 @@ from typing import Self
 
 from air.data.arguments import check_names, check_seed
 from air.data.consumption import Consumption
+from air.data.errors import require_columns
 from air.data.execution.exchange.ordering import SortKey
 from air.data.plan import RandomShuffle, Repartition, Sort
 from air.errors import InvalidOption
@@ -90,7 +91,7 @@ class OrderMethods(Consumption):
 
         Raises:
             InvalidOption: a key is no name or is given twice, or *descending* does not fit them.
-            ColumnNotFound: when it is run, and a key is no column.
+            ColumnNotFound: a key is no column; when it is run, if columns are not known before.
             UnsupportedValue: when it is run, and there is no order among the values of a key, or
                 rows are records and there is no key.
         """
@@ -104,5 +105,8 @@ class OrderMethods(Consumption):
             flags = [check_flag(flag, "sort: descending") for flag in descending]
         else:
             flags = [check_flag(descending, "sort: descending")] * len(names)
+        known = self.known_columns()
+        if key is not None and known is not None:
+            require_columns([name for name in names if name is not None], known, "sort")
         keys = tuple(SortKey(name, flag) for name, flag in zip(names, flags, strict=True))
         return self.over(lambda plan: Sort(plan, keys))

@@ -132,7 +132,8 @@ class SplitMethods(OrderMethods):
         ``n - 1`` rows left out in the end. Then all *n* consumers must go through their iterators
         at the same time, each iterator in one process: who is more than 8 blocks ahead of another
         waits for it, and an epoch (each time that they are gone through) begins when all have
-        begun it. Who waits for more than half a minute says for whom, in a ``RuntimeWarning``.
+        begun it. Nobody waits for who has stopped before the end (``break``). Who waits for more
+        than half a minute says for whom, in a ``RuntimeWarning``.
 
         Raises:
             InvalidOption: *n* is below 1, or rows that exist are fewer than *n*, with *equal*.

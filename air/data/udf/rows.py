@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from air.data.batching.regrouping import at_least
 from air.data.blocks.block import (
     Block,
     accessor,
@@ -28,7 +29,21 @@ _ROWS_AT_A_TIME = 16 << 10
 
 
 @dataclass(frozen=True)
-class MapRows(Call):
+class CallForRows(Call):
+    """Base of operators that call a function for each row."""
+
+    @property
+    def min_rows(self) -> int:
+        return self.user.concurrency  # calls that are under way together are for rows of a block
+
+    def pieces(self, blocks: Iterator[Block]) -> Iterator[tuple[Block, int]]:
+        """What to go through at a time, each with the number of its first row."""
+        concurrency = self.user.concurrency
+        return with_positions(at_least(blocks, concurrency) if concurrency else blocks)
+
+
+@dataclass(frozen=True)
+class MapRows(CallForRows):
     """One row out for each row in."""
 
     @property
@@ -44,7 +59,7 @@ class MapRows(Call):
         skips = self.skips
 
         def run(blocks: Iterator[Block], context: TaskContext) -> Iterator[Block]:
-            for block, start in with_positions(blocks):
+            for block, start in self.pieces(blocks):
                 if skips is None:
                     made = ((row,) for row in _row_results(self.name, fn, block, start, context))
                     yield from _blocks_of(self.name, made, block, start, context)
@@ -57,7 +72,7 @@ class MapRows(Call):
 
 
 @dataclass(frozen=True)
-class FlatMapRows(Call):
+class FlatMapRows(CallForRows):
     """Any number of rows out for each row in."""
 
     @property
@@ -71,7 +86,7 @@ class FlatMapRows(Call):
         rows_of = _then(fn, lambda made: list(self._checked(made)))
 
         def run(blocks: Iterator[Block], context: TaskContext) -> Iterator[Block]:
-            for block, start in with_positions(blocks):
+            for block, start in self.pieces(blocks):
                 if skips is None:
                     made = _row_results(self.name, rows_of, block, start, context)
                     yield from _blocks_of(self.name, made, block, start, context)
@@ -91,7 +106,7 @@ class FlatMapRows(Call):
 
 
 @dataclass(frozen=True)
-class FilterRows(Call):
+class FilterRows(CallForRows):
     """The rows for which the function is true."""
 
     @property
@@ -108,7 +123,7 @@ class FilterRows(Call):
         is_wanted = _then(fn, bool)
 
         def run(blocks: Iterator[Block], context: TaskContext) -> Iterator[Block]:
-            for block, start in with_positions(blocks):
+            for block, start in self.pieces(blocks):
                 if skips is None:
                     keep = list(_row_results(self.name, is_wanted, block, start, context))
                 else:

@@ -10,6 +10,11 @@ class Shown(str):
         return str(self)
 
 
+def head(value: object) -> str:
+    """How *value* looks, in one line: rows and plans, which come below it, are left out."""
+    return repr(value).partition("\n")[0]
+
+
 def counted(number: int, what: str) -> str:
     """A number of things: ``1 row``, ``1,500 rows``."""
     return f"{number:,} {what}{'' if number == 1 else 's'}"
