@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
+import resource
 import threading
 
 import pandas as pd
@@ -73,6 +74,31 @@ def test_s3_by_fsspec(s3, s3_server):
 def test_unknown_uris_are_refused():
     with pytest.raises(InvalidOption, match=r"path 'nope://x'.*nope"):
         data.read_csv("nope://x")
+
+
+def test_uris_may_be_given_with_their_file_system(memory, tmp_path):
+    ds = data.range_table(3)
+    ds.write_csv("memory://bucket/u", filesystem=memory)
+    for path in ("memory://bucket/u", "memory:///bucket/u/*.csv", "/bucket/u"):
+        assert data.read_csv(path, filesystem=memory).take_all() == ds.take_all()
+    ds.write_csv(f"file://{tmp_path}/u", filesystem=arrow_fs.LocalFileSystem())
+    assert data.read_csv(tmp_path / "u", filesystem=arrow_fs.LocalFileSystem()).count() == 3
+    for system, named in ((memory, "fsspec"), (arrow_fs.LocalFileSystem(), "local")):
+        with pytest.raises(InvalidOption, match=rf"'s3://b/k' is not in the .*\({named}.*: leave"):
+            data.read_csv("s3://b/k", filesystem=system)
+
+
+def test_what_was_being_written_is_told_when_there_is_no_room(tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    rows = data.from_items([{"a": "b" * 200_000}])
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises(OSError, match="too large") as failure:
+            rows.write_csv(tmp_path / "out")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert f"while write_csv wrote {tmp_path}" in "".join(failure.value.__notes__)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_patterns_fit_the_same_files_on_any_file_system(tmp_path):

@@ -22,6 +22,14 @@ EXAMPLE = "example://"
 _EXAMPLES = Path(__file__).parents[1] / "examples"
 _OF_ARROW = frozenset({"file", "s3", "gs", "gcs", "hdfs", "viewfs", "abfs", "abfss", "mock"})
 _OF_BUCKETS = frozenset({"s3", "gs", "gcs"})
+_SCHEMES_OF = {
+    "local": ("file",),
+    "s3": ("s3",),
+    "gcs": ("gs", "gcs"),
+    "hdfs": ("hdfs", "viewfs"),
+    "abfs": ("abfs", "abfss"),
+}
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
 _OPTIONS = re.compile(r"\w+=[^&]*(&\w+=[^&]*)*")
 
 
@@ -34,7 +42,8 @@ def filesystem_of(path: PathLike, filesystem: Any) -> tuple[Any, str]:
     Raises:
         TypeError: no path, or no file system.
         FileNotFoundError: there is no such example; names those that there are.
-        InvalidOption: nothing knows such URIs, or fsspec lacks a library for them; names it.
+        InvalidOption: nothing knows such URIs, or fsspec lacks a library for them; names it. Or
+            *path* is a URI of another file system than *filesystem*.
         ImportError: fsspec is needed and not installed; says how to install it.
     """
     if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
@@ -43,7 +52,8 @@ def filesystem_of(path: PathLike, filesystem: Any) -> tuple[Any, str]:
     if text.startswith(EXAMPLE):
         return fs.LocalFileSystem(), _example(text)
     if filesystem is not None:
-        return _as_arrow(filesystem), text
+        system = _as_arrow(filesystem)
+        return system, _inside(system, text)
     scheme, separator, _ = text.partition("://")
     if not separator:
         return fs.LocalFileSystem(), os.path.abspath(os.path.expanduser(text))
@@ -73,6 +83,24 @@ def _from_uri(uri: str, text: str) -> tuple[Any, str]:
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise InvalidOption(f"path {text!r}: {error}") from None
     return system, inside
+
+
+def _inside(system: Any, text: str) -> str:
+    """The path that *text*, which may be a URI, is in *system*."""
+    scheme, separator, rest = text.partition("://")
+    if not separator or not _SCHEME.fullmatch(scheme):
+        return text
+    if isinstance(system, fs.PyFileSystem) and isinstance(system.handler, fs.FSSpecHandler):
+        inner = system.handler.fs
+        protocols = (inner.protocol,) if isinstance(inner.protocol, str) else inner.protocol
+        if scheme in protocols:
+            return str(inner._strip_protocol(text))
+    elif scheme in _SCHEMES_OF.get(system.type_name, ()):
+        return rest
+    raise InvalidOption(
+        f"path {text!r} is not in the file system that filesystem= gives"
+        f" ({system.type_name.removeprefix('py::')}): leave filesystem= out, or give the path in it"
+    )
 
 
 def _example(text: str) -> str:

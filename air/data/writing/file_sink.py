@@ -108,8 +108,12 @@ class FileSink(Datasink):
         if inside and has_directories(self._system):
             self._system.create_dir(f"{self._hidden}/{inside}", recursive=True)
         path, compression = f"{self._hidden}/{name}", self._format.compression
-        with self._system.open_output_stream(path, compression=compression) as file:
-            self._format.write(table, file)
+        try:
+            with self._system.open_output_stream(path, compression=compression) as file:
+                self._format.write(table, file)
+        except OSError as error:  # such as that of a full disk, which tells no path
+            error.add_note(f"while write_{self.name} wrote {path}")
+            raise
         return name
 
     def on_write_complete(self, write_results: list[Any]) -> None:
