@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
 
-from air.data.blocks.block import Block, Schema, accessor, column_names, concat
+from air.data.blocks.block import (
+    Block,
+    Schema,
+    accessor,
+    column_names,
+    concat,
+    records_of,
+)
+from air.data.blocks.convert import rows_of_same_keys
 from air.data.blocks.handle import BlockHandle
 from air.data.context import DataContext
 from air.data.errors import UnsupportedValue, require_columns
 from air.data.execution.execute import execute
+from air.data.execution.no_rows import schema_of_no_rows
 from air.data.execution.stats import ExecutionStats
 from air.data.iterator import DataIterator
 from air.data.plan import InputBlocks, Limit, Map, Node, place_of
@@ -100,17 +109,32 @@ class Consumption:
         return self._stats
 
     def take(self, limit: int = 20) -> list[Any]:
-        """The first rows, at most *limit*."""
-        return list(self._head(limit, "take: limit").iter_rows())
+        """The first rows, at most *limit*.
+
+        Records all have the same keys, as in :meth:`take_all`: those of the blocks that they are
+        in, which are not all of the dataset's where a function gives rows with different keys.
+        """
+        return self._head(limit, "take: limit").take_all()
 
     def take_all(self, limit: int | None = None) -> list[Any]:
         """All rows.
+
+        Records all have the same keys, in the order in which they first appear in the dataset; a
+        key that a function has not given for a row is ``None`` there, as in a DataFrame of all.
 
         Raises:
             InvalidOption: there are more than *limit*.
         """
         if limit is None:
-            return list(self.iter_rows())
+            rows: list[Any] = []
+            parts: list[tuple[int, Sequence[str]]] = []
+            with closing(self.run()) as handles:
+                for handle in handles:
+                    block = handle.get()
+                    rows.extend(accessor(block).rows())
+                    if isinstance(block, pa.Table) and len(block):
+                        parts.append((len(block), block.column_names))
+            return rows_of_same_keys(rows, parts)
         check_number(limit, "take_all: limit", minimum=0, integer=True)
         rows = self.take(limit + 1)
         if len(rows) > limit:
@@ -213,7 +237,12 @@ class Consumption:
         return DataIterator(self)
 
     def iter_rows(self) -> Iterator[Any]:
-        """The rows in order: dictionaries of Python values, or plain objects."""
+        """The rows in order: dictionaries of Python values, or plain objects.
+
+        They come as they are made, before it is known which keys later ones have: where a function
+        gives rows with different keys, a row has at least its own, and ``None`` for those that
+        others of its block have. :meth:`take_all` and :meth:`materialize` give all the same.
+        """
         return self.iterator().iter_rows()
 
     def iter_batches(
@@ -272,6 +301,9 @@ class Consumption:
             return self
         place = place_of(self._plan)
         blocks = InputBlocks(tuple(self.run()), place=place)
+        if not blocks.num_rows() and not isinstance(blocks.schema(), pa.Schema):
+            handles = [BlockHandle.of_block(self._no_rows(None)) for _ in blocks.handles or [None]]
+            blocks = InputBlocks(tuple(handles), place=place)
         common = blocks.common_schema()
         if common is not None:
             blocks = InputBlocks(tuple(execute(Map(blocks, Conform(common)))), place=place)
@@ -319,22 +351,33 @@ class Consumption:
                 blocks.append(handle.get())
                 sources.append(handle.metadata.source)
         whole = concat(blocks, sources)
-        return whole if rows or isinstance(whole, pa.Table) else self._no_rows()
+        return whole if rows else self._no_rows(records_of(whole))
 
-    def _no_rows(self) -> Block:
-        """What there is where no block says of which columns there are no rows."""
-        schema = self._plan.schema()
+    def _no_rows(self, told: Schema | None) -> Block:
+        """What there is where there are no rows.
+
+        Args:
+            told: what a block without rows says.
+        """
+        schema = self._known_of_no_rows(told)
         if isinstance(schema, pa.Schema):
             return schema.empty_table()
         names = self._plan.columns()
         return [] if names is None else pa.schema([(n, pa.null()) for n in names]).empty_table()
 
+    def _known_of_no_rows(self, told: Schema | None) -> Schema | None:
+        if isinstance(told, pa.Schema) and pa.null() not in told.types:
+            return told
+        return schema_of_no_rows(self._plan) or told
+
     def _first_schema(self) -> Schema | None:
+        told = None
         with closing(execute(Limit(self._plan, 1))) as handles:
             for handle in handles:
-                if handle.metadata.schema is not None:
+                if handle.num_rows:
                     return handle.metadata.schema
-        return None
+                told = told or handle.metadata.schema
+        return self._known_of_no_rows(told)
 
     def __getstate__(self) -> dict[str, Any]:
         # How an execution went is of interest where it was started.

@@ -56,6 +56,13 @@ class Transform(abc.ABC):
         """Columns that come out for *columns* that go in; ``None``: not known in advance."""
         return columns
 
+    def of_no_rows(self, table: pa.Table) -> pa.Table | None:
+        """What comes out if all that goes in is *table*, which has no rows; ``None``: unknown."""
+        for block in self.open()(iter([table]), TaskContext()):
+            if isinstance(block, pa.Table):
+                return block
+        return None
+
 
 @dataclass(frozen=True)
 class ColumnsTransform(Transform):

@@ -619,3 +619,32 @@ def test_task_errors_are_task_errors(placement):
     with pytest.raises(ValueError, match="0") as raised:
         data.range(3).map(refuse).take_all()
     assert isinstance(raised.value, TaskError) == (placement == "tasks")
+
+
+def keyed(number):
+    """Rows with other keys from one to the next."""
+    given = [{"x": number}, {"x": number, "y": -number}, {"z": None, "x": number}]
+    return given[number % 3]
+
+
+@pytest.mark.parametrize("blocks", [1, 2, 5, 7])
+def test_all_rows_have_the_keys_of_all(blocks):
+    made = [keyed(number) for number in range(7)]
+    every = [{"x": None, "y": None, "z": None} | row for row in made]
+    ds = data.range(7).repartition(blocks).map(keyed)
+    for found in (ds, ds.map(dict), ds.flat_map(lambda row: [row]), ds.materialize()):
+        assert found.take_all() == found.take_all(7) == every
+        assert [list(row) for row in found.take_all()] == [["x", "y", "z"]] * 7
+        assert found.to_pandas().columns.tolist() == ["x", "y", "z"]
+    assert ds.repartition(3).take_all() == ds.sort("x").take_all() == every
+    assert ds.random_shuffle(seed=1).sort("x").take_all() == every
+    for row, own in zip(ds.iter_rows(), made, strict=True):
+        assert row == dict.fromkeys(row) | own
+
+
+def test_keys_of_rows_that_are_no_records_are_left_alone():
+    assert data.range(3).repartition(3).map(lambda n: (n, {"a": n})).take_all() == [
+        (0, {"a": 0}),
+        (1, {"a": 1}),
+        (2, {"a": 2}),
+    ]

@@ -215,6 +215,21 @@ def table_to_rows(table: pa.Table) -> list[dict[str, Any]]:
     return [dict(zip(table.column_names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
+def rows_of_same_keys(rows: list[Any], parts: Sequence[tuple[int, Sequence[str]]]) -> list[Any]:
+    """*rows* with ``None`` for the keys that only others have; the same list if there are none.
+
+    Keys come in the order in which they first appear.
+
+    Args:
+        parts: how many neighbours have which keys, for all rows if they are dictionaries.
+    """
+    kinds = dict.fromkeys(tuple(names) for _, names in parts)
+    if len(kinds) < 2 or sum(number for number, _ in parts) < len(rows):
+        return rows
+    missing = dict.fromkeys(name for names in kinds for name in names)
+    return [missing | row for row in rows]
+
+
 def checked_table(table: pa.Table) -> pa.Table:
     """*table* itself.
 

@@ -55,9 +55,13 @@ class MapMethods(Consumption):
 
         Args:
             fn: called as ``fn(row, *fn_args, **fn_kwargs)``; returns the new row, a dictionary
-                or any other object. A class is made into instances, which are called. It may be
-                async: calls are made in one event loop for each task or actor, several at a time;
-                results keep the order, and calls that nobody needs any more are cancelled.
+                or any other object. Dictionaries may have different keys: the dataset has them
+                all, with nulls in the rows that lack one. Until all rows are there it is only
+                known which keys some of them have, so ``schema()`` tells those of the first
+                block, and the next function sees those of the rows in one block with it. A class
+                is made into instances, which are called. It may be async: calls are made in one
+                event loop for each task or actor, several at a time; results keep the order, and
+                calls that nobody needs any more are cancelled.
             fn_constructor_args: arguments for the class; ``fn_constructor_kwargs`` likewise.
             compute: actors to work on; instances of a class are made there.
             concurrency: in place of *compute*: how many tasks (for functions) or actors (for
@@ -131,6 +135,10 @@ class MapMethods(Consumption):
         these is floats. Maps are lists of pairs. pandas has no NaN beside missing values: both are
         nulls. A column without any value in a batch has no type by itself (Arrow's ``null``)
         where Python objects stand for the values.
+
+        *fn* is given batches that have rows. If there turn out to be none in the whole result, a
+        function (no class) is called once more in this process, with a batch without rows, to tell
+        columns and types; if it fails for that, nothing is known of them.
 
         Args:
             fn: called as ``fn(batch, *fn_args, **fn_kwargs)``; returns a DataFrame, a table, a

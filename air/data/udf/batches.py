@@ -16,6 +16,7 @@ from air.data.batching.returned import Returned, returned
 from air.data.blocks.block import (
     Block,
     accessor,
+    block_from_batch,
     concat,
     owned,
     records_of,
@@ -87,6 +88,20 @@ class MapBatches(Call):
             made(blocks, context), joined_bytes(context.block_bytes)
         )
 
+    def of_no_rows(self, table: pa.Table) -> pa.Table | None:
+        if self.user.is_class:
+            return None
+        for result in _results(self.user.open()(self._batch(table))):
+            made = block_from_batch(result, table.schema)
+            if not isinstance(made, pa.Table):
+                return None
+            kinds = [
+                (type_in(table.schema, name) or kind) if pa.types.is_null(kind) else kind
+                for name, kind in zip(made.column_names, made.schema.types, strict=True)
+            ]  # Objects of which there are none have no type.
+            return pa.schema(list(zip(made.column_names, kinds, strict=True))).empty_table()
+        return None
+
     def cuts(self, blocks: Iterator[Block]) -> Iterator[Cut]:
         """The batches that the function is to see."""
         return cuts(blocks, self.batch_size)
@@ -140,6 +155,14 @@ class AddColumn(Call):
         if columns is None or self.column in columns:
             return columns
         return [*columns, self.column]
+
+    def of_no_rows(self, table: pa.Table) -> pa.Table | None:
+        try:
+            if not self.user.is_class:
+                return self._added_to(self.user.open(), table)
+        except Exception:
+            pass  # it has not promised anything of no rows
+        return self._placed(table, pa.nulls(0))
 
     def open(self) -> BlockFunction:
         fn = self.user.open()

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Self, TypeVar
 
+import pyarrow as pa
+
 from air.data.blocks.block import Block
 from air.data.errors import UnsupportedValue
 from air.data.transforms import Transform
@@ -37,6 +39,9 @@ class Call(Transform):
 
     def columns(self, columns: list[str] | None) -> list[str] | None:
         return None
+
+    def of_no_rows(self, table: pa.Table) -> pa.Table | None:
+        return None  # what a function makes of a row is not known without one
 
 
 def with_positions(blocks: Iterable[Block]) -> Iterator[tuple[Block, int]]:

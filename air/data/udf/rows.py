@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import pyarrow as pa
+
 from air.data.batching.regrouping import at_least
 from air.data.blocks.block import (
     Block,
@@ -115,6 +117,9 @@ class FilterRows(CallForRows):
 
     def columns(self, columns: list[str] | None) -> list[str] | None:
         return columns
+
+    def of_no_rows(self, table: pa.Table) -> pa.Table | None:
+        return table
 
     def open(self) -> BlockFunction:
         fn = self.user.open()

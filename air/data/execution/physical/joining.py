@@ -16,6 +16,7 @@ from air.data.execution.exchange.partitioners import KeyPart, Spread
 from air.data.execution.exchange.runs import Runs, Schemas, wait_as_runs
 from air.data.execution.exchange.sections import SpillDirectory
 from air.data.execution.exchange.transforms import SortRuns
+from air.data.execution.no_rows import schema_of_no_rows
 from air.data.execution.physical.exchanges import merged, parts_for
 from air.data.execution.physical.keyed import divided
 from air.data.execution.run import Given, Run
@@ -109,7 +110,7 @@ class _Side:
         noted = Schemas()
         scatter = ScatterGroups(group_keys(keys), spec.name)
         self.runs = wait_as_runs(noted.of(run.run(Map(node, scatter))), budget, files)
-        self.schema = noted.common() if noted.found else None
+        self.schema = noted.common() if noted.found else _guessed(node, keys)
 
     @property
     def known_schema(self) -> pa.Schema:
@@ -130,6 +131,21 @@ class _Side:
             for one in self.runs.samples
             if isinstance(one.keys, pa.Table)
         ]
+
+
+def _guessed(node: Node, keys: tuple[str, ...]) -> pa.Schema | None:
+    """The columns of a side of which there is no block, so that the result has them too.
+
+    Keys have no type then: what is guessed of them might not go together with the other side.
+    """
+    schema = schema_of_no_rows(node)
+    if schema is None:
+        return None
+    kinds = [
+        pa.null() if name in keys else kind
+        for name, kind in zip(schema.names, schema.types, strict=True)
+    ]
+    return pa.schema(list(zip(schema.names, kinds, strict=True)))
 
 
 def _parts(
