@@ -283,6 +283,7 @@ def test_any_order_of_events_keeps_the_promises(
             scheduler.check()
             continue
         assert moves, "nothing runs, nothing waits, and nothing is wanted"
+        assert not running or scheduler.awaited in running
         move = rng.choice(moves)
         if move != "input":
             _step(move, scheduler, running, failing, item, rng)
@@ -404,6 +405,23 @@ def test_over_the_budget_blocks_are_left_with_their_tasks():
     assert not segment.scheduler.takes_from(1)
     segment.outputs()
     assert segment.scheduler.takes_from(1)
+
+
+def test_over_the_budget_one_task_is_waited_for_whatever_happens():
+    segment = Segment(StageLimits(2), StageLimits(1, min_rows=2), budget=10)
+    for _ in range(2):
+        segment.give(size=5)
+    segment.launches()
+    assert segment.scheduler.awaited == 0
+    segment.block(1, 50)
+    assert [segment.scheduler.takes_from(task) for task in (0, 1)] == [True, False]
+    segment.done(0, 50)
+    assert segment.scheduler.awaited is None  # there is something to start
+    assert segment.launches() == [(2, 1)]
+    assert segment.scheduler.awaited == 2
+    segment.scheduler.task_failed(2)  # nothing comes after it
+    assert segment.scheduler.awaited is None
+    assert segment.scheduler.is_done
 
 
 def test_over_the_budget_a_later_stage_goes_first():

@@ -214,15 +214,22 @@ class Scheduler:
 
     def takes_from(self, task: int) -> bool:
         """Whether the next block of a running task is wanted now."""
-        if self._has_room(0):
-            return True
-        position = self._tasks[task].stage
-        later = range(position + 1, len(self._stages))
-        return (
-            not self._outputs
-            and self._stages[position].order[0] == task
-            and not any(self._stages[stage].in_flight or self._group(stage) for stage in later)
-        )
+        return self._has_room(0) or task == self.awaited
+
+    @property
+    def awaited(self) -> int | None:
+        """The task whose next block is wanted even if there is no room: all else waits for it.
+
+        There is one whenever a task runs, no other can start, and no output is there or in use.
+        """
+        if self._outputs:
+            return None
+        for position in reversed(range(len(self._stages))):
+            if self._stages[position].in_flight:
+                return self._stages[position].order[0]
+            if self._group(position):
+                return None
+        return None
 
     @property
     def is_done(self) -> bool:

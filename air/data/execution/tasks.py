@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import sys
-import time
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -237,11 +236,11 @@ class _Segment:
             if running.stream is not None and self.scheduler.takes_from(task):
                 self._drain(task, self._patience())
                 return
+        # The awaited one is none of these, so it waits for an actor: one that starts, because those
+        # that are there take the first unit before all others.
         starting = [ref for pool in self._pools for ref in pool.starting]
-        if starting:
-            get_executor().wait(starting, 1, _LOOK_SECONDS, False)
-        else:
-            time.sleep(_POLL_SECONDS)
+        assert starting, f"nothing is under way that task {self.scheduler.awaited} waits for"
+        get_executor().wait(starting, 1, _LOOK_SECONDS, False)
 
     def _patience(self) -> float | None:
         """How long to wait for the only task, or the oldest of several."""
