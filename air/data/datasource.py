@@ -13,6 +13,9 @@ from air.data.datasources.partitioning import Partitioning as Partitioning
 from air.data.datasources.partitioning import PartitionStyle as PartitionStyle
 from air.data.expressions.expr import Expression
 
+if TYPE_CHECKING:
+    from air.data.datasources.paths import FileSet
+
 
 class NotedRead(abc.ABC):
     """A read function that says of each block where its rows come from."""
@@ -25,19 +28,16 @@ class NotedRead(abc.ABC):
         return self.noting(Origins())
 
 
-if TYPE_CHECKING:
-    from air.data.datasources.paths import FileSet
-
-
 @dataclass(frozen=True, slots=True)
 class ReadTask:
     """One piece of a read.
 
     Attributes:
         read_fn: called without arguments, perhaps in another process and more than once; gives
-            the blocks in order. A generator keeps memory low.
+            the blocks in order, each a ``pyarrow.Table``, or a list of plain objects. A generator
+            keeps memory low.
         metadata: what is known before reading; rows, bytes and schema may be ``None``, the
-            source is what messages call this piece.
+            source is what messages call this piece (if it is empty, ``"piece 0 of NAME"``).
     """
 
     read_fn: Callable[[], Iterable[Block]]

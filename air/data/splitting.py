@@ -143,7 +143,7 @@ def divide_source(plan: Node, parts: int) -> list[Node] | None:
             for number, part in enumerate(ranges)
         ]
     elif isinstance(plan, Read):
-        tasks = plan.source.get_read_tasks(plan.parallelism)
+        tasks = plan.tasks()
         if len(tasks) < parts:
             return None
         edges = equal_edges(len(tasks), parts)

@@ -16,6 +16,7 @@ from air.data.datasources import csv as csv_module
 from air.data.datasources import files as files_module
 from air.data.datasources import parquet as parquet_module
 from air.data.datasources.paths import resolve_paths
+from air.data.errors import UnsupportedValue
 from air.data.optimizer import optimize
 from air.errors import InvalidOption
 
@@ -726,6 +727,54 @@ def test_errors_of_a_source_tell_what_was_read():
     with pytest.raises(OSError, match="gone") as raised:
         data.read_datasource(Broken()).take()
     assert raised.value.__notes__ == ["while reading the moon"]
+
+
+class Gives(data.Datasource):
+    """A source of which the only piece is a function that gives this."""
+
+    def __init__(self, given):
+        self.given = given
+
+    def get_read_tasks(self, parallelism):
+        return [data.ReadTask(lambda: self.given)]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (None, "gave NoneType where an iterable of blocks was expected"),
+        ([[1], pd.DataFrame({"a": [1]})], "gave DataFrame where block 1 was expected"),
+        (pa.table({"a": [1]}), "gave Table where an iterable of blocks was expected"),
+        ([{"a": [1]}], "gave dict where block 0 was expected"),
+    ],
+)
+def test_what_is_no_block_is_told_with_the_source(given, said, placement):
+    with pytest.raises(UnsupportedValue, match=said) as raised:
+        data.read_datasource(Gives(given), parallelism=1).take_all()
+    assert "pyarrow.Table or a list of plain objects" in str(raised.value)
+    assert raised.value.__notes__ == ["while reading piece 0 of Gives"]
+
+
+def test_functions_that_fail_are_told_with_the_piece_of_a_source():
+    with pytest.raises(ZeroDivisionError) as raised:
+        data.read_datasource(Squares(), parallelism=3).map(lambda row: 1 // row["x"]).take_all()
+    assert any("piece 0 of Squares" in note for note in raised.value.__notes__)
+
+
+@pytest.mark.parametrize(
+    ("tasks", "said"),
+    [
+        (None, "gave NoneType: it must give a list of air.data.ReadTask"),
+        ([lambda: [[1]]], "gave a list with function in it"),
+    ],
+)
+def test_what_is_no_read_task_is_told_with_the_source(tasks, said):
+    class Odd(data.Datasource):
+        def get_read_tasks(self, parallelism):
+            return tasks
+
+    with pytest.raises(TypeError, match=f"get_read_tasks of the data source Odd {said}"):
+        data.read_datasource(Odd()).take()
 
 
 def test_what_is_no_source_is_refused():

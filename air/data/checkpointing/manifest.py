@@ -87,10 +87,7 @@ def _mark(node: Node) -> StepMark:
         return StepMark(node.name, digest(blocks))
     if isinstance(node, Read):
         files = node.source.files_to_read()
-        pieces = [
-            (task.metadata.source, task.metadata.num_rows)
-            for task in node.source.get_read_tasks(node.parallelism)
-        ]
+        pieces = [(task.metadata.source, task.metadata.num_rows) for task in node.tasks()]
         states = () if files is None else tuple(files.states())
         return StepMark(node.name, digest((node.source, pieces)), states)
     own = [

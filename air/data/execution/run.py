@@ -142,7 +142,7 @@ class Run:
     def _input(self, node: Node) -> Given:
         neighbours = self._neighbours.taking(node)
         if isinstance(node, Read):
-            tasks = node.source.get_read_tasks(node.parallelism)
+            tasks = node.tasks()
             size = node.source.estimate_inmemory_data_size()
             return Given([Unit((task,)) for task in tasks], len(tasks), size, neighbours)
         if isinstance(node, InputBlocks):

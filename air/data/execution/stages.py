@@ -17,10 +17,11 @@ from air.data.blocks.block import Block, BlockMetadata, split_large
 from air.data.blocks.handle import BlockHandle
 from air.data.blocks.origins import Origin, Origins, Runs
 from air.data.budget import Budget
-from air.data.datasource import NotedRead, ReadTask
+from air.data.datasource import ReadTask
 from air.data.execution.cost import QUICK_SECONDS, Cost, Meter
 from air.data.execution.exchange.marks import Marked
 from air.data.plan import Map
+from air.data.read_tasks import read_blocks
 from air.data.transforms import TakeRows, Transform
 from air.data.udf.calling import Call
 from air.data.udf.compute import ON_TASKS, Compute
@@ -201,22 +202,6 @@ def _with_last(pieces: Iterator[Block | Marked], skipped: Skipped) -> Iterator[B
 
 def _divided(given: Block | Marked, target_bytes: int) -> Iterator[Block | Marked]:
     return iter([given]) if isinstance(given, Marked) else split_large(given, target_bytes)
-
-
-def read_blocks(task: ReadTask, origins: Origins) -> Iterator[Block]:
-    """The blocks of a read task, noted in *origins*; an error says what was being read."""
-    try:
-        if isinstance(task.read_fn, NotedRead):
-            yield from task.read_fn.noting(origins)
-            return
-        origin = Origin(task.metadata.source, task.metadata.first_row)
-        for block in task.read_fn():
-            origins.note(len(block), origin)
-            yield block
-            origin = origin.after(len(block))
-    except Exception as error:
-        error.add_note(f"while reading {task.metadata.source or 'a custom datasource'}")
-        raise
 
 
 def runs_of(metadata: BlockMetadata) -> Runs:

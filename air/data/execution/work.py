@@ -15,7 +15,8 @@ from air.data.blocks.origins import Origins, Runs
 from air.data.datasource import ReadTask
 from air.data.errors import NotRepeatable
 from air.data.execution.exchange.marks import described
-from air.data.execution.stages import OpenStage, Unit, read_blocks, runs_of
+from air.data.execution.stages import OpenStage, Unit, runs_of
+from air.data.read_tasks import read_blocks
 from air.data.udf.functions import TaskContext
 from air.executor.handles import ObjectRef
 

@@ -13,7 +13,8 @@ import pyarrow as pa
 from air.data.blocks.block import Schema, column_names, mixed_kinds
 from air.data.blocks.handle import BlockHandle
 from air.data.blocks.schemas import unify
-from air.data.datasource import Datasource
+from air.data.datasource import Datasource, ReadTask
+from air.data.read_tasks import tasks_of
 from air.data.transforms import Conform, Transform
 from air.data.udf.calling import Call
 from air.data.udf.compute import ON_TASKS, Compute
@@ -122,8 +123,12 @@ class Read(_Source):
     def columns(self) -> list[str] | None:
         return self.source.columns()
 
+    def tasks(self) -> list[ReadTask]:
+        """The pieces, in the order of the rows."""
+        return tasks_of(self.source, self.parallelism)
+
     def num_blocks(self) -> int:
-        return len(self.source.get_read_tasks(self.parallelism))
+        return len(self.tasks())
 
     def schema(self) -> Schema | None:
         return self.source.schema()

@@ -11,6 +11,7 @@ from air.data.datasource import Datasource, ReadTask
 from air.data.datasources.paths import FileSet
 from air.data.expressions.expr import Expression
 from air.data.plan import InputBlocks, Map, Node, RandomizeBlockOrder, Read
+from air.data.read_tasks import tasks_of
 
 
 def push_block_order(node: Node) -> Node | None:
@@ -40,7 +41,7 @@ class _Reordered(Datasource):
         return self.source.name
 
     def get_read_tasks(self, parallelism: int) -> list[ReadTask]:
-        tasks = self.source.get_read_tasks(parallelism)
+        tasks = tasks_of(self.source, parallelism)
         order = np.random.default_rng(self.seed).permutation(len(tasks))
         return [tasks[index] for index in order]
 
