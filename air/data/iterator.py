@@ -129,6 +129,7 @@ class DataIterator:
         Raises:
             InvalidOption: as :meth:`iter_batches` does, and for *dtypes* or *device* that torch
                 does not know, or that are given beside a *collate_fn*.
+            TypeError: *collate_fn* is no function.
             UnsupportedValue: a column that holds no numbers; names it.
             ImportError: torch is not installed.
         """
@@ -136,6 +137,11 @@ class DataIterator:
             from air.data.torch.tensors import Tensors
 
             make = Tensors("iter_torch_batches", dtypes, device).of_cut
+        elif not callable(collate_fn):
+            raise TypeError(
+                "iter_torch_batches: collate_fn must be a function of a batch, got"
+                f" {collate_fn!r:.80}"
+            )
         elif dtypes is not None or device is not None:
             raise InvalidOption(
                 "iter_torch_batches: a collate_fn decides by itself; leave dtypes and device out"

@@ -66,3 +66,27 @@ def test_what_would_be_lost_is_refused(values, message):
     with pytest.raises(UnsupportedValue) as raised:
         column_from_values("a", values)
     assert f"column 'a' {message}" in str(raised.value) or message in str(raised.value)
+
+
+class Tensor:
+    """An array of a library that Arrow does not know."""
+
+    def __init__(self, values):
+        self._values = np.array(values)
+
+    def __array__(self, dtype=None, copy=None):
+        return self._values.astype(dtype or self._values.dtype)
+
+
+def test_arrays_of_other_libraries_are_arrays():
+    arrays = [np.array([1.5, 2]), np.array([3.0, 4])]
+    tensors = [Tensor(array) for array in arrays]
+    assert column_from_values("a", tensors).equals(column_from_values("a", arrays))
+    assert column_from_values("a", [None, *tensors]).equals(
+        column_from_values("a", [None, *arrays])
+    )
+    assert column_from_values("a", [Tensor(1), None, Tensor(2)]).to_pylist() == [1, None, 2]
+    ragged = [Tensor([1]), Tensor([2, 3])]
+    assert column_from_values("a", ragged).to_pylist() == [[1], [2, 3]]
+    with pytest.raises(UnsupportedValue, match="column 'a'"):
+        column_from_values("a", [Tensor(1), object()])

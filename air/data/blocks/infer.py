@@ -153,6 +153,10 @@ def _from_list(items: list[Any], *, of_pandas: bool = False, shows_lists: bool =
     except OverflowError:
         return pa.array(items, pa.uint64(), from_pandas=of_pandas)
     except _REFUSALS:
+        if hasattr(first, "__array__") and not isinstance(first, (np.ndarray, np.generic)):
+            # Arrays of another library, such as tensors; those without dimensions are numbers.
+            arrays = [np.asarray(i)[()] if hasattr(i, "__array__") else i for i in items]
+            return _from_list(arrays, of_pandas=of_pandas, shows_lists=shows_lists)
         # Marks of pandas for missing values among values of another type, as its records have.
         if all(item is None or not _is_missing(item) for item in items):
             raise

@@ -13,7 +13,7 @@ from air.data.blocks.ragged import Layout, require_layout, values_of
 from air.data.errors import UnsupportedValue
 from air.errors import InvalidOption
 from air.executor.extras import import_extra
-from air.executor.validation import nearest
+from air.executor.validation import listing, nearest
 
 
 class Tensors:
@@ -48,6 +48,7 @@ class Tensors:
             raise InvalidOption(
                 f"{self._what}: dtypes names the column {unknown!r}, which there is not."
                 f"{nearest(unknown, table.column_names)}"
+                f" Columns are: {listing(table.column_names, limit=40)}"
             )
         tensors = {name: self.of_column(name, table[name]) for name in table.column_names}
         return tensors[VALUE_COLUMN] if isinstance(rows, list) else tensors

@@ -15,7 +15,7 @@ from air.data.blocks.ragged import arrays_of, layout_of, values_of
 from air.data.errors import UnsupportedValue
 from air.errors import InvalidOption
 from air.executor.extras import import_extra
-from air.executor.validation import nearest
+from air.executor.validation import listing, nearest
 
 
 class Tensors:
@@ -69,7 +69,7 @@ class Tensors:
         if unknown is not None:
             raise InvalidOption(
                 f"{self._what}: dtypes names the column {unknown!r}, which there is not."
-                f"{nearest(unknown, known)}"
+                f"{nearest(unknown, known)} Columns are: {listing(known, limit=40)}"
             )
 
     def of_column(self, name: str, values: np.ndarray) -> Any:
