@@ -11,10 +11,11 @@ from air import data
 from air.data.errors import ColumnNotFound, UnsupportedValue
 from air.data.optimizer import optimize
 from air.data.plan import Map, Read
-from air.data.summaries import Extremes, Quantiles, Total, Uniques, summarize
+from air.data.summaries import Extremes, Quantiles, Total, summarize
 from air.data.transforms import Summarize
 from air.data.udf.batches import MapBatches
 from air.data.udf.functions import TaskContext
+from air.data.uniques import Uniques
 
 
 def added(batch):
