@@ -13,7 +13,8 @@ from air.data import DataContext
 from air.data.blocks.weights import bytes_before, varies
 from air.data.execution.exchange.ordering import SortKey, stable_order
 from air.data.execution.exchange.partitioners import Spread, cuts
-from air.data.execution.exchange.transforms import SAMPLES, sampled
+from air.data.execution.exchange.samples import SAMPLES
+from air.data.execution.exchange.transforms import sampled
 from air.data.execution.physical import exchanges
 
 LONG = "x" * 1000

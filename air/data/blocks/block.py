@@ -78,7 +78,7 @@ class Sampled:
     """
 
     keys: Block
-    rows: np.ndarray | None = None
+    rows: np.ndarray | range | None = None
     before: np.ndarray | None = None
 
 

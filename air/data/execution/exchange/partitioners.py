@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,19 +80,38 @@ def _order_of_digits(numbers: np.ndarray, most: int) -> np.ndarray:
     return order
 
 
+Slices = np.ndarray
+"""A row for each slice of a run: which run, from which of its rows on, and up to which."""
+
+
 @dataclass(frozen=True, slots=True)
 class Cut:
     """A part of runs that are sorted together.
 
     Attributes:
-        slices: for each run that has rows near the part, which run, and from where to where.
+        slices: of the runs that have rows near the part.
         first: run and row of the first row of the part; ``None`` if nothing comes before it.
         last: run and row of the first row behind the part; ``None`` if nothing does.
     """
 
-    slices: tuple[tuple[int, int, int], ...]
+    slices: Slices
     first: tuple[int, int] | None
     last: tuple[int, int] | None
+
+    @property
+    def ends(self) -> tuple[int | None, int | None]:
+        """Where *first* and *last* are among the rows of all slices, one behind the other."""
+        return self._place(self.first), self._place(self.last)
+
+    def _place(self, wanted: tuple[int, int] | None) -> int | None:
+        if wanted is None:
+            return None
+        before = 0
+        for run, begin, end in self.slices.tolist():
+            if run == wanted[0]:
+                return before + wanted[1] - begin
+            before += end - begin
+        raise AssertionError(f"run {wanted[0]} has no rows in the part that it delimits")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,13 +119,13 @@ class KeyPart:
     """A part of sorted runs that holds all rows of its keys.
 
     Attributes:
-        slices: for each run that may have such rows, which run, and from where to where; there
-            may be rows of the keys before and behind as well.
+        slices: of the runs that may have such rows; there may be rows of the keys before and
+            behind as well.
         first: the number of a sample with the smallest key; ``None`` if nothing comes before it.
         last: the number of a sample with the first key behind; ``None`` if there is none.
     """
 
-    slices: tuple[tuple[int, int, int], ...]
+    slices: Slices
     first: int | None
     last: int | None
 
@@ -119,18 +137,33 @@ class Spread:
     Attributes:
         sizes: rows of each run.
         rows: for each run the rows that are samples, the first one among them.
-        before: for each run the bytes before each sample, and last of all its rows.
+        before: for each run the bytes before each sample, and last of all its rows; or only the
+            latter, where all its rows are of one size.
     """
 
     sizes: Sequence[int]
-    rows: Sequence[np.ndarray]
-    before: Sequence[np.ndarray]
+    rows: Sequence[np.ndarray | range]
+    before: Sequence[np.ndarray | int]
 
     def bytes_of(self, run: int, begin: int, end: int) -> int:
         """Bytes of rows ``begin <= row < end`` of a run, exact where these are samples."""
+        before = self.before[run]
+        if isinstance(before, int):
+            return before * (end - begin) // max(self.sizes[run], 1)
         places = np.append(self.rows[run], self.sizes[run])
-        first, last = np.interp([begin, end], places, self.before[run])
+        first, last = np.interp([begin, end], places, before)
         return round(last - first)
+
+    def weights(self) -> np.ndarray:
+        """For each sample, run after run, the bytes from it up to the next of its run."""
+        return np.concatenate([self._weights_of(run) for run in range(len(self.sizes))])
+
+    def _weights_of(self, run: int) -> np.ndarray:
+        before = self.before[run]
+        if isinstance(before, int):
+            size = self.sizes[run]
+            before = np.append(self.rows[run], size) * before // max(size, 1)
+        return np.diff(before)
 
 
 def cuts(runs: Spread, order: np.ndarray, parts: int) -> list[Cut]:
@@ -144,22 +177,14 @@ def cuts(runs: Spread, order: np.ndarray, parts: int) -> list[Cut]:
         order: what puts all samples, run after run, in order; equal ones stay in theirs.
     """
     samples = _Samples(runs, order)
-
-    def row(edge: int | None) -> tuple[int, int] | None:
-        return None if edge is None else samples.row(edge)
-
-    found = []
-    ends: list[int | None] = [None, *samples.edges(parts), None]
-    for first, last in itertools.pairwise(ends):
-        ending = row(last)
-        slices = [
-            # The row that ends the part goes along, to be found.
-            (run, begin, end + (ending == (run, end)))
-            for run, begin, end in samples.between(first, last)
-        ]
-        slices = [one for one in slices if one[1] < one[2]]
-        found.append(Cut(tuple(slices), row(first), ending))
-    return found
+    edges = samples.edges(parts)
+    begins, ends = samples.places(edges)
+    rows = [None, *map(samples.row, edges), None]
+    for edge, row in enumerate(rows[1:-1]):
+        # The row that ends a part goes along, to be found.
+        assert row is not None
+        ends[edge, row[0]] += ends[edge, row[0]] == row[1]
+    return [Cut(_slices(begins[at], ends[at]), rows[at], rows[at + 1]) for at in range(len(ends))]
 
 
 def key_parts(runs: Spread, order: np.ndarray, is_new: np.ndarray, parts: int) -> list[KeyPart]:
@@ -172,63 +197,77 @@ def key_parts(runs: Spread, order: np.ndarray, is_new: np.ndarray, parts: int) -
         is_new: for each sample in order, whether its key is another than that of the one before.
     """
     samples = _Samples(runs, order)
-    begins = np.flatnonzero(is_new)
+    key_begins = np.flatnonzero(is_new)
     edges: set[int] = set()
     for edge in samples.edges(parts):
         # To the first sample with the key, and if that is far away, also to that behind it.
-        which = int(np.searchsorted(begins, edge, side="right")) - 1
-        edges.add(int(begins[which]))
-        if begins[which] != edge and which + 1 < len(begins):
-            edges.add(int(begins[which + 1]))
-    found = []
-    ends: list[int | None] = [None, *sorted(edges - {0}), None]
-    for first, last in itertools.pairwise(ends):
-        slices = [one for one in samples.between(first, last) if one[1] < one[2]]
-        numbers = [None if edge is None else int(order[edge]) for edge in (first, last)]
-        found.append(KeyPart(tuple(slices), *numbers))
-    return found
+        which = int(np.searchsorted(key_begins, edge, side="right")) - 1
+        edges.add(int(key_begins[which]))
+        if key_begins[which] != edge and which + 1 < len(key_begins):
+            edges.add(int(key_begins[which + 1]))
+    between = sorted(edges - {0})
+    begins, ends = samples.places(between)
+    numbers = [None, *(int(order[edge]) for edge in between), None]
+    return [
+        KeyPart(_slices(begins[at], ends[at]), numbers[at], numbers[at + 1])
+        for at in range(len(ends))
+    ]
+
+
+def _slices(begins: np.ndarray, ends: np.ndarray) -> Slices:
+    """The slices of runs that have rows, from where they begin and end in all of them."""
+    (chosen,) = np.nonzero(begins < ends)
+    return np.column_stack([chosen, begins[chosen], ends[chosen]])
 
 
 class _Samples:
-    """Samples of sorted runs in order, and what is known from them about where rows are."""
+    """Samples of sorted runs in order, and what is known from them about where rows are.
+
+    There may be very many of them, so nothing is kept for each but two numbers.
+    """
 
     def __init__(self, runs: Spread, order: np.ndarray) -> None:
-        self._runs, self._order = runs, order.astype(np.int64)
+        self._runs, self._order = runs, order.astype(np.int32)
         counts = [len(rows) for rows in runs.rows]
         self._starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-        self._run_of = np.repeat(np.arange(len(counts)), counts)
-        self._position = np.empty(len(order), np.int64)
-        self._position[order] = np.arange(len(order))
+        self._position = np.empty(len(order), np.int32)
+        self._position[self._order] = np.arange(len(order), dtype=np.int32)
 
     def edges(self, parts: int) -> list[int]:
         """Samples between *parts* of about as many bytes, by their places in order."""
         if not len(self._order):
             return []
-        # A sample stands for all that is there up to the next of its run.
-        weight = np.concatenate([np.diff(before) for before in self._runs.before])[self._order]
-        before = np.concatenate([[0], np.cumsum(weight)[:-1]])
-        total = int(weight.sum())
+        weight = self._runs.weights()[self._order]
+        upto = np.cumsum(weight, out=weight)
+        total = int(upto[-1])
         wanted = [total * index // parts for index in range(1, parts)]
-        found = {int(edge) for edge in np.searchsorted(before, wanted)}
-        return sorted(found - {0, len(self._order)})
+        # The first sample before which there is so much.
+        found = {int(edge) + 1 for edge in np.searchsorted(upto[:-1], [w for w in wanted if w])}
+        return sorted(found - {len(self._order)})
 
     def row(self, edge: int) -> tuple[int, int]:
         """The run and the row of a sample."""
-        run = int(self._run_of[self._order[edge]])
-        return run, int(self._runs.rows[run][self._order[edge] - self._starts[run]])
+        number = int(self._order[edge])
+        run = int(np.searchsorted(self._starts, number, side="right")) - 1
+        return run, int(self._runs.rows[run][number - int(self._starts[run])])
 
-    def between(self, first: int | None, last: int | None) -> Iterator[tuple[int, int, int]]:
-        """For each run, where the rows may be that are not before one sample but before another.
+    def places(self, edges: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+        """Where in each run the rows may be that are between two samples, one edge to the next.
 
-        The first is not before itself.
+        Those are not before the first sample, itself among them, but before the second; nothing is
+        before all edges or behind them.
+
+        Returns:
+            For each of ``len(edges) + 1`` ranges a row: where it begins in each run, and where it
+            ends.
         """
+        shape = len(edges) + 1, len(self._runs.sizes)
+        begins, ends = np.zeros(shape, np.int64), np.empty(shape, np.int64)
         for run, (size, rows) in enumerate(zip(self._runs.sizes, self._runs.rows, strict=True)):
             own = self._position[self._starts[run] : self._starts[run + 1]]
-            begin, end = 0, size
-            if first is not None:
-                earlier = int(np.searchsorted(own, first))
-                begin = int(rows[earlier - 1]) + 1 if earlier else 0
-            if last is not None:
-                later = int(np.searchsorted(own, last))
-                end = int(rows[later]) if later < len(rows) else size
-            yield run, begin, end
+            earlier = np.searchsorted(own, edges)
+            places = np.append(rows, size)
+            begins[1:, run] = np.where(earlier > 0, places[earlier - 1] + 1, 0)
+            ends[:-1, run] = places[earlier]
+            ends[-1, run] = size
+        return begins, ends

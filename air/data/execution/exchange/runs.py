@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,11 +11,14 @@ import pyarrow as pa
 from air.data.blocks.block import Block, Sampled, concat
 from air.data.blocks.handle import BlockHandle
 from air.data.blocks.schemas import unify
-from air.data.execution.exchange.partitioners import Spread
+from air.data.execution.exchange.partitioners import Slices, Spread
+from air.data.execution.exchange.samples import FewSamples, even_rows
 from air.data.execution.exchange.sections import SpillDirectory
-from air.data.execution.exchange.transforms import even_rows
 from air.data.execution.exchange.waiting import Piece, Rows, wait_as_rows
 from air.data.execution.stages import Unit
+
+_SAMPLES_SHARE = 4
+"""Keys of samples take no more than such a share of what blocks may take that wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,24 +43,21 @@ class Runs:
     @property
     def spread(self) -> Spread:
         """How large they are, and where."""
-        sizes = [one.num_rows for one in self.filled]
-        rows, before = [], []
+        rows: list[np.ndarray | range] = []
+        before: list[np.ndarray | int] = []
         for one, sample in zip(self.filled, self.samples, strict=True):
-            chosen = even_rows(one.num_rows) if sample.rows is None else sample.rows
-            places = np.append(chosen, one.num_rows)
-            evenly = places * one.size_bytes // max(one.num_rows, 1)
-            rows.append(chosen)
-            before.append(evenly if sample.before is None else sample.before)
-        return Spread(sizes, rows, before)
+            rows.append(even_rows(one.num_rows) if sample.rows is None else sample.rows)
+            before.append(one.size_bytes if sample.before is None else sample.before)
+        return Spread([one.num_rows for one in self.filled], rows, before)
 
     @property
     def size_bytes(self) -> int:
         """Bytes in memory of all rows, once they are there."""
         return sum(one.size_bytes for one in self.filled)
 
-    def pieces(self, slices: Sequence[tuple[int, int, int]], spread: Spread) -> Iterator[Piece]:
-        """Rows of some runs as pieces of a unit: which run, from where, to where."""
-        for which, begin, end in slices:
+    def pieces(self, slices: Slices, spread: Spread) -> Iterator[Piece]:
+        """Rows of some runs as pieces of a unit."""
+        for which, begin, end in slices.tolist():
             size = spread.bytes_of(which, begin, end)
             yield from self.filled[which].slice(begin, end, size)
 
@@ -89,16 +89,19 @@ class Schemas:
 
 
 def wait_as_runs(handles: Iterable[BlockHandle], budget: int | None, files: SpillDirectory) -> Runs:
-    """All runs that :class:`SortRuns` gave; see :func:`wait_as_rows`."""
-    samples: list[Sampled] = []
+    """All runs that :class:`SortRuns` gave; see :func:`wait_as_rows`.
+
+    Samples do not take more than a share of the same memory.
+    """
+    samples = FewSamples(None if budget is None else budget // _SAMPLES_SHARE)
 
     def noted() -> Iterator[BlockHandle]:
         for handle in handles:
             assert handle.metadata.samples is not None  # runs tell them
-            samples.append(handle.metadata.samples)
+            samples.add(handle.metadata.samples, handle.num_rows)
             yield handle
 
     rows = wait_as_rows(noted(), budget, files)
-    both = [(one, own) for one, own in zip(rows, samples, strict=True) if one.num_rows]
+    both = [(one, own) for one, own in zip(rows, samples.found, strict=True) if one.num_rows]
     held = [one.held for one in rows[:1] if isinstance(one.held, BlockHandle)]
     return Runs([one for one, _ in both], [own for _, own in both], [] if both else held)

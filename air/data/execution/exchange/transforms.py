@@ -20,15 +20,12 @@ from air.data.execution.exchange.ordering import (
     sort_name,
     stable_order,
 )
-from air.data.execution.exchange.partitioners import Cut, by_part, equal_edges, ranks
+from air.data.execution.exchange.partitioners import by_part, equal_edges, ranks
 from air.data.execution.exchange.permutation import Permutation
+from air.data.execution.exchange.samples import FEWEST_SAMPLES, SAMPLES, even_rows
 from air.data.transforms import BlockFunction, Transform
 from air.data.udf.functions import TaskContext
 
-SAMPLES = 1024
-"""Rows of a run, at most, that are looked at to divide it."""
-
-_FEWEST_SAMPLES = 64
 _SAMPLES_SHARE = 16
 """Keys of samples are no more than such a share of a run, unless there would be very few."""
 
@@ -151,11 +148,12 @@ class MergeRuns(Transform):
     """A part of the sorted rows, out of slices of sorted runs that reach over its edges.
 
     Attributes:
-        cuts: for each unit, which part it is.
+        ends: for each unit, which of its rows begins the part, and which is the first behind it;
+            ``None`` where there is nothing beyond.
     """
 
     keys: tuple[SortKey, ...]
-    cuts: tuple[Cut, ...]
+    ends: tuple[tuple[int | None, int | None], ...]
 
     @property
     def name(self) -> str:
@@ -163,15 +161,15 @@ class MergeRuns(Transform):
 
     def open(self) -> BlockFunction:
         def run(blocks: Iterator[Block], context: TaskContext) -> Iterator[Block]:
-            yield self._merged(concat(list(blocks)), self.cuts[context.index])
+            yield self._merged(concat(list(blocks)), *self.ends[context.index])
 
         return run
 
-    def _merged(self, whole: Block, cut: Cut) -> Block:
+    def _merged(self, whole: Block, first: int | None, last: int | None) -> Block:
         order = stable_order(whole, self.keys, is_runs=True)
-        first = 0 if cut.first is None else _found(order, cut, cut.first)
-        last = len(order) if cut.last is None else _found(order, cut, cut.last)
-        return accessor(whole).take(order[first:last])
+        begin = 0 if first is None else int(np.flatnonzero(order == first)[0])
+        end = len(order) if last is None else int(np.flatnonzero(order == last)[0])
+        return accessor(whole).take(order[begin:end])
 
 
 @dataclass(frozen=True)
@@ -209,32 +207,16 @@ def sampled(run: Block, keys: Block) -> Sampled:
     """
     rows = len(run)
     before = None
-    chosen = even_rows(rows)
+    chosen = np.asarray(even_rows(rows), np.int64)
     if isinstance(run, pa.Table) and varies(run) and rows:
         before = bytes_before(run, np.arange(rows + 1))
         chosen = np.unique(np.searchsorted(before[:-1], before[-1] * np.arange(SAMPLES) // SAMPLES))
         chosen = chosen[chosen < rows]
     most = accessor(run).size_bytes() // _SAMPLES_SHARE
     found = accessor(keys).take(chosen)
-    while len(chosen) > _FEWEST_SAMPLES and accessor(found).size_bytes() > most:
+    while len(chosen) > FEWEST_SAMPLES and accessor(found).size_bytes() > most:
         chosen = chosen[::2]
         found = accessor(keys).take(chosen)
     if before is not None:
         return Sampled(found, chosen, before[[*chosen, rows]])
     return Sampled(found, None if len(chosen) == len(even_rows(rows)) else chosen)
-
-
-def even_rows(rows: int) -> np.ndarray:
-    """Up to :data:`SAMPLES` of *rows* rows, evenly spread from the first on."""
-    return np.arange(0, rows, max(-(-rows // SAMPLES), 1))
-
-
-def _found(order: np.ndarray, cut: Cut, wanted: tuple[int, int]) -> int:
-    """Where in *order* a row is that is given by its run and its number in that."""
-    before = 0
-    for run, begin, end in cut.slices:
-        if run == wanted[0]:
-            (where,) = np.nonzero(order == before + wanted[1] - begin)
-            return int(where[0])
-        before += end - begin
-    raise AssertionError(f"run {wanted[0]} has no rows in the part that it delimits")

@@ -138,11 +138,10 @@ def merged(
             yield from run.segment(stages, whole) if stages else runs.empty
             return
         parts = parts_for(runs.size_bytes, len(runs.filled), budget)
-        order = stable_order(concat(runs.keys), keys)
         spread = runs.spread
-        found = cuts(spread, order, parts)
+        found = cuts(spread, stable_order(concat(runs.keys), keys), parts)
         units = (Unit(tuple(runs.pieces(cut.slices, spread))) for cut in found)
-        gather = Stage((MergeRuns(keys, tuple(found)), *after), divides=False)
+        gather = Stage((MergeRuns(keys, tuple(cut.ends for cut in found)), *after), divides=False)
         yield from run.segment([gather], Given(units, len(found), runs.size_bytes))
     finally:
         files.close()

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 
+import numpy as np
 import pyarrow as pa
 
 from air.data.blocks.block import Sampled
 from air.data.blocks.handle import BlockHandle
 from air.data.blocks.schemas import conform
 from air.data.execution.exchange.ordering import SortKey
-from air.data.execution.exchange.partitioners import KeyPart, Spread
+from air.data.execution.exchange.partitioners import KeyPart, Slices, Spread
 from air.data.execution.exchange.runs import Runs, Schemas, wait_as_runs
 from air.data.execution.exchange.sections import SpillDirectory
 from air.data.execution.exchange.transforms import SortRuns
@@ -163,7 +164,7 @@ def _parts(
     streams = len(stream.runs.filled)
     number = parts_for(runs.size_bytes, max(streams, 1), budget)
     if not runs.filled:
-        parts, edges = [KeyPart((), None, None)], kinds.empty_table()
+        parts, edges = [KeyPart(np.zeros((0, 3), np.int64), None, None)], kinds.empty_table()
     else:
         parts, edges = divided(runs, group_keys(kinds.names), number)
     # A part of one key may be much larger than others: its rows are joined some at a time.
@@ -173,11 +174,12 @@ def _parts(
     for at, part in enumerate(parts):
         first = edges.slice(at - 1, 1) if at else None
         last = edges.slice(at, 1) if at < len(edges) else None
-        whole = [one for one in part.slices if one[0] >= streams]
-        for some in _some(spread, [one for one in part.slices if one[0] < streams], most):
-            if some or whole:
-                found.append([*some, *whole])
-                own.append(PartOfJoin(sum(end - begin for _, begin, end in some), first, last))
+        is_held = part.slices[:, 0] >= streams
+        whole = part.slices[is_held]
+        for some in _some(spread, part.slices[~is_held], most):
+            if len(some) or len(whole):
+                found.append(np.concatenate([some, whole]))
+                own.append(PartOfJoin(int((some[:, 2] - some[:, 1]).sum()), first, last))
     schemas = (stream.known_schema, held.known_schema)
     # Made when their turn comes: there are as many pieces as runs times parts.
     units = (Unit(tuple(runs.pieces(slices, spread))) for slices in found)
@@ -185,25 +187,23 @@ def _parts(
     return given, JoinParts(spec, made, tuple(own), schemas, most)
 
 
-def _some(
-    runs: Spread, slices: Sequence[tuple[int, int, int]], most: int | None
-) -> Iterator[list[tuple[int, int, int]]]:
-    """Slices of runs, no more together than *most* bytes or so; at least one list, if empty."""
-    size = sum(runs.bytes_of(*one) for one in slices)
+def _some(runs: Spread, slices: Slices, most: int | None) -> Iterator[Slices]:
+    """Slices of runs, no more together than *most* bytes or so; at least once, if none."""
+    size = sum(runs.bytes_of(*one) for one in slices.tolist())
     if most is None or size <= most:
-        yield list(slices)
+        yield slices
         return
     pending: list[tuple[int, int, int]] = []
     held = 0
-    for run, begin, end in slices:
+    for run, begin, end in slices.tolist():
         pieces = max(-(-runs.bytes_of(run, begin, end) // most), 1)
         edges = [begin + (end - begin) * number // pieces for number in range(pieces + 1)]
         for one in itertools.pairwise(edges):
             size = runs.bytes_of(run, *one)
             if pending and held + size > most:
-                yield pending
+                yield np.array(pending)
                 pending, held = [], 0
             pending.append((run, *one))
             held += size
     if pending:
-        yield pending
+        yield np.array(pending)
