@@ -21,6 +21,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pyarrow as pa
 
 TIMES = 4
@@ -29,6 +31,8 @@ PAUSE = 0.05
 POINTS = 10
 CPUS = 2
 MIB = 1 << 20
+WIDE_BYTES = MIB
+WIDE_FILES = 16
 FEW_ROWS = 2000
 MODULES = ("numpy", "pandas", "pyarrow", "pyarrow.compute", "air.data.execution.tasks")
 
@@ -44,28 +48,68 @@ def added(batch: dict[str, Any]) -> dict[str, Any]:
     return batch
 
 
-OPERATORS = {
+def demeaned(group: pd.DataFrame) -> pd.DataFrame:
+    """What is done with each group."""
+    return group.assign(x0=group.x0 - group.x0.mean())
+
+
+def skewed(batch: dict[str, Any]) -> dict[str, Any]:
+    """A key that half of the rows share; all others have one of their own."""
+    batch["k"] = np.where(batch["id"] % 2 == 0, 7, batch["id"])
+    return batch
+
+
+def with_skewed_key(ds: Any) -> Any:
+    """Joined with a row for each key, of which one has half of all matches."""
+    names = ds.select_columns(["id", "x1"]).rename_columns({"id": "k", "x1": "name"})
+    return ds.map_batches(skewed).join(names, on="k")
+
+
+OPERATORS: dict[str, Callable[[Any], Any]] = {
     "map": lambda ds: ds.map_batches(added),
     "shuffle": lambda ds: ds.random_shuffle(seed=1),
     "sort": lambda ds: ds.sort("x0"),
     "group, 100 keys": lambda ds: ds.groupby("k").mean("x1"),
     "group, all keys": lambda ds: ds.groupby("id").mean("x1"),
+    "map_groups": lambda ds: ds.groupby("k").map_groups(demeaned),
     "repartition": lambda ds: ds.repartition(64),
+    "distinct": lambda ds: ds.select_columns(["id", "k", "x0"]).distinct(),
+    "join": lambda ds: ds.join(ds.select_columns(["id", "x0"]), on="id"),
+    "join, skewed key": with_skewed_key,
+    "sort, wide rows": lambda ds: ds.sort("x0"),
+    "shuffle, wide rows": lambda ds: ds.random_shuffle(seed=1),
 }
+WIDE = "wide rows"
+"""Operators with this in their names work on rows of :data:`WIDE_BYTES`."""
 
 
 def curves(directory: Path, budget: int, only: str) -> Iterator[str]:
     """For each operator a line with its peak and one with the curve."""
     data = TIMES * budget // MIB
     yield f"{data} MiB of data, a budget of {budget // MIB} MiB; MiB over idle:"
-    yield f"{'operator':16}{'seconds':>9}{'peak':>9}{'peak / budget':>15}   on the way"
-    for name in OPERATORS:
-        if only in name:
-            seconds, sizes = _run(name, directory, budget)
-            points = [sizes[round(i * (len(sizes) - 1) / POINTS)] for i in range(POINTS + 1)]
-            curve = " ".join(f"{size / MIB:.0f}" for size in points)
-            peak = max(sizes)
-            yield f"{name:16}{seconds:9.2f}{peak / MIB:9.0f}{peak / budget:14.2f}x   {curve}"
+    yield f"{'operator':20}{'seconds':>9}{'peak':>9}{'peak / budget':>15}   on the way"
+    with tempfile.TemporaryDirectory(prefix="air-benchmark-") as wide:
+        if any(WIDE in name and only in name for name in OPERATORS):
+            _make_wide(Path(wide), TIMES * budget)
+        for name in OPERATORS:
+            if only in name:
+                seconds, sizes = _run(name, Path(wide) if WIDE in name else directory, budget)
+                points = [sizes[round(i * (len(sizes) - 1) / POINTS)] for i in range(POINTS + 1)]
+                curve = " ".join(f"{size / MIB:.0f}" for size in points)
+                peak = max(sizes)
+                yield f"{name:20}{seconds:9.2f}{peak / MIB:9.0f}{peak / budget:14.2f}x   {curve}"
+
+
+def _make_wide(directory: Path, size: int) -> None:
+    """Files of a few very large rows."""
+    from pyarrow import parquet
+
+    random = np.random.default_rng(0)
+    rows = size // WIDE_BYTES // WIDE_FILES
+    for index in range(WIDE_FILES):
+        large = pa.array([random.bytes(WIDE_BYTES) for _ in range(rows)])
+        table = pa.table({"x0": random.standard_normal(rows), "large": large})
+        parquet.write_table(table, directory / f"{index:02}.parquet")
 
 
 def _run(operator: str, directory: Path, budget: int) -> tuple[float, list[int]]:

@@ -50,6 +50,41 @@ def test_parts_of_runs_have_all_rows_of_their_keys(values, parts, step):
         given_out += [value for value in near if first <= value < last]
     assert given_out == sorted(itertools.chain.from_iterable(runs))
     assert len(found) <= 2 * parts
+    # With keys of many rows by themselves the same rows are given out, in as many parts more.
+    given_out = []
+    for part in key_parts(spread, order, is_new, parts, apart=True):
+        near = sorted(runs[r][i] for r, begin, end in part.slices for i in range(begin, end))
+        first = -1 if part.first is None else samples[part.first] + part.is_after
+        last = 99 if part.last is None else samples[part.last] + part.is_one_key
+        chosen = [value for value in near if first <= value < last]
+        assert not part.is_one_key or set(chosen) <= {samples[part.last]}
+        for run in part.sampled:
+            assert samples[part.last] in runs[run][::step]
+        given_out += chosen
+    assert given_out == sorted(itertools.chain.from_iterable(runs))
+
+
+def test_a_key_of_many_rows_is_a_part_by_itself():
+    runs = [[1, 7, 7, 7, 7, 8], [2, 7, 7, 7, 9, 9], [3, 3, 8, 9, 9, 9]]
+    samples = np.array([value for run in runs for value in run[::2]])  # 1 7 7 | 2 7 9 | 3 8 9
+    order = np.argsort(samples, kind="stable")
+    is_new = np.diff(samples[order], prepend=-1) != 0
+    rows = [range(0, 6, 2)] * 3
+    found = key_parts(Spread([6] * 3, rows, [6] * 3), order, is_new, 4, apart=True)
+    keys = [
+        (
+            None if part.first is None else int(samples[part.first]),
+            None if part.last is None else int(samples[part.last]),
+        )
+        for part in found
+    ]
+    alone = [at for at, part in enumerate(found) if part.is_one_key]
+    assert [keys[at] for at in alone] == [(7, 7)]
+    assert [found[at].sampled for at in alone] == [(0, 1)]
+    assert [keys[at + 1] for at in alone] == [(7, 8)]
+    assert all(found[at + 1].is_after for at in alone)
+    # Behind the last 7 of each run up to its next sample: the row that may be an 8 already.
+    assert found[alone[0] + 1].slices.tolist() == [[0, 5, 6], [1, 3, 4], [2, 1, 2]]
 
 
 KEYS = st.one_of(st.none(), st.just(float("nan")), st.sampled_from([0.0, -0.0, 1.0, 1.0, 7.5]))

@@ -51,6 +51,29 @@ def table(monkeypatch) -> pa.Table:
     return pa.concat_tables([half, other])
 
 
+def test_exchanges_that_run_together_share_the_memory_for_blocks_that_wait():
+    beside: list[SpillDirectory] = []
+    first, second = (SpillDirectory(beside=beside) for _ in range(2))
+    assert (first.room(100), second.room(100)) == (100, 100)
+    first.held_bytes = 60
+    assert (first.room(100), second.room(100)) == (100, 40)
+    first.held_bytes = 90
+    assert second.room(100) == 25  # whoever comes last has a share all the same
+    first.close()
+    first.close()
+    assert second.room(100) == 100
+    second.close()
+
+
+def test_rows_that_are_read_whole_are_in_one_piece(parent, table):
+    files = SpillDirectory()
+    (section,) = files.write_block(BlockHandle.of_block(table))
+    (block,) = section.read()
+    assert block.column("n").num_chunks == 1
+    assert block.equals(table.unify_dictionaries())
+    files.close()
+
+
 @FEW
 @given(st.integers(0, 1000), st.integers(0, 1000), st.integers(0, 1000))
 def test_any_rows_of_a_written_block_can_be_read(parent, table, first, length, cut):

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import copy
 import itertools
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from air.data.blocks.handle import BlockHandle
 from air.data.budget import Budget, current_budget
 from air.data.execution.exchange.partitioners import equal_edges
+from air.data.execution.exchange.sections import SpillDirectory
 from air.data.execution.here import Here
 from air.data.execution.neighbours import Held, Neighbours
 from air.data.execution.placement import Placement, Probation, decide
@@ -22,12 +24,16 @@ from air.data.execution.stages import Stage, Unit, fuse, grouped
 from air.data.execution.stats import ExecutionStats, StageStats
 from air.data.execution.tasks import run_on_tasks
 from air.data.plan import InputBlocks, Map, Node, Read, Repartition
+from air.data.transforms import Transform
 from air.executor.capabilities import Capability
 from air.executor.current import get_executor, is_initialized
 from air.executor.resources import Resources
 
 Operator = Callable[["Run", Any, int | None], Iterator[BlockHandle]]
 """Computes a step of one type: its blocks, of which no more than so many rows are needed."""
+
+Gathering = Callable[["Run", Any, int | None, tuple[Transform, ...]], Iterator[BlockHandle]]
+"""The same, and what transforms make of each block in the same place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +53,12 @@ class Given:
     held: Held = field(default_factory=Held)
     merge: Callable[[Iterator[BlockHandle]], Generator[BlockHandle, None, None]] | None = None
 
+    def let_go(self) -> Given:
+        """The same units, each of which is let go of when its turn comes; those here are gone."""
+        units = deque(self.units)
+        taken = (units.popleft() for _ in range(len(units)))
+        return replace(self, units=taken)
+
 
 @dataclass(slots=True)
 class _Memory:
@@ -54,11 +66,13 @@ class _Memory:
 
     Attributes:
         running: the schedulers of segments that run now.
+        waiting: where the blocks of exchanges wait that are under way.
     """
 
     budget: Budget
     apart_bytes: int = 0
     running: list[Scheduler] = field(default_factory=list)
+    waiting: list[SpillDirectory] = field(default_factory=list)
 
 
 class Run:
@@ -69,6 +83,7 @@ class Run:
         stats: filled as the plan runs.
         stay: start no tasks.
         place: which part of something that was divided the plan works on, if it was.
+        gathering: those of *operators* that can do more where they put rows together.
     """
 
     def __init__(
@@ -77,8 +92,10 @@ class Run:
         stats: ExecutionStats,
         stay: bool,
         place: str = "",
+        gathering: Mapping[type[Node], Gathering] | None = None,
     ) -> None:
         self._operators = operators
+        self._gathering = gathering or {}
         self.stats = stats
         self.stay = stay
         self._memory = _Memory(current_budget())
@@ -115,6 +132,10 @@ class Run:
         self._memory.apart_bytes = self.budget.waiting_bytes
         return self._memory.apart_bytes
 
+    def files(self) -> SpillDirectory:
+        """Where the blocks of an exchange wait; whoever asks for it closes it."""
+        return SpillDirectory(self.stats, self._memory.waiting)
+
     def over_units(self, stage: Stage, units: Sequence[Unit]) -> Iterator[BlockHandle]:
         """The result of one stage on units that are there."""
         return self.segment([stage], self.given(units))
@@ -127,17 +148,22 @@ class Run:
 
     def _maps(self, node: Node, limit: int | None) -> Iterator[BlockHandle]:
         """A chain of operators on a source that is run apart."""
+        maps, base = _maps_on(node)
+        gathering = self._gathering.get(type(base))
+        if gathering is not None and limit is None:
+            stages = fuse(maps, reads=False)
+            if len(stages) == 1 and stages[0] == Stage(stages[0].transforms):
+                # What works on the rows of a part does it where they are put together: handed on
+                # they would be there twice, and so would processes.
+                run = self._at(self._neighbours.within(base))
+                return gathering(run, base, None, stages[0].transforms)
         stages, given = self.chain(node, limit)
         return self.segment(stages, given, limited=limit is not None)
 
     def chain(self, node: Node, limit: int | None = None) -> tuple[list[Stage], Given]:
         """The stages that make *node*, as far as they are maps, and what they work on."""
-        maps: list[Map] = []
-        while isinstance(node, Map):
-            maps.append(node)
-            node = node.input
-        stages = fuse(maps[::-1], reads=isinstance(node, Read), limit=limit)
-        return stages, self._input(node)
+        maps, base = _maps_on(node)
+        return fuse(maps, reads=isinstance(base, Read), limit=limit), self._input(base)
 
     def _input(self, node: Node) -> Given:
         neighbours = self._neighbours.taking(node)
@@ -242,6 +268,15 @@ class Run:
             memory.apart_bytes,
             memory.running,
         )
+
+
+def _maps_on(node: Node) -> tuple[list[Map], Node]:
+    """The chain of maps that ends with *node*, in the order of the data, and what it works on."""
+    maps: list[Map] = []
+    while isinstance(node, Map):
+        maps.append(node)
+        node = node.input
+    return maps[::-1], node
 
 
 def can_run_in_parallel() -> bool:

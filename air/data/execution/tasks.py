@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from air.core.api import remote
-from air.data.blocks.allocation import keep_nothing
+from air.data.blocks.allocation import give_back, keep_nothing
 from air.data.blocks.block import Block, BlockMetadata
 from air.data.blocks.handle import BlockHandle
 from air.data.budget import Budget
@@ -40,6 +40,8 @@ _BLOCKS_AT_A_TIME = VALUES_AHEAD // 2  # each comes as two values
 def _run_stage(stage: Stage, budget: Budget, work: Work, *given: Block) -> Iterator[Any]:
     keep_nothing(budget.is_tight)
     yield from results(stage.open(budget), work, given)
+    if budget.is_tight:
+        give_back()  # what lies between small pieces of memory that are kept
 
 
 class _TaskStage:

@@ -14,7 +14,7 @@ from air.data.batching.cutting import Cut, cuts_at, whole
 from air.data.blocks.block import Block, accessor, concat, require_table
 from air.data.execution.exchange.marks import Marked
 from air.data.execution.exchange.ordering import SortKey, keys_of, stable_order
-from air.data.execution.exchange.transforms import SortRuns
+from air.data.execution.exchange.transforms import SortRuns, together
 from air.data.grouping.keys import Groups, check_keys, comparable
 from air.data.transforms import BlockFunction, Transform
 from air.data.udf.batches import MapBatches
@@ -120,7 +120,7 @@ class GatherGroups(Transform):
 
     def open(self) -> BlockFunction:
         def run(blocks: Iterator[Block], context: TaskContext) -> Iterator[Block]:
-            yield self._gathered(concat(list(blocks)), context.index)
+            yield self._gathered(together(blocks), context.index)
 
         return run
 

@@ -59,13 +59,6 @@ class _Join(Transform):
         """Whether rows of the stream come out that have no match, with all that do."""
         return self.spec.how in ("left", "right")
 
-    def matches(
-        self, of_stream: np.ndarray, of_held: np.ndarray, keys: int, *, keeps: bool
-    ) -> Matches:
-        """Which rows go together, for the numbers of their keys."""
-        is_outer = self.spec.how == "outer"
-        return Matches(of_stream, HeldRows(of_held, keys), keep=keeps, keep_held=is_outer)
-
     def _put_together(self, stream: pa.Table, held: pa.Table, pairs: Pairs) -> pa.Table:
         sides, rows = (stream, held), (pairs.stream, pairs.held)
         if self.spec.streams_right:
@@ -188,7 +181,8 @@ class JoinWith(_Join):
         assert isinstance(both, pa.Table)
         groups = groups_of(both, both.column_names, self.name)
         codes, rows = groups.of_row, len(stream)
-        matches = self.matches(codes[:rows], codes[rows:], len(groups), keeps=self.keeps_stream)
+        held_rows = HeldRows(codes[rows:], len(groups))
+        matches = Matches(codes[:rows], held_rows, keep=self.keeps_stream)
         return self.joined(stream, held, matches)
 
 
@@ -210,11 +204,17 @@ class PartOfJoin:
         rows: of the first side in the unit; those of the other follow.
         first, last: a row each with the keys that it begins with and ends before; ``None`` is no
             bound. Rows beyond are left out.
+        is_after: it begins behind *first*, and not with it.
+        is_one_key: it ends with *last*, which is the only key.
+        has_key: the first side has a row with that one, though perhaps in another unit.
     """
 
     rows: int
     first: pa.Table | None
     last: pa.Table | None
+    is_after: bool = False
+    is_one_key: bool = False
+    has_key: bool = False
 
 
 @dataclass(frozen=True)
@@ -282,15 +282,17 @@ class JoinParts(_Join):
         order = stable_order(both, sort_keys, is_runs=True)
         codes = np.empty(len(order), np.int64)
         codes[order] = np.cumsum(changes(taken(both, pa.array(order)), sort_keys)) - 1
-        begin = 0 if part.first is None else codes[0]
-        end = len(order) if part.last is None else codes[len(bounds) - 1]
+        begin = 0 if part.first is None else codes[0] + part.is_after
+        end = len(order) if part.last is None else codes[len(bounds) - 1] + part.is_one_key
         own = codes[len(bounds) :]
         of_stream, of_held = own[: len(stream)], own[len(stream) :]
         near, there = ((code >= begin) & (code < end) for code in (of_stream, of_held))
         keys = int(codes.max(initial=0)) + 1
         counts = np.bincount(of_held[there], minlength=keys)
         matches_here = near & (counts[of_stream] > 0)
-        keeps = is_last and self.keeps_stream
+        # Of one key that is there nobody on the other side is left alone.
+        is_outer = self.spec.how == "outer" and not part.has_key
+        keeps = is_last and (self.keeps_stream or self.spec.how == "outer")
         # Who has had a match has one more here, or is left out; the others wait for the last.
         chosen = near & (matches_here | ~is_matched) if keeps else near
         is_matched |= matches_here
@@ -298,7 +300,8 @@ class JoinParts(_Join):
             if is_last:
                 yield kept(stream, pa.array(near & (is_matched == (self.spec.how == "semi"))))
             return
-        matches = self.matches(of_stream[chosen] - begin, of_held[there] - begin, keys, keeps=keeps)
+        held_rows = HeldRows(of_held[there] - begin, keys)
+        matches = Matches(of_stream[chosen] - begin, held_rows, keep=keeps, keep_held=is_outer)
         yield from self.joined(kept(stream, pa.array(chosen)), kept(held, pa.array(there)), matches)
 
 

@@ -41,8 +41,8 @@ class JoinMethods(Consumption):
         *other* (with ``"right"`` this dataset) is made first. If it is small, each block is joined
         as it comes. Otherwise both are sorted by key, waiting in files where they are more than a
         quarter of ``DataContext.memory_budget`` each. Rows that share one key are
-        joined some at a time, of both sides, however many there are; with ``"outer"`` those of one
-        key must fit into memory.
+        joined some at a time, of both sides, however many there are; with ``"outer"`` those of
+        *other* with one key must fit into memory.
 
         Args:
             on: the columns that must be equal, a name or a list of them.

@@ -37,7 +37,9 @@ class OrderMethods(Consumption):
     def repartition(self, num_blocks: int, *, shuffle: bool = False) -> Self:
         """The same rows in *num_blocks* blocks of equal size, in the same order.
 
-        All input is made before the first block comes out.
+        All input is made before the first block comes out. A block is whole in the memory of a
+        worker and of whoever takes it, so there should not be fewer of them than the budget
+        (``DataContext.memory_budget``) holds a few of.
 
         Args:
             shuffle: bring the rows into random order as well, so that each block has some of

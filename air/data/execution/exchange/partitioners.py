@@ -123,11 +123,17 @@ class KeyPart:
             behind as well.
         first: the number of a sample with the smallest key; ``None`` if nothing comes before it.
         last: the number of a sample with the first key behind; ``None`` if there is none.
+        is_after: the key of *first* is not in the part, what comes behind it is.
+        is_one_key: the key of *last* is in the part, and all that there is.
+        sampled: of such a part, the runs that have a sample with its key.
     """
 
     slices: Slices
     first: int | None
     last: int | None
+    is_after: bool = False
+    is_one_key: bool = False
+    sampled: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +193,9 @@ def cuts(runs: Spread, order: np.ndarray, parts: int) -> list[Cut]:
     return [Cut(_slices(begins[at], ends[at]), rows[at], rows[at + 1]) for at in range(len(ends))]
 
 
-def key_parts(runs: Spread, order: np.ndarray, is_new: np.ndarray, parts: int) -> list[KeyPart]:
+def key_parts(
+    runs: Spread, order: np.ndarray, is_new: np.ndarray, parts: int, *, apart: bool = False
+) -> list[KeyPart]:
     """How to divide sorted runs into about *parts*, none of which shares a key with another.
 
     A key with very many rows gets a part of its own, so there may be up to twice as many.
@@ -195,23 +203,36 @@ def key_parts(runs: Spread, order: np.ndarray, is_new: np.ndarray, parts: int) -
     Args:
         order: as for :func:`cuts`.
         is_new: for each sample in order, whether its key is another than that of the one before.
+        apart: with nothing else in it, not even keys of which there is no sample: these are in
+            one more part.
     """
     samples = _Samples(runs, order)
     key_begins = np.flatnonzero(is_new)
     edges: set[int] = set()
+    heavy: dict[int, int] = {}
     for edge in samples.edges(parts):
         # To the first sample with the key, and if that is far away, also to that behind it.
         which = int(np.searchsorted(key_begins, edge, side="right")) - 1
-        edges.add(int(key_begins[which]))
-        if key_begins[which] != edge and which + 1 < len(key_begins):
-            edges.add(int(key_begins[which + 1]))
-    between = sorted(edges - {0})
-    begins, ends = samples.places(between)
-    numbers = [None, *(int(order[edge]) for edge in between), None]
-    return [
-        KeyPart(_slices(begins[at], ends[at]), numbers[at], numbers[at + 1])
-        for at in range(len(ends))
-    ]
+        begin, *after = key_begins[which : which + 2].tolist()
+        edges.add(begin)
+        if begin != edge:
+            edges.update(after)
+            heavy[begin] = after[0] if after else len(order)
+    between = [0, *sorted(edges - {0}), len(order)]
+    begins, ends = samples.places(between[1:])
+    numbers = [None, *(int(order[edge]) for edge in between[1:-1]), None]
+    found = []
+    for at, edge in enumerate(between[:-1]):
+        first, last, slices = numbers[at], numbers[at + 1], _slices(begins[at], ends[at])
+        if not apart or edge not in heavy:
+            found.append(KeyPart(slices, first, last))
+            continue
+        own, sampled = int(order[edge]), samples.runs_of(edge, heavy[edge])
+        found.append(KeyPart(slices, first, own, is_one_key=True, sampled=sampled))
+        # Behind the last sample with the key, up to the first with another.
+        slices = _slices(begins[at + 1], ends[at])
+        found.append(KeyPart(slices, own, last, is_after=True))
+    return found
 
 
 def _slices(begins: np.ndarray, ends: np.ndarray) -> Slices:
@@ -250,6 +271,11 @@ class _Samples:
         number = int(self._order[edge])
         run = int(np.searchsorted(self._starts, number, side="right")) - 1
         return run, int(self._runs.rows[run][number - int(self._starts[run])])
+
+    def runs_of(self, begin: int, end: int) -> tuple[int, ...]:
+        """The runs of the samples from one place in order up to another."""
+        runs = np.searchsorted(self._starts, self._order[begin:end], side="right") - 1
+        return tuple(np.unique(runs).tolist())
 
     def places(self, edges: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
         """Where in each run the rows may be that are between two samples, one edge to the next.

@@ -44,6 +44,7 @@ _COLUMN_BYTES = 256
 """What a batch has of each column at least: Arrow describes each of them, in about 50 bytes."""
 
 _BUFFER_BYTES = 1 << 20
+_LEAST_ROOM = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +110,12 @@ class Section:
             table = pa.ipc.open_stream(data).read_all()
             if self.start is not None:
                 table = table.slice(self.start, self.num_rows)
-                # Many batches become one, which lets go of the rows around those that are meant.
+            if self.head:
+                # Many batches become one: what describes each would take more than a third of what
+                # is in it, and also the rows around those that are meant are let go of.
                 table = compact(table.combine_chunks())
+            elif self.start is not None:
+                table = compact(table)
             yield table
         else:
             stream, buffers = pickle.loads(data)
@@ -124,12 +129,26 @@ class Section:
 class SpillDirectory:
     """Files of sections, in a directory that is made when the first file is."""
 
-    def __init__(self, stats: ExecutionStats | None = None) -> None:
-        """*stats* are told of what is written."""
+    def __init__(
+        self, stats: ExecutionStats | None = None, beside: list[SpillDirectory] | None = None
+    ) -> None:
+        """*stats* are told of what is written; among *beside* it is until it is closed."""
+        self.held_bytes = 0
+        """Bytes of the blocks that are not in files and wait with those that are."""
+        self._beside = [] if beside is None else beside
+        self._beside.append(self)
         self._stats = stats
         self._directory: OwnDirectory | None = None
         self._files = 0
         self._schema: Schema | None = None
+
+    def room(self, most: int) -> int:
+        """How much of *most* is left for blocks that wait here, beside those of others.
+
+        What waits while others take all of it has a share all the same.
+        """
+        others = sum(one.held_bytes for one in self._beside if one is not self)
+        return max(most - others, most // _LEAST_ROOM)
 
     def write_parts(self, handles: Sequence[BlockHandle]) -> list[Section]:
         """Scattered blocks as a section for each part, which holds its rows of all of them."""
@@ -158,7 +177,9 @@ class SpillDirectory:
         return self._write(parts, handle.metadata.source, is_divided=True)
 
     def close(self) -> None:
-        """Remove the directory with all files."""
+        """Remove the directory with all files; the second time does nothing."""
+        if self in self._beside:
+            self._beside.remove(self)
         if self._directory is not None:
             self._directory.remove()
 

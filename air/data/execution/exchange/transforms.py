@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import cast
@@ -30,6 +30,35 @@ _SAMPLES_SHARE = 16
 """Keys of samples are no more than such a share of a run, unless there would be very few."""
 
 _RUN_BYTES = 64 << 20
+
+_FEW = 16
+_SMALL_ROWS, _SMALL_BYTES = 1024, 128 << 10
+"""So many tables are put together before there are more, if they have so little on average."""
+
+
+def together(blocks: Iterable[Block]) -> Block:
+    """All *blocks* as one.
+
+    Of many small tables some are put together at a time: what describes each of their columns
+    would take more memory than what is in it.
+    """
+    found: list[Block] = []
+    few: list[Block] = []
+    for block in blocks:
+        few.append(block)
+        if len(few) == _FEW:
+            found += _as_one(few)
+            few.clear()
+    return concat([*found, *few])
+
+
+def _as_one(few: list[Block]) -> list[Block]:
+    if sum(map(len, few)) > _FEW * _SMALL_ROWS:
+        return [*few]
+    whole = concat(few)
+    if isinstance(whole, pa.Table) and whole.nbytes > _FEW * _SMALL_BYTES:
+        return [*few]
+    return [whole.combine_chunks() if isinstance(whole, pa.Table) else whole]
 
 
 @dataclass(frozen=True)
@@ -115,7 +144,7 @@ class GatherRows(_Shuffle):
             first, last = self.edges[context.index : context.index + 2]
             places = ranks(permutation.origins(first, last))
             # Nothing of what goes in is held while somebody works with what comes out.
-            yield accessor(concat(list(blocks))).take(places)
+            yield accessor(together(blocks)).take(places)
 
         return run
 
@@ -161,7 +190,7 @@ class MergeRuns(Transform):
 
     def open(self) -> BlockFunction:
         def run(blocks: Iterator[Block], context: TaskContext) -> Iterator[Block]:
-            yield self._merged(concat(list(blocks)), *self.ends[context.index])
+            yield self._merged(together(blocks), *self.ends[context.index])
 
         return run
 

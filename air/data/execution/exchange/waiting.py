@@ -70,14 +70,16 @@ def wait_as_rows(
     """All *handles*, the later ones in files where there are more than *budget* bytes of them.
 
     Args:
-        budget: ``None`` keeps all in the store.
+        budget: what other exchanges hold that are under way counts as well; ``None`` keeps all in
+            the store.
     """
     found = []
     held = 0
     for handle in handles:
         held += handle.size_bytes
-        if budget is None or held <= budget or not handle.num_rows:
+        if budget is None or held <= files.room(budget) or not handle.num_rows:
             found.append(Rows(handle, handle.num_rows))
+            files.held_bytes += handle.size_bytes
         else:
             found.append(Rows(tuple(files.write_block(handle)), handle.num_rows))
     return found
@@ -93,9 +95,10 @@ def wait_as_parts(
     for handle in handles:
         waiting.append(handle)
         held += handle.size_bytes
-        if budget is not None and held > budget:
+        if budget is not None and held > files.room(budget):
             found.append(Parts(tuple(files.write_parts(waiting))))
             waiting, held = [], 0
+    files.held_bytes += held
     return [*found, *map(Parts, waiting)]
 
 

@@ -12,7 +12,7 @@ from air.data.execution.physical import (
     keyed,
     rows,
 )
-from air.data.execution.run import Operator
+from air.data.execution.run import Gathering, Operator
 from air.data.plan import (
     Aggregate,
     Checkpointed,
@@ -50,3 +50,6 @@ OPERATORS: Mapping[type[Node], Operator] = {
     Zip: aligned.zipped,
 }
 """All but chains of maps on a source, which :class:`Run` does itself."""
+
+GATHERING: Mapping[type[Node], Gathering] = {GroupRows: keyed.group_rows}
+"""Those that can do the maps that follow where they put rows together."""

@@ -38,7 +38,7 @@ def randomize_block_order(
     run: Run, node: RandomizeBlockOrder, _limit: int | None
 ) -> Iterator[BlockHandle]:
     """The blocks in another order."""
-    files = SpillDirectory(run.stats)
+    files = run.files()
     try:
         waiting = wait_as_rows(run.run(node.input), spills_beyond(run, node.input), files)
         order = np.random.default_rng(node.seed).permutation(len(waiting))
@@ -54,7 +54,7 @@ def zipped(run: Run, node: Zip, _limit: int | None) -> Iterator[BlockHandle]:
 
     The right side is made first: tasks of both at a time could wait for each other's CPUs.
     """
-    files = SpillDirectory(run.stats)
+    files = run.files()
     try:
         yield from _zipped(run, node, files)
     finally:

@@ -12,7 +12,6 @@ from air.data.blocks.handle import BlockHandle
 from air.data.execution.exchange.ordering import SortKey, stable_order
 from air.data.execution.exchange.partitioners import cuts, equal_edges
 from air.data.execution.exchange.runs import wait_as_runs
-from air.data.execution.exchange.sections import SpillDirectory
 from air.data.execution.exchange.transforms import (
     ConcatBlocks,
     GatherRows,
@@ -34,7 +33,7 @@ from air.data.plan import InputBlocks, Map, Node, RandomShuffle, Repartition, So
 from air.data.transforms import Transform
 
 _TOP_ROWS_AT_A_TIME = 1 << 16
-_SMALLEST_PART = 4 << 20
+_SMALLEST_PART = 2 << 20
 _MANY_PARTS = 64
 _PARTS_OF_WAITING = 8
 """What is sorted together is at most so small a share of the memory for blocks that wait."""
@@ -42,7 +41,7 @@ _PARTS_OF_WAITING = 8
 
 def repartition(run: Run, node: Repartition, _limit: int | None) -> Iterator[BlockHandle]:
     """Blocks of equal size; rows that lie in one block already are only referred to."""
-    files = SpillDirectory(run.stats)
+    files = run.files()
     try:
         rows = wait_as_rows(run.run(node.input), spills_beyond(run, node.input), files)
         if not rows:
@@ -82,7 +81,7 @@ def random_shuffle(run: Run, node: RandomShuffle, _limit: int | None) -> Iterato
     Rows are scattered as they are made where it is known beforehand how many each unit gives, and
     when all are there otherwise: where a row goes depends on its number and on how many there are.
     """
-    files = SpillDirectory(run.stats)
+    files = run.files()
     try:
         stages, given = run.chain(node.input)
         sizes = _sizes(stages, given)
@@ -92,7 +91,7 @@ def random_shuffle(run: Run, node: RandomShuffle, _limit: int | None) -> Iterato
             rows = wait_as_rows(made, run.spills_beyond(), files)
             sizes = [one.num_rows for one in rows]
             units = [Unit(tuple(one.slice(0, one.num_rows))) for one in rows]
-            given, before = run.given(units), ()
+            given, before = run.given(units).let_go(), ()
             del rows, units
         if not sizes:
             return
@@ -128,7 +127,7 @@ def merged(
     after: tuple[Transform, ...] = (),
 ) -> Iterator[BlockHandle]:
     """All rows of runs that :class:`SortRuns` gives, in order, with what *after* makes of them."""
-    files = SpillDirectory(run.stats)
+    files = run.files()
     try:
         budget = run.spills_beyond()
         runs = wait_as_runs(scattered, budget, files)

@@ -42,12 +42,12 @@ def join(run: Run, node: Join, _limit: int | None) -> Iterator[BlockHandle]:
     Otherwise both sides are sorted by key, and divided at the same keys; rows of the result come
     back into their order by numbers that they had before.
     """
-    files = SpillDirectory(run.stats)
+    files = run.files()
     try:
         spec = node.spec
         budget = run.spills_beyond()
         small = _HELD_BYTES if budget is None else min(_HELD_BYTES, budget // _HELD_SHARE)
-        made = _MADE_BYTES if budget is None else max(min(_MADE_BYTES, budget // 8), _SMALLEST)
+        made = _MADE_BYTES if budget is None else max(min(_MADE_BYTES, budget // 4), _SMALLEST)
         share = None if budget is None else budget // 4
         stream_node, held_node = _sides(node)
         stream_keys, held_keys = _ordered(spec)
@@ -166,9 +166,10 @@ def _parts(
     if not runs.filled:
         parts, edges = [KeyPart(np.zeros((0, 3), np.int64), None, None)], kinds.empty_table()
     else:
-        parts, edges = divided(runs, group_keys(kinds.names), number)
+        is_outer = spec.how == "outer"
+        parts, edges = divided(runs, group_keys(kinds.names), number, apart=is_outer)
     # A part of one key may be much larger than others: its rows are joined some at a time.
-    most = None if spec.how == "outer" else max(2 * runs.size_bytes // number, _SMALLEST)
+    most = max(2 * runs.size_bytes // number, _SMALLEST)
     spread = runs.spread
     found, own = [], []
     for at, part in enumerate(parts):
@@ -176,15 +177,20 @@ def _parts(
         last = edges.slice(at, 1) if at < len(edges) else None
         is_held = part.slices[:, 0] >= streams
         whole = part.slices[is_held]
-        for some in _some(spread, part.slices[~is_held], most):
+        # Rows that come out by their keys are not divided, unless they all have one.
+        has_key = any(run < streams for run in part.sampled)
+        size = most if spec.how != "outer" or has_key else None
+        for some in _some(spread, part.slices[~is_held], size):
             if len(some) or len(whole):
                 found.append(np.concatenate([some, whole]))
-                own.append(PartOfJoin(int((some[:, 2] - some[:, 1]).sum()), first, last))
+                rows = int((some[:, 2] - some[:, 1]).sum())
+                own.append(PartOfJoin(rows, first, last, part.is_after, part.is_one_key, has_key))
     schemas = (stream.known_schema, held.known_schema)
     # Made when their turn comes: there are as many pieces as runs times parts.
     units = (Unit(tuple(runs.pieces(slices, spread))) for slices in found)
     given = Given(units, len(found), runs.size_bytes)
-    return given, JoinParts(spec, made, tuple(own), schemas, most)
+    held_bytes = None if spec.how == "outer" else most
+    return given, JoinParts(spec, made, tuple(own), schemas, held_bytes)
 
 
 def _some(runs: Spread, slices: Slices, most: int | None) -> Iterator[Slices]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import pyarrow as pa
 
@@ -12,7 +13,6 @@ from air.data.blocks.handle import BlockHandle
 from air.data.execution.exchange.ordering import SortKey, stable_order
 from air.data.execution.exchange.partitioners import KeyPart, key_parts
 from air.data.execution.exchange.runs import Runs, Schemas, wait_as_runs
-from air.data.execution.exchange.sections import SpillDirectory
 from air.data.execution.exchange.transforms import SortRuns
 from air.data.execution.exchange.waiting import wait_as_rows
 from air.data.execution.physical.exchanges import merged, parts_for
@@ -45,7 +45,7 @@ def aggregate(run: Run, node: Aggregate, _limit: int | None) -> Iterator[BlockHa
             made = plan.combined(_table(blocks), all_of(len(blocks)))
             yield BlockHandle.of_block(plan.results(made), plan.name)
         return
-    files = SpillDirectory(run.stats)
+    files = run.files()
     try:
         budget = run.spills_beyond()
         scatter = ScatterGroups(group_keys(plan.key_names), plan.name)
@@ -70,35 +70,51 @@ def _together(budget: int | None) -> int:
     return _TOGETHER_BYTES if budget is None else min(_TOGETHER_BYTES, budget)
 
 
-def group_rows(run: Run, node: GroupRows, _limit: int | None) -> Iterator[BlockHandle]:
-    """Rows sorted by their keys, in blocks that end where keys do."""
-    files = SpillDirectory(run.stats)
+def group_rows(
+    run: Run, node: GroupRows, _limit: int | None, after: tuple[Transform, ...] = ()
+) -> Iterator[BlockHandle]:
+    """Rows sorted by their keys, in blocks that end where keys do, or what *after* makes."""
+    files = run.files()
     try:
         scatter = ScatterGroups(node.keys, node.label)
         scattered = run.run(Map(node.input, scatter))
         runs = wait_as_runs(scattered, run.spills_beyond(), files)
-        yield from gathered(run, runs, scatter) if runs.filled else runs.empty
+        if runs.filled:
+            yield from gathered(run, runs, scatter, after, divides=bool(after))
+        elif after:
+            yield from run.over_units(Stage(after), [Unit((handle,)) for handle in runs.empty])
+        else:
+            yield from runs.empty
     finally:
         files.close()
 
 
 def gathered(
-    run: Run, runs: Runs, scatter: ScatterGroups, after: tuple[Transform, ...] = ()
+    run: Run,
+    runs: Runs,
+    scatter: ScatterGroups,
+    after: tuple[Transform, ...] = (),
+    *,
+    divides: bool = False,
 ) -> Iterator[BlockHandle]:
-    """Rows that *scatter* gave in blocks that end where keys do, and what *after* makes of them."""
+    """Rows that *scatter* gave in blocks that end where keys do, and what *after* makes of them.
+
+    Args:
+        divides: what *after* makes too large is divided.
+    """
     number = parts_for(runs.size_bytes, len(runs.filled), run.spills_beyond())
     parts, edges = divided(runs, scatter.keys, number)
     spread = runs.spread
     # Made when their turn comes: there are as many pieces as runs times parts.
     units = (Unit(tuple(runs.pieces(part.slices, spread))) for part in parts)
     gather = GatherGroups(scatter.keys, edges, scatter.label)
-    stage = Stage((gather, *after), divides=False)
+    stage = Stage((gather, *after), divides=divides, gathers=True)
     return run.segment([stage], Given(units, len(parts), runs.size_bytes))
 
 
 def distinct(run: Run, node: Distinct, _limit: int | None) -> Iterator[BlockHandle]:
     """The first of equal rows, of each block and then of all."""
-    files = SpillDirectory(run.stats)
+    files = run.files()
     try:
         budget = run.spills_beyond()
         noted = Schemas()
@@ -118,8 +134,10 @@ def distinct(run: Run, node: Distinct, _limit: int | None) -> Iterator[BlockHand
         names = node.names or tuple(name for name in common.names if name != ROW_NUMBER)
         scatter = ScatterGroups(group_keys(names), node.name)
         units = [Unit(tuple(one.slice(0, one.num_rows))) for one in rows if one.num_rows]
-        del rows
-        scattered = run.over_units(Stage((Conform(common), scatter)), units)
+        given = run.given(units).let_go()
+        del rows, units
+        scattered = run.segment([Stage((Conform(common), scatter))], given)
+        files.held_bytes = 0  # what was held is let go of while it is scattered
         in_order = (SortKey(ROW_NUMBER),)
         runs = wait_as_runs(scattered, budget, files)
         kept_runs = gathered(run, runs, scatter, (FirstRows(names), SortRuns(in_order)))
@@ -129,14 +147,20 @@ def distinct(run: Run, node: Distinct, _limit: int | None) -> Iterator[BlockHand
         files.close()
 
 
-def divided(runs: Runs, keys: tuple[SortKey, ...], parts: int) -> tuple[list[KeyPart], pa.Table]:
-    """About so many parts of sorted runs, and the keys between them, a row for each."""
+def divided(
+    runs: Runs, keys: tuple[SortKey, ...], parts: int, *, apart: bool = False
+) -> tuple[list[KeyPart], pa.Table]:
+    """About so many parts of sorted runs, and the first key of each but the first, a row for each.
+
+    Args:
+        apart: see :func:`key_parts`.
+    """
     samples = concat(runs.keys)
     assert isinstance(samples, pa.Table)  # scatters have seen to that
     order = stable_order(samples, keys)
     is_new = changes(taken(samples, pa.array(order)), keys)
-    found = key_parts(runs.spread, order, is_new, parts)
-    edges = [part.first for part in found if part.first is not None]
+    found = key_parts(runs.spread, order, is_new, parts, apart=apart)
+    edges = [part.last if part.is_one_key else after.first for part, after in pairwise(found)]
     return found, taken(samples, pa.array(edges, pa.int64()))
 
 
