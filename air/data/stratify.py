@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from air.data.blocks.block import Block, accessor
 from air.data.errors import UnsuitableData
+from air.data.grouping.keys import groups_of
 from air.data.transforms import BlockFunction, Transform
 from air.data.udf.functions import TaskContext
 
@@ -61,12 +62,13 @@ def rows_to_test(classes: np.ndarray, test_rows: int) -> np.ndarray:
     return chosen
 
 
-def classes_of(column: pa.ChunkedArray) -> np.ndarray:
-    """The class of each row, by its value; rows without one are a class of their own."""
-    encoded = column.combine_chunks().dictionary_encode(null_encoding="encode")
-    if isinstance(encoded, pa.ChunkedArray):
-        encoded = encoded.combine_chunks()
-    return np.asarray(encoded.indices.to_numpy(zero_copy_only=False), np.int64)
+def classes_of(name: str, column: pa.ChunkedArray) -> np.ndarray:
+    """The class of each row, by its value; rows without one are a class of their own.
+
+    Raises:
+        UnsupportedValue: its values cannot be compared; names the column.
+    """
+    return groups_of(pa.table({name: column}), [name], "train_test_split: stratify").of_row
 
 
 @dataclass(frozen=True)

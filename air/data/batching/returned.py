@@ -14,7 +14,7 @@ from air.data.blocks.block import Block, block_from_batch
 from air.data.blocks.convert import check_batch, table_from_columns
 from air.data.blocks.frames import table_from_pandas
 from air.data.blocks.infer import column_from_values
-from air.data.blocks.restoring import type_in
+from air.data.blocks.restoring import hides, type_in
 from air.executor.extras import import_pandas
 
 if TYPE_CHECKING:
@@ -30,6 +30,9 @@ _KINDS = {
     )
 }
 
+
+_MOST_BYTES = 2**31
+"""Offsets of 32 bits do not reach further: such a column stays in several chunks."""
 
 _SMALL_ROWS = 1_024
 """A DataFrame of as many rows is made a table in about the time that it takes to keep it."""
@@ -100,7 +103,7 @@ class Columns(Returned):
         kinds: list[tuple[str, Any]] = []
         size = rows = 0
         for name, values in batch.items():
-            if not _is_plain(values):
+            if not _is_plain(values) or hides(type_in(like, name)):
                 values = column_from_values(name, values, type_in(like, name))
                 kind: Any = values.type
             else:
@@ -188,4 +191,5 @@ def _one(values: Sequence[Any]) -> Any:
     for part in values:
         column = pa.array(part) if isinstance(part, np.ndarray) else part
         chunks += column.chunks if isinstance(column, pa.ChunkedArray) else [column]
-    return pa.chunked_array(chunks, chunks[0].type).combine_chunks()
+    whole = pa.chunked_array(chunks, chunks[0].type)
+    return whole if whole.nbytes >= _MOST_BYTES else whole.combine_chunks()

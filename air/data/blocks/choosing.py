@@ -1,7 +1,7 @@
 """Rows of tables chosen by number or by condition, also where Arrow's own kernels give up.
 
-Those do not know texts and bytes as views, and cannot gather more than 2 GiB of values into an
-array whose offsets have 32 bits. Types stay what they are.
+Those do not know texts and bytes as views, nor values by the ends of their runs, and cannot gather
+more than 2 GiB of values into an array whose offsets have 32 bits. Types stay what they are.
 """
 
 from __future__ import annotations
@@ -29,11 +29,24 @@ def kept(table: pa.Table, mask: pa.Array | pa.ChunkedArray) -> pa.Table:
         return taken(table, pc.indices_nonzero(pc.fill_null(mask, False)))
 
 
+def combined(column: pa.ChunkedArray) -> pa.Array:
+    """All values as one array, with wide offsets where those of 32 bits do not reach."""
+    if column.num_chunks == 1:
+        return column.chunk(0)
+    try:
+        return column.combine_chunks()
+    except pa.ArrowInvalid:
+        return column.cast(_wide(column.type)).combine_chunks()
+
+
 def _taken(column: pa.ChunkedArray, indices: pa.Array) -> pa.ChunkedArray:
     try:
         return column.take(indices)
     except _REFUSALS:
-        return widely_taken(column, indices)
+        if not pa.types.is_run_end_encoded(column.type):
+            return widely_taken(column, indices)
+        found = pc.run_end_decode(column).take(indices)
+        return pc.run_end_encode(found, run_end_type=column.type.run_end_type)
 
 
 def widely_taken(column: pa.ChunkedArray, indices: pa.Array) -> pa.ChunkedArray:
@@ -67,5 +80,7 @@ def _wide(kind: pa.DataType) -> pa.DataType:
     if pa.types.is_binary(kind) or pa.types.is_binary_view(kind):
         return pa.large_binary()
     if pa.types.is_list(kind):
-        return pa.large_list(_wide(kind.value_type))
+        return pa.large_list(kind.value_field.with_type(_wide(kind.value_type)))
+    if pa.types.is_struct(kind):
+        return pa.struct([part.with_type(_wide(part.type)) for part in kind])
     return kind

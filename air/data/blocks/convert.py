@@ -16,7 +16,8 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import compute as pc
 
-from air.data.blocks import tensor
+from air.data.blocks import nested, tensor
+from air.data.blocks.choosing import combined
 from air.data.blocks.infer import column_from_values
 from air.data.blocks.marked import with_nulls
 from air.data.blocks.restoring import type_in
@@ -34,11 +35,16 @@ def column_to_numpy(column: pa.ChunkedArray, *, writable: bool = False) -> np.nd
     """The values of a column; read-only where they share memory with it.
 
     Shape ``(rows,)``, or ``(rows, *shape)`` for tensor columns. Text, bytes, lists, structs,
-    decimals and times with a zone come as object arrays; lists as arrays inside them.
+    decimals and times with a zone come as object arrays; lists as arrays inside them, and lists
+    of lists too where those of a row are equally long (:mod:`air.data.blocks.nested`).
 
     Args:
         writable: copy what shares memory, so that it may be changed.
     """
+    if nested.are_nested(column.type) and not tensor.is_tensor(column.type):
+        arrays = nested.as_arrays(column, writable=writable)
+        if arrays is not None:
+            return arrays
     values = _to_numpy(column)
     if not writable:
         return values
@@ -91,11 +97,7 @@ def _to_numpy(column: pa.ChunkedArray) -> np.ndarray:
     has_zone = pa.types.is_timestamp(column.type) and column.type.tz is not None
     if has_zone or loses_types_as_arrays(column) or floats_would_round(column):
         return tensor.objects(column.to_pylist())
-    # Arrow copies a single chunk as well when it puts chunks together.
-    whole = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
-    if isinstance(whole, pa.ChunkedArray):  # too large for one chunk
-        return whole.to_numpy()
-    values: np.ndarray = whole.to_numpy(zero_copy_only=False)
+    values: np.ndarray = combined(column).to_numpy(zero_copy_only=False)
     return values
 
 

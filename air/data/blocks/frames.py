@@ -23,7 +23,7 @@ from air.data.blocks.convert import (
     owned_elements,
 )
 from air.data.blocks.infer import column_from_values
-from air.data.blocks.restoring import restored, type_in
+from air.data.blocks.restoring import hides, restored, type_in
 from air.data.blocks.schemas import without_columns
 from air.data.errors import UnsupportedValue
 from air.executor.extras import import_pandas
@@ -48,7 +48,9 @@ def table_to_pandas(table: pa.Table, *, nullable: bool = False) -> pd.DataFrame:
     own: dict[str, Any] = {}
     for name in table.column_names:
         column = table[name]
-        if tensor.is_tensor(column.type):
+        if isinstance(column.type, pa.Bool8Type):
+            own[name] = column.cast(pa.bool_()).to_pandas().array
+        elif tensor.is_tensor(column.type):
             own[name] = owned_elements(tensor.marked_elements(column))
         elif loses_types_as_arrays(column) or pa.types.is_list(column.type):
             own[name] = column_to_numpy(column, writable=True)
@@ -138,7 +140,9 @@ def _plain_columns(frame: pd.DataFrame, like: pa.Schema | None) -> dict[str, pa.
         # pandas keeps text in large_string, whatever it was made from: undo that where it fits.
         column, kind = made[name], type_in(like, name)
         is_text = pa.types.is_large_string(column.type) and dtype == "str"
-        if kind is not None and kind != pa.string() and (is_text or dtype == "category"):
+        if kind is not None and hides(kind) and not pa.types.is_dictionary(kind):
+            column = restored(column, kind)
+        elif kind is not None and kind != pa.string() and (is_text or dtype == "category"):
             column = _of_given(column, kind)
         if is_text and column.type == pa.large_string() != kind and column.nbytes < _STRING_LIMIT:
             column = column.cast(pa.string())

@@ -18,8 +18,8 @@ import numpy as np
 import pyarrow as pa
 
 from air.data.batching.batch_format import is_frame
-from air.data.blocks import marked, tensor
-from air.data.blocks.restoring import from_pairs, restored
+from air.data.blocks import marked, nested, tensor
+from air.data.blocks.restoring import from_pairs, hides, restored
 from air.data.errors import UnsupportedValue
 
 _REFUSALS = (pa.ArrowException, OverflowError, TypeError, ValueError)
@@ -75,7 +75,7 @@ def _column(name: str, values: Any) -> pa.Array:
 def _has_a_type(values: Any, kind: pa.DataType) -> bool:
     """Whether *values* say themselves of which type they are."""
     dtype = getattr(values, "dtype", None)
-    if not isinstance(dtype, np.dtype) or dtype.kind == "O":
+    if not isinstance(dtype, np.dtype) or dtype.kind == "O" or hides(kind):
         return False
     return not (dtype.kind == "M" and pa.types.is_date64(kind))  # which numpy has no other for
 
@@ -141,9 +141,11 @@ def _from_list(items: list[Any], *, of_pandas: bool = False, shows_lists: bool =
         shows_lists: of where lists are shown as arrays, and arrays of one shape otherwise.
     """
     first = next((item for item in items if not _is_missing(item)), None)
-    if isinstance(first, np.ndarray) and first.ndim:
+    are_given = isinstance(first, (np.ndarray, list)) and any(map(nested.is_given, items))
+    if are_given or (isinstance(first, np.ndarray) and first.ndim):
         # Elements of tensor columns are of a class of their own in pandas, and no objects in numpy.
-        are_lists = shows_lists and first.ndim == 1 and type(first) is np.ndarray
+        are_plain = type(first) is np.ndarray and first.ndim == 1
+        are_lists = are_given or (shows_lists and are_plain)
         arrays = [None if _is_missing(item) else item for item in items]
         return _from_arrays(arrays, are_lists=are_lists)
     if isinstance(first, np.datetime64):
@@ -187,6 +189,9 @@ def _from_arrays(items: list[Any], *, are_lists: bool) -> pa.Array:
     for item in items:
         if item is not None and not isinstance(item, (np.ndarray, list, tuple)):
             raise TypeError("arrays next to something else")
+    if are_lists and any(isinstance(item, (list, tuple)) for item in items):
+        # Lists of lists of different lengths, which no array is.
+        return pa.array([i.tolist() if isinstance(i, np.ndarray) else i for i in items])
     arrays = [None if item is None else np.asarray(item) for item in items]
     present = [array for array in arrays if array is not None]
     shapes = {array.shape for array in present}

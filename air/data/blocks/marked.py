@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from pyarrow import compute as pc
+
+from air.data.blocks.restoring import cast
 
 _MARKS: dict[np.dtype, Any] = {
     np.dtype(np.float16): np.uint16(0x7E05),
@@ -84,7 +85,7 @@ def column_of(values: WithNulls) -> pa.Array | None:
         bits = np.ascontiguousarray(plain).view(_MARKS[plain.dtype].dtype)
         return pa.array(plain, mask=bits == _MARKS[plain.dtype])
     try:
-        return pc.cast(pa.array(plain, from_pandas=True), kind)
+        return cast(pa.array(plain, from_pandas=True), kind)
     except pa.ArrowInvalid:
         return None  # a fraction was put into it
 

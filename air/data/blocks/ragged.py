@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import compute as pc
 
+from air.data.blocks.choosing import combined
 from air.data.blocks.convert import floats_would_round
 from air.data.blocks.infer import column_from_values
 from air.data.errors import UnsupportedValue
@@ -91,12 +92,7 @@ def values_of(what: str, name: str, column: pa.ChunkedArray, *, keeps_type: bool
             numbers; names it and says what to do.
     """
     layout = require_layout(what, name, column.type)
-    array = column.combine_chunks()
-    if isinstance(array, pa.ChunkedArray):
-        raise UnsupportedValue(
-            f"{what}: the column {name!r} has more than 2 GiB in one batch; take fewer rows with"
-            " batch_size"
-        )
+    array = combined(column)
     splits: list[np.ndarray] = []
     sizes: list[int] = []
     while True:

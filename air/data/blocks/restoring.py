@@ -10,6 +10,7 @@ holds.
 
 from __future__ import annotations
 
+import math
 from typing import Any, TypeVar
 
 import numpy as np
@@ -19,9 +20,7 @@ from pyarrow import compute as pc
 _Column = TypeVar("_Column", pa.Array, pa.ChunkedArray)
 _REFUSALS = (pa.ArrowException, OverflowError, TypeError, ValueError)
 
-_FAMILIES = (
-    (pa.types.is_integer,),
-    (pa.types.is_floating,),
+_TEXTS = (
     (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view),
     (
         pa.types.is_binary,
@@ -29,6 +28,11 @@ _FAMILIES = (
         pa.types.is_fixed_size_binary,
         pa.types.is_binary_view,
     ),
+)
+_FAMILIES = (
+    (pa.types.is_integer,),
+    (pa.types.is_floating,),
+    *_TEXTS,
     (pa.types.is_decimal,),
     (pa.types.is_date,),
     (pa.types.is_time,),
@@ -55,10 +59,105 @@ def restored(column: _Column, kind: pa.DataType) -> _Column:
         nulls = pa.nulls(len(column), kind)
         return pa.chunked_array([nulls]) if chunked else nulls
     try:
-        made = column.cast(_target(column.type, kind))
+        made = cast(column, kind)
     except _REFUSALS:
         return column
     return made if _is_exact(column, made) else column
+
+
+def cast(column: Any, kind: pa.DataType) -> Any:
+    """*column* as *kind*, which is alike, also where Arrow has no cast."""
+    made = column.type
+    if made == kind:
+        return column
+    if isinstance(column, pa.ChunkedArray) and not _is_plain(made, kind):
+        return pa.chunked_array([cast(chunk, kind) for chunk in column.chunks], kind)
+    if pa.types.is_run_end_encoded(kind):
+        plain = cast(column, kind.value_type)
+        return pc.run_end_encode(plain, run_end_type=kind.run_end_type)
+    if _is_extension(kind):
+        if pa.types.is_boolean(made):
+            return column.cast(kind)  # which has numbers for them
+        return pa.ExtensionArray.from_storage(kind, cast(_storage(column), kind.storage_type))
+    if isinstance(made, pa.FixedShapeTensorType):
+        return _as_fixed_lists(column, kind)
+    if _is_view(kind):
+        wide = pa.types.is_large_list_view(kind)
+        lists = cast(column, (pa.large_list if wide else pa.list_)(kind.value_field))
+        sizes = pc.fill_null(pc.list_value_length(lists), 0)
+        view = pa.LargeListViewArray if wide else pa.ListViewArray
+        missing = lists.is_null() if lists.null_count else None
+        return view.from_arrays(lists.offsets[:-1], sizes, lists.values, type=kind, mask=missing)
+    if pa.types.is_dictionary(kind) and not (pa.types.is_dictionary(made) or _is_text(made)):
+        return cast(column, kind.value_type).dictionary_encode().cast(kind)
+    return column.cast(_target(made, kind))
+
+
+def _is_plain(made: pa.DataType, kind: pa.DataType) -> bool:
+    """Whether Arrow has the cast for columns of several chunks."""
+    if any(check(kind) for check in (pa.types.is_run_end_encoded, _is_extension, _is_view)):
+        return False
+    return not (isinstance(made, pa.FixedShapeTensorType) or pa.types.is_dictionary(kind))
+
+
+def _as_fixed_lists(column: pa.Array, kind: pa.DataType) -> pa.Array:
+    """A tensor column as the lists (of lists ...) of fixed lengths that it has the shape of."""
+    missing = column.is_null() if column.null_count else None
+    flat = column.storage.values
+    first, rows = column.storage.offset, len(column)
+    shape = column.type.shape
+    size = math.prod(shape)
+    values = cast(flat.slice(first * size, rows * size), _leaf(kind))
+    for depth in range(len(shape) - 1, -1, -1):
+        mask = missing if depth == 0 else None
+        values = pa.FixedSizeListArray.from_arrays(values, type=_inner(kind, depth), mask=mask)
+    return values
+
+
+def _inner(kind: pa.DataType, depth: int) -> pa.DataType:
+    for _ in range(depth):
+        kind = kind.value_type
+    return kind
+
+
+def _leaf(kind: pa.DataType) -> pa.DataType:
+    while pa.types.is_fixed_size_list(kind):
+        kind = kind.value_type
+    return kind
+
+
+def _shape(kind: pa.DataType) -> list[int]:
+    """The lengths of lists of fixed lengths in each other."""
+    shape = []
+    while pa.types.is_fixed_size_list(kind):
+        shape.append(kind.list_size)
+        kind = kind.value_type
+    return shape
+
+
+def _storage(column: pa.Array) -> pa.Array:
+    return column.storage if isinstance(column, pa.ExtensionArray) else column
+
+
+def _is_extension(kind: pa.DataType) -> bool:
+    """Whether values are kept as those of another type."""
+    return isinstance(kind, pa.BaseExtensionType) and not isinstance(kind, pa.FixedShapeTensorType)
+
+
+def hides(kind: pa.DataType | None) -> bool:
+    """Whether arrays of numbers and flags, which tell their type, may be of this one as well."""
+    if kind is None:
+        return False
+    checks = (pa.types.is_dictionary, pa.types.is_run_end_encoded, pa.types.is_fixed_size_list)
+    return _is_extension(kind) or any(check(kind) for check in checks)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return any(_is_one(kind, family) for family in _TEXTS)
+
+
+def _is_view(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_list_view(kind) or pa.types.is_large_list_view(kind))
 
 
 def from_pairs(values: Any, kind: pa.DataType | None) -> pa.Array | None:
@@ -78,6 +177,14 @@ def _is_alike(made: pa.DataType, kind: pa.DataType) -> bool:
     """Whether functions see values of both types as the same things."""
     if made == kind:
         return True
+    if pa.types.is_run_end_encoded(kind):
+        return _is_alike(made, kind.value_type)
+    if _is_extension(kind):
+        if isinstance(kind, pa.Bool8Type) and pa.types.is_boolean(made):
+            return True
+        return _is_alike(made.storage_type if _is_extension(made) else made, kind.storage_type)
+    if isinstance(made, pa.FixedShapeTensorType):
+        return list(made.shape) == _shape(kind) and _is_alike(made.value_type, _leaf(kind))
     if pa.types.is_dictionary(kind):
         values = made.value_type if pa.types.is_dictionary(made) else made
         return _has_no_categories(made) or _is_alike(values, kind.value_type)
@@ -87,6 +194,8 @@ def _is_alike(made: pa.DataType, kind: pa.DataType) -> bool:
             for kinds in ((made.key_type, kind.key_type), (made.item_type, kind.item_type))
         )
     if _is_list(kind):
+        if _is_view(kind) and _is_list(made) and pa.types.is_null(made.value_type):
+            return True  # other lists go together with lists of nothing
         return _is_list(made) and _is_alike(made.value_type, kind.value_type)
     if pa.types.is_struct(kind):
         if not pa.types.is_struct(made) or _names(made) != _names(kind):
@@ -137,7 +246,7 @@ def _has_map(kind: pa.DataType) -> bool:
 
 
 def _is_list(kind: pa.DataType) -> bool:
-    are_lists = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+    are_lists = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list, _is_view)
     return any(check(kind) for check in are_lists)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import compute as pc
 
+from air.data.blocks.choosing import combined
 from air.data.errors import UnsupportedValue, require_columns
 from air.data.execution.exchange.partitioners import from_zero
 
@@ -75,6 +76,15 @@ def key_columns(table: pa.Table, names: Sequence[str]) -> pa.Table:
     return pa.table(columns) if columns else table.select([])
 
 
+def as_given(column: pa.ChunkedArray, keys: pa.ChunkedArray, groups: Groups) -> pa.ChunkedArray:
+    """The keys of *groups* in the type of the column that they are from, as that of categories."""
+    if keys.type == column.type:
+        return keys
+    if pa.types.is_dictionary(column.type):
+        return column.take(pa.array(groups.first_row))
+    return keys.cast(column.type)
+
+
 def _codes(column: pa.ChunkedArray) -> tuple[np.ndarray, int]:
     """For each row a number for its value, in order of appearance; and how many there are."""
     if pa.types.is_null(column.type):
@@ -83,9 +93,7 @@ def _codes(column: pa.ChunkedArray) -> tuple[np.ndarray, int]:
         codes = _codes_of_near(column.to_numpy())
         if codes is not None:
             return codes
-    encoded = comparable(column).combine_chunks().dictionary_encode(null_encoding="encode")
-    if isinstance(encoded, pa.ChunkedArray):
-        encoded = encoded.combine_chunks()
+    encoded = combined(comparable(column)).dictionary_encode(null_encoding="encode")
     codes = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
     return codes, max(len(encoded.dictionary), 1)
 
@@ -137,6 +145,12 @@ def comparable(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return column
 
 
+def has_order(kind: pa.DataType) -> bool:
+    """Whether values of the type can be compared with each other."""
+    is_known = not (pa.types.is_nested(kind) or isinstance(kind, pa.BaseExtensionType))
+    return is_known and not pa.types.is_interval(kind)
+
+
 def check_keys(table: pa.Table, names: Sequence[str], what: str) -> None:
     """Complain about columns by whose values rows cannot be grouped.
 
@@ -149,7 +163,7 @@ def check_keys(table: pa.Table, names: Sequence[str], what: str) -> None:
         kind = table[name].type
         if pa.types.is_dictionary(kind):
             kind = kind.value_type
-        if pa.types.is_nested(kind) or isinstance(kind, pa.BaseExtensionType):
+        if not has_order(kind):
             raise UnsupportedValue(
                 f"{what}: column {name!r} has the type {kind}, whose values cannot be keys; use"
                 " columns of numbers, texts or times"

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from air.data.blocks.block import Block
+from air.data.blocks.choosing import taken
 from air.data.errors import UnsupportedValue
 from air.data.execution.exchange.ordering import SortKey
 from air.data.grouping.aggregation import Aggregation
-from air.data.grouping.keys import Groups, all_of, groups_of, key_columns
+from air.data.grouping.keys import Groups, all_of, as_given, groups_of, key_columns
 from air.data.grouping.whole import sorted_groups
 from air.data.transforms import BlockFunction, ColumnsTransform, Transform
 from air.data.udf.functions import TaskContext
@@ -53,7 +54,12 @@ class Plan:
         else:
             groups = groups_of(block, self.keys, self.name)
             keys = key_columns(block, self.keys).take(pa.array(groups.first_row))
-        made = dict(zip(self.key_names, keys.columns, strict=True))
+        made = {
+            own: keys[name]
+            if isinstance(block, list)
+            else as_given(block[name], keys[name], groups)
+            for own, name in zip(self.key_names, self.keys, strict=True)
+        }
         # A table looks through all of its names for each that it is asked for.
         table = pa.table({}) if isinstance(block, list) else block
         known = dict(zip(table.column_names, table.columns, strict=True))
@@ -66,7 +72,7 @@ class Plan:
 
     def combined(self, states: pa.Table, groups: Groups) -> pa.Table:
         """One row for each of *groups*, of a table with several."""
-        keys = states.select(self.key_names).take(pa.array(groups.first_row))
+        keys = taken(states.select(self.key_names), pa.array(groups.first_row))
         made = dict(zip(self.key_names, keys.columns, strict=True))
         for number, (agg, own) in enumerate(zip(self.aggs, self._own(states), strict=True)):
             for name, values in agg.combined(own, groups).items():

@@ -10,7 +10,7 @@ import pyarrow as pa
 from pyarrow import compute as pc
 
 from air.data.blocks.block import Block, accessor, concat, require_table
-from air.data.blocks.choosing import kept, taken
+from air.data.blocks.choosing import combined, kept, taken
 from air.data.blocks.handle import BlockHandle
 from air.data.blocks.schemas import ValuesDoNotFit, conform
 from air.data.errors import UnsupportedValue
@@ -190,7 +190,7 @@ def _may_match(few: pa.Table, many: pa.Table) -> pa.ChunkedArray:
     """Which rows of *many* have in each column a value that *few* has there."""
     found = None
     for name in few.column_names:
-        values = comparable(few[name]).combine_chunks()
+        values = combined(comparable(few[name]))
         own = pc.is_in(comparable(many[name]), value_set=values)
         found = own if found is None else pc.and_(found, own)
     return found

@@ -151,7 +151,7 @@ class SplitMethods(OrderMethods):
     def _stratified(self, column: str, test_rows: int) -> tuple[Self, Self]:
         assert isinstance(self._plan, InputBlocks)
         values = self.with_transform(SelectColumns((column,))).to_arrow()[column]
-        chosen = rows_to_test(classes_of(values), test_rows)
+        chosen = rows_to_test(classes_of(column, values), test_rows)
         edges = np.cumsum([handle.num_rows for handle in self._plan.handles])
         parts = tuple(np.split(chosen, edges[:-1]))
         label = f"train_test_split(stratify={column!r})"

@@ -14,13 +14,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from air.data.blocks.convert import check_distinct
 from air.data.blocks.restoring import restored, type_in
 from air.data.blocks.schemas import without_columns
-from air.data.errors import UnsupportedValue
 from air.data.polars.frames import table_from_polars, table_to_polars
 
 _WHAT = "batch_format='polars'"
@@ -34,14 +32,6 @@ def to_batch(table: pa.Table) -> Any:
         ImportError: Polars is not installed.
         UnsupportedValue: it has no type for a column; names it.
     """
-    for column in table.schema:
-        if _holds(column.type, pa.types.is_interval) or _holds(column.type, pa.types.is_decimal256):
-            raise UnsupportedValue(
-                f"{_WHAT}: the column {column.name!r} holds {column.type}, which Polars has no"
-                " type for; cast it to another one"
-            )
-    if any(_needs_copy(column) for column in table.columns):
-        table = table.combine_chunks()  # or columns would be cut where others have an end
     columns = [_for_polars(column) for column in table.columns]
     return table_to_polars(_WHAT, pa.table(columns, names=table.column_names))
 
@@ -77,29 +67,7 @@ def _for_polars(column: pa.ChunkedArray) -> pa.ChunkedArray:
         return column.cast(pa.date32())
     if pa.types.is_timestamp(kind) and kind.tz is not None and kind.tz[0] in "+-":
         return column.cast(pa.timestamp(kind.unit, "UTC"))
-    if _needs_copy(column):
-        return column.take(pa.array(np.arange(len(column))))
     return column
-
-
-def _needs_copy(column: pa.ChunkedArray) -> bool:
-    """Whether Polars (2.1) does not take slices of it: lists of fixed lengths with nulls."""
-    kind = column.type
-    is_nested = pa.types.is_nested(kind)
-    return _holds(kind, pa.types.is_fixed_size_list) and bool(column.null_count or is_nested)
-
-
-def _holds(kind: pa.DataType, is_such: Any) -> bool:
-    """Whether the type, or one inside it, is such a one."""
-    if isinstance(kind, pa.BaseExtensionType):
-        kind = kind.storage_type
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    if is_such(kind):
-        return True
-    if not pa.types.is_nested(kind):
-        return False
-    return any(_holds(kind.field(number).type, is_such) for number in range(kind.num_fields))
 
 
 def _as_it_was(column: pa.ChunkedArray) -> pa.ChunkedArray:

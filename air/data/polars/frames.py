@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+from pyarrow import compute as pc
 
 from air.data.errors import UnsupportedValue
 from air.executor.extras import import_extra
 
 INSTALL = "airloom[polars]"
+_UNKNOWN = (pa.types.is_decimal256, pa.types.is_interval)
 
 
 def table_to_polars(what: str, table: pa.Table) -> Any:
@@ -23,14 +26,18 @@ def table_to_polars(what: str, table: pa.Table) -> Any:
         UnsupportedValue: it has no type for a column; names it.
     """
     polars = import_extra("polars", what, INSTALL)
+    if any(_needs_copy(column) for column in table.columns):
+        table = table.combine_chunks()  # or columns would be cut where others have an end
     columns = {}
     for name in table.column_names:
-        column = table[name]
-        if pa.types.is_decimal256(column.type):
+        column = _plain(table[name])
+        if any(holds(column.type, check) for check in _UNKNOWN):
             raise UnsupportedValue(
-                f"{what}: the column {name!r} holds {column.type}, of which Polars has no more"
-                " than 38 digits; cast it to decimal128 or to floats"
+                f"{what}: the column {name!r} holds {column.type}, which Polars has no type for;"
+                " cast it to another one"
             )
+        if _needs_copy(column):
+            column = column.take(pa.array(np.arange(len(column))))
         if isinstance(column.type, pa.FixedShapeTensorType):
             column = pa.chunked_array(
                 [_nested(chunk) for chunk in column.chunks], _nested_type(column.type)
@@ -59,6 +66,57 @@ def table_from_polars(what: str, frame: Any) -> pa.Table:
                 f" ({error}); cast it to another one"
             ) from None
     return pa.table(columns)
+
+
+def holds(kind: pa.DataType, is_such: Any) -> bool:
+    """Whether the type, or one inside it, is such a one."""
+    if isinstance(kind, pa.BaseExtensionType):
+        kind = kind.storage_type
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    if is_such(kind):
+        return True
+    if not pa.types.is_nested(kind):
+        return False
+    return any(holds(kind.field(number).type, is_such) for number in range(kind.num_fields))
+
+
+def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The values of types that Polars (2.1) cannot read in others that it can."""
+    kind = column.type
+    if pa.types.is_run_end_encoded(kind):
+        return pc.run_end_decode(column)
+    if pa.types.is_list_view(kind) or pa.types.is_large_list_view(kind):
+        return pa.chunked_array([_of_view(chunk) for chunk in column.chunks], _lists_of(kind))
+    if isinstance(kind, pa.Bool8Type):
+        return column.cast(pa.bool_())
+    if isinstance(kind, pa.BaseExtensionType) and not isinstance(kind, pa.FixedShapeTensorType):
+        return column.cast(kind.storage_type)
+    return column
+
+
+def _lists_of(kind: pa.DataType) -> pa.DataType:
+    lists = pa.list_ if pa.types.is_list_view(kind) else pa.large_list
+    return lists(kind.value_field)
+
+
+def _of_view(chunk: pa.Array) -> pa.Array:
+    """Lists in any order in memory as lists one behind the other.
+
+    Arrow's cast (26) gives one offset too few.
+    """
+    sizes = pc.fill_null(pc.list_value_length(chunk), 0).to_numpy()
+    made = pa.LargeListArray if pa.types.is_large_list_view(chunk.type) else pa.ListArray
+    offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(sizes.dtype)
+    missing = chunk.is_null() if chunk.null_count else None
+    return made.from_arrays(pa.array(offsets), chunk.flatten(), mask=missing)
+
+
+def _needs_copy(column: pa.ChunkedArray) -> bool:
+    """Whether Polars (2.1) does not take slices of it: lists of fixed lengths with nulls."""
+    kind = column.type
+    is_nested = pa.types.is_nested(kind)
+    return holds(kind, pa.types.is_fixed_size_list) and bool(column.null_count or is_nested)
 
 
 def _nested_type(kind: pa.FixedShapeTensorType) -> pa.DataType:

@@ -9,6 +9,7 @@ from urllib.parse import quote
 import numpy as np
 import pyarrow as pa
 
+from air.data.blocks.choosing import combined
 from air.data.datasources.labels import NULL_LABEL
 from air.data.errors import WriteError, require_columns
 
@@ -52,7 +53,7 @@ def rows_by_values(
     codes = np.zeros(table.num_rows, np.int64)
     found: list[tuple[str, list[Any], np.ndarray]] = []
     for name in columns:
-        encoded = table[name].combine_chunks().dictionary_encode(null_encoding="encode")
+        encoded = combined(table[name]).dictionary_encode(null_encoding="encode")
         values = encoded.dictionary.to_pylist()
         indices = encoded.indices.to_numpy()
         found.append((name, values, indices))

@@ -14,7 +14,7 @@ from pyarrow import compute as pc
 from air.data.blocks.block import Block
 from air.data.errors import UnsupportedValue, require_columns
 from air.data.execution.exchange.partitioners import MOST_OF_DIGITS, from_zero, sorted_order
-from air.data.grouping.keys import comparable, plain
+from air.data.grouping.keys import comparable, has_order, plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +142,7 @@ def _sortable(key: SortKey, column: pa.ChunkedArray) -> pa.ChunkedArray:
     kind = column.type
     if pa.types.is_null(kind):
         return pa.chunked_array([pa.nulls(len(column), pa.int8())])
-    if pa.types.is_nested(kind) or isinstance(kind, pa.BaseExtensionType):
+    if not has_order(kind):
         raise UnsupportedValue(
             f"sort: column {key.column!r} has the type {kind}, whose values have no order; sort by"
             " a column of numbers, texts or times"
