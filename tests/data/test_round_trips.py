@@ -6,8 +6,10 @@ What a format does not keep is refused by name, or comes back as its writer's do
 from __future__ import annotations
 
 import datetime
+import functools
 import json as standard
 
+import duckdb
 import pyarrow as pa
 import pytest
 from hypothesis import Phase, given, settings
@@ -354,3 +356,107 @@ def test_rare_types_are_refused_by_name(tmp_path, column, form, message):
 def test_what_becomes_something_else_is_what_writers_say(tmp_path, column, form, becomes):
     found = written(data.from_arrow(pa.table({"c": column})), form, tmp_path / "x")
     assert found == pa.table({"c": becomes})
+
+
+DATABASE = {
+    "int64": "BIGINT",
+    "int8": "TINYINT",
+    "uint64": "UBIGINT",
+    "bool": "BOOLEAN",
+    "float64": "DOUBLE",
+    "float32": "FLOAT",
+    "text": "VARCHAR",
+    "large_text": "VARCHAR",
+    "bytes": "BLOB",
+    "fixed_bytes": "BLOB",
+    "date": "DATE",
+    "time": "TIME",
+    "time_s": "TIME",
+    "timestamp": "TIMESTAMP",
+    "timestamp_s": "TIMESTAMP",
+    "zoned": "TIMESTAMPTZ",
+    "duration": "INTERVAL",
+    "decimal": "DECIMAL(15, 3)",
+    "list": "BIGINT[]",
+    "singles": "FLOAT[]",
+    "nested": "VARCHAR[][]",
+    "struct": "STRUCT(x BIGINT, y VARCHAR)",
+    "ragged": "UTINYINT[][]",
+    "flags": "BOOLEAN[]",
+}
+"""Types of DuckDB for columns."""
+
+
+@settings(max_examples=15, deadline=None, phases=[Phase.generate])
+@given(tables(list(DATABASE)), st.integers(1, 3))
+def test_databases(tmp_path_factory, table, blocks):
+    """Read with the types that they had, columns are what they were."""
+    path = str(tmp_path_factory.mktemp("x") / "t.duckdb")
+    table = table.append_column("place", [range(len(table))])
+    columns = ", ".join(f'"{name}" {DATABASE.get(name, "BIGINT")}' for name in table.column_names)
+    with duckdb.connect(path) as connection:
+        connection.execute(f"CREATE TABLE t ({columns})")
+    places = ", ".join("?" for _ in table.column_names)
+    ds = data.from_arrow(table).repartition(blocks)
+    ds.write_sql(f"INSERT INTO t VALUES ({places})", lambda: duckdb.connect(path))
+    read = functools.partial(data.read_sql, "SELECT * FROM t", lambda: duckdb.connect(path))
+    for options in ({}, {"shard_keys": "place", "parallelism": 2}):
+        found = read(schema=table.schema, **options).sort("place").to_arrow()
+        assert found.schema == table.schema
+        for name in table.column_names:
+            assert repr(found[name].to_pylist()) == repr(table[name].to_pylist()), name
+
+
+@pytest.mark.parametrize("kind", ["tensor", "vector"])
+def test_databases_hold_no_arrays_of_one_shape(kind):
+    ds = data.from_arrow(pa.table({"c": column_of(kind, [None])}))
+    with pytest.raises(data.WriteError, match=r"write_sql: column 'c' has the type .* hold; "):
+        ds.write_sql("INSERT INTO t VALUES (?)", duckdb.connect)
+
+
+SUFFIXES = {
+    "txt": ["text", "large_text", "category"],
+    "cls": ["int64", "int8", "uint64"],
+    "bin": ["bytes", "fixed_bytes"],
+    "json": ["int64", "float64", "bool", "text", "list", "nested", "struct", "ragged", "flags"],
+    "npy": ["tensor", "vector", "flags", "list"],
+}
+"""What the files of samples hold, by the end of their names."""
+
+
+@settings(max_examples=25, deadline=None, phases=[Phase.generate])
+@given(st.data(), st.integers(1, 4), st.integers(1, 2))
+def test_samples_in_archives(tmp_path_factory, draw, rows, blocks):
+    """A missing file is a null, and a column without any file is not there."""
+    columns = {"__key__": pa.array([str(row) for row in range(rows)])}
+    for suffix, kinds in SUFFIXES.items():
+        kind = draw.draw(st.sampled_from(kinds))
+        each = KINDS[kind][1].filter(lambda value: value != [] and not has_null(value))
+        if suffix != "npy":
+            each = st.none() | each
+        columns[suffix] = column_of(kind, draw.draw(st.lists(each, min_size=rows, max_size=rows)))
+    table = pa.table(columns)
+    path = tmp_path_factory.mktemp("x")
+    data.from_arrow(table).repartition(blocks).write_webdataset(path)
+    found = data.read_webdataset(path).to_arrow()
+    held = [name for name in table.column_names if table[name].null_count < rows]
+    assert {*found.column_names} == {*held}
+    for name in held:
+        assert repr(found[name].to_pylist()) == repr(table[name].to_pylist()), name
+
+
+def has_null(value):
+    if isinstance(value, (list, dict)):
+        return any(map(has_null, value.values() if isinstance(value, dict) else value))
+    return value is None
+
+
+@pytest.mark.parametrize("suffix", ["json", "txt", "cls", "png", "npy"])
+@pytest.mark.parametrize("kind", ["date", "time", "zoned", "duration", "decimal"])
+def test_samples_refuse_what_their_files_do_not_hold(tmp_path, suffix, kind):
+    value = {"date": datetime.date(2024, 1, 2), "time": datetime.time(1), "decimal": 1}.get(kind)
+    value = datetime.timedelta(1) if kind == "duration" else value
+    value = datetime.datetime(2024, 1, 2, tzinfo=datetime.UTC) if value is None else value
+    ds = data.from_arrow(pa.table({"__key__": ["a"], suffix: column_of(kind, [value])}))
+    with pytest.raises(data.WriteError, match=r"write_webdataset: (column|JSON cannot hold)"):
+        ds.write_webdataset(tmp_path)

@@ -116,19 +116,32 @@ def _content(suffix: str, value: Any) -> bytes:
         return value.encode()
     if kind in INTS and isinstance(value, (int, np.integer)):
         return str(int(value)).encode()
+    try:
+        array = _array(kind, value)
+    except (TypeError, ValueError, IndexError) as error:
+        raise WriteError(
+            f"write_webdataset: column {suffix!r} holds {value!r:.80}, of which no .{kind} can be"
+            f" made ({error}): make an array of numbers of it, or bytes"
+        ) from None
+    if array is not None:
+        return array
+    raise WriteError(
+        f"write_webdataset: column {suffix!r} holds {value!r:.80}, and its name says no way to"
+        " write that: name it for one (.txt, .cls, .json, .npy, .png ...), or make bytes of it"
+    )
+
+
+def _array(kind: str, value: Any) -> bytes | None:
+    """An array as the content of a file; ``None`` where the suffix is not one of arrays."""
     made = io.BytesIO()
     if kind == "npy":
         np.save(made, np.asarray(value), allow_pickle=False)
         return made.getvalue()
     if kind in IMAGES:
         pillow = import_extra("PIL.Image", "write_webdataset, for images,", "airloom[image]")
-        array = np.asarray(value, np.uint8)
-        pillow.fromarray(array).save(made, IMAGES[kind])
+        pillow.fromarray(np.asarray(value, np.uint8)).save(made, IMAGES[kind])
         return made.getvalue()
-    raise WriteError(
-        f"write_webdataset: column {suffix!r} holds {value!r:.80}, and its name says no way to"
-        " write that: name it for one (.txt, .cls, .json, .npy, .png ...), or make bytes of it"
-    )
+    return None
 
 
 def _plain(value: Any) -> Any:
