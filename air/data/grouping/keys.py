@@ -14,7 +14,7 @@ from air.data.errors import UnsupportedValue, require_columns
 from air.data.execution.exchange.partitioners import from_zero
 
 _MOST_CODES = 1 << 62
-_PLACES_PER_ROW = 4
+_PLACES_PER_ROW = 8
 _KNOWN = {
     pa.float16(): pa.float32(),
     pa.string_view(): pa.string(),
@@ -108,12 +108,13 @@ def _codes_of_near(numbers: np.ndarray) -> tuple[np.ndarray, int] | None:
     places = from_zero(numbers, _PLACES_PER_ROW * rows)
     if places is None or not rows:
         return None
-    number = np.arange(rows)
-    table = np.empty(int(places.max()) + 1, np.int64)
+    kind = np.int32 if rows < 1 << 31 else np.int64
+    number = np.arange(rows, dtype=kind)
+    table = np.empty(int(places.max()) + 1, kind)
     table[places[::-1]] = number[::-1]  # of rows with the same place the last that is put stays
     first = np.flatnonzero(table[places] == number)
     table[places[first]] = number[: len(first)]
-    return table[places], len(first)
+    return table[places].astype(np.int64), len(first)
 
 
 def _dense(codes: np.ndarray) -> tuple[np.ndarray, int]:

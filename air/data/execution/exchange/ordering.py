@@ -14,6 +14,7 @@ from pyarrow import compute as pc
 from air.data.blocks.block import Block
 from air.data.errors import UnsupportedValue, require_columns
 from air.data.execution.exchange.partitioners import MOST_OF_DIGITS, from_zero, sorted_order
+from air.data.execution.exchange.places import digits
 from air.data.grouping.keys import comparable, has_order, plain
 
 
@@ -82,7 +83,11 @@ def stable_order(block: Block, keys: Sequence[SortKey], *, is_runs: bool = False
         numbers = _as_numbers(chosen.column(0))
         if numbers is not None:
             return _numbers_order(numbers, keys[0].descending, is_runs)
-    table = pa.table({str(key.column): _sortable(key, chosen[key.column]) for key in keys})
+    columns = [_sortable(key, chosen[key.column]) for key in keys]
+    places = digits(columns, [key.descending for key in keys])
+    if places is not None:
+        return _numbers_order(places, False, is_runs)
+    table = pa.table(dict(zip((str(key.column) for key in keys), columns, strict=True)))
     ways = [(key.column, "descending" if key.descending else "ascending") for key in keys]
     return pc.sort_indices(table, sort_keys=ways).to_numpy()
 
