@@ -345,3 +345,26 @@ def test_lists_stay_lists_whatever_their_lengths_in_a_batch(batch_format):
     for whole in (ds, ds.repartition(1)):
         assert whole.take_all() == rows
     assert ds.materialize().schema() == pa.schema([("l", pa.list_(pa.int64()))])
+
+
+@pytest.mark.parametrize("rows", [4, 4_000])  # small frames are kept as they are for a while
+def test_an_index_with_a_name_is_columns(placement, rows):
+    frame = pd.DataFrame({"k": [i % 2 for i in range(rows)], "j": "a", "v": range(rows)})
+    ds = data.from_pandas(frame)
+
+    def given(change):
+        made = ds.map_batches(change, batch_format="pandas", batch_size=None).to_pandas()
+        pd.testing.assert_frame_equal(made, change(frame).reset_index(), check_dtype=False)
+
+    given(lambda batch: batch.groupby("k").sum(numeric_only=True))
+    given(lambda batch: batch.groupby(["k", "j"]).agg(most=("v", "max")))
+    given(lambda batch: batch.set_index("v"))
+    kept = ds.map_batches(lambda batch: batch.set_index("v", drop=False), batch_format="pandas")
+    assert kept.columns() == ["k", "j", "v"]
+    assert ds.map_batches(lambda b: b.sort_values("v"), batch_format="pandas").count() == rows
+    assert data.from_pandas(frame.set_index("v")).columns() == ["v", "k", "j"]
+    assert data.from_pandas(frame.iloc[::-1]).columns() == ["k", "j", "v"]
+    sizes = ds.groupby("k").map_groups(
+        lambda group: group.groupby("j").size().to_frame("n"), batch_format="pandas"
+    )
+    assert sizes.take(1) == [{"j": "a", "n": rows // 2}]

@@ -12,7 +12,7 @@ import pyarrow as pa
 from air.data.batching.batch_format import is_pandas_frame
 from air.data.blocks.block import Block, block_from_batch
 from air.data.blocks.convert import check_batch, table_from_columns
-from air.data.blocks.frames import table_from_pandas
+from air.data.blocks.frames import table_from_pandas, with_named_index
 from air.data.blocks.infer import column_from_values
 from air.data.blocks.restoring import hides, type_in
 from air.executor.extras import import_pandas
@@ -74,7 +74,7 @@ def returned(
     if isinstance(result, Mapping):
         return Columns(result, like, wanted)
     if is_pandas_frame(result) and 0 < len(result) < _SMALL_ROWS:
-        kept = Frame.of(result, like)
+        kept = Frame.of(with_named_index(result), like)
         if kept is not None:
             return kept
     return block_from_batch(result, like)

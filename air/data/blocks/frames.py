@@ -101,8 +101,19 @@ def _copies_on_write() -> bool:
     return int(import_pandas("a DataFrame").__version__.partition(".")[0]) >= 3
 
 
+def with_named_index(frame: pd.DataFrame) -> pd.DataFrame:
+    """*frame* with the levels of its index that have a name as its first columns.
+
+    They are data, such as the keys that ``groupby`` leaves there; an index without a name only
+    counts rows. A level that is a column as well is not there twice.
+    """
+    named = enumerate(frame.index.names)
+    levels = [i for i, name in named if name is not None and name not in frame.columns]
+    return frame.reset_index(level=levels, allow_duplicates=True) if levels else frame
+
+
 def table_from_pandas(frame: pd.DataFrame, like: pa.Schema | None = None) -> pa.Table:
-    """The columns of a DataFrame, their names as text; its index is dropped.
+    """The columns of a DataFrame, their names as text, behind what its index has names for.
 
     Args:
         like: of the rows that a function made it of, for types that pandas does not have.
@@ -111,6 +122,7 @@ def table_from_pandas(frame: pd.DataFrame, like: pa.Schema | None = None) -> pa.
         UnsupportedValue: a column's name is there twice, or Arrow has no type for its values;
             names the column.
     """
+    frame = with_named_index(frame)
     names = [str(name) for name in frame.columns]
     check_distinct(names, "a DataFrame")
     if not names:

@@ -109,7 +109,9 @@ def from_items(items: Iterable[Any], *, parallelism: int = -1) -> Dataset:
 
 @suggests_keywords
 def from_pandas(dfs: pd.DataFrame | Sequence[pd.DataFrame]) -> Dataset:
-    """The rows of a DataFrame, or of several in turn; a block for each. The index is dropped.
+    """The rows of a DataFrame, or of several in turn; a block for each.
+
+    An index with a name is a column, the first; one without is dropped.
 
     Raises:
         TypeError: something else is given.
