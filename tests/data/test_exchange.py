@@ -19,6 +19,7 @@ from air.data import ColumnNotFound, DataContext, UnsupportedValue
 from air.data.execution.exchange.ordering import SortKey, stable_order
 from air.data.execution.exchange.partitioners import Spread, by_part, cuts, equal_edges, ranks
 from air.data.execution.exchange.permutation import Permutation
+from air.data.execution.exchange.transforms import together
 from air.data.optimizer import optimize
 from air.data.plan import TopOf
 from air.errors import InvalidOption
@@ -89,6 +90,21 @@ def test_cuts_of_runs_give_every_row_once_and_in_order(values, parts, step):
         last = len(places) if cut.last is None else places.index(cut.last)
         given_out += near[first:last]
     assert given_out == sorted((v, r, i) for r, run in enumerate(runs) for i, v in enumerate(run))
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "chunks"), [(30, 3, 10), (100, 500, 10), (9000, 3, 100)]
+)
+def test_many_small_tables_are_put_together_some_at_a_time(rows, columns, chunks):
+    block = pa.table({f"x{n}": np.arange(rows) for n in range(columns)})
+    made = together(iter([block] * 100))
+    assert made.column(0).num_chunks == chunks  # 16 at a time, or none
+    assert made.equals(pa.concat_tables([block] * 100))
+
+
+def test_plain_objects_are_put_together_as_they_are():
+    assert together([[n] for n in range(40)]) == list(range(40))
+    assert together([]) == []
 
 
 # -- Order of a block

@@ -32,7 +32,7 @@ _SAMPLES_SHARE = 16
 _RUN_BYTES = 64 << 20
 
 _FEW = 16
-_SMALL_ROWS, _SMALL_BYTES = 1024, 128 << 10
+_SMALL_ROWS, _SMALL_BYTES, _SMALL_COLUMN = 1024, 128 << 10, 1 << 10
 """So many tables are put together before there are more, if they have so little on average."""
 
 
@@ -56,9 +56,10 @@ def _as_one(few: list[Block]) -> list[Block]:
     if sum(map(len, few)) > _FEW * _SMALL_ROWS:
         return [*few]
     whole = concat(few)
-    if isinstance(whole, pa.Table) and whole.nbytes > _FEW * _SMALL_BYTES:
-        return [*few]
-    return [whole.combine_chunks() if isinstance(whole, pa.Table) else whole]
+    if not isinstance(whole, pa.Table):
+        return [whole]
+    small = max(_SMALL_BYTES, whole.num_columns * _SMALL_COLUMN)
+    return [*few] if whole.nbytes > _FEW * small else [whole.combine_chunks()]
 
 
 @dataclass(frozen=True)
