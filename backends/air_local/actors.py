@@ -9,7 +9,6 @@ event loop, in each group as many at the same time as the group allows.
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import threading
 import weakref
@@ -29,6 +28,8 @@ from air_local.store import Failure, Ids, Store
 from air_local.turns import NO_GROUP, Turns
 
 if TYPE_CHECKING:
+    import asyncio
+
     from air.executor.interface import Executor
     from air_local.streams import Stream
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import contextvars
 import inspect
@@ -12,17 +11,22 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from air.errors import DeadlockError, UnsupportedByBackend
 from air.executor.capabilities import Capability
 from air.executor.portable_exceptions import set_plainly
 from air_local.calls import ActorExit, Call, Frame, cancelled, current_frame
-from air_local.event_loop import Loop, running_loop_set_aside
 from air_local.interruptions import is_for_the_program
 from air_local.placement import Node
+from air_local.set_aside import running_loop_set_aside
 from air_local.store import Entry, Failure, Store
 from air_local.surroundings import Surroundings
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from air_local.event_loop import Loop
 
 _log = logging.getLogger("air.local")
 _WARN_AFTER = 30.0
@@ -237,6 +241,8 @@ class Engine:
         """Wait for an entry in async code, on the loop of this backend or on another one."""
         if entry.done:
             return
+        import asyncio
+
         here = asyncio.get_running_loop()
         change = here.create_future()
 
@@ -368,6 +374,8 @@ class Engine:
     def _ensure_loop(self) -> Loop:
         with self._changed:
             if self._loop is None:
+                from air_local.event_loop import Loop  # asyncio, which few programs need
+
                 self._loop = Loop()
                 self._loop.asyncio_loop.set_task_factory(self._make_task)
             return self._loop
@@ -376,6 +384,8 @@ class Engine:
         self, loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any
     ) -> asyncio.Task[Any]:
         """Make a task and note which actor it belongs to, so that it ends with the actor."""
+        import asyncio
+
         task: asyncio.Task[Any] = asyncio.Task(coroutine, loop=loop, **options)
         context = options.get("context")
         frame = current_frame.get() if context is None else context.get(current_frame)

@@ -12,11 +12,13 @@ import contextlib
 import selectors
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor as PoolExecutor
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context
 from typing import Any
+
+from air_local.set_aside import running_loop_set_aside
 
 _POOL_PREFIX = "air-local-pool"
 _MAX_TURNS = 100
@@ -154,29 +156,6 @@ class Loop:
         self._turns, self.stuck = 0, False
         with running_loop_set_aside():
             self.asyncio_loop.run_forever()
-
-
-@contextlib.contextmanager
-def running_loop_set_aside() -> Iterator[None]:
-    """Let another loop run in this thread while one runs already, as in ``asyncio.run(main())``.
-
-    asyncio forbids that because the outer loop stands still meanwhile, which is what happens in
-    every call of a backend that runs tasks in the calling thread.
-    """
-    outer = asyncio._get_running_loop()
-    if outer is None:
-        yield
-        return
-    task = asyncio.current_task(outer)
-    if task is not None:
-        asyncio.tasks._leave_task(outer, task)
-    asyncio._set_running_loop(None)
-    try:
-        yield
-    finally:
-        asyncio._set_running_loop(outer)
-        if task is not None:
-            asyncio.tasks._enter_task(outer, task)
 
 
 def _other_threads() -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
 from itertools import chain
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from air.errors import GetTimeout, NotInitialized, SerializationError
 from air.executor.capabilities import Capability
@@ -27,7 +27,6 @@ from air.executor.interface import (
     outside_of_actors,
 )
 from air.executor.options import ActorOptions, MethodOptions, NumReturns, TaskOptions
-from air.executor.records import Answer, Query, select
 from air.executor.scheduling import PlacementGroupSpec
 from air.executor.serialization import loads_code
 from air_local import interrupts
@@ -41,6 +40,9 @@ from air_local.store import Entry, Ids, Store, collect, collecting, pack
 from air_local.streams import Step, Stream
 from air_local.surroundings import NONE, Surroundings
 from air_local.turns import NO_GROUP
+
+if TYPE_CHECKING:
+    from air.executor.records import Answer, Query
 
 _CODE_CACHE = 512
 
@@ -471,10 +473,14 @@ class LocalExecutor(Executor):
         return self._node.available()
 
     def look(self, query: Query) -> Answer:
+        from air.executor.records import select  # many types, which few programs ask for
+
         self._check_open()
         return select((partial(dict, one) for one in self._records(query.kind)), query)
 
     def slices(self, timeout: float) -> Answer:
+        from air.executor.records import Answer
+
         self._check_open()
         found = self._history.slices(self._here())
         return Answer(slices=sorted(found, key=lambda one: one.start))

@@ -7,14 +7,16 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from air.executor.interface import ContextInfo, NodeInfo, PlacementGroupInfo
 from air.executor.program import entrypoint
-from air.executor.records import Slice
 from air_local.actors import Actor
 from air_local.calls import Call
 from air_local.store import Entry
+
+if TYPE_CHECKING:
+    from air.executor.records import Slice
 
 KEPT = 4096
 """Calls that have ended and are remembered."""
@@ -51,6 +53,8 @@ class History:
 
     def slices(self, here: ContextInfo) -> list[Slice]:
         """What has run, in the order in which it ended."""
+        from air.executor.records import Slice
+
         return [
             Slice(
                 name=ended.call["name"],

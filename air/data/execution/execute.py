@@ -7,7 +7,7 @@ import time
 from collections.abc import Generator, Iterator
 
 from air.data.blocks.handle import BlockHandle
-from air.data.execution.physical import GATHERING, OPERATORS
+from air.data.execution.physical import gathering_of, operator_of
 from air.data.execution.progress import progress
 from air.data.execution.run import Run
 from air.data.execution.stats import ExecutionStats
@@ -27,7 +27,7 @@ def execute(
         stay: start no tasks, as befits a worker that was given the machine to itself.
     """
     stats = stats or ExecutionStats()
-    run = Run(OPERATORS, stats, stay, place_of(plan), GATHERING)
+    run = Run(operator_of, stats, stay, place_of(plan), gathering_of)
     with progress(stats), closed(run.run(optimize(told_apart(plan)))) as handles:
         while True:
             stats.waits = True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -79,23 +79,23 @@ class Run:
     """What the operators of one execution have in common.
 
     Args:
-        operators: how to compute each type of step that is no map of a source.
+        operator_of: what computes a type of step; ``None`` for a map or a source.
         stats: filled as the plan runs.
         stay: start no tasks.
         place: which part of something that was divided the plan works on, if it was.
-        gathering: those of *operators* that can do more where they put rows together.
+        gathering_of: the same of those that can do more where they put rows together.
     """
 
     def __init__(
         self,
-        operators: Mapping[type[Node], Operator],
+        operator_of: Callable[[type[Node]], Operator | None],
         stats: ExecutionStats,
         stay: bool,
         place: str = "",
-        gathering: Mapping[type[Node], Gathering] | None = None,
+        gathering_of: Callable[[type[Node]], Gathering | None] = lambda _step: None,
     ) -> None:
-        self._operators = operators
-        self._gathering = gathering or {}
+        self._operator_of = operator_of
+        self._gathering_of = gathering_of
         self.stats = stats
         self.stay = stay
         self._memory = _Memory(current_budget())
@@ -104,7 +104,7 @@ class Run:
 
     def run(self, node: Node, limit: int | None = None) -> Iterator[BlockHandle]:
         """The result of *node*, of which no more than *limit* rows are needed."""
-        operator = self._operators.get(type(node))
+        operator = self._operator_of(type(node))
         if operator is None:
             return self._maps(node, limit)
         return operator(self._at(self._neighbours.within(node)), node, limit)
@@ -149,7 +149,7 @@ class Run:
     def _maps(self, node: Node, limit: int | None) -> Iterator[BlockHandle]:
         """A chain of operators on a source that is run apart."""
         maps, base = _maps_on(node)
-        gathering = self._gathering.get(type(base))
+        gathering = self._gathering_of(type(base))
         if gathering is not None and limit is None:
             stages = fuse(maps, reads=False)
             if len(stages) == 1 and stages[0] == Stage(stages[0].transforms):

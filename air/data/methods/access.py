@@ -1,12 +1,15 @@
-"""Rows by key."""
+"""Rows by key, looked up by code that is imported when it is used."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from air.data.methods.ordering import OrderMethods
-from air.data.random_access.dataset import RandomAccessDataset
-from air.data.random_access.rows import WHAT, RowsWithKey
 from air.executor.keywords import methods_suggest_keywords
 from air.executor.validation import check_number, check_text
+
+if TYPE_CHECKING:
+    from air.data.random_access.dataset import RandomAccessDataset
 
 
 @methods_suggest_keywords
@@ -34,6 +37,9 @@ class AccessMethods(OrderMethods):
             ColumnNotFound: there is no such column.
             UnsupportedValue: its values cannot be compared, or the rows are plain objects.
         """
+        from air.data.random_access.dataset import RandomAccessDataset
+        from air.data.random_access.rows import WHAT, RowsWithKey
+
         check_text(key, f"{WHAT}: key")
         if num_workers is not None:
             check_number(num_workers, f"{WHAT}: num_workers", minimum=1, integer=True)

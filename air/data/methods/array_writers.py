@@ -1,4 +1,7 @@
-"""Writing datasets to files of arrays: Arrow's, numpy's, and images."""
+"""Writing datasets to files of arrays: Arrow's, numpy's, and images.
+
+Formats are imported by the methods that write them, as in `writers`.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,6 @@ from typing import Any
 
 from air.data.datasources.paths import PathLike
 from air.data.formats import REFUSED
-from air.data.formats.arrow import ArrowFormat
-from air.data.formats.images import ImageFormat
-from air.data.formats.npy import NumpyFormat
 from air.data.methods.writers import WriteMethods
 from air.errors import InvalidOption
 from air.executor.keywords import methods_suggest_keywords, refuses
@@ -44,6 +44,8 @@ class ArrayWriteMethods(WriteMethods):
                 :meth:`write_parquet`.
             InvalidOption: an unknown option, compression or format; names the nearest.
         """
+        from air.data.formats.arrow import ArrowFormat
+
         form = ArrowFormat.checked(format, compression)
         self._write(path, filesystem, form, try_create_dir, mode)
 
@@ -78,6 +80,8 @@ class ArrayWriteMethods(WriteMethods):
             if not isinstance(column, str):
                 raise InvalidOption(f"write_numpy: column must be text, got {column!r:.80}")
             self.check_columns([column], "write_numpy")
+        from air.data.formats.npy import NumpyFormat
+
         self._write(path, filesystem, NumpyFormat(column), try_create_dir, mode)
 
     @refuses(**REFUSED, arrow_open_stream_args="images are compressed by themselves")
@@ -112,6 +116,8 @@ class ArrayWriteMethods(WriteMethods):
                 column, the type and the shape.
             ImportError: Pillow is not installed; says how to install it.
         """
+        from air.data.formats.images import ImageFormat
+
         form = ImageFormat.checked(column, file_format)
         self.check_columns([column], "write_images")
         self._write(path, filesystem, form, try_create_dir, mode, rows_per_file=1)

@@ -1,13 +1,15 @@
-"""Writing datasets to databases."""
+"""Writing datasets to databases, by code that is imported when it is used."""
 
 from __future__ import annotations
 
 from contextlib import closing
+from typing import TYPE_CHECKING
 
 from air.data.consumption import Consumption
-from air.data.sql.connections import ConnectionFactory, check_factory, check_statement
-from air.data.sql.writing import write_rows
 from air.executor.keywords import methods_suggest_keywords, refuses
+
+if TYPE_CHECKING:
+    from air.data.sql.connections import ConnectionFactory
 
 
 @methods_suggest_keywords
@@ -42,6 +44,9 @@ class DatabaseMethods(Consumption):
             WriteError: the database refuses a row (names the statement, with the database's
                 message and the columns), or a column holds arrays or parts of a microsecond.
         """
+        from air.data.sql.connections import check_factory, check_statement
+        from air.data.sql.writing import write_rows
+
         statement = check_statement("write_sql", sql)
         connect = check_factory("write_sql", connection_factory)
         with closing(self.run()) as handles:

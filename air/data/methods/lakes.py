@@ -1,4 +1,4 @@
-"""Writing datasets to tables that have a log."""
+"""Writing datasets to tables that have a log, by code that is imported when it is used."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from typing import Any
 from air.data.arguments import check_names
 from air.data.consumption import Consumption
 from air.data.datasources.paths import PathLike
-from air.data.delta.writing import write_table as write_delta_table
 from air.data.formats import REFUSED
-from air.data.iceberg.writing import write_table as write_iceberg_table
 from air.executor.keywords import methods_suggest_keywords, refuses
 
 
@@ -69,12 +67,14 @@ class LakeWriteMethods(Consumption):
                 what is not done here: conditions, generated columns, mapped names. Names it.
             ImportError: the extra ``delta`` is not installed.
         """
+        from air.data.delta.writing import write_table
+
         names = (
             None
             if partition_cols is None
             else check_names("write_delta: partition_cols", partition_cols)
         )
-        write_delta_table(self, path, mode, names, schema_mode, storage_options)
+        write_table(self, path, mode, names, schema_mode, storage_options)
 
     @refuses(
         **REFUSED,
@@ -116,6 +116,6 @@ class LakeWriteMethods(Consumption):
                 not written (UUIDs, parts that must have values). Names it.
             ImportError: the extra ``iceberg`` is not installed.
         """
-        write_iceberg_table(
-            self, table_identifier, catalog, catalog_kwargs, mode, snapshot_properties
-        )
+        from air.data.iceberg.writing import write_table
+
+        write_table(self, table_identifier, catalog, catalog_kwargs, mode, snapshot_properties)

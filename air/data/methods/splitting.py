@@ -8,7 +8,6 @@ from typing import Self
 import numpy as np
 
 from air.data import splitting
-from air.data.dealing.coordinator import shares
 from air.data.execution.exchange.partitioners import equal_edges
 from air.data.execution.run import can_run_in_parallel
 from air.data.iterator import DataIterator
@@ -144,6 +143,8 @@ class SplitMethods(OrderMethods):
             if divided is not None:
                 return [DataIterator(type(self)(plan), stay=True) for plan in divided]
         if parts > 1 and not self.is_materialized and can_run_in_parallel():
+            from air.data.dealing.coordinator import shares  # an actor, which few programs need
+
             return [DataIterator(share) for share in shares(self, parts, equal)]
         shards = self.split(parts, equal=equal)
         return [DataIterator(shard, stay=True) for shard in shards]

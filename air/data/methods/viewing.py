@@ -5,7 +5,6 @@ from __future__ import annotations
 from air.data.consumption import Consumption
 from air.data.execution.explain import explain, tree
 from air.data.plan import Read
-from air.data.viewing.html import page
 from air.data.viewing.known import known_of
 from air.data.viewing.shown import Shown
 from air.executor.keywords import methods_suggest_keywords
@@ -45,4 +44,6 @@ class ViewMethods(Consumption):
 
     def _repr_html_(self) -> str:
         """What notebooks show: schema, plan, and first rows if they are there; runs nothing."""
+        from air.data.viewing.html import page  # imports much that only notebooks need
+
         return page(known_of(self._plan, self._schema), list(tree(self._plan)))

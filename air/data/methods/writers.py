@@ -1,30 +1,27 @@
-"""Writing datasets to files."""
+"""Writing datasets to files.
+
+Formats that few programs write are imported by the methods that write them: a program's first
+dataset would wait for all of them otherwise.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from air.data.arguments import check_compression, check_names
-from air.data.avro.format import AvroFormat
 from air.data.consumption import Consumption
 from air.data.datasink import Datasink
 from air.data.datasources.paths import PathLike
 from air.data.formats import REFUSED, FileFormat
-from air.data.formats.binary import RowNames
-from air.data.formats.csv import CSVFormat
-from air.data.formats.json import JSONFormat
-from air.data.formats.parquet import ParquetFormat
-from air.data.tfrecords.format import TFRecordsFormat
-from air.data.tfrecords.framing import checksum
-from air.data.webdataset.coding import Coder, check_coder
-from air.data.webdataset.format import WebDatasetFormat
-from air.data.writing.file_sink import write_files
-from air.data.writing.pieces import write_to
 from air.data.writing.staging import check_mode
 from air.errors import InvalidOption
 from air.executor.keywords import methods_suggest_keywords, refuses
 from air.executor.validation import check_flag
+
+if TYPE_CHECKING:
+    from air.data.formats.binary import RowNames
+    from air.data.webdataset.coding import Coder
 
 
 @methods_suggest_keywords
@@ -88,6 +85,8 @@ class WriteMethods(Consumption):
             if partition_cols is None
             else check_names("write_parquet: partition_cols", partition_cols)
         )
+        from air.data.formats.parquet import ParquetFormat
+
         form = ParquetFormat.checked(arrow_parquet_args)
         self._write(path, filesystem, form, try_create_dir, mode, names)
 
@@ -129,6 +128,8 @@ class WriteMethods(Consumption):
             WriteError: CSV cannot hold a column's type (lists, structs, arrays, bytes, spans of
                 time); names the column.
         """
+        from air.data.formats.csv import CSVFormat
+
         form = CSVFormat.of(write_options, arrow_open_stream_args)
         self._write(path, filesystem, form, try_create_dir, mode)
 
@@ -161,6 +162,8 @@ class WriteMethods(Consumption):
             WriteError: JSON cannot hold a column's type (bytes, times, decimals, arrays), NaN, an
                 infinite number, or a whole one above ``2**63 - 1``; names the column.
         """
+        from air.data.formats.json import JSONFormat
+
         form = JSONFormat(check_compression("write_json", arrow_open_stream_args))
         self._write(path, filesystem, form, try_create_dir, mode)
 
@@ -193,6 +196,9 @@ class WriteMethods(Consumption):
                 arrays), or a number that is too large; names the column.
             ImportError: the extra ``tfrecords`` is not installed.
         """
+        from air.data.tfrecords.format import TFRecordsFormat
+        from air.data.tfrecords.framing import checksum
+
         checksum()
         form = TFRecordsFormat(check_compression("write_tfrecords", arrow_open_stream_args))
         self._write(path, filesystem, form, try_create_dir, mode)
@@ -228,6 +234,9 @@ class WriteMethods(Consumption):
             WriteError: a row has no key, or one that would not be read back; or there is no way to
                 write a value: names the column.
         """
+        from air.data.webdataset.coding import check_coder
+        from air.data.webdataset.format import WebDatasetFormat
+
         form = WebDatasetFormat(
             check_coder("write_webdataset: encoder", encoder),
             check_compression("write_webdataset", arrow_open_stream_args),
@@ -261,6 +270,8 @@ class WriteMethods(Consumption):
                 such name for a field; names the column.
             ImportError: the extra ``avro`` is not installed.
         """
+        from air.data.avro.format import AvroFormat
+
         self._write(path, filesystem, AvroFormat.checked(codec), try_create_dir, mode)
 
     def write_datasource(self, datasource: Datasink, **write_args: Any) -> None:
@@ -283,6 +294,8 @@ class WriteMethods(Consumption):
             raise InvalidOption(
                 f"write_datasource has no option 'ray_remote_args': {REFUSED['ray_remote_args']}"
             )
+        from air.data.writing.pieces import write_to
+
         write_to(self, datasource, write_args)
 
     def write_datasink(self, datasink: Datasink) -> None:
@@ -301,6 +314,8 @@ class WriteMethods(Consumption):
         row_names: RowNames | None = None,
     ) -> None:
         what = f"write_{form.name}"
+        from air.data.writing.file_sink import write_files
+
         write_files(
             self,
             path,

@@ -1,4 +1,7 @@
-"""How datasets are made: from what is in memory, and from files."""
+"""How datasets are made: from what is in memory, and from files.
+
+Readers of files import their source when they are called: most programs read one format.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +22,6 @@ from air.data.blocks.schemas import conform, unify
 from air.data.context import DataContext
 from air.data.dataset import Dataset
 from air.data.datasource import Datasource
-from air.data.datasources.csv import CSVDatasource
-from air.data.datasources.parquet import ParquetDatasource
 from air.data.datasources.partitioning import HIVE, Partitioning
 from air.data.datasources.paths import FileSet, PathLike, require_text, resolve_paths
 from air.data.datasources.range import ARRAY_COLUMN, RangeDatasource
@@ -218,6 +219,8 @@ def read_csv(
             whole, of large ones the beginning, up to 256 of them. The rest is found out when
             it is read.
     """
+    from air.data.datasources.csv import CSVDatasource
+
     files = files_of("read_csv", paths, filesystem, (".csv",), partitioning, ignore_missing_paths)
     require_text(files, "read_csv")
     source = CSVDatasource(
@@ -264,6 +267,8 @@ def read_parquet(
         ReadError: a file is no Parquet file, or a column has types in two files that do not go
             together; of the first 256 files this is found out now.
     """
+    from air.data.datasources.parquet import ParquetDatasource
+
     wanted = None if columns is None else check_names("read_parquet: columns", columns)
     extensions = (".parquet", ".pq")
     files = files_of(

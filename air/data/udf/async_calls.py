@@ -1,15 +1,20 @@
-"""Calling coroutine functions from code that is none: a few at a time, results in order."""
+"""Calling coroutine functions from code that is none: a few at a time, results in order.
+
+Programs without such functions do not wait until asyncio is imported.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import threading
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    import asyncio
+    from concurrent.futures import Future
 
 _Key = TypeVar("_Key")
 
@@ -50,6 +55,8 @@ class AsyncCalls:
         Later items are taken and their calls begun meanwhile. When this is closed, what is still
         under way is cancelled.
         """
+        import asyncio
+
         under_way: deque[tuple[_Key, Future[Any]]] = deque()
         try:
             for key, item in items:
@@ -67,6 +74,8 @@ class AsyncCalls:
 
     def _started(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
+            import asyncio
+
             self._loop = asyncio.new_event_loop()
             thread = threading.Thread(
                 target=_run, args=(self._loop,), name="async functions", daemon=True
@@ -93,6 +102,8 @@ async def _result(fn: Callable[[Any], Any], item: Any) -> Any:
 
 
 def _run(loop: asyncio.AbstractEventLoop) -> None:
+    import asyncio
+
     asyncio.set_event_loop(loop)
     try:
         loop.run_forever()
