@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from air.data.plan import Node
 from air.data.rules.block_order import push_block_order
+from air.data.rules.choices import narrow_choice, narrow_union
 from air.data.rules.joins import filter_sides, narrow_sides
 from air.data.rules.limits import push_limit
 from air.data.rules.predicates import push_predicate, tell_source
@@ -32,6 +33,8 @@ RULES: tuple[Callable[[Node], Node | None], ...] = (
     narrow_summary,
     narrow_returned,
     narrow_exchange,
+    narrow_choice,
+    narrow_union,
     filter_sides,
     narrow_sides,
     take_top,
@@ -41,11 +44,23 @@ RULES: tuple[Callable[[Node], Node | None], ...] = (
 
 def optimize(node: Node) -> Node:
     """The plan to execute for *node*: no rule changes it any more."""
-    below = tuple(optimize(one) for one in node.inputs)
-    if below != node.inputs:
+    return _optimized(node, {})
+
+
+def _optimized(node: Node, done: dict[int, Node]) -> Node:
+    """The same; *done* holds what no rule changes any more, by identity.
+
+    What a rule gives mostly consists of steps that were there before. Looking at all of these again
+    would take time that grows with the square of the number of steps.
+    """
+    if id(node) in done:
+        return node
+    below = tuple(_optimized(one, done) for one in node.inputs)
+    if any(new is not old for new, old in zip(below, node.inputs, strict=True)):
         node = node.with_inputs(below)
     for rule in RULES:
         changed = rule(node)
         if changed is not None:
-            return optimize(changed)
+            return _optimized(changed, done)
+    done[id(node)] = node  # which keeps it, so that no other node gets its identity
     return node

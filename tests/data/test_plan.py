@@ -4,6 +4,7 @@ import pyarrow as pa
 import pytest
 
 from air import data
+from air.data import optimizer
 from air.data.blocks.block import BlockMetadata
 from air.data.datasource import Datasource, ReadTask
 from air.data.optimizer import optimize
@@ -112,3 +113,14 @@ def test_optimizing_changes_nothing_that_is_fine():
 def test_a_missing_column_is_left_for_its_operator_to_name():
     node = Map(wide().plan, SelectColumns(("nope",)))
     assert optimize(node) is node
+
+
+def test_steps_that_no_rule_changes_any_more_are_not_looked_at_again(monkeypatch):
+    seen = []
+    rules = (*optimizer.RULES, lambda node: seen.append(node))
+    monkeypatch.setattr(optimizer, "RULES", rules)
+    ds = data.range_table(3)
+    for number in range(50):
+        ds = ds.with_column(f"c{number}", data.col("value") + number)
+    optimizer.optimize(ds.limit(2).plan)
+    assert len(seen) < 10 * 50

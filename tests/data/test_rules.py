@@ -229,6 +229,12 @@ class OnlySome(Source):
         (lambda ds: ds.sort("b", descending=True).select_columns(["a"]).take(2), [3, 7]),
         (lambda ds: ds.sort("b").select_columns(["a"]).take_all()[:2], [0, 4]),
         (lambda ds: ds.repartition(3).select_columns(["c"]).take(2), [3, 1]),
+        (lambda ds: ds.limit(3).select_columns(["b"]).take_all(), [0, 1, 2]),
+        (lambda ds: ds.limit(4).limit(2).drop_columns(["b", "c"]).take_all(), [0, 1]),
+        (lambda ds: ds.filter(col("a") > 2).limit(2).select_columns(["b"]).take_all(), [3, 0]),
+        (lambda ds: ds.union(ds).limit(13).select_columns(["a"]).take_all()[-2:], [11, 0]),
+        (lambda ds: ds.union(ds).select_columns(["c"]).take(2), [3, 1]),
+        (lambda ds: ds.random_sample(1.0, seed=1).select_columns(["b"]).take(2), [0, 1]),
         (lambda ds: sorted(ds.random_shuffle(seed=1).select_columns(["a"]).to_pandas()["a"]), None),
     ],
 )
@@ -240,6 +246,20 @@ def test_columns_that_nobody_asks_for_are_not_read(ask, answer):
         assert [value for row in found for value in row.values()] == answer
     else:
         assert found == answer
+
+
+def test_the_same_rows_are_chosen_of_fewer_columns():
+    whole = data.read_datasource(Source(FRAME, True)).random_sample(0.5, seed=2).limit(4)
+    assert whole.select_columns(["c"]).to_pandas().equals(whole.to_pandas()[["c"]])
+
+
+def test_columns_of_a_union_stay_where_some_plans_lack_them():
+    other = data.from_pandas(FRAME.rename(columns={"c": "d"}))
+    both = data.from_pandas(FRAME).union(other).select_columns(["c"])
+    assert both.to_pandas()["c"].tolist()[:3] == [3, 1, 2]
+    assert both.to_pandas()["c"].isna().sum() == len(FRAME)
+    plan = optimize(both.plan)
+    assert optimize(plan) is plan
 
 
 def test_a_shuffle_of_fewer_columns_is_in_the_order_of_all():

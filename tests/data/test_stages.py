@@ -173,3 +173,22 @@ def test_starting_a_backend_takes_more_to_be_worth_it():
         probation.unit_took(0.1)
         probation.unit_took(0.1)
         assert probation.proves_slow == backend_runs
+
+
+def test_a_long_chain_is_one_stage_and_runs():
+    ds = data.range_table(3)
+    for _ in range(300):
+        ds = ds.map_batches(lambda batch: batch)
+    assert [row["value"] for row in ds.take_all()] == [0, 1, 2]
+
+
+def test_what_many_exchanges_gave_is_named_by_its_ends():
+    first, last = (ReadTask(list, BlockMetadata(source=name)) for name in ("a to b", "c"))
+    unit = Unit((first, last))
+    assert unit.source == "a to b ... c"
+    both = Unit((ReadTask(list, BlockMetadata(source=unit.source)), last))
+    assert both.source == "a to b ... c"
+    ds = data.range_table(8)
+    for _ in range(40):  # the name would have as many letters as a large disk has bytes
+        ds = ds.sort("value", descending=True)
+    assert ds.take(1) == [{"value": 7}]

@@ -28,6 +28,14 @@ from air.data.udf.compute import ON_TASKS, Compute
 from air.data.udf.functions import TaskContext
 from air.data.udf.skipping import Skipped
 
+_UP_TO = " ... "
+"""Between the first and the last of several sources; no name of a file is likely to have it."""
+_FEW_FUNCTIONS = 64
+_FRAMES_EACH = 8
+"""Calls within one another, at most, from a function of a stage to the one before it."""
+_DEPTH = 1000
+"""What Python allows if nobody has changed it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Unit:
@@ -56,7 +64,11 @@ class Unit:
     def source(self) -> str:
         """Where its rows come from, for messages."""
         first, last = self.pieces[0].metadata.source, self.pieces[-1].metadata.source
-        return first if first == last else f"{first} to {last}"
+        if first == last:
+            return first
+        # What comes out of an exchange has two ends itself: with all of them, this would be twice
+        # as long after each one.
+        return f"{first.partition(_UP_TO)[0]}{_UP_TO}{last.rpartition(_UP_TO)[2]}"
 
     def context(self, index: int) -> TaskContext:
         """What operators are told of it as the piece of work *index* of a stage."""
@@ -138,6 +150,7 @@ class OpenStage:
         keeper: Transform | None = None,
     ) -> None:
         self._functions = [(transform.open(), transform.keeps_rows) for transform in transforms]
+        _allow_depth(len(self._functions))
         self._piece_bytes = piece_bytes
         self._block_bytes = block_bytes
         self._keeper = None if keeper is None else keeper.open()
@@ -191,6 +204,17 @@ class OpenStage:
             self._is_quick = cost.seconds < QUICK_SECONDS
             yield block, cost
             del block  # whoever has it may be done with it while the next one is made
+
+
+def _allow_depth(functions: int) -> None:
+    """Let Python go as deep as a chain of generators is, one within the other.
+
+    Its limit is that of ill-founded recursion, which this is not; it is never lowered, because
+    there may be several stages at a time. What it leaves to a user's function is the usual.
+    """
+    deep = _DEPTH + _FRAMES_EACH * functions
+    if functions > _FEW_FUNCTIONS and sys.getrecursionlimit() < deep:
+        sys.setrecursionlimit(deep)
 
 
 def _with_last(pieces: Iterator[Block | Marked], skipped: Skipped) -> Iterator[Block | Marked]:
