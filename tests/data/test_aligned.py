@@ -27,6 +27,21 @@ def test_zip_is_that_of_python(rows, left, right):
     assert objects.take_all() == [(n, n) for n in range(rows)]
 
 
+@settings(max_examples=25)
+@given(st.lists(st.integers(0, 3), min_size=1), st.lists(st.integers(0, 3), min_size=1))
+def test_zip_of_blocks_of_any_size(left, right):
+    rows = min(sum(left), sum(right))
+
+    def divided(sizes, name):
+        edges = [min(edge, rows) for edge in itertools.accumulate(sizes, initial=0)]
+        table = pa.table({name: pa.array(range(rows), pa.int64())})
+        parts = [table.slice(low, high - low) for low, high in itertools.pairwise(edges)]
+        return air.data.from_arrow(parts)
+
+    made = divided(left, "a").zip(divided(right, "b"))
+    assert made.take_all() == [{"a": n, "b": n} for n in range(rows)]
+
+
 def test_zip_here_and_on_tasks(waiting):
     ds = air.data.range_table(1000).map_batches(lambda b: {"a": b["value"] + 1})
     made = ds.zip(air.data.range_table(1000).repartition(3))

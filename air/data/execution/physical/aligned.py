@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bisect
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -63,7 +65,8 @@ def zipped(run: Run, node: Zip, _limit: int | None) -> Iterator[BlockHandle]:
 
 def _zipped(run: Run, node: Zip, files: SpillDirectory) -> Iterator[BlockHandle]:
     right = wait_as_rows(run.run(node.right), spills_beyond(run, node.right), files)
-    available = sum(one.num_rows for one in right)
+    ends = list(itertools.accumulate(one.num_rows for one in right))
+    available = ends[-1] if ends else 0
 
     def units() -> Iterator[Unit]:
         start = 0
@@ -71,7 +74,7 @@ def _zipped(run: Run, node: Zip, files: SpillDirectory) -> Iterator[BlockHandle]
             stop = start + handle.num_rows
             if stop > available:
                 break
-            beside = tuple(_rows(right, start, stop))
+            beside = tuple(_rows(right, ends, start, stop))
             size = handle.size_bytes + sum(piece.metadata.size_bytes or 0 for piece in beside)
             metadata = replace(handle.metadata, size_bytes=size)
             yield Unit((ReadTask(_Zipped(handle, beside), metadata),))
@@ -88,14 +91,22 @@ def _zipped(run: Run, node: Zip, files: SpillDirectory) -> Iterator[BlockHandle]
     return run.segment([Stage((_Done(node.name),))], Given(units(), None, None))
 
 
-def _rows(right: Sequence[Rows], start: int, stop: int) -> Iterator[Piece]:
-    """Rows ``start <= i < stop`` of all of *right*; a piece without rows if there are none."""
-    before = 0
-    for index, one in enumerate(right):
-        low, high = max(start - before, 0), min(stop - before, one.num_rows)
-        if low < high or (start == stop and index == 0):
-            yield from one.slice(low, max(low, high))
-        before += one.num_rows
+def _rows(right: Sequence[Rows], ends: Sequence[int], start: int, stop: int) -> Iterator[Piece]:
+    """Rows ``start <= i < stop`` of all of *right*; a piece without rows if there are none.
+
+    Args:
+        ends: how many rows there are up to each of *right* and with it.
+    """
+    if start == stop:
+        yield from itertools.chain.from_iterable(one.slice(0, 0) for one in right[:1])
+    index = bisect.bisect_right(ends, start)
+    while start < stop:
+        one = right[index]
+        before = ends[index] - one.num_rows
+        if one.num_rows:
+            yield from one.slice(start - before, min(stop, ends[index]) - before)
+        start = ends[index]
+        index += 1
 
 
 @dataclass(frozen=True, slots=True)
