@@ -375,3 +375,44 @@ def test_as_if_such_rows_were_not_there(placement, items, blocks, batch_size):
     kept = ds.filter(lambda row: parse(row)["n"] > -9, on_error="skip").take_all()
     assert [row["i"] for row in kept] == good
     assert air.is_initialized()
+
+
+def test_rows_are_made_blocks_some_at_a_time_whether_they_may_fail_or_not(
+    placement, monkeypatch, tmp_path
+):
+    monkeypatch.setattr("air.data.udf.rows._ROWS_AT_A_TIME", 7)
+
+    def few(row):
+        if row["value"] % 10 == 3:
+            raise ValueError("three")
+        if row["value"] % 10 == 5:
+            return [{"v": 1}, {"v": Odd(5)}]
+        return [{"v": row["value"]}] * (row["value"] % 4)
+
+    rows = [{"v": n} for n in range(100) if n % 10 not in (3, 5) for _ in range(n % 4)]
+    ds = table(100, 1).flat_map(few, on_error="skip", dead_letter=tmp_path)
+    assert ds.take_all() == rows
+    letters = data.read_parquet(str(tmp_path)).take_all()
+    assert sorted(row["value"] for row in letters) == [n for n in range(100) if n % 10 in (3, 5)]
+    assert "20 rows skipped by flat_map(few)" in ds.materialize().stats()
+
+
+def test_few_rows_are_objects_at_a_time_where_they_may_fail():
+    alive, most = set(), 0
+
+    class Row(dict):
+        def __init__(self, n):
+            super().__init__(v=n)
+            alive.add(n)
+
+        def __del__(self):
+            alive.discard(self["v"])
+
+    def made(row):
+        nonlocal most
+        most = max(most, len(alive))
+        return Row(row["value"])
+
+    ds = table(100_000, 1).map(made, on_error="skip")
+    assert sum(len(handle.get()) for handle in ds.run()) == 100_000
+    assert most < 40_000

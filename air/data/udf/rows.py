@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import pyarrow as pa
 
@@ -26,6 +26,7 @@ from air.data.udf.positions import At
 from air.data.udf.trying import Tries
 
 _Built = TypeVar("_Built")
+_Build: TypeAlias = Callable[[list[Any]], Block]
 _ROWS_AT_A_TIME = 16 << 10
 """So many rows that a function made are objects at the same time."""
 
@@ -61,14 +62,16 @@ class MapRows(CallForRows):
         skips = self.skips
 
         def run(blocks: Iterator[Block], context: TaskContext) -> Iterator[Block]:
+            made: Iterable[Sequence[Any]]
             for block, start in self.pieces(blocks):
                 if skips is None:
                     made = ((row,) for row in _row_results(self.name, fn, block, start, context))
-                    yield from _blocks_of(self.name, made, block, start, context)
+                    build = _building(block)
                 else:
                     tries = Tries(self.name, skips, context)
-                    found = [(number, [row]) for number, row in tries.rows(fn, block, start)]
-                    yield _kept(self.name, tries, found, block, start)
+                    found = ((number, (row,)) for number, row in tries.rows(fn, block, start))
+                    made, build = _kept(tries, found, block, start)
+                yield from _blocks_of(self.name, made, build, block, start, context)
 
         return run
 
@@ -91,11 +94,12 @@ class FlatMapRows(CallForRows):
             for block, start in self.pieces(blocks):
                 if skips is None:
                     made = _row_results(self.name, rows_of, block, start, context)
-                    yield from _blocks_of(self.name, made, block, start, context)
+                    build = _building(block)
                 else:
                     tries = Tries(self.name, skips, context)
-                    found = list(tries.rows(rows_of, block, start))
-                    yield _kept(self.name, tries, found, block, start)
+                    found = tries.rows(rows_of, block, start)
+                    made, build = _kept(tries, found, block, start)
+                yield from _blocks_of(self.name, made, build, block, start, context)
 
         return run
 
@@ -164,21 +168,49 @@ def _row_results(
             raise
 
 
+def _building(block: Block) -> _Build:
+    return functools.partial(block_from_rows, like=records_of(block))
+
+
 def _kept(
-    name: str, tries: Tries, made: list[tuple[int, list[Any]]], block: Block, start: int
-) -> Block:
-    return made_of(name, lambda rows: tries.kept(rows, block, start), made)
+    tries: Tries, found: Iterable[tuple[int, Sequence[Any]]], block: Block, start: int
+) -> tuple[Iterator[Sequence[Any]], _Build]:
+    """What was *found* for rows of *block*, and how to make a block of as much as was taken of it.
+
+    Args:
+        found: the number of a row in *block*, and what was made of it.
+    """
+    numbers: list[int] = []
+
+    def made() -> Iterator[Sequence[Any]]:
+        for number, rows in found:
+            numbers.extend([number] * len(rows))
+            yield rows
+
+    def build(rows: list[Any]) -> Block:
+        taken = numbers.copy()
+        numbers.clear()
+        return tries.kept(rows, taken, block, start)
+
+    return made(), build
 
 
 def _blocks_of(
-    name: str, made: Iterable[Iterable[Any]], block: Block, start: int, context: TaskContext
+    name: str,
+    made: Iterable[Iterable[Any]],
+    build: _Build,
+    block: Block,
+    start: int,
+    context: TaskContext,
 ) -> Iterator[Block]:
     """The rows that were made of those of *block*, in blocks of about the size that is asked for.
 
     Some rows at a time become part of a block: as objects they take many times as much memory.
     An error that they do not go together is told of the rows of *block*.
+
+    Args:
+        build: makes a block of the rows that were taken of *made* since it was called last.
     """
-    build = functools.partial(block_from_rows, like=records_of(block))
     parts: list[Block] = []
     rows: list[Any] = []
     size, is_first = 0, True

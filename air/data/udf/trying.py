@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import operator
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
@@ -45,27 +47,32 @@ class Tries:
             else:
                 yield number, made
 
-    def kept(self, made: list[tuple[int, list[Any]]], block: Block, start: int) -> Block:
-        """The block of what :meth:`rows` has given, without what no block can hold.
+    def kept(self, made: list[Any], numbers: list[int], block: Block, start: int) -> Block:
+        """The block of rows that were made of those of *block*, without what no block can hold.
+
+        Args:
+            numbers: for each the row that it was made of, as :meth:`rows` tells it.
 
         Raises:
             UnsupportedValue: each of them could be kept alone, but they do not go together.
         """
         like = records_of(block)
         try:
-            return block_from_rows([row for _, rows in made for row in rows], like)
+            return block_from_rows(made, like)
         except UnsupportedValue as error:
-            fitting = []
-            for number, rows in made:
+            fitting: list[Any] = []
+            of_rows = itertools.groupby(zip(numbers, made, strict=True), operator.itemgetter(0))
+            for number, pairs in of_rows:
+                rows = [row for _, row in pairs]
                 try:
                     block_from_rows(rows, like)
-                    fitting.append((number, rows))
+                    fitting += rows
                 except UnsupportedValue as reason:
                     at = At(self._name, block, start + number, self._context, 1)
                     self._leave_out(accessor(block).slice(number, number + 1), at, reason)
             if len(fitting) == len(made):
                 raise error from None
-            return block_from_rows([row for _, rows in fitting for row in rows], like)
+            return block_from_rows(fitting, like)
 
     def halves(
         self,
