@@ -68,7 +68,7 @@ def test_a_file_is_the_same_under_a_small_budget(tmp_path, monkeypatch):
     monkeypatch.setattr(DataContext.get_current(), "memory_budget", 1)
     found = air.data.read_csv(str(tmp_path))
     tables = [handle.get() for handle in found.run()]
-    assert len(tables) > 3
+    assert len(tables) > 1
     assert pa.concat_tables(tables).equals(pa.concat_tables([h.get() for h in expected.run()]))
     kinds = dict(zip(tables[0].column_names, tables[0].schema.types, strict=True))
     assert kinds == {"n": pa.float64(), "late": "string", "large": pa.uint64(), "text": "string"}

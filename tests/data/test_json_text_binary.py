@@ -43,7 +43,7 @@ def test_lines_of_json_are_the_same_under_a_small_budget(tmp_path, monkeypatch):
     (tmp_path / "b.json").write_text("[" + ",".join(lines[:40_000]) + "]")
     monkeypatch.setattr(data.DataContext.get_current(), "memory_budget", 1)
     tables = [handle.get() for handle in data.read_json(tmp_path / "a.json").run()]
-    assert len(tables) > 3
+    assert len(tables) > 1
     assert pa.concat_tables(tables).equals(expected)
     assert tables[0]["n"][0].as_py() == [None, None]
     assert data.read_json(tmp_path / "b.json").count() == 40_000

@@ -103,6 +103,7 @@ def test_few_large_rows_are_fetched_at_once():
     assert rows_at_once(256, 256 << 20) == 8
     assert rows_at_once(1, 1 << 30) == 1
     assert rows_at_once(65_536, 65_536) == 65_536
+    assert rows_at_once(1024, 1024 * 100, 64 << 10) == 655
 
 
 # Databases ------------------------------------------------------------------------------------

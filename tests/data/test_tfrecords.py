@@ -166,7 +166,7 @@ def test_damage_is_named(tmp_path):
 def test_columns_that_come_later_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("air.data.tfrecords.source._LOOK_BYTES", 1)
     monkeypatch.setattr("air.data.tfrecords.source._LEAST_LOOK", 1)
-    monkeypatch.setattr("air.data.tfrecords.framing._PIECE_BYTES", 40)
+    monkeypatch.setattr("air.data.tfrecords.source._PIECE_BYTES", 40)
     one, two = encoded((b"n", b"\x1a\x02\x08\x07")), encoded((b"n", b"\x1a\x04\x08\x07\x08\x08"))
     new = encoded((b"z", b"\x1a\x02\x08\x07"))
     written(tmp_path / "a", [one, one, two])

@@ -256,3 +256,16 @@ def test_what_csv_cannot_hold_is_named(tmp_path, table, message):
 def test_plain_objects_become_a_column(tmp_path):
     data.range(3).write_csv(tmp_path)
     assert data.read_csv(tmp_path).take_all() == [{"value": 0}, {"value": 1}, {"value": 2}]
+
+
+def test_files_are_smaller_where_memory_is_short(tmp_path, monkeypatch):
+    table = pa.table({"a": range(1_000_000)})
+    parquet.write_table(table, tmp_path / "x.parquet", row_group_size=50_000)
+    counts = []
+    for budget in (None, 1):
+        monkeypatch.setattr(data.DataContext.get_current(), "memory_budget", budget)
+        path = tmp_path / f"{budget}"
+        data.read_parquet(tmp_path / "x.parquet", parallelism=1).write_parquet(path)
+        assert data.read_parquet(path).to_arrow().equals(table)
+        counts.append(len(os.listdir(path)))
+    assert counts == [1, 2]  # of 4 MiB

@@ -15,7 +15,9 @@ from air.data.datasources.files import FileDatasource, Fragment
 from air.data.errors import ReadError
 from air.executor.extras import import_extra
 
-_PIECE_BYTES = 16 << 20
+_PIECE_BYTES = 4 << 20
+_HELD = 12
+"""Bytes that are held for each byte of records, which are objects for a while."""
 _BUFFER_BYTES = 1 << 20
 
 
@@ -42,10 +44,11 @@ class AvroDatasource(FileDatasource):
                 schema = pa.schema([c for c in schema if c.name in self.selected])
             records: list[dict[str, Any]] = []
             size = 0
+            piece_bytes = self.portion(_PIECE_BYTES, _HELD)
             for block in blocks:
                 records += block
                 size += block.size
-                if size >= _PIECE_BYTES:
+                if size >= piece_bytes:
                     yield _table(records, schema)
                     records, size = [], 0
             yield _table(records, schema)

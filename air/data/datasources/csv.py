@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import pyarrow as pa
 from pyarrow import compute as pc
 from pyarrow import csv
 
-from air.data.arguments import STREAM_CODECS
 from air.data.blocks.schemas import unify
-from air.data.budget import Budget, current_budget
-from air.data.datasource import ReadTask
+from air.data.budget import current_budget
+from air.data.datasources.csv_errors import complaint, no_text
 from air.data.datasources.csv_parsing import Parser, as_text, with_large_numbers, with_unsigned
 from air.data.datasources.csv_types import Types, types_of
 from air.data.datasources.files import FileDatasource, Fragment
+from air.data.datasources.paths import is_compressed
+from air.data.datasources.portions import is_taken_whole
 from air.data.errors import ReadError, UnsupportedValue, require_columns
 from air.errors import InvalidOption
 
@@ -30,16 +31,9 @@ _CHECKED_BYTES = 4 << 20
 _LARGEST_CONTENT = 1 << 30
 _PIECE_BYTES = 16 << 20
 _PARSING = 4
-"""Bytes that are held for each byte of a block while it is parsed."""
-_MAGIC = {
-    b"\x1f\x8b": "gzip",
-    b"BZh": "bz2",
-    b"\x28\xb5\x2f\xfd": "zstd",
-    b"\x04\x22\x4d\x18": "lz4",
-    b"PK\x03\x04": "zip",
-    b"PAR1": "parquet",
-}
-_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+"""Bytes that are held for each byte of a file that is parsed whole."""
+_AHEAD = 40
+"""Bytes that are held for each byte of a block of a stream: Arrow reads 32 of them ahead."""
 
 
 @dataclass(frozen=True)
@@ -50,16 +44,14 @@ class CSVDatasource(FileDatasource):
 
     The types of columns are inferred from a whole file up to 128 MiB. Larger files are read as
     a stream, with the types that the first 32 MiB suggest. An empty field is a missing value.
-    Where memory is short (:attr:`Budget.is_tight`), a file is streamed twice instead, first for
-    the types of all its values.
+    A file that the budget does not let be parsed whole (:func:`is_taken_whole`) is streamed twice
+    instead, first for the types of all its values; any larger one where memory is short.
     """
 
     opening: Mapping[str, Any] = field(default_factory=dict)
     read_options: Any = None
     parse_options: Any = None
     convert_options: Any = None
-    budget: Budget | None = field(default=None, repr=False, compare=False)
-    """What memory there is for reading; it is known when reading begins."""
 
     @property
     def name(self) -> str:
@@ -103,23 +95,19 @@ class CSVDatasource(FileDatasource):
             " convert_options=pyarrow.csv.ConvertOptions(column_types={...})"
         )
 
-    def get_read_tasks(self, parallelism: int) -> list[ReadTask]:
-        ready = self if self.budget is not None else replace(self, budget=current_budget())
-        return super(CSVDatasource, ready).get_read_tasks(parallelism)
-
     def read_fragment(self, fragment: Fragment) -> Iterator[pa.Table]:
-        path = fragment.path
-        budget = self.budget
-        if budget is not None and budget.is_tight and self._size(path) > budget.block_bytes:
-            block_bytes, types = self._told(path, lambda: self._types_of_all(path, budget))
+        path, budget = fragment.path, self.budget or current_budget()
+        is_packed = is_compressed(path) or self.opening.get("compression") not in (None, "detect")
+        is_small = 0 <= self._size(path) <= _WHOLE_FILE_BYTES
+        fits = is_taken_whole(budget, self._size(path), _PARSING, is_compressed=is_packed)
+        content = self._told(path, lambda: self._content(path)) if is_small and fits else None
+        if content is not None:
+            yield self._told(path, lambda: self._read_whole(content))
+            return
+        if budget.is_tight or (is_small and not fits):
+            block_bytes, types = self._told(path, lambda: self._types_of_all(path))
             conversion = self._with_types(types)
             batches = self._blocks(path, conversion, block_bytes, use_threads=False)
-        elif 0 <= self._size(path) <= _WHOLE_FILE_BYTES:
-            content = self._told(path, lambda: self._content(path))
-            if content is not None:
-                yield self._told(path, lambda: self._read_whole(content))
-                return
-            batches = self._stream(path)
         else:
             batches = self._stream(path)
         while True:
@@ -174,8 +162,36 @@ class CSVDatasource(FileDatasource):
     def _stream(self, path: str) -> Iterator[pa.Table]:
         start = self._start_of(path, self._conversion(), _STREAM_BLOCK_BYTES)
         exact = self._exact(path, start, _STREAM_BLOCK_BYTES).schema
-        types = {column.name: column.type for column in exact if column not in start.schema}
-        return self._blocks(path, self._with_types(types), _STREAM_BLOCK_BYTES)
+        types = dict(zip(exact.names, exact.types, strict=True))
+        del start
+        conversion, size = self._with_types(types), self._block_bytes
+        given = 0
+        while True:
+            before = 0
+            try:
+                for block in self._blocks(path, conversion, size):
+                    before += block.num_rows
+                    if before > given:
+                        new = block.slice(max(block.num_rows - (before - given), 0))
+                        given = before
+                        yield new
+                return
+            except pa.ArrowInvalid as error:
+                if not self._may_be_larger(error, path, size):
+                    raise
+                size *= 4
+
+    @property
+    def _block_bytes(self) -> int:
+        """How large the blocks are in which a stream is parsed."""
+        budget = self.budget or current_budget()
+        return min(max(budget.piece_bytes // _AHEAD, _START_BYTES), _STREAM_BLOCK_BYTES)
+
+    def _may_be_larger(self, error: pa.ArrowInvalid, path: str, block_bytes: int) -> bool:
+        """Whether *error* is that a row is longer than blocks, which may have another size."""
+        is_told = self.read_options is not None  # blocks have the size that was asked for
+        size = self._size(path)
+        return "straddl" in str(error) and not is_told and not 0 <= size < block_bytes
 
     def _blocks(
         self, path: str, conversion: Any, block_bytes: int, **read_options: Any
@@ -184,12 +200,12 @@ class CSVDatasource(FileDatasource):
             for block in self._parser.blocks(file, conversion, block_bytes, **read_options):
                 yield self._as_text(block)
 
-    def _types_of_all(self, path: str, budget: Budget) -> tuple[int, Types]:
+    def _types_of_all(self, path: str) -> tuple[int, Types]:
         """The types of columns by all values of a file, and blocks in which it can be read.
 
         The same types as if all had been read at once, for the price of reading it twice.
         """
-        block_bytes = max(budget.block_bytes // _PARSING, _START_BYTES)
+        block_bytes = self._block_bytes
         names = self._start_of(path, None).column_names
         while True:
 
@@ -206,10 +222,7 @@ class CSVDatasource(FileDatasource):
             try:
                 return block_bytes, types_of(names, blocks, texts if self._infers else None)
             except pa.ArrowInvalid as error:
-                # A row may be longer than that; not so if blocks have the size that was asked for.
-                if "straddl" not in str(error) or block_bytes > self._size(path):
-                    raise
-                if self.read_options is not None:
+                if not self._may_be_larger(error, path, block_bytes):
                     raise
                 block_bytes *= 4
 
@@ -293,32 +306,13 @@ class CSVDatasource(FileDatasource):
                 " read_options=pyarrow.csv.ReadOptions(column_names=[...], skip_rows=1)"
             ) from None
         except UnicodeError as error:
-            raise ReadError(self._no_text(path, error)) from None
+            with self._open(path) as file:
+                start = file.read(4)
+            raise ReadError(no_text(path, start, error)) from None
         except OSError as error:
             if error.errno is not None:  # out of reach, which the error says itself
                 raise
             raise ReadError(f"{path} cannot be read as CSV: {error}") from None
-
-    def _no_text(self, path: str, error: UnicodeError) -> str:
-        """What to say of a file that is no text in the encoding that was expected."""
-        with self._open(path) as file:
-            start = file.read(4)
-        kind = next((kind for magic, kind in _MAGIC.items() if start.startswith(magic)), None)
-        if kind == "zip":
-            return f"{path} cannot be read as CSV: it is a zip archive; unpack it first"
-        if kind == "parquet":
-            return f"{path} cannot be read as CSV: it is a Parquet file; use read_parquet"
-        if kind is not None:
-            return (
-                f"{path} cannot be read as CSV: it is compressed with {kind}; let its name end with"
-                f" {STREAM_CODECS[kind]!r}, or say so:"
-                f" arrow_open_stream_args={{'compression': {kind!r}}}"
-            )
-        encoding = "utf-16" if start[:2] in _UTF16 else "latin-1"
-        return (
-            f"{path} cannot be read as CSV: {error}; name the encoding:"
-            f" read_options=pyarrow.csv.ReadOptions(encoding={encoding!r})"
-        )
 
     def _complaint(self, path: str, error: Exception) -> str:
         text = str(error)
@@ -328,16 +322,4 @@ class CSVDatasource(FileDatasource):
                 self._read_whole(self._content(path) or b"", use_threads=False)
             except (pa.ArrowInvalid, UnicodeError, UnsupportedValue) as again:
                 text = str(again)
-        if "Empty CSV file" in text:
-            return f"{path} is empty: a CSV file needs at least a line with the columns' names"
-        if "conversion error" in text:
-            text += (
-                "; name the column's type to read it otherwise:"
-                " convert_options=pyarrow.csv.ConvertOptions(column_types={...})"
-            )
-        if "straddling object" in text:
-            text = (
-                "a row is longer than the blocks in which it is read; give larger ones:"
-                " read_options=pyarrow.csv.ReadOptions(block_size=...)"
-            )
-        return f"{path} cannot be read as CSV: {text}"
+        return complaint(path, text)

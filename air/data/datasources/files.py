@@ -12,21 +12,27 @@ from typing import Any, Self
 import pyarrow as pa
 from pyarrow import fs
 
-from air.data.batching.regrouping import joined
+from air.data.batching.regrouping import JOINED_BYTES, joined
 from air.data.blocks.block import Block, BlockMetadata
 from air.data.blocks.origins import Origin, Origins
 from air.data.blocks.schemas import ValuesDoNotFit, conform, unify
+from air.data.budget import Budget, current_budget
 from air.data.datasource import Datasource, NotedRead, ReadTask
-from air.data.datasources.labels import add_labels, label_types, label_values
+from air.data.datasources.labels import (
+    PATH_COLUMN,
+    add_labels,
+    label_types,
+    label_values,
+    with_path,
+)
 from air.data.datasources.paths import FileSet, is_compressed
+from air.data.datasources.portions import portion
 from air.data.errors import ReadError, UnsupportedValue
 
 _LOOKS_AT_ONCE = 16
 
 LOOKED_AT = 256
 """Files that are looked at before any is read; of more, the others are found out about later."""
-
-PATH_COLUMN = "path"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +70,7 @@ class FileDatasource(Datasource):
         common: the schema of all files together, as far as it is known; see :meth:`checked`.
         origins: for each of its columns the types that it has in files, each with the first
             file, for messages.
+        budget: what memory there is for reading; known when reading begins, ``None`` before.
     """
 
     files: FileSet
@@ -71,6 +78,7 @@ class FileDatasource(Datasource):
     selected: tuple[str, ...] | None = None
     common: pa.Schema | None = None
     origins: Mapping[str, Mapping[pa.DataType, str]] = field(default_factory=dict, repr=False)
+    budget: Budget | None = field(default=None, repr=False, compare=False)
 
     @abc.abstractmethod
     def look(self, path: str) -> pa.Schema:
@@ -205,7 +213,7 @@ class FileDatasource(Datasource):
             labels = self.files.labels[self.files.paths.index(path)]
             table = add_labels(table, labels, self._label_types, self.selected)
         if self.includes_path and (self.selected is None or PATH_COLUMN in self.selected):
-            table = _with_path(table, path)
+            table = with_path(table, path)
         return table
 
     def fragments(self) -> list[Fragment]:
@@ -222,6 +230,11 @@ class FileDatasource(Datasource):
         return True
 
     @property
+    def gives_portions(self) -> bool:
+        """Whether tables are as small as :meth:`portion` says, and worth putting together."""
+        return True
+
+    @property
     def parts_are(self) -> str:
         """How the parts of a file are called that fragments count."""
         return "row groups"
@@ -232,7 +245,12 @@ class FileDatasource(Datasource):
         return 1.0
 
     def get_read_tasks(self, parallelism: int) -> list[ReadTask]:
-        return [self._read_task(group) for group in balanced(self.fragments(), parallelism)]
+        ready = self if self.budget is not None else replace(self, budget=current_budget())
+        return [ready._read_task(group) for group in balanced(ready.fragments(), parallelism)]
+
+    def portion(self, usual: int, held: int) -> int:
+        """How many bytes of a file to take at a time; see :func:`portion`."""
+        return portion(self.budget or current_budget(), usual, held)
 
     def estimate_inmemory_data_size(self) -> int | None:
         total = self.files.total_bytes
@@ -266,6 +284,9 @@ class _ReadFragments(NotedRead):
 
     def noting(self, origins: Origins) -> Iterator[Block]:
         blocks = (table for fragment in self.group for table in self._read(fragment, origins))
+        budget = self.source.budget
+        if self.source.gives_portions and budget is not None and budget.is_tight:
+            return joined(blocks, min(JOINED_BYTES, budget.block_bytes), at_once=False)
         return blocks if len(self.group) == 1 else joined(blocks, at_once=False)
 
     def _read(self, fragment: Fragment, origins: Origins) -> Iterator[pa.Table]:
@@ -277,24 +298,6 @@ class _ReadFragments(NotedRead):
             origins.note(table.num_rows, origin)
             yield self.source.conformed(table, fragment.path)
             origin = origin.after(table.num_rows)
-
-
-def _with_path(table: pa.Table, path: str) -> pa.Table:
-    """*table* with a column that says where it is from.
-
-    Raises:
-        ReadError: it has a column of that name itself.
-    """
-    position = table.schema.get_field_index(PATH_COLUMN)
-    if position >= 0 and not pa.types.is_null(table.field(position).type):
-        raise ReadError(
-            f"{path} has a column {PATH_COLUMN!r} itself, which include_paths would add: leave"
-            " include_paths out"
-        )
-    column = pa.repeat(pa.scalar(path), table.num_rows)
-    if position >= 0:  # a reader makes columns that are wanted and not in the file
-        table = table.remove_column(position)
-    return table.append_column(PATH_COLUMN, column)
 
 
 def balanced(fragments: Sequence[Fragment], parallelism: int) -> list[list[Fragment]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json as standard
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
@@ -17,22 +18,27 @@ from pyarrow import json
 
 from air.data.blocks.convert import table_from_rows
 from air.data.blocks.schemas import conform
-from air.data.budget import Budget, current_budget
+from air.data.budget import current_budget
 from air.data.datasource import ReadTask
 from air.data.datasources.files import FileDatasource, Fragment
-from air.data.datasources.json_lines import lines_of, parsed, schema_of
+from air.data.datasources.json_layouts import LAYOUTS, check_objects, layouts_of
 from air.data.datasources.json_types import as_schema, has_lists, with_text, with_values
+from air.data.datasources.paths import is_compressed
+from air.data.datasources.portions import is_taken_whole
 from air.data.errors import ReadError, UnsupportedValue
 
 KEPT_BYTES = 16 << 20
-"""Files that have more than this together are not kept, and a single one is not looked at."""
+"""So much of what was looked at is kept, and a single file that is larger is not looked at."""
 
 _LOOKED_AT_BYTES = 64 << 20
 _EXPANSION = 1.5
 _PARSING = 8
-"""Bytes that are held for each byte of lines while they are parsed."""
+"""Bytes that are held for each byte of a file that is parsed whole, or of its lines."""
+_OBJECTS = 16
+"""Bytes that are held for each byte of the items of an array."""
 
-_LINES_BYTES = 128 << 10
+_PIECE_BYTES = 4 << 20
+_START_BYTES = 64
 
 
 @dataclass(frozen=True)
@@ -43,17 +49,18 @@ class JSONDatasource(FileDatasource):
         opening: arguments of ``open_input_stream``.
         read_options, parse_options: pyarrow's, ``None`` for its defaults.
         kept: rows of files that have been parsed already.
-        budget: what memory there is for reading; it is known when reading begins.
+        layouts: how rows lie in files that have been streamed already, and the schema of each.
 
-    A file is parsed whole; where memory is short (:attr:`Budget.is_tight`) some lines at a time,
-    and twice, first for the columns and types of all rows.
+    A file is parsed whole, if the budget lets it (:func:`is_taken_whole`). Otherwise some rows are
+    parsed at a time, and twice, first for the columns and types of all; unless there are options
+    of the parser.
     """
 
     opening: Mapping[str, Any] = field(default_factory=dict)
     read_options: Any = None
     parse_options: Any = None
     kept: dict[str, pa.Table] = field(default_factory=dict, repr=False)
-    budget: Budget | None = field(default=None, repr=False, compare=False)
+    layouts: dict[str, tuple[str, pa.Schema]] = field(default_factory=dict, repr=False)
 
     @property
     def name(self) -> str:
@@ -71,12 +78,17 @@ class JSONDatasource(FileDatasource):
         if len(self.files.paths) == 1 and self.files.sizes[0] > KEPT_BYTES:
             return self
         found = super().checked()
-        size = sum(table.nbytes for table in self.kept.values())
-        if size > KEPT_BYTES or not found.has_seen_all:
+        if not found.has_seen_all:
             return replace(found, kept={})
-        # In the order of the files, whichever was there first.
-        paths = [path for path in self.files.paths if path in self.kept]
-        return replace(found, kept={path: self.kept[path] for path in paths})
+        # The first ones, in the order of the files, whichever was there first.
+        kept: dict[str, pa.Table] = {}
+        left = KEPT_BYTES
+        for path in self.files.paths:
+            left -= self.kept[path].nbytes if path in self.kept else KEPT_BYTES + 1
+            if left < 0:
+                break
+            kept[path] = self.kept[path]
+        return replace(found, kept=kept)
 
     @property
     def looks_at_once(self) -> int:
@@ -89,7 +101,8 @@ class JSONDatasource(FileDatasource):
             return known
         streamed = self._streamed(path)
         if streamed is not None:
-            return streamed
+            self.layouts[path] = streamed
+            return streamed[1]
         table = self._table(path)
         # Other threads may add to it meanwhile: a list is made of it in one step.
         if sum(one.nbytes for one in list(self.kept.values())) <= KEPT_BYTES:
@@ -111,9 +124,11 @@ class JSONDatasource(FileDatasource):
         return replace(fragment, num_rows=table.num_rows, size_bytes=table.nbytes)
 
     def _read_task(self, group: Sequence[Fragment]) -> ReadTask:
-        kept = {one.path: self.kept[one.path] for one in group if one.path in self.kept}
-        budget = self.budget or current_budget()
-        return super(JSONDatasource, replace(self, kept=kept, budget=budget))._read_task(group)
+        paths = [one.path for one in group]
+        kept = {path: self.kept[path] for path in paths if path in self.kept}
+        layouts = {path: self.layouts[path] for path in paths if path in self.layouts}
+        told = replace(self, kept=kept, layouts=layouts)
+        return super(JSONDatasource, told)._read_task(group)
 
     def read_fragment(self, fragment: Fragment) -> Iterator[pa.Table]:
         for table in self._tables(fragment.path):
@@ -125,29 +140,40 @@ class JSONDatasource(FileDatasource):
         if path in self.kept:
             yield self.kept[path]
             return
-        schema = self._streamed(path)
-        if schema is None:
+        streamed = self.layouts.get(path) or self._streamed(path)
+        if streamed is None:
             yield self._table(path)
             return
-        for content in self._lines(path):
-            table = parsed(content, schema)
-            if table is not None:
-                yield table
+        layout, schema = streamed
+        with self._told(path), self._open(path) as file:
+            yield from LAYOUTS[layout].tables(file, self._piece_bytes(layout), schema)
 
-    def _streamed(self, path: str) -> pa.Schema | None:
-        """The schema of a file that is not held whole; ``None`` for one that is."""
-        budget = self.budget or current_budget()
-        is_large = self.files.sizes[self.files.paths.index(path)] > budget.block_bytes
-        has_options = self.read_options is not None or self.parse_options is not None
-        if has_options or not (budget.is_tight and is_large):
+    def _streamed(self, path: str) -> tuple[str, pa.Schema] | None:
+        """How rows lie in a file that is not held whole, and its schema; ``None`` for others."""
+        budget, size = self.budget or current_budget(), self._size(path)
+        is_packed = is_compressed(path) or self.opening.get("compression") not in (None, "detect")
+        if self.read_options is not None or self.parse_options is not None:
             return None
-        found = schema_of(self._lines(path))
-        return found and pa.schema([(one.name, with_text(one.type)) for one in found])
+        if is_taken_whole(budget, size, _PARSING, is_compressed=is_packed):
+            return None
+        with self._told(path), self._open(path) as file:
+            start = file.read(_START_BYTES)
+        for layout in layouts_of(start):
+            with self._told(path), self._open(path) as file:
+                found = LAYOUTS[layout].schema(file, self._piece_bytes(layout))
+            if found is not None:
+                exact = [(column.name, with_text(column.type)) for column in found]
+                return layout, pa.schema(exact)
+        return None
 
-    def _lines(self, path: str) -> Iterator[bytes]:
-        budget = self.budget or current_budget()
-        with self.files.filesystem.open_input_stream(path, **self.opening) as file:
-            yield from lines_of(file, max(budget.block_bytes // _PARSING, _LINES_BYTES))
+    def _piece_bytes(self, layout: str) -> int:
+        return self.portion(_PIECE_BYTES, _OBJECTS if layout == "array" else _PARSING)
+
+    def _size(self, path: str) -> int:
+        return self.files.sizes[self.files.paths.index(path)]
+
+    def _open(self, path: str) -> Any:
+        return self.files.filesystem.open_input_stream(path, **self.opening)
 
     def _table(self, path: str) -> pa.Table:
         """All of a file.
@@ -155,8 +181,8 @@ class JSONDatasource(FileDatasource):
         Raises:
             ReadError: it is no JSON, or its rows are no objects; names the file.
         """
-        try:
-            with self.files.filesystem.open_input_stream(path, **self.opening) as file:
+        with self._told(path):
+            with self._open(path) as file:
                 content = file.read()
             start = content.lstrip(b"\xef\xbb\xbf \t\r\n")
             if not start:
@@ -178,6 +204,12 @@ class JSONDatasource(FileDatasource):
                 parse = _telling(self.parse_options, told)
                 table = as_schema(exact, json.read_json(io.BytesIO(start), options, parse))
             return table
+
+    @contextmanager
+    def _told(self, path: str) -> Iterator[None]:
+        """Errors about the content of a file as ones that name it."""
+        try:
+            yield
         except (pa.ArrowException, UnsupportedValue, ValueError) as error:
             raise ReadError(f"{path} cannot be read as JSON: {error}") from None
         except OSError as error:
@@ -207,9 +239,7 @@ def _all_columns(options: Any) -> pa.Schema | None:
 
 def _of_array(content: bytes, options: Any) -> pa.Table:
     rows = standard.loads(content)
-    for number, row in enumerate(rows):
-        if not isinstance(row, dict):
-            raise UnsupportedValue(f"item {number} of the array is no object: {row!r:.80}")
+    check_objects(rows)
     names = dict.fromkeys(name for row in rows for name in row)
     known = _all_columns(options)
     if known is not None:

@@ -1,4 +1,4 @@
-"""JSON files of lines, parsed some lines at a time, with the columns and types that all have."""
+"""Lines of JSON, parsed by Arrow some at a time, with the columns and types that all have."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import json
 
-from air.data.blocks.schemas import unify
 from air.data.datasources.json_types import as_schema, with_values
 
-_SPACE = b"\xef\xbb\xbf \t\r\n"
+SPACE = b"\xef\xbb\xbf \t\r\n"
 
 
 def lines_of(file: Any, size: int) -> Iterator[bytes]:
@@ -36,7 +35,7 @@ def parsed(content: bytes, schema: pa.Schema | None = None) -> pa.Table | None:
     Raises:
         pa.ArrowInvalid: it is no JSON, or rows do not go together.
     """
-    content = content.lstrip(_SPACE)
+    content = content.lstrip(SPACE)
     if not content:
         return None
     options = json.ReadOptions(use_threads=False, block_size=len(content) + 1)
@@ -45,21 +44,3 @@ def parsed(content: bytes, schema: pa.Schema | None = None) -> pa.Table | None:
     told = pa.schema([(column.name, with_values(column.type)) for column in schema])
     known = json.ParseOptions(explicit_schema=told)
     return as_schema(schema, json.read_json(io.BytesIO(content), options, known))
-
-
-def schema_of(pieces: Iterator[bytes]) -> pa.Schema | None:
-    """The schema that all rows have together; ``None`` if they cannot be parsed in these pieces.
-
-    Objects may be written over several lines, or be items of an array.
-    """
-    found: list[pa.Schema] = []
-    try:
-        for content in pieces:
-            if not found and content.lstrip(_SPACE).startswith(b"["):
-                return None
-            table = parsed(content)
-            if table is not None and table.schema not in found:
-                found.append(table.schema)
-        return unify(found) if found else None
-    except (pa.ArrowException, ValueError):
-        return None

@@ -8,6 +8,10 @@ from typing import Any, TypeAlias
 
 import pyarrow as pa
 
+from air.data.errors import ReadError
+
+PATH_COLUMN = "path"
+
 Labels: TypeAlias = tuple[tuple[str, str], ...]
 """Names and values, as text, of the directories that a file is in."""
 
@@ -57,3 +61,21 @@ def add_labels(
         else:
             table = table.append_column(name, column)
     return table
+
+
+def with_path(table: pa.Table, path: str) -> pa.Table:
+    """*table* with a column that says where it is from.
+
+    Raises:
+        ReadError: it has a column of that name itself.
+    """
+    position = table.schema.get_field_index(PATH_COLUMN)
+    if position >= 0 and not pa.types.is_null(table.field(position).type):
+        raise ReadError(
+            f"{path} has a column {PATH_COLUMN!r} itself, which include_paths would add: leave"
+            " include_paths out"
+        )
+    column = pa.repeat(pa.scalar(path), table.num_rows)
+    if position >= 0:  # a reader makes columns that are wanted and not in the file
+        table = table.remove_column(position)
+    return table.append_column(PATH_COLUMN, column)

@@ -18,6 +18,8 @@ from air.data.datasources.range import ARRAY_COLUMN
 from air.data.errors import ReadError, UnsupportedValue
 
 _PIECE_BYTES = 32 << 20
+_HELD = 4
+"""Bytes that are held for each byte of an array, at most."""
 _ARCHIVE = b"PK"
 _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
@@ -74,7 +76,7 @@ class NumpyDatasource(FileDatasource):
                     yield _table(np.empty((0, *shape[1:]), dtype))
                     return
                 size = math.prod(shape[1:]) * dtype.itemsize
-                for rows in _pieces(shape[0], size):
+                for rows in _pieces(shape[0], size, self.portion(_PIECE_BYTES, _HELD)):
                     content = file.read(rows * size)
                     if len(content) < rows * size:
                         raise UnsupportedValue("it ends before its array does")
@@ -93,9 +95,9 @@ class NumpyDatasource(FileDatasource):
         return {**self.__dict__, "lengths": {}}
 
 
-def _pieces(rows: int, row_bytes: int) -> Iterator[int]:
+def _pieces(rows: int, row_bytes: int, piece_bytes: int) -> Iterator[int]:
     """Numbers of rows that are read at once; at least one number."""
-    step = max(_PIECE_BYTES // max(row_bytes, 1), 1)
+    step = max(piece_bytes // max(row_bytes, 1), 1)
     for start in range(0, max(rows, 1), step):
         yield min(step, rows - start)
 

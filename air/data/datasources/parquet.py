@@ -15,9 +15,8 @@ from air.data.blocks.allocation import give_back
 from air.data.blocks.block import Schema
 from air.data.blocks.convert import check_distinct
 from air.data.blocks.schemas import without_columns
-from air.data.budget import Budget, current_budget
-from air.data.datasource import ReadTask
-from air.data.datasources.files import PATH_COLUMN, FileDatasource, Fragment, open_file
+from air.data.datasources.files import FileDatasource, Fragment, open_file
+from air.data.datasources.labels import PATH_COLUMN
 from air.data.errors import ReadError, UnsupportedValue
 from air.data.expressions.expr import Expression
 from air.data.expressions.pruning import Bounds, bounds_of, may_match
@@ -45,8 +44,6 @@ class ParquetDatasource(FileDatasource):
     """What was seen of the files so far, by path; it stays where the planning is done."""
     conditions: tuple[Expression, ...] = field(default=(), compare=False)
     """Row groups that cannot have a row for which all are true are left out."""
-    budget: Budget | None = field(default=None, repr=False, compare=False)
-    """What memory there is for reading; it is known when reading begins."""
     int96_unit: str | None = None
     """The unit of times that are written as Parquet once did it, if not nanoseconds."""
 
@@ -57,6 +54,10 @@ class ParquetDatasource(FileDatasource):
     @property
     def expansion(self) -> float:
         return _EXPANSION
+
+    @property
+    def gives_portions(self) -> bool:
+        return False
 
     def look(self, path: str) -> pa.Schema:
         with self.opened(path) as file:
@@ -131,10 +132,6 @@ class ParquetDatasource(FileDatasource):
             conditions = " and ".join(map(repr, self.conditions))
             told.append(f"only row groups that may have {conditions}")
         return "; ".join(filter(None, told))
-
-    def get_read_tasks(self, parallelism: int) -> list[ReadTask]:
-        ready = self if self.budget is not None else replace(self, budget=current_budget())
-        return super(ParquetDatasource, ready).get_read_tasks(parallelism)
 
     def with_filter(self, condition: Expression) -> Self | None:
         if any(known is condition for known in self.conditions):

@@ -13,6 +13,8 @@ from air.data.datasources.files import FileDatasource, Fragment
 from air.data.errors import ReadError
 
 _PIECE_BYTES = 4 << 20
+_HELD = 16
+"""Bytes that are held for each byte of short lines, which are objects for a while."""
 
 
 @dataclass(frozen=True)
@@ -66,9 +68,10 @@ class TextDatasource(FileDatasource):
     def read_fragment(self, fragment: Fragment) -> Iterator[pa.Table]:
         decoder = codecs.getincrementaldecoder(self.encoding)(self.errors)
         rest: list[str] = []
+        piece_bytes = self.portion(_PIECE_BYTES, _HELD)
         try:
             with self.files.filesystem.open_input_stream(fragment.path, **self.opening) as file:
-                while content := file.read(_PIECE_BYTES):
+                while content := file.read(piece_bytes):
                     lines = decoder.decode(content).split("\n")
                     rest.append(lines[0])
                     if len(lines) > 1:

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from air.data.arguments import check_names
 from air.data.dataset import Dataset
-from air.data.datasources.files import PATH_COLUMN
+from air.data.datasources.labels import PATH_COLUMN
 from air.data.datasources.paths import PathLike
 from air.data.delta.log import files_of
 from air.data.delta.tables import (

@@ -43,9 +43,9 @@ class WriteMethods(Consumption):
         There is a file for each block that has rows, written where the block is: as many as
         ``repartition(n)`` or ``random_shuffle(num_blocks=n)`` make, however large or small, and
         :meth:`num_blocks` of blocks that exist. Where a read, or an operator on one block, gives
-        several, these go into one file until it has 64 MiB. They appear when all are there. What a
-        program that was killed has left is hidden, and the next write to *path* removes it, or
-        finishes it if all files were there.
+        several, these go into one file until it has 64 MiB, or less where memory is short. They
+        appear when all are there. What a program that was killed has left is hidden, and the next
+        write to *path* removes it, or finishes it if all files were there.
 
         In object stores (``s3://``, ``gs://``), and on file systems of fsspec, a file appears whole
         and many of them one after the other, within moments, when all are written; somebody who

@@ -42,11 +42,12 @@ def read_json(
     struct. Text stays text, also where it looks like a time:
     ``parse_options=pyarrow.json.ParseOptions(explicit_schema=...)`` says otherwise.
 
-    A file is read whole, by one task: divide large ones. Any row may have other columns, so the
-    first 256 files are read at the call. Up to 16 MiB that is the only time; of more they are read
-    again when their rows are wanted, unless ``explicit_schema`` says what there is, with
-    ``unexpected_field_behavior="ignore"`` (or ``"error"``), or there is one file only: these are
-    read once, when their rows are wanted.
+    A file is read by one task: divide large ones. Where memory does not let it be parsed whole,
+    some rows of it are at a time, whatever its layout, and first all of it for their types. Any row
+    may have other columns, so the first 256 files are read at the call. The first 16 MiB of rows
+    are kept; other files are read again when their rows are wanted, unless ``explicit_schema`` says
+    what there is, with ``unexpected_field_behavior="ignore"`` (or ``"error"``), or there is one
+    file only: these are read when their rows are wanted.
 
     Args:
         paths, filesystem, parallelism, partitioning, ignore_missing_paths, include_paths,

@@ -15,7 +15,8 @@ FIRST_ROWS = 256
 """How many rows to fetch first, when nobody knows how large they are."""
 
 _MOST_ROWS = 65_536
-_FETCHED_BYTES = 8 << 20
+FETCHED_BYTES = 8 << 20
+"""About so much is fetched at a time, if there is memory enough."""
 
 
 def check_statement(what: str, sql: object) -> str:
@@ -89,7 +90,7 @@ def run(cursor: Any, statement: Statement) -> None:
         cursor.execute(statement.sql, statement.parameters)
 
 
-def rows_at_once(rows: int, size_bytes: int) -> int:
-    """How many rows to fetch next, after *rows* that took *size_bytes*: about 8 MiB."""
-    wanted = rows * _FETCHED_BYTES // max(size_bytes, 1)
+def rows_at_once(rows: int, size_bytes: int, wanted_bytes: int = FETCHED_BYTES) -> int:
+    """How many rows to fetch next for about *wanted_bytes*, after *rows* that took *size_bytes*."""
+    wanted = rows * wanted_bytes // max(size_bytes, 1)
     return max(min(wanted, 4 * rows, _MOST_ROWS), 1)

@@ -10,10 +10,13 @@ from typing import Any
 import pyarrow as pa
 
 from air.data.blocks.block import Block, BlockMetadata
+from air.data.budget import Budget, current_budget
 from air.data.datasource import Datasource, ReadTask
+from air.data.datasources.portions import portion
 from air.data.errors import ReadError
 from air.data.sql.columns import check_columns, table_of, together
 from air.data.sql.connections import (
+    FETCHED_BYTES,
     FIRST_ROWS,
     ConnectionFactory,
     connected,
@@ -27,6 +30,8 @@ from air.data.sql.statements import Statement, is_plain_name
 WHAT = "read_sql"
 
 _LOOKED_AT = 1000
+_HELD = 12
+"""Bytes that are held for each byte of rows, which are objects when they are fetched."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,7 @@ class SQLDatasource(Datasource):
         types: of columns, as far as they are wanted.
         extent: the least and the greatest value of the key; ``None`` if there are no rows with one.
         known: names and types of the columns, after :meth:`checked`.
+        budget: what memory there is for reading; known when reading begins, ``None`` before.
     """
 
     statement: Statement
@@ -49,6 +55,7 @@ class SQLDatasource(Datasource):
     types: Mapping[str, pa.DataType] = field(default_factory=dict)
     extent: Extent | None = None
     known: pa.Schema | None = None
+    budget: Budget | None = field(default=None, repr=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -102,9 +109,10 @@ class SQLDatasource(Datasource):
             return cursor.fetchone()
 
     def get_read_tasks(self, parallelism: int) -> list[ReadTask]:
+        ready = self if self.budget is not None else replace(self, budget=current_budget())
         return [
             ReadTask(
-                _ReadRows(self._part(condition)),
+                _ReadRows(ready._part(condition)),
                 BlockMetadata(source=f"{WHAT}, rows where {condition}" if condition else WHAT),
             )
             for condition in self._conditions(parallelism)
@@ -140,6 +148,7 @@ class SQLDatasource(Datasource):
                 raise ReadError(f"{WHAT}: {self.statement} gives no rows: it is no query")
             names = [column[0] for column in cursor.description]
             check_columns(names, self.types)
+            fetched = portion(self.budget or current_budget(), FETCHED_BYTES, _HELD)
             wanted, is_first = FIRST_ROWS, True
             while True:
                 with explained(WHAT, sql, ReadError):
@@ -150,7 +159,7 @@ class SQLDatasource(Datasource):
                 yield table
                 if not rows:
                     return
-                wanted, is_first = rows_at_once(len(rows), table.nbytes), False
+                wanted, is_first = rows_at_once(len(rows), table.nbytes, fetched), False
 
 
 @dataclass(frozen=True, slots=True)

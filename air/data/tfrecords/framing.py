@@ -18,7 +18,6 @@ from air.executor.extras import import_extra
 _HEAD = struct.Struct("<QI")
 _TAIL = struct.Struct("<I")
 _LENGTH = struct.Struct("<Q")
-_PIECE_BYTES = 4 << 20
 _ZLIB = (".zlib", ".zz")
 
 Record = tuple[int, bytes]
@@ -48,8 +47,8 @@ def framed(content: bytes, crc32c: Callable[[bytes], int]) -> bytes:
     return b"".join((head, content, _TAIL.pack(masked(crc32c(content)))))
 
 
-def records(file: Any, path: str) -> Iterator[list[Record]]:
-    """The records of an open file, a few megabytes of them at a time.
+def records(file: Any, path: str, piece_bytes: int) -> Iterator[list[Record]]:
+    """The records of an open file, about *piece_bytes* of them at a time.
 
     Files whose names end with ``.zlib`` or ``.zz`` are unpacked.
 
@@ -60,7 +59,7 @@ def records(file: Any, path: str) -> Iterator[list[Record]]:
     unpacker = zlib.decompressobj() if path.endswith(_ZLIB) else None
     rest = b""
     base = 0
-    while content := file.read(_PIECE_BYTES):
+    while content := file.read(piece_bytes):
         if unpacker is not None:
             try:
                 content = unpacker.decompress(content)

@@ -9,10 +9,15 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from air.data.datasources.files import PATH_COLUMN, FileDatasource, Fragment
+from air.data.datasources.files import FileDatasource, Fragment
+from air.data.datasources.labels import PATH_COLUMN
 from air.data.errors import ReadError
 from air.data.tfrecords.decoding import KINDS, BadMessage, Column, columns_of
 from air.data.tfrecords.framing import Record, records
+
+_PIECE_BYTES = 4 << 20
+_HELD = 16
+"""Bytes that are held for each byte of records while they become rows."""
 
 _LOOK_BYTES = 64 << 20
 _LEAST_LOOK = 1 << 20
@@ -136,7 +141,7 @@ class TFRecordsDatasource(FileDatasource):
     def _records(self, path: str) -> Iterator[list[Record]]:
         try:
             with self.files.filesystem.open_input_stream(path, **self.opening) as file:
-                yield from records(file, path)
+                yield from records(file, path, self.portion(_PIECE_BYTES, _HELD))
         except OSError as error:
             if error.errno is not None:
                 raise

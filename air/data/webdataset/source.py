@@ -11,12 +11,15 @@ import pyarrow as pa
 
 from air.data.blocks.convert import table_from_rows
 from air.data.blocks.schemas import conform, unify
-from air.data.datasources.files import PATH_COLUMN, FileDatasource, Fragment
+from air.data.datasources.files import FileDatasource, Fragment
+from air.data.datasources.labels import PATH_COLUMN
 from air.data.errors import ReadError, UnsupportedValue
 from air.data.webdataset.coding import Coder, applied, decoded
 from air.data.webdataset.samples import KEY, Sample, Selection, samples
 
 _PIECE_BYTES = 4 << 20
+_HELD = 4
+"""Bytes that are held for each byte of samples while they become rows."""
 _LOOK_BYTES = 64 << 20
 _LEAST_LOOK = 1 << 20
 
@@ -47,7 +50,7 @@ class WebDatasetDatasource(FileDatasource):
     def look(self, path: str) -> pa.Schema:
         least = max(_LOOK_BYTES // len(self.files.paths), _LEAST_LOOK)
         schemas = []
-        for rows, size in self._pieces(path, least):
+        for rows, size in self._pieces(path, self.portion(least, _HELD)):
             schemas.append(self._table(path, rows).schema)
             least -= size
             if least <= 0:
@@ -62,7 +65,7 @@ class WebDatasetDatasource(FileDatasource):
         if self.selected is not None:
             fields = [column for column in fields if column.name in self.selected]
         names = [column.name for column in fields]
-        for rows, _ in self._pieces(fragment.path, _PIECE_BYTES):
+        for rows, _ in self._pieces(fragment.path, self.portion(_PIECE_BYTES, _HELD)):
             for row in rows:
                 new = row.keys() - known
                 if new:

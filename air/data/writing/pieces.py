@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from air.data.consumption import Consumption
 
 _TABLE_BYTES = 64 << 20
+_BLOCKS = 4
+"""So many blocks become one table at most: it is held twice while they are put together."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,8 @@ class _WriteBlocks(Transform):
         return self._run
 
     def _run(self, blocks: Iterator[Block], context: TaskContext) -> Iterator[Block]:
-        filled = (block for block in joined(blocks, _TABLE_BYTES, at_once=False) if len(block))
+        together = min(_TABLE_BYTES, _BLOCKS * context.block_bytes)
+        filled = (block for block in joined(blocks, together, at_once=False) if len(block))
         tables: Iterator[pa.Table] = (accessor(block).to_arrow() for block in filled)
         first = next(tables, None)
         if first is not None:
