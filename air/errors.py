@@ -48,7 +48,34 @@ class WorkerDied(AirError):
 
 
 class ActorDied(AirError):
-    """The actor that was called is dead, and its restarts (if any) are used up."""
+    """The actor that was called is dead, and its restarts (if any) are used up.
+
+    Attributes:
+        death: what has ended it, in words, without which actor it was: ``"it was killed by
+            SIGKILL"``. Empty if nobody knows, and while it is being restarted.
+        death_kind: the same in a word. ``"out_of_memory"``: its node ended it because memory ran
+            out; ``"worker_killed"``: a signal ended its process; ``"worker_died"``: its process
+            ended by itself, or with its node; ``"killed"``: ``air.kill`` ended it; ``"exited"``: it
+            called ``air.exit_actor``; ``"released"``: nobody had a handle any more;
+            ``"owner_gone"``: the program or process that created it ended;
+            ``"constructor_failed"``; ``"refused"``: no node could run it (again);
+            ``"unreachable"``: see :class:`ActorUnreachable`. Empty otherwise.
+    """
+
+    death: str = ""
+    death_kind: str = ""
+
+
+class ActorUnreachable(ActorDied):
+    """There was no way to the actor's process any more after a call had been sent to it.
+
+    The call may have run or not, or run still; the actor may live, and other calls reach it later.
+
+    Attributes:
+        actor: its identity, in hexadecimal digits.
+    """
+
+    actor: str = ""
 
 
 class PendingCallsLimitExceeded(AirError):

@@ -73,6 +73,7 @@ class Actor:
         self.background: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
         self.groups: list[bytes] = []  # that its methods have made
         self.death = ""
+        self.death_kind = ""
         self.cause: BaseException | None = None
 
     def died(self, call_name: str) -> Failure:
@@ -83,6 +84,7 @@ class Actor:
         )
         error.__cause__ = self.cause
         error.dead_actor = self.id.hex()
+        error.death, error.death_kind = self.death, self.death_kind
         return Failure(error, call_name)
 
     def frame(
@@ -145,7 +147,7 @@ class Construction(Call):
     def fail(self, failure: Failure) -> None:
         if self._actor.state != "DEAD":
             why = f"its constructor raised {show_repr(failure.original)}"
-            self._actors.end(self._actor, why, failure.to_raise())
+            self._actors.end(self._actor, why, "constructor_failed", failure.to_raise())
         self.finish()
 
 
@@ -219,12 +221,17 @@ class Actors:
         self.enqueue(actor, construction)
         return handle
 
-    def end(self, actor: Actor, why: str, cause: BaseException | None = None) -> None:
-        """End an actor: what is not finished raises ``ActorDied``. Does nothing if it is dead."""
+    def end(self, actor: Actor, why: str, kind: str, cause: BaseException | None = None) -> None:
+        """End an actor: what is not finished raises ``ActorDied``. Does nothing if it is dead.
+
+        Args:
+            why, kind: see ``ActorDied``.
+        """
         with self._lock:
             if actor.state == "DEAD":
                 return
             actor.state, actor.death, actor.cause = "DEAD", why, cause
+            actor.death_kind = kind
             calls = list(actor.unfinished)
             actor.turns.clear()
             name = actor.options.name
@@ -250,14 +257,14 @@ class Actors:
         with self._lock:
             members = [actor for actor in self._actors.values() if actor.group is group]
         for actor in members:
-            self.end(actor, "its placement group was removed", group.removed())
+            self.end(actor, "its placement group was removed", "", group.removed())
 
     def end_all(self) -> None:
         """End every actor."""
         with self._lock:
             actors = list(self._actors.values())
         for actor in actors:
-            self.end(actor, "the program called air.shutdown()")
+            self.end(actor, "the program called air.shutdown()", "owner_gone")
         self._actors.clear()
 
     # Handles ----------------------------------------------------------------------------
@@ -377,7 +384,7 @@ class Actors:
                 and not actor.streams
             )
         if forgotten:
-            self.end(actor, "its last handle was dropped")
+            self.end(actor, "its last handle was dropped", "released")
 
 
 def _gone(actor_id: bytes) -> ActorDied:

@@ -240,7 +240,7 @@ class LocalExecutor(Executor):
     def kill_actor(self, handle: ActorHandle, *, no_restart: bool) -> None:
         self._check_open()
         # Nothing is restarted here (see capabilities), so no_restart makes no difference.
-        self._actors.end(self._actors.of(handle), "it was killed by air.kill()")
+        self._actors.end(self._actors.of(handle), "it was killed by air.kill()", "killed")
         self._engine.progress()
 
     def find_actor(self, name: str, namespace: str | None) -> ActorHandle:
@@ -537,7 +537,7 @@ class LocalExecutor(Executor):
     def exit_actor(self) -> None:
         self._check_open()
         actor = self._running_actor("air.exit_actor()")
-        self._actors.end(actor, "it called air.exit_actor()")
+        self._actors.end(actor, "it called air.exit_actor()", "exited")
         raise ActorExit
 
     def current_actor(self) -> ActorHandle:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -140,32 +139,72 @@ def test_a_unit_whose_actor_died_is_done_again_first():
     assert actions(pool, 5.0) == [Assign(5, 2)]
 
 
-def test_only_what_an_actor_had_alone_counts():
-    pool = pool_with(2, smallest=1, largest=1, max_retries=1)
+def test_what_an_actor_began_last_counts():
+    pool = pool_with(2, smallest=1, largest=1, max_retries=0)
     assert actions(pool) == [Assign(0, 0), Assign(1, 0)]
-    for death in range(2):
-        pool.died(death)
-        assert actions(pool) == [StartActor(death + 1)]
-        pool.ready(death + 1, 1.0)
-        assert actions(pool) == [Assign(0, death + 1)]
-    pool.died(2)
-    assert actions(pool) == [Fail(0, 2), StartActor(3)]
-    pool.ready(3, 1.0)
-    assert actions(pool) == [Assign(1, 3)]
-
-
-@pytest.mark.parametrize("others", [0, 1])
-def test_without_retries_nothing_is_done_twice(others):
-    pool = pool_with(1 + others, smallest=1, largest=1, max_retries=0)
-    actions(pool)
+    pool.began(0)
     pool.died(0)
-    assert actions(pool)[: 1 + others] == [Fail(unit, 1) for unit in range(1 + others)]
+    assert actions(pool) == [Fail(0, 1), StartActor(1)]
+    pool.ready(1, 1.0)
+    assert actions(pool) == [Assign(1, 1)]
+
+
+def test_what_was_done_before_that_is_done_again_without_being_blamed():
+    pool = pool_with(2, smallest=1, largest=1, max_retries=1)
+    actions(pool)
+    pool.began(0)
+    pool.began(1)
+    pool.died(0)
+    assert actions(pool) == [StartActor(1)]
+    pool.ready(1, 1.0)
+    assert actions(pool) == [Assign(0, 1)]
+    pool.began(0)
+    pool.ended(0, 2.0)
+    assert actions(pool) == [Assign(1, 1)]
+    pool.began(1)
+    pool.died(1)
+    assert actions(pool) == [Fail(1, 2)]
+
+
+def test_without_retries_nothing_is_done_twice():
+    pool = pool_with(2, smallest=1, largest=1, max_retries=0)
+    actions(pool)
+    pool.began(0)
+    pool.began(1)
+    pool.died(0)
+    assert actions(pool) == [Fail(0, 1), Fail(1, 1)]
+
+
+def test_what_never_began_is_no_retry():
+    pool = pool_with(1, smallest=1, largest=1, max_retries=0)
+    actions(pool)
+    pool.began(0)
+    pool.ended(0, 1.0)
+    pool.wanted(1)
+    assert actions(pool) == [Assign(1, 0)]
+    pool.died(0)  # it had been killed before, while it had nothing to do
+    assert actions(pool) == [StartActor(1)]
+    pool.ready(1, 2.0)
+    assert actions(pool) == [Assign(1, 1)]
+
+
+def test_what_never_begins_is_not_given_to_others_for_ever():
+    pool = pool_with(1, smallest=1, largest=1, max_retries=0)
+    for actor in range(2):
+        assert actions(pool) == [Assign(0, actor)]
+        pool.died(actor)
+        assert actions(pool) == [StartActor(actor + 1)]
+        pool.ready(actor + 1, 1.0)
+    actions(pool)
+    pool.died(2)
+    assert actions(pool) == [Fail(0, 1)]
 
 
 def test_for_ever():
     pool = pool_with(1, largest=1, max_retries=-1)
     actions(pool)
     for actor in range(100):
+        pool.began(0)
         pool.died(actor)
         assert actions(pool) == [StartActor(actor + 1)]
         pool.ready(actor + 1, 1.0)
@@ -228,7 +267,7 @@ def test_whatever_happens_every_unit_ends_once(smallest, more, in_flight, max_re
     chance = random.Random(seed)
     pool = Pool(PoolLimits(smallest, smallest + more, in_flight, max_retries))
     units = list(range(12))
-    coming, ended, failed = list(units), [], []
+    coming, ended, failed, begun = list(units), [], [], set()
     starting, living = set(), {}
     deaths = chance.randrange(12)
     now = 0.0
@@ -249,7 +288,8 @@ def test_whatever_happens_every_unit_ends_once(smallest, more, in_flight, max_re
         under_way = [unit for had in living.values() for unit in had]
         # Others may have to wait for the first unit's blocks, so only an actor that starts helps.
         assert starting or open_units[0] in under_way or open_units[0] in coming
-        what = chance.choice(["come", "ready", "end", "die"])
+        begun &= set(under_way)
+        what = chance.choice(["come", "ready", "begin", "end", "die"])
         if what == "come" and coming and len(open_units) - len(coming) < 2 * (smallest + more):
             pool.wanted(coming.pop(0))
         elif what == "ready" and starting:
@@ -257,7 +297,13 @@ def test_whatever_happens_every_unit_ends_once(smallest, more, in_flight, max_re
             starting.remove(actor)
             living[actor] = []
             pool.ready(actor, now)
-        elif what == "end" and open_units[0] in under_way:
+        elif what == "begin" and any(living.values()):
+            had = chance.choice([had for had in living.values() if had])
+            unit = next((unit for unit in had if unit not in begun), None)
+            if unit is not None:
+                begun.add(unit)
+                pool.began(unit)
+        elif what == "end" and open_units[0] in begun:
             unit = open_units[0]
             next(had for had in living.values() if unit in had).remove(unit)
             pool.ended(unit, now)
@@ -265,6 +311,7 @@ def test_whatever_happens_every_unit_ends_once(smallest, more, in_flight, max_re
         elif what == "die" and deaths and living:
             deaths -= 1
             actor = chance.choice(sorted(living))
+            begun -= set(living[actor])
             assert pool.died(actor) == living.pop(actor)
         pool.check()
     assert sorted(ended + failed) == units

@@ -25,7 +25,7 @@ from air.data.execution import actors
 from air.data.execution.pool import PoolLimits
 from air.errors import ActorDied, Unschedulable
 from air.testing.executor_suite.harness import eventually
-from air.util.state import list_actors
+from air.util.state import list_actors, list_tasks
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -186,6 +186,32 @@ def test_without_retries():
         ds.take_all()
 
 
+class TellsPidBeforeItsEnd(TellsPid):
+    """Of a name of its own, by which its calls are found."""
+
+
+def test_without_retries_work_that_never_began_goes_to_another(tmp_path):
+    def second_waits(row):
+        while row and not os.path.exists(tmp_path / "go"):
+            os.sched_yield()
+        return row
+
+    ds = data.range(2, parallelism=2).map(second_waits)
+    found = ds.map(TellsPidBeforeItsEnd, concurrency=1, max_retries=0).iter_rows()
+    first = next(found)
+
+    def is_idle():
+        calls = list_tasks(filters=[("name", "=", "data: map(TellsPidBeforeItsEnd)")])
+        return [one.state for one in calls] == ["FINISHED"]
+
+    assert eventually(is_idle)
+    os.kill(first["pid"], signal.SIGKILL)
+    Path(tmp_path / "go").touch()
+    (second,) = found
+    assert second["row"] == 1
+    assert second["pid"] != first["pid"]
+
+
 class DiesAtStart:
     def __init__(self):
         os._exit(4)
@@ -291,9 +317,10 @@ class Waits:
 
 
 def test_the_next_step_is_that_for_the_cause_of_death():
-    assert "Give it fewer rows" in actors._advice("node a ran out of memory: its", "in it")
-    assert "native code" in actors._advice("it was killed by SIGSEGV", "in it")
-    assert "os._exit" in actors._advice("it exited with code 1", "in it")
+    assert "Give it fewer rows" in actors._advice("out_of_memory", "in it")
+    assert "native code" in actors._advice("worker_killed", "in it")
+    assert "os._exit" in actors._advice("worker_died", "in it")
+    assert "connections" in actors._advice("unreachable", "in it")
 
 
 # Together with others ---------------------------------------------------------------------------

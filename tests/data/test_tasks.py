@@ -10,7 +10,8 @@ import air
 from air import data
 from air.data.execution import run
 from air.data.execution.actors import ActorStage
-from air.errors import InvalidOption
+from air.errors import ActorDied, ActorUnreachable, InvalidOption
+from air.util.state import list_actors
 
 
 class Passing:
@@ -94,6 +95,37 @@ def test_actors_that_leave_have_successors(air_local, killed):
     ds = data.range(20, parallelism=10).map(Leaves, concurrency=2)
     assert ds.take_all() == list(range(20))
     assert Leaves.left == {3, 4, 17}
+
+
+@pytest.fixture
+def lost(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The first actor that a block is taken from, to which there is no way any more."""
+    found: list[str] = []
+    see_begin = ActorStage.see_begin
+
+    def unreachable(self, task, timeout):
+        if not found:
+            found.append(self.actors[self._jobs[task].actor]._actor_id.hex())
+            error = ActorUnreachable("it may have run or not: the cable is cut")
+            error.actor, error.death, error.death_kind = found[0], "the cable is cut", "unreachable"
+            raise error
+        see_begin(self, task, timeout)
+
+    monkeypatch.setattr(ActorStage, "see_begin", unreachable)
+    return found
+
+
+def test_work_of_an_actor_out_of_reach_goes_to_another(air_local, killed, lost):
+    assert pooled().take_all() == list(range(20))
+    assert lost[0] in {one.actor_id for one in list_actors() if one.state == "DEAD"}
+
+
+def test_work_of_an_actor_out_of_reach_may_have_begun(air_local, killed, lost):
+    ds = data.range(20, parallelism=10).map(Passing, concurrency=2, max_retries=0)
+    with pytest.raises(
+        ActorDied, match=r"range 0-1; the last one: the cable is cut\. Look at what"
+    ):
+        ds.take_all()
 
 
 class Refuses:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeGuard
 
 from air.core.api import remote
 from air.data.blocks.allocation import keep_nothing
@@ -16,7 +17,7 @@ from air.data.execution.pool import Action, Assign, Fail, Pool, PoolLimits, Star
 from air.data.execution.shares import Share
 from air.data.execution.stages import OpenStage, Stage
 from air.data.execution.work import Work, results
-from air.errors import ActorDied, Unschedulable
+from air.errors import ActorDied, ActorUnreachable, Unschedulable
 from air.executor.current import get_executor, is_initialized
 from air.executor.handles import ActorHandle, ObjectRef, ObjectRefGenerator
 from air.executor.options import actor_options
@@ -26,6 +27,9 @@ logger = logging.getLogger("air")
 
 _PATIENCE_SECONDS = 30.0
 """How long work waits for its first actor before that is said, and said again."""
+
+_BEGUN = "begun"
+"""What comes of a unit before its blocks, so that one that an actor never began can be told."""
 
 
 class StageActor:
@@ -50,7 +54,8 @@ class StageActor:
             raise self._error
 
     def run(self, work: Work, *given: Block) -> Iterator[Any]:
-        """What :func:`results` gives."""
+        """That it has begun, and what :func:`results` gives."""
+        yield _BEGUN
         assert self._stage is not None
         yield from results(self._stage, work, given)
 
@@ -63,7 +68,9 @@ class _Job:
     refs: Sequence[ObjectRef[Any]]
     had: list[int] = field(default_factory=list)
     actor: int = -1
-    death: Exception | None = None
+    stream: ObjectRefGenerator | None = None
+    has_begun: bool = False
+    death: ActorDied | None = None
 
 
 class ActorStage:
@@ -116,21 +123,50 @@ class ActorStage:
             yield from self._done(action)
         self._say_what_it_waits_for()
 
+    def see_begin(self, task: int, timeout: float | None) -> None:
+        """Take in that the actor of a unit has begun with it, before any of its blocks.
+
+        Raises:
+            GetTimeout: it has not.
+            Exception: what a block would raise in its place.
+        """
+        job = self._jobs[task]
+        if job.has_begun or job.stream is None:
+            return
+        first = next(job.stream) if timeout is None else job.stream.next_within(timeout)
+        self._executor.get([first], None)
+        self._begins(task)
+
+    def _begins(self, task: int) -> None:
+        self._jobs[task].has_begun = True
+        self.pool.began(task)
+
     def died(self, task: int, error: Exception) -> list[int]:
-        """The units that wait for another actor, if *error* says that that of *task* is dead."""
+        """The units that wait for another actor, if *error* says that that of *task* is lost."""
         job = self._jobs[task]
         handle = self.actors.get(job.actor)
         if handle is None or not _tells_of(error, handle):
             return []
+        theirs = [other for other, one in self._jobs.items() if one.actor == job.actor]
+        for other in theirs:
+            if isinstance(error, ActorUnreachable):  # it may have: nobody can tell
+                self._begins(other)
+            else:
+                with contextlib.suppress(Exception):
+                    self.see_begin(other, 0.0)
+        if isinstance(error, ActorUnreachable):
+            self._executor.kill_actor(handle, no_restart=True)
         del self.actors[job.actor]
         waiting = self.pool.died(job.actor)
         logger.warning(
             "%s: an actor died: %s. What it worked on goes to another, if max_retries allows it",
             self._stage.name,
-            _cause_of(error),
+            error.death,
         )
         for other in waiting:
-            self._jobs[other].death = error
+            given_up = self._jobs[other]
+            given_up.actor, given_up.stream, given_up.has_begun = -1, None, False
+            given_up.death = error
         return waiting
 
     @property
@@ -171,6 +207,7 @@ class ActorStage:
             name=f"data: {self._stage.name}"[:200],
         )
         stream: ObjectRefGenerator = method.remote(replace(job.work, had=tuple(job.had)), *job.refs)
+        job.stream = stream
         return stream
 
     def _look_at_starting(self) -> None:
@@ -188,7 +225,7 @@ class ActorStage:
             self._executor.get([ref], None)
         except Exception as error:
             handle = self.actors.pop(actor)
-            if _tells_of(error, handle) and error.__cause__ is None:
+            if _tells_of(error, handle) and error.death_kind != "constructor_failed":
                 self.pool.died(actor)
                 if self.pool.broken:
                     self._trouble = self._never_ready(error)
@@ -210,21 +247,20 @@ class ActorStage:
             error.add_note(note)
         return error
 
-    def _never_ready(self, error: Exception) -> Exception:
-        cause = _cause_of(error)
+    def _never_ready(self, error: ActorDied) -> Exception:
         died = ActorDied(
             f"{self._stage.name}: its actors die while they are started, one after the other; the"
-            f" last one: {cause}. {_advice(cause, 'in the constructor')}"
+            f" last one: {error.death}. {_advice(error.death_kind, 'in the constructor')}"
         )
         died.__cause__ = error
         return died
 
     def _died_of(self, job: _Job, action: Fail) -> Exception:
-        cause = _cause_of(job.death)
+        death = job.death or ActorDied()
         often = f"{action.deaths} actors have" if action.deaths > 1 else "an actor has"
         died = ActorDied(
             f"{self._stage.name}: {often} died while working on {job.work.context.source}; the last"
-            f" one: {cause}. {_advice(cause, 'in the function')}. max_retries="
+            f" one: {death.death}. {_advice(death.death_kind, 'in the function')}. max_retries="
             f"{self._stage.compute.max_retries} says how often it is tried again"
         )
         died.__cause__ = job.death
@@ -252,24 +288,23 @@ class ActorStage:
         )
 
 
-def _tells_of(error: Exception, handle: ActorHandle) -> bool:
-    """Whether *error* says that the actor of *handle* is dead, rather than another."""
+def _tells_of(error: Exception, handle: ActorHandle) -> TypeGuard[ActorDied]:
+    """Whether *error* says that the actor of *handle* is dead or out of reach, and no other."""
+    if isinstance(error, ActorUnreachable):
+        return error.actor == handle._actor_id.hex()
     return isinstance(error, ActorDied) and error.dead_actor == handle._actor_id.hex()
 
 
-def _cause_of(error: BaseException | None) -> str:
-    """What has ended an actor, as its backend says it, without which actor that was."""
-    return str(error).rpartition(" is dead: ")[2]
-
-
-def _advice(cause: str, where: str) -> str:
-    """What to do about actors that die of *cause*."""
-    if "memory" in cause:
+def _advice(kind: str, where: str) -> str:
+    """What to do about actors that die in this way; see ``ActorDied.death_kind``."""
+    if kind == "out_of_memory":
         return (
             "Give it fewer rows at a time (batch_size), have fewer actors (concurrency), or set"
             " memory aside for each (memory=BYTES)"
         )
-    if "killed by" in cause:
+    if kind == "unreachable":
+        return "Look at what breaks connections between the nodes"
+    if kind == "worker_killed":
         return (
             f"Look for native code that crashes {where}, or for the system's log of processes that"
             " it ended for want of memory"

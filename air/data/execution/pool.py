@@ -1,21 +1,22 @@
 """How many actors a pool has, and which of them works on what: a state machine without I/O.
 
 Pieces of work (*units*) have numbers in the order of the data, and wait in that order until an
-actor has room. The machine is told what happens, and when (``wanted``, ``ready``, ``ended``,
-``died``, ``unusable``), and asked what to do (``next_action``) until there is nothing more.
+actor has room. The machine is told what happens, and when (``wanted``, ``ready``, ``began``,
+``ended``, ``died``, ``unusable``), and asked what to do (``next_action``) until there is nothing
+more.
 
 Size. It begins with ``smallest`` actors, at the first unit. While there are more units than actors
 it grows, by as many at a time as are ready, so that short work is done before many have been
 started. An actor that has had nothing to do for ``idle_seconds`` ends if more than ``smallest`` are
 ready; one that took longer than that to start is kept for as long.
 
-Death. What an actor was working on when it died is worked on again, before anything else, as it
-comes first in the data. If that was one unit it counts against it; of several nobody knows whose
-fault it was, so each is from then on alone with an actor. A unit that ``max_retries`` does not
-allow to be tried again has failed. An actor of which nothing is left has a successor as soon as
-there is work for one. Too many that die one after the other before they are ready make the pool
-``broken``, as does one whose constructor fails: then the first unit that waits fails, and whoever
-asks for it hears why.
+Death. What an actor had when it died goes to others, before anything else, as it comes first in the
+data. An actor works on one unit at a time, so of those that have begun the last one counts as the
+cause: when ``max_retries`` does not allow it to be tried again, it has failed, and if that is 0, so
+have all that have begun. What has not begun is not tried *again*, unless that happens to it time
+after time. An actor of which nothing is left has a successor as soon as there is work for one. Too
+many that die one after the other before they are ready make the pool ``broken``, as does one whose
+constructor fails: then the first unit that waits fails, and whoever asks for it hears why.
 
 A unit that waits for an actor of its own never waits for units behind it in the data, whose blocks
 nobody may take before its own: the successor of the actor that died is free for it.
@@ -29,6 +30,8 @@ from dataclasses import dataclass, field
 
 IDLE_SECONDS = 5.0
 _MOST_STARTS = 3
+_MOST_LOSSES = 3
+"""So many deaths of actors that had not begun with a unit, as far as was told, count like one."""
 _LONG_START_SECONDS = 10.0
 """Units are not kept for an actor that has taken longer than this to start."""
 
@@ -101,7 +104,9 @@ class _Actor:
 @dataclass(slots=True)
 class _Unit:
     actor: int | None = None
+    has_begun: bool = False
     deaths: int = 0
+    losses: int = 0
     needs_its_own: bool = False
 
 
@@ -134,6 +139,12 @@ class Pool:
         state.idle_since = now
         self._deaths_in_start = 0
 
+    def began(self, unit: int) -> None:
+        """The actor that has a unit works on it, or has done so."""
+        state = self._units[unit]
+        assert state.actor is not None
+        state.has_begun = True
+
     def ended(self, unit: int, now: float) -> None:
         """A unit is done, or nobody wants it any more."""
         state = self._units.pop(unit)
@@ -155,12 +166,17 @@ class Pool:
         if not state.is_ready:
             self._deaths_in_start += 1
             self.broken |= self._deaths_in_start >= _MOST_STARTS
-        is_certain = len(state.units) == 1 or self._limits.max_retries == 0
+        begun = [number for number in state.units if self._units[number].has_begun]
         for number in state.units:
             unit = self._units[number]
+            if number not in begun:
+                unit.losses += 1
+                unit.deaths += unit.losses % _MOST_LOSSES == 0
+            elif number == begun[-1] or self._limits.max_retries == 0:
+                unit.deaths += 1
             unit.actor = None
+            unit.has_begun = False
             unit.needs_its_own = True
-            unit.deaths += is_certain
             bisect.insort(self._queue, number)
         return state.units
 

@@ -260,10 +260,13 @@ class _Segment:
         stream, stage = running.stream, running.stage
         if stream is None:
             return False
+        backend = self._backends[stage]
         for number in range(_BLOCKS_AT_A_TIME):
             if not self.scheduler.takes_from(task) or (number and self.scheduler.has_output):
                 return number > 0
             try:
+                if isinstance(backend, ActorStage):
+                    backend.see_begin(task, timeout)
                 if running.block is None:
                     running.block = _next(stream, timeout)
                 described = _next(stream, timeout)
@@ -281,7 +284,6 @@ class _Segment:
                 return True
             handle = BlockHandle.of_ref(running.block, self._with_known_schema(metadata))
             running.block = None
-            backend = self._backends[stage]
             if isinstance(backend, ActorStage):
                 backend.block_taken(task, handle.num_rows)
             self._stats[stage].add(handle.num_rows, handle.size_bytes, cost)

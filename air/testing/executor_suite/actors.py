@@ -388,13 +388,18 @@ class TestActors:
             value(Greedy.remote().work.remote())
         assert isinstance(caught.value.__cause__, Unschedulable)
 
-    def test_errors_say_which_actor_is_dead(self) -> None:
+    def test_errors_say_which_actor_is_dead_and_what_ended_it(self) -> None:
         counter, broken = Counter.remote(), Broken.remote()
         air.kill(counter)
-        for ref, actor in ((counter.add.remote(), counter), (broken.work.remote(), broken)):
+        for ref, actor, kind, death in (
+            (counter.add.remote(), counter, "killed", "it was killed by air.kill"),
+            (broken.work.remote(), broken, "constructor_failed", "its constructor raised"),
+        ):
             with pytest.raises(ActorDied) as caught:
                 value(identity.remote(ref))
             assert repr(actor).endswith(f", {caught.value.dead_actor})")
+            assert caught.value.death_kind == kind
+            assert caught.value.death.startswith(death)
 
     def test_failing_constructor_argument(self) -> None:
         @air.remote

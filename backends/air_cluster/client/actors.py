@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from air.errors import (
-    ActorDied,
+    ActorUnreachable,
     InvalidOption,
 )
 from air.executor.code import Code, MethodInfo
@@ -247,7 +247,7 @@ class Actors:
     def fail_all(self, reason: str) -> None:
         """The cluster is gone; called under the lock."""
         for actor in list(self.known.values()):
-            self._die(actor, reason)
+            self._die(actor, reason, reason)
 
     def freed(self, entry: Entry) -> None:
         """The last reference to a handle in this process is gone; called under the lock."""
@@ -277,7 +277,8 @@ class Actors:
                 return
             connection = actor.connection
             if no_restart:
-                self._die(actor, f"actor {actor.class_name} was killed by air.kill")
+                why = "was killed by air.kill"
+                self._die(actor, f"actor {actor.class_name} {why}", f"it {why}", "killed")
             elif actor.state == ALIVE:  # what is called from now on is for the next one
                 self._restarting(actor)
             self._client.reactor.nudge()
@@ -307,7 +308,7 @@ class Actors:
                 why = f"actor {actor.class_name} cannot run: {message.reason}"
                 actor.refusal = REFUSALS[message.refusal](why)
             actor.cause = cause
-            self._die(actor, message.reason)
+            self._die(actor, message.reason, message.death, message.death_kind)
 
     def _alive(self, actor: CalledActor, message: ActorEvent) -> None:
         try:
@@ -329,7 +330,9 @@ class Actors:
         for actor in [a for a in self.known.values() if a.connection is connection]:
             sent, actor.sent = list(actor.sent.values()), OrderedDict()
             for call in sent:
-                error = ActorDied(f"{call.name} may have run or not: {reason}")
+                error = ActorUnreachable(f"{call.name} may have run or not: {reason}")
+                error.actor = actor.actor_id.hex()
+                error.death, error.death_kind = reason, "unreachable"
                 failed = self._client.system_failure(error)
                 self._client.calls.finish(actor, call, failed, connection.peer)
             try:
@@ -354,11 +357,11 @@ class Actors:
                 self._client.calls.finish(actor, call, failed, actor.worker)
         actor.sent.clear()
 
-    def _die(self, actor: CalledActor, reason: str) -> None:
+    def _die(self, actor: CalledActor, reason: str, death: str, kind: str = "") -> None:
         if actor.state == DEAD:
             return
         actor.state = DEAD
-        actor.reason = reason
+        actor.reason, actor.death, actor.death_kind = reason, death, kind
         actor.connection = None
         sent = list(actor.sent.values())
         waiting = [call for queue in actor.queues() for call in queue.values()]

@@ -246,8 +246,10 @@ class Calls:
             error = actor.refusal
         else:
             why = actor.reason if cause is None else f"{actor.reason} {show_repr(cause)}"
-            error = ActorDied(f"{call.name} {'did not finish' if sent else 'cannot run'}: {why}")
-            error.__cause__ = cause
+            died = ActorDied(f"{call.name} {'did not finish' if sent else 'cannot run'}: {why}")
+            died.__cause__ = cause
+            died.death, died.death_kind = actor.death, actor.death_kind
+            error = died
         error.dead_actor = actor.actor_id.hex()
         failed = self._client.objects.pack_failure(error, "")
         self.finish(actor, call, failed, actor.worker if sent else b"")

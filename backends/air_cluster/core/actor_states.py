@@ -43,7 +43,7 @@ TRANSITIONS: dict[ActorState, frozenset[ActorState]] = {
 
 
 class DeathCause(enum.Enum):
-    """Why an actor is dead (or, for the last one, restarting)."""
+    """Why an actor is dead (or restarting); told in ``ActorDied.death_kind``."""
 
     CONSTRUCTOR_FAILED = "constructor_failed"
     KILLED = "killed"
@@ -52,6 +52,8 @@ class DeathCause(enum.Enum):
     OWNER_GONE = "owner_gone"
     REFUSED = "refused"
     WORKER_DIED = "worker_died"
+    WORKER_KILLED = "worker_killed"
+    OUT_OF_MEMORY = "out_of_memory"
 
 
 class ActorSpec(msgspec.Struct, frozen=True):
@@ -126,6 +128,7 @@ class Publish(msgspec.Struct, frozen=True):
         address: where it takes calls; only when it is ALIVE.
         reason: why it is DEAD or RESTARTING, else ``None``.
         message: the same for people, else empty.
+        death: what has ended a DEAD one, for people who know which actor this is about.
         cause: what the constructor raised, serialized, if that is the reason.
         restarts: how many times it got a new worker so far.
     """
@@ -136,6 +139,7 @@ class Publish(msgspec.Struct, frozen=True):
     address: str | None = None
     reason: DeathCause | None = None
     message: str = ""
+    death: str = ""
     cause: bytes | None = None
     restarts: int = 0
 

@@ -36,6 +36,7 @@ class _Actor(msgspec.Struct, eq=False):
     ending: DeathCause | None = None  # it was asked to end, or is about to
     reason: DeathCause | None = None
     message: str = ""
+    death: str = ""  # what ended it, without its name
     loss: str = ""  # of the worker before, in words
     cause: bytes | None = None
     subscribers: dict[bytes, None] = msgspec.field(default_factory=dict)
@@ -153,7 +154,7 @@ class ActorRegistry:
                 f"it{name} had to be restarted ({lost}), and cannot be: {message.rstrip('.')}."
                 " Create it again once that has changed"
             )
-        return self._die(actor, DeathCause.REFUSED, message, now)
+        return self._die(actor, DeathCause.REFUSED, message, now, message)
 
     def started(self, actor_id: bytes, address: str, now: float) -> list[ActorInstruction]:
         """The constructor has returned; calls go to *address*."""
@@ -170,12 +171,17 @@ class ActorRegistry:
             return []
         actor.cause = cause
         message = f"the constructor of {actor.label} raised"
-        return self._die(actor, DeathCause.CONSTRUCTOR_FAILED, message, now, graceful=True)
+        death = "its constructor raised"
+        return self._die(actor, DeathCause.CONSTRUCTOR_FAILED, message, now, death, graceful=True)
 
     def worker_died(
-        self, worker_id: str, now: float, message: str = "its worker process died"
+        self,
+        worker_id: str,
+        now: float,
+        message: str = "its worker process died",
+        reason: DeathCause = DeathCause.WORKER_DIED,
     ) -> list[ActorInstruction]:
-        """A worker process is gone; *message* says what is known about why.
+        """A worker process is gone; *message* says what is known about why, as *reason* does.
 
         It is empty if its node was asked to end it. If it has not started the actor by then, that
         was recalled from there to go somewhere else just as it was placed: it is placed again.
@@ -188,11 +194,11 @@ class ActorRegistry:
         if actor.ending is not None:
             ended = {DeathCause.RELEASED: "its last handle is gone"}
             why = ended.get(actor.ending, "it called air.exit_actor()")
-            return self._die(actor, actor.ending, f"{actor.label} ended: {why}", now)
+            return self._die(actor, actor.ending, f"{actor.label} ended: {why}", now, why)
         if not message and actor.state is ActorState.PLACED:
             back = ActorState.RESTARTING if actor.restarts else ActorState.PENDING
             return [*self._move(actor, back, now), _request(actor.spec)]
-        return self._lose(actor, DeathCause.WORKER_DIED, message, now)
+        return self._lose(actor, reason, message, now)
 
     def kill(self, actor_id: bytes, no_restart: bool, now: float) -> list[ActorInstruction]:
         """End an actor at once; without *no_restart* it may use up a restart to come back."""
@@ -200,7 +206,8 @@ class ActorRegistry:
         if actor is None or actor.state is ActorState.DEAD:
             return []
         if no_restart or actor.ending is not None:
-            return self._die(actor, DeathCause.KILLED, f"{actor.label} was killed", now)
+            message = f"{actor.label} was killed"
+            return self._die(actor, DeathCause.KILLED, message, now, "it was killed")
         if actor.worker_id is None:
             return []
         stop = StopActor(actor_id, actor.worker_id, graceful=False)
@@ -216,8 +223,8 @@ class ActorRegistry:
         if actor is None or actor.spec.detached or actor.ending is not None:
             return []
         if actor.state in (ActorState.PENDING, ActorState.RESTARTING):
-            message = f"{actor.label} ended: its last handle is gone"
-            return self._die(actor, DeathCause.RELEASED, message, now)
+            why = "its last handle is gone"
+            return self._die(actor, DeathCause.RELEASED, f"{actor.label} ended: {why}", now, why)
         if actor.worker_id is None:
             return []
         self._end(actor, DeathCause.RELEASED)
@@ -244,8 +251,9 @@ class ActorRegistry:
         for actor in list(self._actors.values()):
             spec = actor.spec
             if spec.job == job and actor.state is not ActorState.DEAD and not spec.detached:
-                message = f"{actor.label} ended with its program"
-                out += self._die(actor, DeathCause.OWNER_GONE, message, now)
+                how = "ended with its program"
+                message = f"{actor.label} {how}"
+                out += self._die(actor, DeathCause.OWNER_GONE, message, now, f"it {how}")
         return out
 
     def owner_gone(self, owner: bytes, now: float) -> list[ActorInstruction]:
@@ -259,8 +267,9 @@ class ActorRegistry:
         for actor_id in list(self._owned.get(owner, ())):
             actor = self._actors[actor_id]
             if actor.ending is None:
-                message = f"{actor.label} ended with the process that created it"
-                out += self._die(actor, DeathCause.OWNER_GONE, message, now)
+                how = "ended with the process that created it"
+                message = f"{actor.label} {how}"
+                out += self._die(actor, DeathCause.OWNER_GONE, message, now, f"it {how}")
         return out
 
     # Subscriptions ----------------------------------------------------------------------
@@ -461,7 +470,8 @@ class ActorRegistry:
         allowed = actor.spec.max_restarts
         if allowed != UNLIMITED_RESTARTS and actor.restarts >= allowed:
             used = f" after {allowed} restart{'s' * (allowed != 1)}" if allowed else ""
-            return self._die(actor, reason, f"{actor.label} is dead{used}: {message}", now)
+            told = f"{actor.label} is dead{used}: {message}"
+            return self._die(actor, reason, told, now, message)
         actor.restarts += 1
         actor.loss = message
         actor.reason, actor.message = reason, f"{actor.label} is being restarted: {message}"
@@ -473,6 +483,7 @@ class ActorRegistry:
         reason: DeathCause,
         message: str,
         now: float,
+        death: str,
         *,
         graceful: bool = False,
     ) -> list[ActorInstruction]:
@@ -492,7 +503,7 @@ class ActorRegistry:
             del owned[spec.actor_id]
             if not owned:
                 del self._owned[spec.owner]
-        actor.reason, actor.message, actor.ending = reason, message, None
+        actor.reason, actor.message, actor.death, actor.ending = reason, message, death, None
         out += self._move(actor, ActorState.DEAD, now)
         for who in list(actor.subscribers):
             self.unsubscribe(spec.actor_id, who)
@@ -530,6 +541,7 @@ def _publication(actor: _Actor, subscribers: tuple[bytes, ...]) -> Publish:
         address=actor.address,
         reason=actor.reason,
         message=actor.message,
+        death=actor.death,
         cause=actor.cause,
         restarts=actor.restarts,
     )

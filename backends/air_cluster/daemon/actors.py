@@ -15,6 +15,7 @@ from air_cluster.core.actor_states import (
     ActorSpec,
     ActorState,
     CancelPlacement,
+    DeathCause,
     Publish,
     RequestPlacement,
     StartActor,
@@ -190,7 +191,8 @@ class ActorService:
         self._follow(self._registry.exiting(message.actor_id, time.monotonic()))
 
     def _on_worker_gone(self, _node: NodeRecord, message: wire.WorkerGone, _p: bytes) -> None:
-        self._follow(self._registry.worker_died(message.worker, time.monotonic(), message.how))
+        kind, now = DeathCause(message.kind), time.monotonic()
+        self._follow(self._registry.worker_died(message.worker, now, message.how, kind))
 
     def names(self) -> list[tuple[str, str]]:
         """Namespace and name of each actor that lives and has a name, sorted."""
@@ -330,6 +332,8 @@ class ActorService:
             instruction.address or "",
             instruction.message,
             made.refusal if made is not None else "",
+            instruction.death,
+            instruction.reason.value if instruction.reason is not None else "",
         )
         payload = [instruction.cause] if instruction.cause else []
         for process in instruction.subscribers:

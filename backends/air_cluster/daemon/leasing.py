@@ -284,7 +284,7 @@ class Leasing:
         lease_id = lease_on_wire(self._node.number, instruction.lease_id)
         self._send(
             instruction.owner,
-            messages.LeaseLost(lease_id, end.how, end.out_of_memory, end.is_hopeless),
+            messages.LeaseLost(lease_id, end.how, end.is_for_memory, end.is_hopeless),
         )
 
     def refuse(self, instruction: Refuse) -> None:

@@ -126,7 +126,7 @@ class TemplateLink:
 
 
 class _Hooks(msgspec.Struct):
-    exited: Callable[[bytes, str], None]
+    exited: Callable[[bytes, str, bool], None]
     unforked: Callable[[bytes], None]
     spawn: Callable[[], Spawned]
     broken: Callable[[str], None]
@@ -170,7 +170,7 @@ class WorkerPool(msgspec.Struct):
         first: Spawned,
         outputs: Outputs,
         *,
-        exited: Callable[[bytes, str], None],
+        exited: Callable[[bytes, str, bool], None],
         unforked: Callable[[bytes], None],
         spawn: Callable[[], Spawned],
         broken: Callable[[str], None],
@@ -181,7 +181,7 @@ class WorkerPool(msgspec.Struct):
             session: the directory of the node's session.
             first: that one.
             outputs: where what workers print goes.
-            exited: called with a worker and how it ended.
+            exited: called with a worker, how it ended, and whether a signal ended it.
             unforked: called with a worker whose template ended before it was there.
             spawn: makes another first template.
             broken: called when that is of no use, with the reason.
@@ -302,7 +302,7 @@ class WorkerPool(msgspec.Struct):
             assert isinstance(pid, int)
             gone = self._by_pid.pop(pid, None)
             if gone is not None:
-                self._gone(gone, _describe_end(gone, int(str(event["status"]))))
+                self._ended(gone, int(str(event["status"])))
 
     def _forked(self, process: _Process, pid: int) -> None:
         process.pid = pid
@@ -318,7 +318,10 @@ class WorkerPool(msgspec.Struct):
         if process is not None:
             process.joined = pid
 
-    def _gone(self, process: _Process, how: str) -> None:
+    def _ended(self, process: _Process, status: int) -> None:
+        self._gone(process, _describe_end(process, status), is_signal=os.WIFSIGNALED(status))
+
+    def _gone(self, process: _Process, how: str, *, is_signal: bool = False) -> None:
         del self._by_worker[process.worker]
         process.template.children -= 1
         environment = process.environment
@@ -327,7 +330,7 @@ class WorkerPool(msgspec.Struct):
         ):
             del self._prepared[environment]
         self._retire()
-        self.hooks.exited(process.worker, how)
+        self.hooks.exited(process.worker, how, is_signal)
 
     def _retire(self) -> None:
         """End templates that newer ones replace, or nobody needs, once they have no children."""
@@ -404,7 +407,10 @@ class WorkerPool(msgspec.Struct):
         gone = self._by_pid.pop(pid, None)
         if gone is not None:
             told = "it ended, some time after the process that it was forked from"
-            self._gone(gone, told if status is None else _describe_end(gone, status))
+            if status is None:
+                self._gone(gone, told)
+            else:
+                self._ended(gone, status)
 
     def pass_on(self) -> None:
         """Pass on what workers have printed so far."""

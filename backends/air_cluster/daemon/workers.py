@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from air_cluster.core.actor_states import DeathCause
 from air_cluster.core.instructions import StartWorker, StopWorker
 from air_cluster.core.memory_watch import Victim
 from air_cluster.daemon.clients import ClientRecord
@@ -34,13 +35,17 @@ class End(msgspec.Struct, frozen=True):
 
     Attributes:
         how: for people.
-        out_of_memory: whether it was ended because memory ran out.
+        kind: what ended it, in a word.
         is_hopeless: whether that would happen again.
     """
 
     how: str
-    out_of_memory: bool = False
+    kind: DeathCause = DeathCause.WORKER_DIED
     is_hopeless: bool = False
+
+    @property
+    def is_for_memory(self) -> bool:
+        return self.kind is DeathCause.OUT_OF_MEMORY
 
 
 class _Worker(msgspec.Struct):
@@ -118,7 +123,7 @@ class Workers:
         """End a process that uses too much memory."""
         worker = self._by_name.get(victim.worker)
         if worker is not None:
-            worker.why_stopped = End(victim.why, True, victim.is_hopeless)
+            worker.why_stopped = End(victim.why, DeathCause.OUT_OF_MEMORY, victim.is_hopeless)
             self.pool.kill(worker.process)
 
     # Events -------------------------------------------------------------------------------
@@ -161,22 +166,23 @@ class Workers:
         if worker is not None:
             node = self._node
             node.follow(node.scheduler.retired(worker.name, time.monotonic()))
-            node.uplink.send(wire.WorkerGone(worker.name, worker.end.how))
+            node.uplink.send(_gone(worker))
 
-    def exited(self, process: bytes, how: str) -> None:
-        """A worker's process is gone."""
+    def exited(self, process: bytes, how: str, is_signal: bool) -> None:
+        """A worker's process is gone, perhaps because a signal ended it."""
         worker = self._by_process.pop(process, None)
         node = self._node
         if worker is None or node.stopping:
             return
-        worker.end = worker.why_stopped or End(how)
+        kind = DeathCause.WORKER_KILLED if is_signal else DeathCause.WORKER_DIED
+        worker.end = worker.why_stopped or End(how, kind)
         how = worker.end.how
         if how != ENDED_WELL:
             logger.info("worker %s has ended: %s", process.hex(), how)
         self.on_ended(worker.name)
         node.tell_of_end(process, how)
         node.follow(node.scheduler.worker_died(worker.name, time.monotonic(), how))
-        node.uplink.send(wire.WorkerGone(worker.name, how))
+        node.uplink.send(_gone(worker))
         del self._by_name[worker.name]
         node.forget_process(process, how)
 
@@ -221,3 +227,7 @@ class Workers:
         worker = self._by_name.get(name)
         if worker is not None:
             self.pool.kill(worker.process)
+
+
+def _gone(worker: _Worker) -> wire.WorkerGone:
+    return wire.WorkerGone(worker.name, worker.end.how, worker.end.kind.value)

@@ -330,10 +330,11 @@ class ActorLeaves(msgspec.Struct, tag=92, array_like=True, frozen=True):
 
 
 class WorkerGone(msgspec.Struct, tag=93, array_like=True, frozen=True):
-    """The worker of an actor is gone."""
+    """The worker of an actor is gone; ``kind`` is a value of ``DeathCause``."""
 
     worker: str
     how: str
+    kind: str = "worker_died"
 
 
 # Placement groups -----------------------------------------------------------------------------

@@ -252,6 +252,7 @@ class ActorHost:
 
     def _died_under(self, job: Job) -> ActorDied:
         error = ActorDied(f"{job.message.name} did not finish: {self._why}")
+        error.death, error.death_kind = self._why, "exited"
         error.dead_actor = self.spec.actor_id.hex()
         return error
 

@@ -57,7 +57,7 @@ def render(instruction: ActorInstruction) -> str:
             return f"start {actor.decode()} {worker}"
         case StopActor(actor, worker, graceful):
             return f"stop {actor.decode()} {worker}{' gracefully' if graceful else ''}"
-        case Publish(actor, who, state, address, reason, _, cause):
+        case Publish(actor, who, state, address, reason, _, _, cause):
             extra = [address, reason.value if reason else None, cause.decode() if cause else None]
             words = [actor.decode(), state.value, *(word for word in extra if word)]
             names = ",".join(w.decode() for w in who) or "nobody"
@@ -524,3 +524,38 @@ TestRegistry = Registry.TestCase
 TestRegistry.settings = settings(
     max_examples=200, stateful_step_count=50, deadline=None, derandomize=True
 )
+
+
+@pytest.mark.parametrize(
+    ("event", "kind", "death"),
+    [
+        (lambda r: r.worker_died("w", 1.0, "it got lost"), "worker_died", "it got lost"),
+        (
+            lambda r: r.worker_died("w", 1.0, "it was too large", DeathCause.OUT_OF_MEMORY),
+            "out_of_memory",
+            "it was too large",
+        ),
+        (lambda r: r.kill(b"a", True, 1.0), "killed", "it was killed"),
+        (
+            lambda r: r.owner_gone(b"O", 1.0),
+            "owner_gone",
+            "it ended with the process that created it",
+        ),
+        (
+            lambda r: [*r.exiting(b"a", 1.0), *r.worker_died("w", 1.0, "it exited with code 0")],
+            "exited",
+            "it called air.exit_actor()",
+        ),
+    ],
+)
+def test_who_asks_is_told_what_ended_an_actor(event, kind, death) -> None:
+    registry = ActorRegistry()
+    registry.create(spec_of(["a"]), now=0.0)
+    registry.placed(b"a", "w", 0.0)
+    registry.started(b"a", "here", 0.0)
+    event(registry)
+    (told,) = registry.subscribe(b"a", b"S")
+    assert isinstance(told, Publish)
+    assert (told.state, told.death) == (ActorState.DEAD, death)
+    assert told.reason is not None
+    assert told.reason.value == kind

@@ -302,8 +302,10 @@ def test_a_stream_whose_worker_dies_starts_again() -> None:
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
 def test_an_actor_that_dies_in_a_call(number: signal.Signals) -> None:
     actor = Named.remote()
-    with pytest.raises(ActorDied, match=f"Named.*{number.name}"):
+    with pytest.raises(ActorDied, match=f"Named.*{number.name}") as caught:
         value(actor.die.remote(int(number)))
+    assert caught.value.death_kind == "worker_killed"
+    assert caught.value.death.startswith(f"it was killed by {number.name}")
     with pytest.raises(ActorDied, match=rf"Named\.count .*{number.name}"):
         value(actor.count.remote())
 

@@ -60,8 +60,10 @@ def test_an_actor_that_eats_memory() -> None:
                 kept.append(bytearray(MIB))
 
     eater = Eater.remote()
-    with pytest.raises(ActorDied, match="ran out of memory"):
+    with pytest.raises(ActorDied, match="ran out of memory") as caught:
         air.get(eater.devour.remote())
+    assert caught.value.death_kind == "out_of_memory"
+    assert "ran out of memory" in caught.value.death
 
 
 @pytest.mark.usefixtures("small")

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import air
-from air.errors import ActorDied, OwnerDied
+from air.errors import ActorDied, ActorUnreachable, OwnerDied
 from air.executor.current import get_executor
 from air.testing.executor_suite.harness import eventually, value
 from air_cluster.transport import tcp
@@ -205,8 +205,12 @@ def test_without_any_way_calls_fail_by_name_and_go_on_when_there_is_one(
     value(double.remote(1))
     with no_way(monkeypatch):
         calls = [breaker.add.remote(number) for number in (2, 3)]
-        with pytest.raises(ActorDied, match=r"Breaker\.add may have run or not: .*no way to tcp"):
+        with pytest.raises(
+            ActorUnreachable, match=r"Breaker\.add may have run or not: .*no way to tcp"
+        ) as caught:
             value(calls[0])
+        assert repr(breaker).endswith(f", {caught.value.actor})")
+        assert caught.value.dead_actor == ""  # it lives
         with pytest.raises(ActorDied, match="cannot be reached"):
             value(calls[1])
         with pytest.raises(OwnerDied, match=theirs.hex()):

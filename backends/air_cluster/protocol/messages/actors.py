@@ -62,7 +62,8 @@ class ActorReply(msgspec.Struct, tag=11, array_like=True, frozen=True):
 class ActorEvent(msgspec.Struct, tag=12, array_like=True, frozen=True):
     """An actor's state changed. Payload: why its constructor failed, if it did.
 
-    ``refusal`` says why it never got a worker, in the terms of ``LeaseRefused``.
+    ``refusal`` says why it never got a worker, in the terms of ``LeaseRefused``; ``death`` and
+    ``death_kind`` are those of ``ActorDied``.
     """
 
     actor_id: bytes
@@ -71,6 +72,8 @@ class ActorEvent(msgspec.Struct, tag=12, array_like=True, frozen=True):
     address: str
     reason: str
     refusal: str = ""
+    death: str = ""
+    death_kind: str = ""
 
 
 class WatchActor(msgspec.Struct, tag=13, array_like=True, frozen=True):
