@@ -39,7 +39,10 @@ if TYPE_CHECKING:
     from air.data.polars.making import from_polars
     from air.data.preprocessor import Preprocessor
     from air.data.random_access.dataset import RandomAccessDataset
-    from air.data.reading.api import (
+    from air.data.reading.arrays import read_arrow, read_images, read_numpy
+    from air.data.reading.datasets import read_datasource
+    from air.data.reading.files import read_binary_files, read_json, read_text
+    from air.data.reading.memory import (
         from_arrow,
         from_items,
         from_numpy,
@@ -47,14 +50,10 @@ if TYPE_CHECKING:
         range,
         range_table,
         range_tensor,
-        read_csv,
-        read_datasource,
-        read_parquet,
     )
-    from air.data.reading.arrays import read_arrow, read_images, read_numpy
-    from air.data.reading.files import read_binary_files, read_json, read_text
     from air.data.reading.records import read_tfrecords, read_webdataset
     from air.data.reading.refs import from_arrow_refs, from_numpy_refs, from_pandas_refs
+    from air.data.reading.tables import read_csv, read_parquet
     from air.data.sql.reading import read_sql
     from air.data.tensorflow.making import from_tf
     from air.data.torch.making import from_torch
@@ -85,34 +84,34 @@ _HOME = {
     "WriteContext": "air.data.datasink",
     "WriteError": "air.data.errors",
     "col": "air.data.expressions.expr",
-    "from_arrow": "air.data.reading.api",
+    "from_arrow": "air.data.reading.memory",
     "from_arrow_refs": "air.data.reading.refs",
     "from_dask": "air.data.dask.source",
     "from_huggingface": "air.data.huggingface.making",
-    "from_items": "air.data.reading.api",
-    "from_numpy": "air.data.reading.api",
+    "from_items": "air.data.reading.memory",
+    "from_numpy": "air.data.reading.memory",
     "from_numpy_refs": "air.data.reading.refs",
-    "from_pandas": "air.data.reading.api",
+    "from_pandas": "air.data.reading.memory",
     "from_pandas_refs": "air.data.reading.refs",
     "from_polars": "air.data.polars.making",
     "from_tf": "air.data.tensorflow.making",
     "from_torch": "air.data.torch.making",
     "if_else": "air.data.expressions.expr",
     "lit": "air.data.expressions.expr",
-    "range": "air.data.reading.api",
-    "range_table": "air.data.reading.api",
-    "range_tensor": "air.data.reading.api",
+    "range": "air.data.reading.memory",
+    "range_table": "air.data.reading.memory",
+    "range_tensor": "air.data.reading.memory",
     "read_arrow": "air.data.reading.arrays",
     "read_avro": "air.data.avro.reading",
     "read_binary_files": "air.data.reading.files",
-    "read_csv": "air.data.reading.api",
-    "read_datasource": "air.data.reading.api",
+    "read_csv": "air.data.reading.tables",
+    "read_datasource": "air.data.reading.datasets",
     "read_delta": "air.data.delta.reading",
     "read_iceberg": "air.data.iceberg.reading",
     "read_images": "air.data.reading.arrays",
     "read_json": "air.data.reading.files",
     "read_numpy": "air.data.reading.arrays",
-    "read_parquet": "air.data.reading.api",
+    "read_parquet": "air.data.reading.tables",
     "read_sql": "air.data.sql.reading",
     "read_text": "air.data.reading.files",
     "read_tfrecords": "air.data.reading.records",

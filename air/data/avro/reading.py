@@ -9,10 +9,10 @@ from air.data.avro.source import AvroDatasource
 from air.data.dataset import Dataset
 from air.data.datasources.partitioning import HIVE, Partitioning
 from air.data.datasources.paths import PathLike
-from air.data.reading.api import REFUSED_BY_READS, files_of, read_datasource
+from air.data.reading.arguments import REFUSED_BY_READS, given_files
+from air.data.reading.datasets import read_datasource
 from air.executor.extras import import_extra
 from air.executor.keywords import refuses, suggests_keywords
-from air.executor.validation import check_flag
 
 
 @suggests_keywords
@@ -43,8 +43,14 @@ def read_avro(
         ImportError: the extra ``avro`` is not installed.
     """
     import_extra("fastavro", "read_avro", "airloom[avro]")
-    files = files_of("read_avro", paths, filesystem, (".avro",), partitioning, ignore_missing_paths)
-    includes = check_flag(include_paths, "read_avro: include_paths")
-    return read_datasource(
-        AvroDatasource(files, includes_path=includes).checked(), parallelism=parallelism
+    given = given_files(
+        "read_avro",
+        (".avro",),
+        paths,
+        filesystem=filesystem,
+        partitioning=partitioning,
+        ignore_missing_paths=ignore_missing_paths,
+        include_paths=include_paths,
     )
+    source = AvroDatasource(given.files, includes_path=given.includes_path)
+    return read_datasource(source.checked(), parallelism=parallelism)

@@ -11,7 +11,7 @@ from air.data.blocks.convert import check_distinct
 from air.data.blocks.frames import table_from_pandas
 from air.data.dataset import Dataset
 from air.data.datasource import Datasource, ReadTask
-from air.data.reading.api import read_datasource
+from air.data.reading.datasets import read_datasource
 from air.executor.extras import import_extra
 from air.executor.keywords import suggests_keywords
 

@@ -24,7 +24,8 @@ from air.data.delta.tables import (
 from air.data.errors import ReadError, require_columns
 from air.data.lakes.files import ByName
 from air.data.lakes.source import LakeDatasource
-from air.data.reading.api import REFUSED_BY_READS, read_datasource
+from air.data.reading.arguments import REFUSED_BY_READS
+from air.data.reading.datasets import read_datasource
 from air.executor.keywords import refuses, suggests_keywords
 from air.executor.validation import check_flag
 

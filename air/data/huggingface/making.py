@@ -7,7 +7,7 @@ from typing import Any
 from air.data.dataset import Dataset
 from air.data.huggingface.columns import plain_table
 from air.data.huggingface.source import MappedDatasource, StreamedDatasource
-from air.data.reading.api import divided, read_datasource
+from air.data.reading.datasets import divided, read_datasource
 from air.errors import InvalidOption
 from air.executor.extras import import_extra
 from air.executor.keywords import suggests_keywords

@@ -13,7 +13,8 @@ from air.data.iceberg.filtering import row_filter_of
 from air.data.iceberg.planning import files_of
 from air.data.iceberg.tables import arrow_columns, pyiceberg, table_of
 from air.data.lakes.source import LakeDatasource
-from air.data.reading.api import REFUSED_BY_READS, read_datasource
+from air.data.reading.arguments import REFUSED_BY_READS
+from air.data.reading.datasets import read_datasource
 from air.errors import InvalidOption
 from air.executor.keywords import refuses, suggests_keywords
 from air.executor.validation import listing

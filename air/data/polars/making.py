@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from air.data.dataset import Dataset
 from air.data.polars.frames import INSTALL, table_from_polars
-from air.data.reading.api import from_each
+from air.data.reading.datasets import from_each
 from air.executor.extras import import_extra
 from air.executor.keywords import suggests_keywords
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from air.data.arguments import check_names, check_opening
+from air.data.arguments import check_names
 from air.data.dataset import Dataset
 from air.data.datasources.arrow import ArrowDatasource
 from air.data.datasources.images import EXTENSIONS, MODES, ImageDatasource
@@ -16,11 +16,11 @@ from air.data.datasources.npy import NumpyDatasource
 from air.data.datasources.partitioning import HIVE, Partitioning
 from air.data.datasources.paths import PathLike
 from air.data.errors import require_columns
-from air.data.reading.api import REFUSED_BY_READS, files_of, read_datasource
+from air.data.reading.arguments import REFUSED_BY_READS, given_files
+from air.data.reading.datasets import read_datasource
 from air.errors import InvalidOption
 from air.executor.keywords import refuses, suggests_keywords
 from air.executor.validation import (
-    check_flag,
     check_number,
     listing,
     nearest,
@@ -63,12 +63,16 @@ def read_arrow(
             together; of the first 256 files this is found out now.
     """
     wanted = None if columns is None else check_names("read_arrow: columns", columns)
-    extensions = (".arrow", ".arrows", ".feather", ".ipc")
-    files = files_of(
-        "read_arrow", paths, filesystem, extensions, partitioning, ignore_missing_paths
+    given = given_files(
+        "read_arrow",
+        (".arrow", ".arrows", ".feather", ".ipc"),
+        paths,
+        filesystem=filesystem,
+        partitioning=partitioning,
+        ignore_missing_paths=ignore_missing_paths,
+        include_paths=include_paths,
     )
-    includes = check_flag(include_paths, "read_arrow: include_paths")
-    source = ArrowDatasource(files, includes_path=includes).checked()
+    source = ArrowDatasource(given.files, includes_path=given.includes_path).checked()
     if wanted is not None:
         assert source.common is not None
         require_columns(wanted, source.common.names, "read_arrow")
@@ -112,12 +116,20 @@ def read_numpy(
     own = set(inspect.signature(read_numpy).parameters) - {"paths", "numpy_load_args"}
     known = set(inspect.signature(np.load).parameters) - {"file", *_REFUSED_BY_NUMPY}
     reject_unknown(numpy_load_args, sorted(own | known), what="read_numpy")
-    opening = check_opening("read_numpy", arrow_open_stream_args)
-    files = files_of("read_numpy", paths, filesystem, (".npy",), partitioning, ignore_missing_paths)
+    given = given_files(
+        "read_numpy",
+        (".npy",),
+        paths,
+        filesystem=filesystem,
+        partitioning=partitioning,
+        ignore_missing_paths=ignore_missing_paths,
+        include_paths=include_paths,
+        arrow_open_stream_args=arrow_open_stream_args,
+    )
     source = NumpyDatasource(
-        files,
-        includes_path=check_flag(include_paths, "read_numpy: include_paths"),
-        opening=opening,
+        given.files,
+        includes_path=given.includes_path,
+        opening=given.opening,
         loading=numpy_load_args,
     )
     return read_datasource(source.checked(), parallelism=parallelism)
@@ -177,9 +189,14 @@ def read_images(
         what = "read_images: height and width in size"
         height, width = (int(check_number(n, what, minimum=1, integer=True)) for n in size)
         size = (height, width)
-    files = files_of(
-        "read_images", paths, filesystem, EXTENSIONS, partitioning, ignore_missing_paths
+    given = given_files(
+        "read_images",
+        EXTENSIONS,
+        paths,
+        filesystem=filesystem,
+        partitioning=partitioning,
+        ignore_missing_paths=ignore_missing_paths,
+        include_paths=include_paths,
     )
-    includes = check_flag(include_paths, "read_images: include_paths")
-    source = ImageDatasource(files, includes_path=includes, size=size, mode=mode)
+    source = ImageDatasource(given.files, includes_path=given.includes_path, size=size, mode=mode)
     return read_datasource(source.checked(), parallelism=parallelism)

@@ -6,13 +6,13 @@ import codecs
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from air.data.arguments import check_opening
 from air.data.dataset import Dataset
 from air.data.datasources.json import JSONDatasource
 from air.data.datasources.partitioning import HIVE, Partitioning
 from air.data.datasources.paths import PathLike, require_text
 from air.data.datasources.whole_files import BinaryDatasource, TextDatasource
-from air.data.reading.api import REFUSED_BY_READS, files_of, read_datasource
+from air.data.reading.arguments import REFUSED_BY_READS, given_files
+from air.data.reading.datasets import read_datasource
 from air.errors import InvalidOption
 from air.executor.keywords import refuses, suggests_keywords
 from air.executor.validation import check_flag
@@ -61,15 +61,21 @@ def read_json(
         ReadError: a file is no JSON, or a column has types in two files that do not go together;
             of files that are read at the call this is found out now.
     """
-    opening = check_opening("read_json", arrow_open_stream_args)
-    includes = check_flag(include_paths, "read_json: include_paths")
-    extensions = (".json", ".jsonl", ".ndjson")
-    files = files_of("read_json", paths, filesystem, extensions, partitioning, ignore_missing_paths)
-    require_text(files, "read_json")
+    given = given_files(
+        "read_json",
+        (".json", ".jsonl", ".ndjson"),
+        paths,
+        filesystem=filesystem,
+        partitioning=partitioning,
+        ignore_missing_paths=ignore_missing_paths,
+        include_paths=include_paths,
+        arrow_open_stream_args=arrow_open_stream_args,
+    )
+    require_text(given.files, "read_json")
     source = JSONDatasource(
-        files,
-        includes_path=includes,
-        opening=opening,
+        given.files,
+        includes_path=given.includes_path,
+        opening=given.opening,
         read_options=read_options,
         parse_options=parse_options,
     )
@@ -113,16 +119,24 @@ def read_text(
         raise InvalidOption(
             f"read_text: encoding={encoding!r:.80}, errors={errors!r:.80}: {error}"
         ) from None
-    opening = check_opening("read_text", arrow_open_stream_args)
-    files = files_of("read_text", paths, filesystem, (), partitioning, ignore_missing_paths)
-    require_text(files, "read_text")
+    given = given_files(
+        "read_text",
+        (),
+        paths,
+        filesystem=filesystem,
+        partitioning=partitioning,
+        ignore_missing_paths=ignore_missing_paths,
+        include_paths=include_paths,
+        arrow_open_stream_args=arrow_open_stream_args,
+    )
+    require_text(given.files, "read_text")
     source = TextDatasource(
-        files,
-        includes_path=check_flag(include_paths, "read_text: include_paths"),
+        given.files,
+        includes_path=given.includes_path,
         encoding=encoding,
         errors=errors,
         drops_empty=check_flag(drop_empty_lines, "read_text: drop_empty_lines"),
-        opening=opening,
+        opening=given.opening,
     )
     return read_datasource(source.checked(), parallelism=parallelism)
 
@@ -148,9 +162,15 @@ def read_binary_files(
     Raises:
         FileNotFoundError: there is no such path; names it and the nearest.
     """
-    opening = check_opening("read_binary_files", arrow_open_stream_args)
-    what = "read_binary_files"
-    files = files_of(what, paths, filesystem, (), partitioning, ignore_missing_paths)
-    includes = check_flag(include_paths, "read_binary_files: include_paths")
-    source = BinaryDatasource(files, includes_path=includes, opening=opening)
+    given = given_files(
+        "read_binary_files",
+        (),
+        paths,
+        filesystem=filesystem,
+        partitioning=partitioning,
+        ignore_missing_paths=ignore_missing_paths,
+        include_paths=include_paths,
+        arrow_open_stream_args=arrow_open_stream_args,
+    )
+    source = BinaryDatasource(given.files, includes_path=given.includes_path, opening=given.opening)
     return read_datasource(source.checked(), parallelism=parallelism)

@@ -7,11 +7,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from air.data.arguments import check_opening
 from air.data.dataset import Dataset
 from air.data.datasources.partitioning import Partitioning
 from air.data.datasources.paths import PathLike
-from air.data.reading.api import REFUSED_BY_READS, files_of, read_datasource
+from air.data.reading.arguments import REFUSED_BY_READS, given_files
+from air.data.reading.datasets import read_datasource
 from air.data.tfrecords.framing import checksum
 from air.data.tfrecords.source import TFRecordsDatasource
 from air.data.webdataset.coding import Coder, check_coder
@@ -19,7 +19,6 @@ from air.data.webdataset.samples import Selection
 from air.data.webdataset.source import WebDatasetDatasource
 from air.errors import InvalidOption
 from air.executor.keywords import refuses, suggests_keywords
-from air.executor.validation import check_flag
 
 
 @suggests_keywords
@@ -62,11 +61,21 @@ def read_tfrecords(
     if schema is not None and not isinstance(schema, pa.Schema):
         raise InvalidOption(f"read_tfrecords: schema must be a pyarrow.Schema, got {schema!r:.80}")
     checksum()
-    opening = check_opening("read_tfrecords", arrow_open_stream_args)
-    files = files_of("read_tfrecords", paths, filesystem, (), partitioning, ignore_missing_paths)
-    includes = check_flag(include_paths, "read_tfrecords: include_paths")
+    given = given_files(
+        "read_tfrecords",
+        (),
+        paths,
+        filesystem=filesystem,
+        partitioning=partitioning,
+        ignore_missing_paths=ignore_missing_paths,
+        include_paths=include_paths,
+        arrow_open_stream_args=arrow_open_stream_args,
+    )
     source = TFRecordsDatasource(
-        files, includes_path=includes, schema_given=schema, opening=opening
+        given.files,
+        includes_path=given.includes_path,
+        schema_given=schema,
+        opening=given.opening,
     )
     return read_datasource(source.checked(), parallelism=parallelism)
 
@@ -124,14 +133,22 @@ def read_webdataset(
         _renaming(filerename),
         _texts(f"{what}: suffixes", suffixes, "suffixes, such as 'jpg'", callables=False),
     )
-    opening = check_opening(what, arrow_open_stream_args)
-    files = files_of(what, paths, filesystem, (".tar", ".tgz"), partitioning, ignore_missing_paths)
+    given = given_files(
+        what,
+        (".tar", ".tgz"),
+        paths,
+        filesystem=filesystem,
+        partitioning=partitioning,
+        ignore_missing_paths=ignore_missing_paths,
+        include_paths=include_paths,
+        arrow_open_stream_args=arrow_open_stream_args,
+    )
     source = WebDatasetDatasource(
-        files,
-        includes_path=check_flag(include_paths, f"{what}: include_paths"),
+        given.files,
+        includes_path=given.includes_path,
         selection=selection,
         decoder=check_coder(f"{what}: decoder", decoder),
-        opening=opening,
+        opening=given.opening,
     )
     return read_datasource(source.checked(), parallelism=parallelism)
 

@@ -8,7 +8,8 @@ import pyarrow as pa
 
 from air.data.arguments import check_names
 from air.data.dataset import Dataset
-from air.data.reading.api import REFUSED_BY_READS, read_datasource
+from air.data.reading.arguments import REFUSED_BY_READS
+from air.data.reading.datasets import read_datasource
 from air.data.sql.columns import check_types
 from air.data.sql.connections import ConnectionFactory, check_factory, check_statement
 from air.data.sql.source import SQLDatasource

@@ -12,7 +12,7 @@ from air.data.blocks.block import Block, concat
 from air.data.blocks.ragged import column_of
 from air.data.dataset import Dataset
 from air.data.errors import UnsupportedValue
-from air.data.reading.api import divided
+from air.data.reading.datasets import divided
 from air.errors import InvalidOption
 from air.executor.extras import import_extra
 from air.executor.keywords import suggests_keywords

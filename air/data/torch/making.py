@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from air.data.dataset import Dataset
-from air.data.reading.api import read_datasource
+from air.data.reading.datasets import read_datasource
 from air.data.torch.source import TorchDatasource
 from air.executor.keywords import suggests_keywords
 
