@@ -27,11 +27,17 @@ _TIGHT = 512 << 20
 _DECODED_BYTES = 48 << 20
 """What readers hold at most of a piece, where they take care: see :meth:`Budget.reading`."""
 
+_DECODED_SHARE = 0.75
+"""The part of a budget that a reader may hold, where that is less."""
+
 _KEPT_BYTES = 8 << 20
 """What a process has more after it has worked than before, whatever it gives back."""
 
 _DECODING = 1.5
 """Bytes that a reader holds for each byte of what it decodes in one go."""
+
+_GROWING = 3
+"""And how many more for texts, bytes and lists: their memory grows by copying, in large pages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +96,7 @@ class Budget:
     @property
     def waiting_bytes(self) -> int:
         """Bytes of blocks that may wait in memory for others."""
-        tasks = 2 * self.cpus * (3 * self.block_bytes + _DECODED_BYTES // 2)
+        tasks = 2 * self.cpus * (3 * self.block_bytes + self._decoded_bytes // 2)
         return max(min(self.total_bytes - tasks, self.total_bytes // 2), self.total_bytes // 8)
 
     def beside(self, apart_bytes: int) -> int:
@@ -102,12 +108,21 @@ class Budget:
         if not self.is_tight:
             return self.block_bytes if size_bytes is None else size_bytes
         if size_bytes is None:
-            return _DECODED_BYTES
-        return min(round(size_bytes * _DECODING), _DECODED_BYTES)
+            return self._decoded_bytes
+        return min(round(size_bytes * _DECODING), self._decoded_bytes)
 
-    def decodes_whole(self, size_bytes: int) -> bool:
-        """Whether a reader that takes care may decode so many bytes in one go."""
-        return size_bytes * _DECODING <= _DECODED_BYTES
+    def decodes_whole(self, size_bytes: int, largest_varying: int = 0) -> bool:
+        """Whether a reader that takes care may decode so many bytes in one go.
+
+        Args:
+            largest_varying: bytes of the largest column whose values are not all as long.
+        """
+        held = max(size_bytes * _DECODING, size_bytes + largest_varying * _GROWING)
+        return held <= self._decoded_bytes
+
+    @property
+    def _decoded_bytes(self) -> int:
+        return min(_DECODED_BYTES, int(self.total_bytes * _DECODED_SHARE))
 
 
 def current_budget() -> Budget:

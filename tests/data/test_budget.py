@@ -46,6 +46,16 @@ def test_a_small_budget_counts_what_reading_and_processes_take():
     assert not budget.decodes_whole(100 * MIB)
     assert budget.reading(100 * MIB) == budget.reading(None) < 64 * MIB
     assert budget.beside(0) < 64 * MIB
+    # The memory of texts grows by copying, that of one column after the other.
+    assert budget.decodes_whole(16 * MIB, largest_varying=8 * MIB)
+    assert not budget.decodes_whole(16 * MIB, largest_varying=16 * MIB)
+
+
+def test_what_readers_hold_is_within_the_smallest_budgets():
+    budget = Budget.of(16 * MIB, 2, 128 * MIB)
+    assert budget.reading(100 * MIB) == budget.reading(None) == 12 * MIB
+    assert budget.decodes_whole(8 * MIB)
+    assert not budget.decodes_whole(9 * MIB)
 
 
 def test_what_a_unit_takes_while_it_is_worked_on():

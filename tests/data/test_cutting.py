@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 
 import numpy as np
 import pandas as pd
@@ -83,6 +84,28 @@ def test_objects_are_cut_likewise(lengths, size):
     blocks = [list(range(rows)) for rows in lengths]
     made = [cut.to_batch("default") for cut in cuts(blocks, size)]
     assert made == list(rebatch(blocks, size))
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 30), st.sampled_from([8, 100, 1000])), max_size=6),
+    st.integers(1, 40),
+    st.sampled_from([1, 500, 5000]),
+)
+def test_wide_rows_are_cut_into_batches_of_so_many_bytes(blocks, size, most):
+    names = itertools.count()
+    tables = [pa.table({"t": [f"{next(names):0{width}}" for _ in range(n)]}) for n, width in blocks]
+    made = [cut.rows() for cut in cuts(tables, size, most_bytes=most)]
+    assert [text for rows in made for text in rows["t"].to_pylist()] == [
+        text for table in tables for text in table["t"].to_pylist()
+    ]
+    assert all(0 < len(rows) <= size for rows in made)
+    # What rows of the next block take is only known when some of these wait already.
+    assert all(rows.nbytes <= 2 * most + 16 for rows in made if len(rows) > 1)
+
+
+def test_narrow_rows_of_small_blocks_are_in_one_batch_whatever_they_may_take():
+    tables = [pa.table({"n": range(10)})] * 10
+    assert [cut.num_rows for cut in cuts(tables, 40, most_bytes=1000)] == [40, 40, 20]
 
 
 def test_what_is_changed_in_a_batch_changes_no_other():

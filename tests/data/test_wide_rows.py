@@ -52,3 +52,26 @@ def test_under_a_small_budget_columns_are_decoded_one_by_one_or_a_few_rows_at_a_
     parts = read()
     assert [len(part) for part in parts] == [1000, 1000, 1000]
     assert pa.concat_tables(parts) == expected
+
+
+def test_columns_whose_memory_grows_are_those_of_texts_and_lists(tmp_path):
+    rows = 1000
+    table = pa.table(
+        {
+            "n": np.arange(rows),
+            "t": [f"{n:0100}" for n in range(rows)],
+            "l": [[float(n)] * 50 for n in range(rows)],
+            "s": [{"x": n, "y": [n]} for n in range(rows)],
+            "d": pa.array([b"01234567"] * rows, pa.binary(8)),
+        }
+    )
+    parquet.write_table(table, tmp_path / "x.parquet", use_dictionary=False)
+    footer = parquet.read_metadata(tmp_path / "x.parquet")
+
+    def largest(*columns: str) -> int:
+        return reading._largest_varying(footer, 0, columns)
+
+    assert largest("n", "d") == 0
+    assert 100 * rows <= largest("n", "t") < 120 * rows
+    assert 400 * rows <= largest("t", "l") == largest("l") < 450 * rows
+    assert 8 * rows <= largest("s") < 20 * rows

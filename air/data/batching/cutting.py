@@ -200,9 +200,17 @@ def cuts_at(block: Block, begins: Sequence[int]) -> Iterator[Cut]:
 
 
 def cuts(
-    blocks: Iterable[Block], batch_size: int | None, *, drop_last: bool = False
+    blocks: Iterable[Block],
+    batch_size: int | None,
+    *,
+    drop_last: bool = False,
+    most_bytes: int | None = None,
 ) -> Iterator[Cut]:
-    """The rows of *blocks* as :func:`~air.data.batching.regrouping.rebatch` divides them."""
+    """The rows of *blocks* as :func:`~air.data.batching.regrouping.rebatch` divides them.
+
+    Args:
+        most_bytes: batches end before *batch_size* where their rows take more than this.
+    """
     if batch_size is None:
         for block in blocks:
             if len(block):
@@ -211,19 +219,29 @@ def cuts(
     queue = RowQueue()  # rows of several blocks that make one batch
     for block in blocks:
         rows = len(block)
+        size = batch_size if most_bytes is None else _within(block, batch_size, most_bytes)
         begin = 0
-        if queue.num_rows:
-            begin = min(batch_size - queue.num_rows, rows)
+        if queue.num_rows >= size:  # their rows are not as wide
+            yield whole(queue.take(queue.num_rows))
+        elif queue.num_rows:
+            begin = min(size - queue.num_rows, rows)
             queue.push(accessor(block).slice(0, begin))
-            if queue.num_rows < batch_size:
+            if queue.num_rows < size:
                 continue
-            yield Cut(_View(queue.take(batch_size)), 0, batch_size)
+            yield whole(queue.take(size))
         view = _View(block)
-        end = begin + (rows - begin) // batch_size * batch_size
-        for offset in range(begin, end, batch_size):
-            yield Cut(view, offset, batch_size)
+        end = begin + (rows - begin) // size * size
+        for offset in range(begin, end, size):
+            yield Cut(view, offset, size)
         if end < rows:
             queue.push(accessor(block).slice(end, rows))
     if queue.num_rows and not drop_last:
         rest = queue.take(queue.num_rows)
         yield whole(rest)
+
+
+def _within(block: Block, batch_size: int, most_bytes: int) -> int:
+    """How many rows, *batch_size* at most, take *most_bytes* if they are as those of *block*."""
+    if isinstance(block, list) or not len(block):
+        return batch_size
+    return max(1, min(batch_size, most_bytes * len(block) // max(block.nbytes, 1)))

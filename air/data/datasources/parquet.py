@@ -201,7 +201,7 @@ class ParquetDatasource(FileDatasource):
                 return
         else:
             names = file.schema_arrow.names if columns is None else columns
-            if budget.decodes_whole(size) and names:
+            if names and budget.decodes_whole(size, _largest_varying(file.metadata, index, names)):
                 yield _column_by_column(file, index, names)
                 return
             together = budget.block_bytes
@@ -267,6 +267,18 @@ def _together(group: Any, columns: Sequence[str]) -> Iterator[list[str]]:
         held += size
     if names:
         yield names
+
+
+def _largest_varying(footer: Any, group: int, columns: Sequence[str]) -> int:
+    """Bytes of the largest of *columns* whose values are not all as long, in a row group."""
+    wanted, found = set(columns), 0
+    for index in range(footer.num_columns):
+        column = footer.row_group(group).column(index)
+        varies = column.physical_type == "BYTE_ARRAY"
+        varies = varies or footer.schema.column(index).max_repetition_level > 0
+        if varies and column.path_in_schema.partition(".")[0] in wanted:
+            found = max(found, _decoded_bytes(column))
+    return found
 
 
 def _decoded_bytes(column: Any) -> int:

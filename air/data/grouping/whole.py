@@ -140,7 +140,7 @@ class MapGroups(MapBatches):
     def name(self) -> str:
         return f"map_groups({self.user.name})"
 
-    def cuts(self, blocks: Iterator[Block]) -> Iterator[Cut]:
+    def cuts(self, blocks: Iterator[Block], block_bytes: int) -> Iterator[Cut]:
         for block in blocks:
             if not len(block):
                 continue

@@ -144,8 +144,10 @@ class MapMethods(Consumption):
             fn: called as ``fn(batch, *fn_args, **fn_kwargs)``; returns a DataFrame, a table, a
                 dictionary of arrays or a list of rows, with any number of rows, or yields
                 several of them. What an async generator yields is taken when it has ended.
-            batch_size: rows of a batch at most (4096 for ``"default"``); ``None`` takes whole
-                blocks. Batches end where blocks do, so they may be smaller.
+            batch_size: rows of a batch at most (for ``"default"`` 4096, or as many as make a
+                block, ``target_max_block_size`` or less under a small budget, where rows are
+                wide); ``None`` takes whole blocks. Batches end where blocks do, so they may be
+                smaller.
             batch_format: what *fn* gets: ``"numpy"`` a dictionary of arrays, ``"pandas"`` a
                 DataFrame, ``"polars"`` one of Polars (for types see
                 :mod:`air.data.polars.batches`), ``"pyarrow"`` a table. ``"default"`` is what the

@@ -38,6 +38,8 @@ class MapBatches(Call):
     """One batch, or a stream of batches, out for each batch in.
 
     Attributes:
+        min_batch_rows: how many rows small blocks are put together to, which is the size of a
+            batch that was asked for; 0 for the default, which is less where rows are wide.
         wanted: columns of the result that somebody looks at; ``None`` for all.
     """
 
@@ -66,7 +68,7 @@ class MapBatches(Call):
 
         def made(blocks: Iterator[Block], context: TaskContext) -> Iterator[Block | Returned]:
             tries = None if self.skips is None else Tries(self.name, self.skips, context)
-            for (cut, start), outcome in outcomes(fn, self._batches(blocks)):
+            for (cut, start), outcome in outcomes(fn, self._batches(blocks, context.block_bytes)):
                 if tries is None:
                     where = At(self.name, cut.block, start, context, cut.num_rows)
                     try:
@@ -102,17 +104,20 @@ class MapBatches(Call):
             return pa.schema(list(zip(made.column_names, kinds, strict=True))).empty_table()
         return None
 
-    def cuts(self, blocks: Iterator[Block]) -> Iterator[Cut]:
-        """The batches that the function is to see."""
-        return cuts(blocks, self.batch_size)
+    def cuts(self, blocks: Iterator[Block], block_bytes: int) -> Iterator[Cut]:
+        """The batches that the function is to see, where blocks may have so many bytes."""
+        is_asked_for = self.min_batch_rows > 0
+        return cuts(blocks, self.batch_size, most_bytes=None if is_asked_for else block_bytes)
 
     def describe(self, error: Exception, cut: Cut) -> None:
         """Add to *error* what is known of the batch at which it happened, beside its rows."""
 
-    def _batches(self, blocks: Iterator[Block]) -> Iterator[tuple[tuple[Cut, int], Any]]:
+    def _batches(
+        self, blocks: Iterator[Block], block_bytes: int
+    ) -> Iterator[tuple[tuple[Cut, int], Any]]:
         """Each batch with where it is cut from, and the number of its first row."""
         start = 0
-        for cut in self.cuts(blocks):
+        for cut in self.cuts(blocks, block_bytes):
             if self.skips is not None and isinstance(cut.block, list):
                 batch = self._batch(cut.rows())
             else:
