@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import datetime
 import gzip
+from json import dumps
 
 import numpy as np
 import pyarrow as pa
@@ -127,6 +128,31 @@ def test_json_is_not_looked_at_if_it_is_told_what_there_is(tmp_path, is_array):
     assert table.to_pylist() == 2 * [{"a": 1.0, "b": None}, {"a": None, "b": "x"}]
     with pytest.raises(data.ReadError, match=r"x\.json cannot be read as JSON: .*"):
         complaining.take_all()
+
+
+LARGE = [2**63, -(2**63) - 1, 10**30 + 1, 10**400]
+
+
+@pytest.mark.parametrize("number", LARGE)
+@pytest.mark.parametrize("budget", [None, 1 << 20])
+def test_whole_numbers_beyond_64_bits_are_refused_instead_of_rounded(
+    tmp_path, monkeypatch, number, budget
+):
+    monkeypatch.setattr(data.DataContext.get_current(), "memory_budget", budget)
+    for row in ({"n": number}, {"l": [0, number]}, {"s": {"x": [{"y": number}]}}):
+        text = dumps({"t": "x", "f": 1.5, **row}) + "\n"
+        (tmp_path / "x.json").write_text(text * (20_000 if budget else 1))
+        with pytest.raises(data.ReadError, match=rf"whole numbers that 64 bits.*{str(number)[:30]}"):
+            data.read_json(tmp_path / "x.json").take_all()
+
+
+def test_large_floats_and_texts_of_digits_are_no_whole_numbers(tmp_path):
+    rows = [{"f": 1e300, "t": f'"{2**70}, {2**70}'}, {"f": -(10**20), "n": 2**63 - 1}]
+    (tmp_path / "x.json").write_text("\n".join(map(dumps, rows)))
+    assert data.read_json(tmp_path / "x.json").take_all() == [
+        {"f": 1e300, "t": f'"{2**70}, {2**70}', "n": None},
+        {"f": -1e20, "t": None, "n": 2**63 - 1},
+    ]
 
 
 def test_text_that_looks_like_a_time_stays_text(tmp_path):

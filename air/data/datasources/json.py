@@ -22,7 +22,13 @@ from air.data.budget import current_budget
 from air.data.datasource import ReadTask
 from air.data.datasources.files import FileDatasource, Fragment
 from air.data.datasources.json_layouts import LAYOUTS, check_objects, layouts_of
-from air.data.datasources.json_types import as_schema, has_lists, with_text, with_values
+from air.data.datasources.json_types import (
+    as_schema,
+    check_whole_numbers,
+    has_lists,
+    with_text,
+    with_values,
+)
 from air.data.datasources.paths import is_compressed
 from air.data.datasources.portions import is_taken_whole
 from air.data.errors import ReadError, UnsupportedValue
@@ -196,6 +202,7 @@ class JSONDatasource(FileDatasource):
             table = json.read_json(io.BytesIO(start), options, self.parse_options)
             exact = table.schema
             if self.parse_options is None:
+                check_whole_numbers(start, table)
                 exact = pa.schema([(column.name, with_text(column.type)) for column in exact])
             # Arrow (26) moves nulls at the beginning of lists, unless it is told the types.
             are_misplaced = b"null" in start and any(has_lists(kind) for kind in exact.types)

@@ -17,6 +17,7 @@ import pyarrow as pa
 from air.data.blocks.convert import table_from_rows
 from air.data.blocks.schemas import conform, unify
 from air.data.datasources.json_lines import SPACE, lines_of, parsed
+from air.data.datasources.json_types import TooLargeNumbers
 from air.data.errors import UnsupportedValue
 
 _QUOTE, _BACKSLASH, _COMMA = b'"\\,'
@@ -54,6 +55,9 @@ class Layout:
         """The schema that all rows of an open file have together.
 
         ``None`` if they do not lie in this way, do not go together, or have no columns.
+
+        Raises:
+            TooLargeNumbers: there are whole numbers beyond 64 bits.
         """
         found: list[pa.Schema] = []
         try:
@@ -62,6 +66,8 @@ class Layout:
                     found.append(table.schema)
             together = unify(found) if found else None
             return together if together is not None and together.names else None
+        except TooLargeNumbers:
+            raise
         except (pa.ArrowException, UnsupportedValue, ValueError):
             return None
 

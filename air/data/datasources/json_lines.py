@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import json
 
-from air.data.datasources.json_types import as_schema, with_values
+from air.data.datasources.json_types import as_schema, check_whole_numbers, with_values
 
 SPACE = b"\xef\xbb\xbf \t\r\n"
 
@@ -34,13 +34,16 @@ def parsed(content: bytes, schema: pa.Schema | None = None) -> pa.Table | None:
 
     Raises:
         pa.ArrowInvalid: it is no JSON, or rows do not go together.
+        TooLargeNumbers: there are whole numbers beyond 64 bits.
     """
     content = content.lstrip(SPACE)
     if not content:
         return None
     options = json.ReadOptions(use_threads=False, block_size=len(content) + 1)
     if schema is None:
-        return json.read_json(io.BytesIO(content), options)
+        table = json.read_json(io.BytesIO(content), options)
+        check_whole_numbers(content, table)
+        return table
     told = pa.schema([(column.name, with_values(column.type)) for column in schema])
     known = json.ParseOptions(explicit_schema=told)
     return as_schema(schema, json.read_json(io.BytesIO(content), options, known))

@@ -39,7 +39,8 @@ def read_json(
     """The objects of JSON files, in the order of the files: one after the other, or in an array.
 
     A key is a column, null in rows that lack it, and in files that do; an object inside is a
-    struct. Text stays text, also where it looks like a time:
+    struct. Text stays text, also where it looks like a time, and whole numbers beyond 64 bits that
+    floats would round are refused:
     ``parse_options=pyarrow.json.ParseOptions(explicit_schema=...)`` says otherwise.
 
     A file is read by one task: divide large ones. Where memory does not let it be parsed whole,
