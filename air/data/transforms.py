@@ -19,7 +19,7 @@ from air.data.batching.regrouping import first_rows
 from air.data.blocks.block import Block, require_table, select
 from air.data.blocks.convert import check_distinct
 from air.data.blocks.schemas import conform
-from air.data.errors import require_columns
+from air.data.errors import ColumnNotFound, UnsupportedValue, require_columns
 from air.data.udf.functions import TaskContext
 
 DEFAULT_BATCH_SIZE = 4096
@@ -56,6 +56,10 @@ class Transform(abc.ABC):
         """Columns that come out for *columns* that go in; ``None``: not known in advance."""
         return columns
 
+    def schema_for(self, schema: pa.Schema) -> pa.Schema | None:
+        """Columns and types that come out for those that go in; ``None``: not known in advance."""
+        return None
+
     def of_no_rows(self, table: pa.Table) -> pa.Table | None:
         """What comes out if all that goes in is *table*, which has no rows; ``None``: unknown."""
         for block in self.open()(iter([table]), TaskContext()):
@@ -83,8 +87,18 @@ class ColumnsTransform(Transform):
         return run
 
 
+class _Picks(ColumnsTransform):
+    """Base of what gives the columns that go in, with their types."""
+
+    def schema_for(self, schema: pa.Schema) -> pa.Schema | None:
+        try:
+            return self.apply(schema.empty_table()).schema
+        except (ColumnNotFound, UnsupportedValue):
+            return None  # which is told when it runs
+
+
 @dataclass(frozen=True)
-class SelectColumns(ColumnsTransform):
+class SelectColumns(_Picks):
     """Some columns, in the order given."""
 
     names: tuple[str, ...]
@@ -101,7 +115,7 @@ class SelectColumns(ColumnsTransform):
 
 
 @dataclass(frozen=True)
-class DropColumns(ColumnsTransform):
+class DropColumns(_Picks):
     """All columns but some."""
 
     names: tuple[str, ...]
@@ -121,7 +135,7 @@ class DropColumns(ColumnsTransform):
 
 
 @dataclass(frozen=True)
-class RenameColumns(ColumnsTransform):
+class RenameColumns(_Picks):
     """Other names for some columns, as pairs of old and new."""
 
     pairs: tuple[tuple[str, str], ...]
@@ -160,6 +174,9 @@ class Conform(ColumnsTransform):
     def columns(self, columns: list[str] | None) -> list[str] | None:
         return list(self.schema.names)
 
+    def schema_for(self, schema: pa.Schema) -> pa.Schema | None:
+        return self.schema
+
 
 @dataclass(frozen=True)
 class TakeRows(Transform):
@@ -170,6 +187,9 @@ class TakeRows(Transform):
     @property
     def name(self) -> str:
         return f"limit({self.count})"
+
+    def schema_for(self, schema: pa.Schema) -> pa.Schema | None:
+        return schema
 
     def open(self) -> BlockFunction:
         return lambda blocks, context: first_rows(blocks, self.count)

@@ -218,6 +218,38 @@ def test_union_keeps_the_order_and_brings_types_together():
     assert data.range(2).union(data.range(3)).limit(4).take_all() == [0, 1, 0, 1]
 
 
+@pytest.mark.parametrize(
+    "other",
+    [
+        lambda ds: ds.rename_columns({"b": "c"}),
+        lambda ds: ds.filter(data.col("a") > 0).rename_columns({"b": "c"}),
+        lambda ds: ds.filter(lambda row: True).drop_columns("b").limit(5),
+        lambda ds: ds.select_columns("a").random_shuffle(seed=1).sort("a"),
+    ],
+)
+def test_columns_that_only_one_part_has_are_missing_values_of_the_others(placement, other):
+    ds = data.from_items([{"a": 1, "b": "x"}, {"a": 2, "b": "y"}])
+    more = other(ds)
+    both = ds.union(more)
+    expected = pd.concat([ds.to_pandas(), more.to_pandas()], ignore_index=True)
+    expected = expected.astype(object).where(expected.notna(), None)
+    assert both.columns() == list(expected.columns)
+    assert both.take_all() == expected.to_dict("records")
+    for name in expected.columns:
+        assert both.select_columns(name).take_all() == expected[[name]].to_dict("records")
+    assert both.sort("b").select_columns("b").to_pandas()["b"].tolist()[:2] == ["x", "y"]
+    assert both.count() == 4
+
+
+def test_columns_and_types_that_are_picked_are_known_without_a_run():
+    ds = data.from_items([{"a": 1, "b": "x"}]).filter(lambda row: 1 // 0)
+    assert ds.schema() == pa.schema({"a": pa.int64(), "b": pa.string()})
+    picked = ds.rename_columns({"a": "c"}).select_columns(["c"])
+    assert picked.schema() == pa.schema({"c": pa.int64()})
+    assert ds.drop_columns("a").schema() == pa.schema({"b": pa.string()})
+    assert ds.select_columns(["a"]).filter(data.col("a") > 0).schema().names == ["a"]
+
+
 def test_rows_from_several_places_have_one_schema():
     schema = pa.schema({"a": pa.float64(), "b": pa.string()})
     rows = [{"a": 1.0, "b": None}, {"a": 0.5, "b": "x"}, {"a": None, "b": "y"}]

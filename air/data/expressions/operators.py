@@ -23,6 +23,9 @@ class FilterExpression(ColumnsTransform):
     def name(self) -> str:
         return f"filter({self.condition!r})"
 
+    def schema_for(self, schema: pa.Schema) -> pa.Schema | None:
+        return schema
+
     def apply(self, table: pa.Table) -> pa.Table:
         mask = self.condition.evaluate(table)
         if not pa.types.is_boolean(mask.type):

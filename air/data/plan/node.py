@@ -204,6 +204,9 @@ class Map(Step):
         return self.transform.columns(self.input.columns())
 
     def schema(self) -> Schema | None:
+        schema = self.input.schema()
+        if isinstance(schema, pa.Schema):
+            return self.transform.schema_for(schema)
         return self.transform.schema if isinstance(self.transform, Conform) else None
 
 

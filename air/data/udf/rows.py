@@ -122,6 +122,9 @@ class FilterRows(CallForRows):
     def columns(self, columns: list[str] | None) -> list[str] | None:
         return columns
 
+    def schema_for(self, schema: pa.Schema) -> pa.Schema | None:
+        return schema
+
     def of_no_rows(self, table: pa.Table) -> pa.Table | None:
         return table
 
