@@ -166,7 +166,9 @@ class Consumption:
         known = self.known_rows()
         if known is not None:
             return known
-        return sum(handle.num_rows for handle in self.run())
+        columns = self.known_columns() or []
+        counted = self.of_columns((columns[0],)) if len(columns) > 1 else self
+        return sum(handle.num_rows for handle in counted.run())
 
     def known_rows(self) -> int | None:
         """The number of rows if it is known without running anything."""

@@ -326,6 +326,14 @@ def test_what_cannot_be_sent_is_named(placement, make):
     assert data.range(2).map(lambda i: None).materialize().schema() is type(None)
 
 
+@pytest.mark.parametrize("missing", [range(4), range(2, 4)])
+def test_a_missing_return_is_told(placement, missing):
+    ds = data.range_table(4, parallelism=1)
+    ds = ds.map(lambda row: None if row["value"] in missing else row)
+    with pytest.raises(UnsupportedValue, match=f"row {missing[0]} is"):
+        ds.take_all()
+
+
 def test_a_function_that_never_ends_gives_what_is_asked_of_it():
     def endless(batch):
         for i in itertools.count():

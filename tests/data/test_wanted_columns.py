@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 
 from air import data
+from air.data.datasources.parquet import ParquetDatasource
 from air.data.errors import ColumnNotFound, UnsupportedValue
 from air.data.optimizer import optimize
 from air.data.plan import Map, Read
@@ -58,6 +59,20 @@ def test_summaries_read_what_they_look_at(tmp_path):
     (read,) = (node for node in plan.walk() if isinstance(node, Read))
     assert read.source.selected == ("b",)
     assert optimize(plan) is plan
+
+
+def test_counting_reads_no_more_than_one_column_and_those_of_conditions(tmp_path, monkeypatch):
+    numbers().add_column("c", lambda batch: batch["a"]).write_parquet(str(tmp_path))
+    asked, read = [], ParquetDatasource.row_group
+
+    def noted(source, file, index, columns):
+        asked.append(columns)
+        return read(source, file, index, columns)
+
+    monkeypatch.setattr(ParquetDatasource, "row_group", noted)
+    ds = data.read_parquet(str(tmp_path)).filter(data.col("b") >= 10)
+    assert ds.count() == 30
+    assert {name for names in asked for name in names} == {"a", "b"}
 
 
 @pytest.mark.parametrize("batch_size", [None, 1, 7, 40])

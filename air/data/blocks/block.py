@@ -271,12 +271,17 @@ def block_from_rows(rows: Sequence[Any], like: pa.Schema | None = None) -> Block
         like: as for :func:`block_from_batch`.
 
     Raises:
-        UnsupportedValue: dictionaries are mixed with other objects, or a column's values have
-            no Arrow type.
+        UnsupportedValue: dictionaries are mixed with other objects, a column's values have no
+            Arrow type, or what a function made of a record is ``None``.
     """
     if rows and isinstance(rows[0], Mapping):
         return convert.table_from_rows(rows, like)
     for index, row in enumerate(rows):
+        if row is None and like is not None:
+            raise UnsupportedValue(
+                f"row {index} is None: a function that is given dictionaries returns one for each"
+                " (is a return missing?)"
+            )
         if isinstance(row, Mapping):
             raise UnsupportedValue(
                 f"row {index} is a dictionary where the rows before it are"

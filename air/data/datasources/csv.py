@@ -161,11 +161,12 @@ class CSVDatasource(FileDatasource):
 
     def _stream(self, path: str) -> Iterator[pa.Table]:
         start = self._start_of(path, self._conversion(), _STREAM_BLOCK_BYTES)
-        exact = self._exact(path, start, _STREAM_BLOCK_BYTES).schema
-        types = dict(zip(exact.names, exact.types, strict=True))
+        start = self._exact(path, start, _STREAM_BLOCK_BYTES)
+        types = dict(zip(start.column_names, start.schema.types, strict=True))
+        given = start.num_rows
+        yield self._as_text(start)  # who wants no more does not wait for these to be parsed again
         del start
         conversion, size = self._with_types(types), self._block_bytes
-        given = 0
         while True:
             before = 0
             try:

@@ -42,6 +42,9 @@ class Aggregation(abc.ABC):
         self.ignore_nulls = check_flag(ignore_nulls, f"{kind}: ignore_nulls")
         self._alias_name = alias_name
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self.name}>"
+
     @property
     def name(self) -> str:
         """Of the column with the results."""
