@@ -13,7 +13,7 @@ from air.executor import shielded_imports
 if TYPE_CHECKING:
     from air.data import aggregate, preprocessor, preprocessors
     from air.data.avro.reading import read_avro
-    from air.data.blocks.block import BlockMetadata
+    from air.data.blocks.metadata import BlockMetadata
     from air.data.context import DataContext, set_progress_bars
     from air.data.dask.source import from_dask
     from air.data.dataset import Dataset

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from air.data.blocks.block import Block, BlockMetadata, Schema, column_names
+from air.data.blocks.block import Block, Schema, column_names
+from air.data.blocks.metadata import BlockMetadata
 from air.data.blocks.origins import Origins
 from air.data.datasources.partitioning import Partitioning as Partitioning
 from air.data.datasources.partitioning import PartitionStyle as PartitionStyle

@@ -14,7 +14,8 @@ from typing import Any, Self
 import pyarrow as pa
 
 from air.data.batching.batch_format import NUMPY, PANDAS, PYARROW, is_pandas_frame
-from air.data.blocks.block import accessor, block_from_batch
+from air.data.blocks.block import accessor
+from air.data.blocks.making import block_from_batch
 from air.data.dataset import Dataset
 from air.errors import AirError
 from air.executor.keywords import methods_suggest_keywords, suggests_keywords

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from air.checkpoint import Checkpoint
 from air.core.api import get, put
-from air.data.blocks.block import accessor, block_from_batch
+from air.data.blocks.block import accessor
+from air.data.blocks.making import block_from_batch
 from air.errors import InvalidOption
 from air.executor.handles import ObjectRef
 from air.executor.keywords import methods_suggest_keywords

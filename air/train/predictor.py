@@ -11,7 +11,8 @@ import pyarrow as pa
 
 from air.checkpoint import Checkpoint
 from air.data.batching.batch_format import NUMPY, PANDAS, PYARROW, is_pandas_frame
-from air.data.blocks.block import accessor, block_from_batch
+from air.data.blocks.block import accessor
+from air.data.blocks.making import block_from_batch
 from air.errors import InvalidOption
 
 if TYPE_CHECKING:

@@ -8,15 +8,8 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from air.data.blocks.block import (
-    accessor,
-    block_from_batch,
-    block_from_rows,
-    compact,
-    concat,
-    owned,
-    split_large,
-)
+from air.data.blocks.block import accessor, compact, concat, owned, split_large
+from air.data.blocks.making import block_from_batch, block_from_rows
 from air.data.errors import UnsupportedValue
 
 BLOCKS = [pa.table({"a": [1, 2, 3, 4], "b": ["w", "x", "y", "z"]}), [10, 20, 30, 40]]

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from air.data import DataContext
-from air.data.blocks.block import BlockMetadata
+from air.data.blocks.metadata import BlockMetadata
 from air.data.budget import Budget, current_budget
 from air.data.datasource import ReadTask
 from air.data.execution.stages import Stage, Unit, working_bytes

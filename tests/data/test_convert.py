@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from air.data.blocks import tensor
-from air.data.blocks.block import accessor, block_from_batch
+from air.data.blocks.block import accessor
 from air.data.blocks.convert import table_from_columns, table_from_rows, table_to_columns
+from air.data.blocks.making import block_from_batch
 from air.data.errors import UnsupportedValue
 
 EVERY_TYPE = pa.table(

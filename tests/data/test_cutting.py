@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from air.data.batching.cutting import cuts, cuts_at
 from air.data.batching.regrouping import joined, rebatch
 from air.data.batching.returned import Columns, Frame, returned
-from air.data.blocks.block import accessor, block_from_batch, concat
+from air.data.blocks.block import accessor, concat
 from air.data.blocks.convert import table_to_columns
 from air.data.blocks.frames import table_to_pandas
+from air.data.blocks.making import block_from_batch
 from air.data.errors import UnsupportedValue
 
 COLUMNS = {

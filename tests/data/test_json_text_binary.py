@@ -142,7 +142,9 @@ def test_whole_numbers_beyond_64_bits_are_refused_instead_of_rounded(
     for row in ({"n": number}, {"l": [0, number]}, {"s": {"x": [{"y": number}]}}):
         text = dumps({"t": "x", "f": 1.5, **row}) + "\n"
         (tmp_path / "x.json").write_text(text * (20_000 if budget else 1))
-        with pytest.raises(data.ReadError, match=rf"whole numbers that 64 bits.*{str(number)[:30]}"):
+        with pytest.raises(
+            data.ReadError, match=rf"whole numbers that 64 bits.*{str(number)[:30]}"
+        ):
             data.read_json(tmp_path / "x.json").take_all()
 
 

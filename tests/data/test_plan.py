@@ -5,7 +5,7 @@ import pytest
 
 from air import data
 from air.data import optimizer
-from air.data.blocks.block import BlockMetadata
+from air.data.blocks.metadata import BlockMetadata
 from air.data.datasource import Datasource, ReadTask
 from air.data.optimizer import optimize
 from air.data.plan import InputBlocks, Limit, Map, Node, Read

@@ -9,8 +9,8 @@ import pytest
 from pyarrow import parquet
 
 from air import data
-from air.data.blocks.block import BlockMetadata
 from air.data.blocks.handle import BlockHandle
+from air.data.blocks.metadata import BlockMetadata
 from air.data.blocks.origins import Origin, Origins, cut_runs
 from air.data.datasource import Datasource, ReadTask
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from air import data
 from air.data import col
-from air.data.blocks.block import BlockMetadata
+from air.data.blocks.metadata import BlockMetadata
 from air.data.datasource import Datasource, ReadTask
 from air.data.optimizer import optimize
 from air.data.plan import Map, Read

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from air.data.blocks.block import Sampled
+from air.data.blocks.metadata import Sampled
 from air.data.execution.exchange.partitioners import Cut, Spread, cuts
 from air.data.execution.exchange.samples import (
     FEWEST_SAMPLES,

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from air import data
-from air.data.blocks.block import BlockMetadata
+from air.data.blocks.metadata import BlockMetadata
 from air.data.datasource import ReadTask
 from air.data.execution.placement import (
     SMALL_BYTES,

@@ -10,10 +10,11 @@ import numpy as np
 import pyarrow as pa
 
 from air.data.batching.batch_format import is_pandas_frame
-from air.data.blocks.block import Block, block_from_batch
+from air.data.blocks.block import Block
 from air.data.blocks.convert import check_batch, table_from_columns
 from air.data.blocks.frames import table_from_pandas, with_named_index
 from air.data.blocks.infer import column_from_values
+from air.data.blocks.making import block_from_batch
 from air.data.blocks.restoring import hides, type_in
 from air.executor.extras import import_pandas
 
@@ -65,11 +66,12 @@ def returned(
     """What a function on batches returned, as it is or as a block.
 
     Args:
-        like: of the rows that it was given, as for :func:`~air.data.blocks.block.block_from_batch`.
+        like: of the rows that it was given, as for
+            :func:`~air.data.blocks.making.block_from_batch`.
         wanted: columns that somebody looks at, where others may be left out; ``None`` for all.
 
     Raises:
-        UnsupportedValue: as :func:`~air.data.blocks.block.block_from_batch` does.
+        UnsupportedValue: as :func:`~air.data.blocks.making.block_from_batch` does.
     """
     if isinstance(result, Mapping):
         return Columns(result, like, wanted)

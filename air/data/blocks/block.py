@@ -13,8 +13,7 @@ import datetime
 import importlib
 import itertools
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from types import ModuleType
 from typing import Any, TypeAlias, cast
 
@@ -26,12 +25,10 @@ from air.data.batching.batch_format import (
     PANDAS,
     POLARS,
     PYARROW,
-    is_pandas_frame,
-    is_polars_frame,
 )
 from air.data.blocks import convert, frames, tensor
 from air.data.blocks.choosing import kept, taken
-from air.data.blocks.origins import Runs
+from air.data.blocks.metadata import BlockMetadata
 from air.data.blocks.schemas import concat_tables, without_columns
 from air.data.errors import UnsupportedValue, require_columns
 from air.errors import SerializationError
@@ -47,70 +44,6 @@ VALUE_COLUMN = "value"
 _SIZE_SAMPLE = 100
 _UNCHANGING = (str, bytes, int, float, complex, bool, type(None), np.generic, datetime.date)
 _ROWS_AT_A_TIME = 4096
-
-
-@dataclass(frozen=True, slots=True)
-class Rejected:
-    """Rows that an operator has left out because its function failed for them.
-
-    Attributes:
-        key: which operator of the run it was.
-        count: how many rows.
-        first: what it said of the first one, and where that was.
-        files: names of files with the rows, if they are kept.
-    """
-
-    key: int
-    count: int
-    first: str
-    files: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Sampled:
-    """Some rows of a sorted run, the first one among them, by which it is divided.
-
-    Attributes:
-        keys: what they are sorted by.
-        rows: which rows they are; ``None`` if they are evenly spread.
-        before: bytes before each of them, and last of the whole run; ``None`` if all rows are of
-            one size.
-    """
-
-    keys: Block
-    rows: np.ndarray | range | None = None
-    before: np.ndarray | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class BlockMetadata:
-    """What is known of a block, or of what a read will give, without looking at it.
-
-    Attributes:
-        num_rows: rows, or ``None`` if not known yet.
-        size_bytes: bytes in memory, or an estimate; ``None`` if not known.
-        schema: columns and types, or the class of plain objects; ``None`` if not known.
-        source: where the rows come from, for messages: ``"data.csv"``, ``"rows 0-99 of ..."``.
-        first_row: which row of ``source``, from 0, the first one is, if the rows are neighbours
-            there; ``None`` otherwise, or if not known.
-        runs: how many rows come from which places, if they are from several.
-        rejected: what was left out since the block before, and has not been counted yet.
-        bounds: where each part of a scattered block begins, and last its rows; ``None`` otherwise.
-        samples: some rows of a sorted run; ``None`` otherwise.
-        lineage: what it is made from, where that is kept track of; see
-            :mod:`air.data.checkpointing.keepers`.
-    """
-
-    num_rows: int | None = None
-    size_bytes: int | None = None
-    schema: Schema | None = None
-    source: str = ""
-    first_row: int | None = None
-    runs: Runs = ()
-    rejected: tuple[Rejected, ...] = ()
-    bounds: tuple[int, ...] | None = None
-    samples: Sampled | None = None
-    lineage: str = ""
 
 
 class BlockAccessor(abc.ABC):
@@ -262,70 +195,6 @@ class ObjectAccessor(BlockAccessor):
 def accessor(block: Block) -> BlockAccessor:
     """How to work with *block*."""
     return ObjectAccessor(block) if isinstance(block, list) else TableAccessor(block)
-
-
-def block_from_rows(rows: Sequence[Any], like: pa.Schema | None = None) -> Block:
-    """A table if the rows are dictionaries, otherwise a block of plain objects.
-
-    Args:
-        like: as for :func:`block_from_batch`.
-
-    Raises:
-        UnsupportedValue: dictionaries are mixed with other objects, a column's values have no
-            Arrow type, or what a function made of a record is ``None``.
-    """
-    if rows and isinstance(rows[0], Mapping):
-        return convert.table_from_rows(rows, like)
-    for index, row in enumerate(rows):
-        if row is None and like is not None:
-            raise UnsupportedValue(
-                f"row {index} is None: a function that is given dictionaries returns one for each"
-                " (is a return missing?)"
-            )
-        if isinstance(row, Mapping):
-            raise UnsupportedValue(
-                f"row {index} is a dictionary where the rows before it are"
-                f" {type(rows[0]).__name__}: make all rows of a dataset of one kind"
-            )
-    return list(rows)
-
-
-def block_from_batch(batch: Any, like: pa.Schema | None = None) -> Block:
-    """The block for what a function on batches returned.
-
-    Takes a DataFrame of pandas or Polars, an Arrow table or record batch, a dictionary of arrays
-    or lists, a list of rows, or a one-dimensional array of plain values.
-
-    Args:
-        like: of the rows that the function was given, if they were records: a column that comes
-            back by the name of one of theirs has its type, where only Arrow has that.
-
-    Raises:
-        UnsupportedValue: it is none of these, or holds what no block can.
-    """
-    if isinstance(batch, pa.Table):
-        return convert.checked_table(batch)
-    if isinstance(batch, Mapping):
-        return convert.table_from_columns(batch, like)
-    if is_pandas_frame(batch):
-        return frames.table_from_pandas(batch, like)
-    if is_polars_frame(batch):
-        table: pa.Table = of_polars().from_batch(batch, like)
-        return table
-    if isinstance(batch, list):
-        return block_from_rows(batch, like)
-    if isinstance(batch, pa.RecordBatch):
-        return convert.checked_table(pa.Table.from_batches([batch]))
-    if isinstance(batch, np.ndarray) and batch.ndim == 1:
-        return batch.tolist()
-    shape = f" of shape {batch.shape}" if isinstance(batch, np.ndarray) else ""
-    hint = '; for a column of arrays return {"name": array}' if shape else ""
-    hint = "; does the function return its result?" if batch is None else hint
-    hint = "; collect() it" if type(batch).__name__ == "LazyFrame" else hint
-    raise UnsupportedValue(
-        "a batch must be a pandas.DataFrame, a pyarrow.Table, a dictionary of arrays or a list"
-        f" of rows, got {type(batch).__name__}{shape}{hint}"
-    )
 
 
 def of_polars() -> ModuleType:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from air.data.blocks.block import Block, BlockMetadata, accessor, compact, owned
+from air.data.blocks.block import Block, accessor, compact, owned
+from air.data.blocks.metadata import BlockMetadata
 from air.data.blocks.origins import cut_runs
 from air.data.blocks.schemas import without_columns
 from air.executor.current import get_executor

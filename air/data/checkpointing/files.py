@@ -15,8 +15,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from air.data.blocks.block import Block, BlockMetadata, Rejected, accessor
+from air.data.blocks.block import Block, accessor
 from air.data.blocks.handle import cut
+from air.data.blocks.metadata import BlockMetadata, Rejected
 from air.data.errors import ReadError
 from air.executor.serialization import dumps, loads
 

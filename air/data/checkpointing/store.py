@@ -9,8 +9,9 @@ from typing import Any
 
 from pyarrow import fs
 
-from air.data.blocks.block import Block, BlockMetadata
+from air.data.blocks.block import Block
 from air.data.blocks.handle import BlockHandle
+from air.data.blocks.metadata import BlockMetadata
 from air.data.checkpointing.files import UNFINISHED, read_block_file, write_whole
 from air.data.checkpointing.keepers import BLOCKS, finished_files
 from air.data.checkpointing.manifest import Manifest, differences

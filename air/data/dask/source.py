@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from air.data.blocks.block import Block, BlockMetadata
+from air.data.blocks.block import Block
 from air.data.blocks.convert import check_distinct
 from air.data.blocks.frames import table_from_pandas
+from air.data.blocks.metadata import BlockMetadata
 from air.data.dataset import Dataset
 from air.data.datasource import Datasource, ReadTask
 from air.data.reading.datasets import read_datasource

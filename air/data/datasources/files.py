@@ -13,7 +13,8 @@ import pyarrow as pa
 from pyarrow import fs
 
 from air.data.batching.regrouping import JOINED_BYTES, joined
-from air.data.blocks.block import Block, BlockMetadata
+from air.data.blocks.block import Block
+from air.data.blocks.metadata import BlockMetadata
 from air.data.blocks.origins import Origin, Origins
 from air.data.blocks.schemas import ValuesDoNotFit, conform, unify
 from air.data.budget import Budget, current_budget

@@ -12,8 +12,9 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 
-from air.data.blocks.block import VALUE_COLUMN, Block, BlockMetadata, Schema, accessor
+from air.data.blocks.block import VALUE_COLUMN, Block, Schema, accessor
 from air.data.blocks.convert import table_from_columns
+from air.data.blocks.metadata import BlockMetadata
 from air.data.datasource import Datasource, ReadTask
 
 ARRAY_COLUMN = "data"

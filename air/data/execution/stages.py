@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
-from air.data.blocks.block import Block, BlockMetadata, split_large
+from air.data.blocks.block import Block, split_large
 from air.data.blocks.handle import BlockHandle
+from air.data.blocks.metadata import BlockMetadata
 from air.data.blocks.origins import Origin, Origins, Runs
 from air.data.budget import Budget
 from air.data.datasource import ReadTask

@@ -13,8 +13,9 @@ import pyarrow as pa
 
 from air.core.api import remote
 from air.data.blocks.allocation import give_back, keep_nothing
-from air.data.blocks.block import Block, BlockMetadata
+from air.data.blocks.block import Block
 from air.data.blocks.handle import BlockHandle
+from air.data.blocks.metadata import BlockMetadata
 from air.data.budget import Budget
 from air.data.execution.actors import ActorStage
 from air.data.execution.scheduling import Item, Launch, Scheduler, StageLimits

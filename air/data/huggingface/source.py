@@ -9,7 +9,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from air.data.blocks.block import Block, BlockMetadata, Schema
+from air.data.blocks.block import Block, Schema
+from air.data.blocks.metadata import BlockMetadata
 from air.data.datasource import Datasource, ReadTask
 from air.data.huggingface.columns import plain_schema, plain_table
 

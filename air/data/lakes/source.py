@@ -11,8 +11,9 @@ import numpy as np
 import pyarrow as pa
 
 from air.data.batching.regrouping import joined
-from air.data.blocks.block import Block, BlockMetadata, Schema
+from air.data.blocks.block import Block, Schema
 from air.data.blocks.choosing import kept
+from air.data.blocks.metadata import BlockMetadata
 from air.data.blocks.origins import Origin, Origins
 from air.data.blocks.schemas import ValuesDoNotFit, conform, without_columns
 from air.data.budget import current_budget

@@ -7,7 +7,8 @@ from typing import Any
 
 from air.data.arguments import check_batch_size
 from air.data.batching.batch_format import check_batch_format
-from air.data.blocks.block import accessor, block_from_batch
+from air.data.blocks.block import accessor
+from air.data.blocks.making import block_from_batch
 from air.data.dataset import Dataset
 from air.data.preprocessor import Preprocessor, batch_kind
 

@@ -9,9 +9,10 @@ import numpy as np
 import pyarrow as pa
 
 from air.data.batching.batch_format import is_pandas_frame
-from air.data.blocks.block import block_from_rows, owned
+from air.data.blocks.block import owned
 from air.data.blocks.convert import checked_table, table_from_columns
 from air.data.blocks.frames import table_from_pandas
+from air.data.blocks.making import block_from_rows
 from air.data.dataset import Dataset
 from air.data.datasources.range import ARRAY_COLUMN, RangeDatasource
 from air.data.reading.datasets import divided, from_each, read_datasource

@@ -10,10 +10,11 @@ import pyarrow as pa
 
 from air.core.api import remote
 from air.data.batching.batch_format import is_pandas_frame
-from air.data.blocks.block import Block, BlockMetadata, accessor
+from air.data.blocks.block import Block, accessor
 from air.data.blocks.convert import checked_table, table_from_columns
 from air.data.blocks.frames import table_from_pandas
 from air.data.blocks.handle import BlockHandle
+from air.data.blocks.metadata import BlockMetadata
 from air.data.dataset import Dataset
 from air.data.datasources.range import ARRAY_COLUMN
 from air.data.plan import InputBlocks, Map, Node

@@ -9,7 +9,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from air.data.blocks.block import Block, BlockMetadata
+from air.data.blocks.block import Block
+from air.data.blocks.metadata import BlockMetadata
 from air.data.budget import Budget, current_budget
 from air.data.datasource import Datasource, ReadTask
 from air.data.datasources.portions import portion

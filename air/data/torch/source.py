@@ -8,7 +8,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from air.data.blocks.block import Block, BlockMetadata, block_from_rows
+from air.data.blocks.block import Block
+from air.data.blocks.making import block_from_rows
+from air.data.blocks.metadata import BlockMetadata
 from air.data.datasource import Datasource, ReadTask
 from air.data.torch.arrays import as_array
 

@@ -13,16 +13,9 @@ from air.data.batching.batch_format import is_frame
 from air.data.batching.cutting import Cut, cuts
 from air.data.batching.regrouping import joined, joined_bytes
 from air.data.batching.returned import Returned, returned
-from air.data.blocks.block import (
-    Block,
-    accessor,
-    block_from_batch,
-    concat,
-    owned,
-    records_of,
-    require_table,
-)
+from air.data.blocks.block import Block, accessor, concat, owned, records_of, require_table
 from air.data.blocks.infer import column_from_values
+from air.data.blocks.making import block_from_batch
 from air.data.blocks.restoring import type_in
 from air.data.errors import UnsupportedValue
 from air.data.transforms import DEFAULT_BATCH_SIZE, BlockFunction

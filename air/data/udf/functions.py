@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyarrow import compute as pc
 
-from air.data.blocks.block import Rejected
+from air.data.blocks.metadata import Rejected
 from air.data.blocks.origins import Origins
 from air.data.udf.async_calls import DEFAULT_CONCURRENCY, AsyncCalls
 from air.errors import InvalidOption

@@ -10,13 +10,8 @@ from typing import Any, TypeAlias, TypeVar
 import pyarrow as pa
 
 from air.data.batching.regrouping import at_least
-from air.data.blocks.block import (
-    Block,
-    accessor,
-    block_from_rows,
-    concat,
-    records_of,
-)
+from air.data.blocks.block import Block, accessor, concat, records_of
+from air.data.blocks.making import block_from_rows
 from air.data.errors import UnsupportedValue
 from air.data.transforms import BlockFunction
 from air.data.udf.async_calls import AsyncCalls

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from air.data.blocks.block import Block, BlockMetadata, Rejected, accessor, owned
+from air.data.blocks.block import Block, accessor, owned
+from air.data.blocks.metadata import BlockMetadata, Rejected
 from air.data.errors import TooManyErrors
 from air.data.udf.dead_letters import DeadLetters, Letter
 from air.errors import InvalidOption

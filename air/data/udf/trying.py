@@ -7,7 +7,8 @@ import operator
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
-from air.data.blocks.block import Block, accessor, block_from_rows, records_of
+from air.data.blocks.block import Block, accessor, records_of
+from air.data.blocks.making import block_from_rows
 from air.data.errors import UnsupportedValue
 from air.data.udf.async_calls import outcomes
 from air.data.udf.functions import TaskContext

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from air.data.blocks.block import Block, BlockMetadata, Rejected, Sampled, accessor
+from air.data.blocks.block import Block, accessor
+from air.data.blocks.metadata import BlockMetadata, Rejected, Sampled
 from air.data.blocks.origins import Origin, Runs
 
 

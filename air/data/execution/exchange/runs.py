@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from air.data.blocks.block import Block, Sampled, concat
+from air.data.blocks.block import Block, concat
 from air.data.blocks.handle import BlockHandle
+from air.data.blocks.metadata import Sampled
 from air.data.blocks.schemas import unify
 from air.data.execution.exchange.partitioners import Slices, Spread
 from air.data.execution.exchange.samples import FewSamples, even_rows

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from air.data.blocks.block import Sampled, accessor
+from air.data.blocks.block import accessor
+from air.data.blocks.metadata import Sampled
 
 SAMPLES = 1024
 """Rows of a run, at most, that are looked at to divide it."""

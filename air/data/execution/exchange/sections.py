@@ -19,16 +19,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from air.data.blocks.block import (
-    Block,
-    BlockMetadata,
-    Schema,
-    accessor,
-    compact,
-    concat,
-    split_large,
-)
+from air.data.blocks.block import Block, Schema, accessor, compact, concat, split_large
 from air.data.blocks.handle import BlockHandle, cut
+from air.data.blocks.metadata import BlockMetadata
 from air.data.blocks.weights import bytes_before, varies
 from air.data.datasource import ReadTask
 from air.data.execution.exchange.directory import OwnDirectory

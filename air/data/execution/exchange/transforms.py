@@ -10,7 +10,8 @@ from typing import cast
 import numpy as np
 import pyarrow as pa
 
-from air.data.blocks.block import Block, Sampled, accessor, concat, split_large
+from air.data.blocks.block import Block, accessor, concat, split_large
+from air.data.blocks.metadata import Sampled
 from air.data.blocks.weights import bytes_before, varies
 from air.data.errors import UnsupportedValue
 from air.data.execution.exchange.marks import Marked

@@ -9,8 +9,8 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 
-from air.data.blocks.block import Sampled
 from air.data.blocks.handle import BlockHandle
+from air.data.blocks.metadata import Sampled
 from air.data.blocks.schemas import conform
 from air.data.execution.exchange.ordering import SortKey
 from air.data.execution.exchange.partitioners import KeyPart, Slices, Spread
