@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeVar, cast
@@ -201,7 +201,7 @@ class Total:
 
     @classmethod
     def of(cls, column: pa.ChunkedArray) -> Total:
-        values = _present(column)
+        values = present(column)
         if pa.types.is_boolean(values.type):
             values = values.cast(pa.int64())
         missing = len(column) - len(values)
@@ -231,7 +231,7 @@ class Extremes:
 
     @classmethod
     def of(cls, column: pa.ChunkedArray) -> Extremes:
-        values = _present(column)
+        values = present(column)
         missing = len(column) - len(values)
         if pa.types.is_duration(values.type):  # which Arrow does not compare
             bounds = pc.min_max(values.cast(pa.int64())).as_py()
@@ -248,61 +248,6 @@ class Extremes:
             min(smallest, default=None),
             max(largest, default=None),
         )
-
-
-@dataclass(frozen=True, slots=True)
-class ValueCounts:
-    """How often each value occurs; a list counts as a tuple."""
-
-    label: ClassVar[str] = "values that can be counted"
-    missing: int
-    counts: dict[Any, int] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, column: pa.ChunkedArray) -> ValueCounts:
-        values = _present(column)
-        missing = len(column) - len(values)
-        counts: dict[Any, int] = {}
-        if _holds_structs(values.type):
-            raise pa.ArrowTypeError(f"{values.type} has no key")
-        if pa.types.is_nested(values.type):
-            for item in values.to_pylist():
-                key = hashable(item)
-                counts[key] = counts.get(key, 0) + 1
-        else:
-            for item in pc.value_counts(values).to_pylist():
-                counts[item["values"]] = item["counts"]
-        return cls(missing, counts)
-
-    def merge(self, other: ValueCounts) -> ValueCounts:
-        counts = dict(self.counts)
-        for value, count in other.counts.items():
-            counts[value] = counts.get(value, 0) + count
-        return ValueCounts(self.missing + other.missing, counts)
-
-
-@dataclass(frozen=True, slots=True)
-class ElementCounts:
-    """How often each value occurs inside the lists of a column, or as itself without lists."""
-
-    label: ClassVar[str] = "values that can be counted"
-    missing: int
-    counts: dict[Any, int]
-
-    @classmethod
-    def of(cls, column: pa.ChunkedArray) -> ElementCounts:
-        missing = 0
-        if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
-            missing = column.null_count
-            column = pc.list_flatten(column)
-        values = ValueCounts.of(column)
-        return cls(missing + values.missing, values.counts)
-
-    def merge(self, other: ElementCounts) -> ElementCounts:
-        values = ValueCounts(self.missing, self.counts).merge(
-            ValueCounts(other.missing, other.counts)
-        )
-        return ElementCounts(values.missing, values.counts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,14 +280,7 @@ class Quantiles:
         return found
 
 
-def hashable(value: Any) -> Any:
-    """*value* as a key: lists and arrays become tuples."""
-    if isinstance(value, np.ndarray):
-        value = value.tolist()
-    return tuple(hashable(item) for item in value) if isinstance(value, list) else value
-
-
-def _present(column: pa.ChunkedArray) -> pa.ChunkedArray:
+def present(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """The values of a column that are not missing; those of floats as Arrow can work with them."""
     column = plain(column)
     if column.null_count:
@@ -375,12 +313,6 @@ def _added(one: Any, other: Any) -> Any:
         return float(one) + float(other)  # a decimal and a float
 
 
-def _holds_structs(kind: pa.DataType) -> bool:
-    while pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        kind = kind.value_type
-    return bool(pa.types.is_struct(kind) or pa.types.is_map(kind))
-
-
 def _numbers(column: pa.ChunkedArray) -> np.ndarray:
     data_type = column.type
     is_number = (
@@ -394,4 +326,4 @@ def _numbers(column: pa.ChunkedArray) -> np.ndarray:
         raise pa.ArrowTypeError(f"{data_type} is no number")
     if pa.types.is_boolean(data_type):
         column = column.cast(pa.int8())
-    return _present(column).cast(pa.float64(), safe=False).to_numpy()
+    return present(column).cast(pa.float64(), safe=False).to_numpy()

@@ -10,6 +10,7 @@ import pyarrow as pa
 from pyarrow import compute as pc
 
 from air.data.blocks.infer import column_from_values
+from air.data.counts import ElementCounts, ValueCounts
 from air.data.dataset import Dataset
 from air.data.errors import UnsuitableData
 from air.data.preprocessors.codes import (
@@ -20,7 +21,6 @@ from air.data.preprocessors.codes import (
 )
 from air.data.preprocessors.columns import Column, ColumnPreprocessor, check_columns
 from air.data.preprocessors.common import CommonCategories
-from air.data.summaries import ElementCounts, ValueCounts
 from air.errors import InvalidOption
 from air.executor.validation import nearest
 

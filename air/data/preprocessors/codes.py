@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import compute as pc
 
+from air.data.counts import ElementCounts, ValueCounts, hashable
 from air.data.errors import UnsuitableData
 from air.data.preprocessors.columns import Column
-from air.data.summaries import ElementCounts, ValueCounts, hashable
 from air.errors import InvalidOption
 from air.executor.validation import check_number, nearest
 

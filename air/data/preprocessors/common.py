@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
+from air.data.counts import ElementCounts, ValueCounts
 from air.data.dataset import Dataset
 from air.data.preprocessors.codes import Categories, check_limits, complete, kept
 from air.data.preprocessors.columns import ColumnPreprocessor, check_columns
-from air.data.summaries import ElementCounts, ValueCounts
 
 
 class CommonCategories(ColumnPreprocessor):

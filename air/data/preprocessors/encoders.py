@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from air.data.blocks.infer import column_from_values
+from air.data.counts import ElementCounts, ValueCounts
 from air.data.dataset import Dataset
 from air.data.errors import UnsuitableData
 from air.data.preprocessors.codes import (
@@ -26,7 +27,6 @@ from air.data.preprocessors.columns import (
     check_free,
 )
 from air.data.preprocessors.common import CommonCategories
-from air.data.summaries import ElementCounts, ValueCounts
 from air.errors import InvalidOption
 from air.executor.validation import check_flag, listing
 

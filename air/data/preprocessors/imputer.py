@@ -9,10 +9,11 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import compute as pc
 
+from air.data.counts import ValueCounts
 from air.data.dataset import Dataset
 from air.data.errors import UnsuitableData
 from air.data.preprocessors.columns import Column, ColumnPreprocessor, check_columns
-from air.data.summaries import Moments, Summary, ValueCounts
+from air.data.summaries import Moments, Summary
 from air.errors import InvalidOption
 from air.executor.validation import listing, nearest
 

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import compute as pc
 
+from air.data.counts import ElementCounts
 from air.data.dataset import Dataset
 from air.data.errors import UnsuitableData, UnsupportedValue
 from air.data.preprocessors.columns import (
@@ -20,7 +21,6 @@ from air.data.preprocessors.columns import (
     numbers,
 )
 from air.data.preprocessors.hashing import murmur3_32
-from air.data.summaries import ElementCounts
 from air.errors import InvalidOption
 from air.executor.validation import check_number
 
