@@ -206,7 +206,10 @@ class ParquetDatasource(FileDatasource):
                 return
             together = budget.block_bytes
         rows = _rows_at_once(file.metadata.row_group(index).num_rows, size, together)
-        for batch in file.iter_batches(rows, row_groups=[index], columns=columns):
+        threads = budget is None or not budget.is_tight  # each holds pages of a column
+        for batch in file.iter_batches(
+            rows, row_groups=[index], columns=columns, use_threads=threads
+        ):
             yield pa.Table.from_batches([batch])
 
     def num_rows(self) -> int | None:
