@@ -19,6 +19,7 @@ from air.data.blocks.block import (
 )
 from air.data.blocks.convert import rows_of_same_keys
 from air.data.blocks.handle import BlockHandle
+from air.data.blocks.schemas import empty_table
 from air.data.context import DataContext
 from air.data.errors import UnsupportedValue, require_columns
 from air.data.execution.execute import execute
@@ -363,9 +364,9 @@ class Consumption:
         """
         schema = self._known_of_no_rows(told)
         if isinstance(schema, pa.Schema):
-            return schema.empty_table()
+            return empty_table(schema)
         names = self._plan.columns()
-        return [] if names is None else pa.schema([(n, pa.null()) for n in names]).empty_table()
+        return [] if names is None else empty_table(pa.schema([(n, pa.null()) for n in names]))
 
     def _known_of_no_rows(self, told: Schema | None) -> Schema | None:
         if isinstance(told, pa.Schema) and pa.null() not in told.types:

@@ -18,7 +18,7 @@ import pyarrow as pa
 from air.data.batching.regrouping import first_rows
 from air.data.blocks.block import Block, require_table, select
 from air.data.blocks.convert import check_distinct
-from air.data.blocks.schemas import conform
+from air.data.blocks.schemas import conform, empty_table
 from air.data.errors import ColumnNotFound, UnsupportedValue, require_columns
 from air.data.udf.functions import TaskContext
 
@@ -92,7 +92,7 @@ class _Picks(ColumnsTransform):
 
     def schema_for(self, schema: pa.Schema) -> pa.Schema | None:
         try:
-            return self.apply(schema.empty_table()).schema
+            return self.apply(empty_table(schema)).schema
         except (ColumnNotFound, UnsupportedValue):
             return None  # which is told when it runs
 

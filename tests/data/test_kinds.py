@@ -186,3 +186,28 @@ def test_keys_of_every_type(key):
         else:
             with pytest.raises(UnsupportedValue, match=rf"{name}.*'{key}' has the type"):
                 step().to_arrow()
+
+
+@pytest.mark.parametrize("axes", [(0, 1, 2), (0, 2, 1)])
+def test_tensors_may_lie_in_memory_in_any_order(placement, tmp_path, axes):
+    """Arrow notes the order of their axes in the type, also where it is the usual one."""
+    values = np.arange(24.0).reshape(4, 2, 3).transpose(axes)
+    table = pa.table({"t": pa.FixedShapeTensorArray.from_numpy_ndarray(values), "i": range(4)})
+    assert table.schema.field("t").type.permutation is not None
+    data.from_arrow(table).write_parquet(str(tmp_path))
+    for ds in (data.from_arrow(table), data.read_parquet(str(tmp_path))):
+        for made in (
+            ds,
+            ds.map_batches(dict),
+            ds.map(dict),
+            ds.sort("i").filter(data.col("i") >= 0),
+            ds.union(ds).limit(4),
+            ds.repartition(3),
+        ):
+            assert np.array_equal(np.stack(list(made.take_batch(4)["t"])), values)
+        none = ds.filter(data.col("i") > 9)
+        assert none.to_arrow().schema == none.map_batches(pyarrow_identity).schema() == table.schema
+
+
+def pyarrow_identity(batch: pa.Table) -> pa.Table:
+    return batch

@@ -61,6 +61,11 @@ def unify(schemas: Sequence[pa.Schema], sources: Sequence[str] = ()) -> pa.Schem
     return pa.schema([pa.field(name, _one_type(name, types)) for name, types in found.items()])
 
 
+def empty_table(schema: pa.Schema) -> pa.Table:
+    """No rows with that schema; Arrow's own ``empty_table`` refuses tensors with a permutation."""
+    return pa.table([pa.nulls(0, column.type) for column in schema], schema=schema)
+
+
 def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
     """*table* with the columns and types of *schema*, which :func:`unify` gave for it.
 
@@ -182,7 +187,7 @@ def _as_type(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
     if pa.types.is_dictionary(column.type) or not pa.types.is_nested(kind):
         return column.cast(kind)
     # Arrow merges lists and structs where it puts tables together, and nowhere else.
-    model = pa.schema([pa.field("", kind)]).empty_table()
+    model = empty_table(pa.schema([pa.field("", kind)]))
     both = pa.concat_tables([model, pa.table({"": column})], promote_options="permissive")
     return pa.chunked_array([chunk for chunk in both[""].chunks if len(chunk)], kind)
 

@@ -18,6 +18,7 @@ from pyarrow import compute as pc
 from pyarrow import csv
 
 from air.data.blocks.convert import check_distinct
+from air.data.blocks.schemas import empty_table
 
 _INT64_END = 2.0**63
 _PARSING = ("delimiter", "quote_char", "double_quote", "escape_char", "ignore_empty_lines")
@@ -58,7 +59,7 @@ class Parser:
         """The first block of a file, of which more than the types is not looked at."""
         with self._opened(file, conversion, block_bytes, use_threads=False) as reader:
             batch = next(reader, None)
-            empty = reader.schema.empty_table()
+            empty = empty_table(reader.schema)
             return empty if batch is None else pa.Table.from_batches([batch])
 
     def blocks(

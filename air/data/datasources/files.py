@@ -16,7 +16,7 @@ from air.data.batching.regrouping import JOINED_BYTES, joined
 from air.data.blocks.block import Block
 from air.data.blocks.metadata import BlockMetadata
 from air.data.blocks.origins import Origin, Origins
-from air.data.blocks.schemas import ValuesDoNotFit, conform, unify
+from air.data.blocks.schemas import ValuesDoNotFit, conform, empty_table, unify
 from air.data.budget import Budget, current_budget
 from air.data.datasource import Datasource, NotedRead, ReadTask
 from air.data.datasources.labels import (
@@ -107,7 +107,7 @@ class FileDatasource(Datasource):
         looked_at = self.files.paths[:LOOKED_AT]
         found = self._looks(looked_at)
         schemas = [
-            self._labelled(schema.empty_table(), path).schema
+            self._labelled(empty_table(schema), path).schema
             for path, schema in zip(looked_at, found, strict=True)
         ]
         try:

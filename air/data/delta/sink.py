@@ -16,6 +16,7 @@ import pyarrow as pa
 from pyarrow import compute as pc
 from pyarrow import fs, parquet
 
+from air.data.blocks.schemas import empty_table
 from air.data.datasink import Datasink, WriteContext
 from air.data.delta.partitions import check_partition_type, partition_value
 from air.data.delta.statistics import statistics
@@ -175,7 +176,7 @@ class DeltaSink(Datasink):
                 f"{WHAT}: there are no rows, and it is not known which columns they would have, so"
                 " that no table can be made"
             )
-        schema = TYPES.adapted(known.empty_table()).schema
+        schema = TYPES.adapted(empty_table(known)).schema
         require_columns(known.names, schema.names, f"{WHAT}: columns with a type")
         require_columns(self._partition_cols, schema.names, f"{WHAT}: partition_cols")
         return schema

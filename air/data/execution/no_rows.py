@@ -11,7 +11,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from air.data.blocks.handle import BlockHandle
-from air.data.blocks.schemas import unify
+from air.data.blocks.schemas import empty_table, unify
 from air.data.plan import Aggregate, InputBlocks, Map, Node, Union
 from air.data.plan.node import Step
 
@@ -33,7 +33,7 @@ def schema_of_no_rows(plan: Node) -> pa.Schema | None:
 def _of_no_rows(node: Node) -> pa.Table | None:
     schema = node.schema()
     if isinstance(schema, pa.Schema):
-        return schema.empty_table()
+        return empty_table(schema)
     inputs = [_of_no_rows(below) for below in node.inputs]
     tables = [table for table in inputs if table is not None]
     if not tables or len(tables) < len(inputs):
@@ -45,7 +45,7 @@ def _of_no_rows(node: Node) -> pa.Table | None:
     if isinstance(node, Step):
         return tables[0]
     if isinstance(node, Union):
-        return unify([table.schema for table in tables]).empty_table()
+        return empty_table(unify([table.schema for table in tables]))
     return _made(node.with_inputs(tuple(map(_source, tables))))
 
 

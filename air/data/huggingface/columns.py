@@ -6,10 +6,12 @@ import math
 
 import pyarrow as pa
 
+from air.data.blocks.schemas import empty_table
+
 
 def plain_schema(schema: pa.Schema) -> pa.Schema:
     """The schema of what :func:`plain_table` gives for tables of *schema*."""
-    return plain_table(schema.empty_table()).schema
+    return plain_table(empty_table(schema)).schema
 
 
 def plain_table(table: pa.Table) -> pa.Table:

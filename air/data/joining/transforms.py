@@ -12,7 +12,7 @@ from pyarrow import compute as pc
 from air.data.blocks.block import Block, accessor, concat, require_table
 from air.data.blocks.choosing import combined, kept, taken
 from air.data.blocks.handle import BlockHandle
-from air.data.blocks.schemas import ValuesDoNotFit, conform
+from air.data.blocks.schemas import ValuesDoNotFit, conform, empty_table
 from air.data.errors import UnsupportedValue
 from air.data.execution.exchange.ordering import SortKey, stable_order
 from air.data.grouping.first import ROW_NUMBER, first_rows_of
@@ -257,7 +257,7 @@ class JoinParts(_Join):
         return self._whole(blocks, self.schemas[1])
 
     def _whole(self, blocks: list[Block], schema: pa.Schema) -> pa.Table:
-        whole = concat([schema.empty_table(), *blocks])
+        whole = concat([empty_table(schema), *blocks])
         assert isinstance(whole, pa.Table)  # scatters have seen to that
         return conform(whole, schema)
 

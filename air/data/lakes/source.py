@@ -15,7 +15,7 @@ from air.data.blocks.block import Block, Schema
 from air.data.blocks.choosing import kept
 from air.data.blocks.metadata import BlockMetadata
 from air.data.blocks.origins import Origin, Origins
-from air.data.blocks.schemas import ValuesDoNotFit, conform, without_columns
+from air.data.blocks.schemas import ValuesDoNotFit, conform, empty_table, without_columns
 from air.data.budget import current_budget
 from air.data.datasource import Datasource, NotedRead, ReadTask
 from air.data.datasources.files import Fragment, balanced, describe_fragments
@@ -241,7 +241,7 @@ class _ReadFragments(NotedRead):
 
     def noting(self, origins: Origins) -> Iterator[Block]:
         if not self.group:
-            return iter([self.reader.schema.empty_table()])
+            return iter([empty_table(self.reader.schema)])
         blocks = (
             table
             for fragment in self.group
@@ -252,7 +252,7 @@ class _ReadFragments(NotedRead):
     def _some(self, blocks: Iterator[Block]) -> Iterator[Block]:
         """*blocks*, or one without rows: files may turn out to have none that are wanted."""
         first = next(blocks, None)
-        yield self.reader.schema.empty_table() if first is None else first
+        yield empty_table(self.reader.schema) if first is None else first
         yield from blocks
 
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from air.data.blocks.block import Block, accessor
 from air.data.blocks.handle import BlockHandle
-from air.data.blocks.schemas import conform, unify
+from air.data.blocks.schemas import conform, empty_table, unify
 from air.data.context import DataContext
 from air.data.dataset import Dataset
 from air.data.datasource import Datasource
@@ -76,7 +76,7 @@ def from_each(what: str, given: Any, fits: Any, make: Any, wanted: str) -> Datas
     deciding = [pair for pair in zip(tables, named, strict=True) if len(pair[0])]
     if deciding:
         schema = unify([table.schema for table, _ in deciding], [name for _, name in deciding])
-        tables = [conform(t, schema) if len(t) else schema.empty_table() for t in tables]
+        tables = [conform(t, schema) if len(t) else empty_table(schema) for t in tables]
     handles = map(BlockHandle.of_block, tables, named)
     return Dataset(InputBlocks(tuple(handles), what))
 

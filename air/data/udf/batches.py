@@ -17,6 +17,7 @@ from air.data.blocks.block import Block, accessor, concat, owned, records_of, re
 from air.data.blocks.infer import column_from_values
 from air.data.blocks.making import block_from_batch
 from air.data.blocks.restoring import type_in
+from air.data.blocks.schemas import empty_table
 from air.data.errors import UnsupportedValue
 from air.data.transforms import DEFAULT_BATCH_SIZE, BlockFunction
 from air.data.udf.async_calls import outcomes
@@ -94,7 +95,7 @@ class MapBatches(Call):
                 (type_in(table.schema, name) or kind) if pa.types.is_null(kind) else kind
                 for name, kind in zip(made.column_names, made.schema.types, strict=True)
             ]  # Objects of which there are none have no type.
-            return pa.schema(list(zip(made.column_names, kinds, strict=True))).empty_table()
+            return empty_table(pa.schema(list(zip(made.column_names, kinds, strict=True))))
         return None
 
     def cuts(self, blocks: Iterator[Block], block_bytes: int) -> Iterator[Cut]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from air.data.blocks.schemas import unify
+from air.data.blocks.schemas import empty_table, unify
 from air.data.datasink import Datasink, WriteContext
 from air.data.datasources.paths import PathLike, filesystem_of
 from air.data.formats import FileFormat
@@ -129,7 +129,7 @@ class FileSink(Datasink):
             # Directories are named by rows, of which there are none, or there is a file for each.
             by_rows = self._partition_cols or self._rows_per_file or self._row_names
             if isinstance(known, pa.Schema) and not by_rows:
-                names = [self._write("000000-000", known.empty_table())]
+                names = [self._write("000000-000", empty_table(known))]
         self._staging.publish(names)
         self._staging.__exit__(None, None, None)
 

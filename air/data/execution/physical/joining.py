@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from air.data.blocks.handle import BlockHandle
 from air.data.blocks.metadata import Sampled
-from air.data.blocks.schemas import conform
+from air.data.blocks.schemas import conform, empty_table
 from air.data.execution.exchange.ordering import SortKey
 from air.data.execution.exchange.partitioners import KeyPart, Slices, Spread
 from air.data.execution.exchange.runs import Runs, Schemas, wait_as_runs
@@ -121,7 +121,7 @@ class _Side:
     def whole(self) -> pa.Table:
         """All rows as a table, those with equal keys in the order that they had."""
         if not self.runs.filled:
-            return self.known_schema.empty_table()
+            return empty_table(self.known_schema)
         whole = self.runs.whole()
         return conform(whole, self.known_schema).combine_chunks()
 
@@ -164,7 +164,7 @@ def _parts(
     streams = len(stream.runs.filled)
     number = parts_for(runs.size_bytes, max(streams, 1), budget)
     if not runs.filled:
-        parts, edges = [KeyPart(np.zeros((0, 3), np.int64), None, None)], kinds.empty_table()
+        parts, edges = [KeyPart(np.zeros((0, 3), np.int64), None, None)], empty_table(kinds)
     else:
         is_outer = spec.how == "outer"
         parts, edges = divided(runs, group_keys(kinds.names), number, apart=is_outer)
