@@ -15,6 +15,7 @@ from air.data.blocks.allocation import give_back
 from air.data.blocks.block import Schema
 from air.data.blocks.convert import check_distinct
 from air.data.blocks.schemas import without_columns
+from air.data.budget import Budget
 from air.data.datasources.files import FileDatasource, Fragment, open_file
 from air.data.datasources.labels import PATH_COLUMN
 from air.data.errors import ReadError, UnsupportedValue
@@ -83,11 +84,20 @@ class ParquetDatasource(FileDatasource):
 
     def _has_large_groups(self, file: parquet.ParquetFile) -> bool:
         """Whether there is a row group of which memory must not hold all at a time."""
-        budget, footer = self.budget, file.metadata
+        budget, names = self.budget, file.schema_arrow.names
         if budget is None or not budget.is_tight:
             return False
-        groups = (footer.row_group(index) for index in range(footer.num_row_groups))
-        return not all(budget.decodes_whole(self._size(group)) for group in groups)
+        if self.selected is not None:
+            names = [name for name in names if name in self.selected]
+        groups = range(file.metadata.num_row_groups)
+        return not all(self._decodes_whole(budget, file.metadata, one, names) for one in groups)
+
+    def _decodes_whole(
+        self, budget: Budget, footer: Any, index: int, columns: Sequence[str]
+    ) -> bool:
+        """Whether memory may hold all of some columns of a row group at a time."""
+        size = self._size(footer.row_group(index))
+        return budget.decodes_whole(size, _largest_varying(footer, index, columns))
 
     def _by_pages(self, source: Any, file: parquet.ParquetFile) -> parquet.ParquetFile:
         """The same file, read a page after the other instead of all pages of a column at once."""
@@ -201,7 +211,7 @@ class ParquetDatasource(FileDatasource):
                 return
         else:
             names = file.schema_arrow.names if columns is None else columns
-            if names and budget.decodes_whole(size, _largest_varying(file.metadata, index, names)):
+            if names and self._decodes_whole(budget, file.metadata, index, names):
                 yield _column_by_column(file, index, names)
                 return
             together = budget.block_bytes

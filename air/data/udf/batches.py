@@ -156,12 +156,13 @@ class AddColumn(Call):
         return [*columns, self.column]
 
     def of_no_rows(self, table: pa.Table) -> pa.Table | None:
+        unknown = self._placed(table, pa.nulls(0))
+        if self.user.is_class:
+            return unknown
         try:
-            if not self.user.is_class:
-                return self._added_to(self.user.open(), table)
-        except Exception:
-            pass  # it has not promised anything of no rows
-        return self._placed(table, pa.nulls(0))
+            return self._added_to(self.user.open(), table)
+        except Exception:  # of the user's function, which has never promised anything of no rows
+            return unknown
 
     def open(self) -> BlockFunction:
         fn = self.user.open()
