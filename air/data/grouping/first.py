@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from air.data.blocks.block import Block, accessor, require_table
-from air.data.errors import UnsupportedValue, require_columns
-from air.data.grouping.keys import groups_of
+from air.data.blocks.block import Block, require_table
+from air.data.blocks.choosing import kept, taken
+from air.data.errors import UnsupportedValue
+from air.data.grouping.hashing import are_equal, row_hashes
+from air.data.grouping.keys import check_keys, groups_of
 from air.data.transforms import BlockFunction, ColumnsTransform, Transform
 from air.data.udf.functions import TaskContext
 
@@ -97,12 +99,47 @@ def first_rows_of(block: Block, names: Sequence[str] | None) -> Block:
     table = require_table(block, what)
     if table is None:
         return block
-    if names is None:
-        names = [name for name in table.column_names if name != ROW_NUMBER]
-        if not names:
-            return table.slice(0, 1)
-    require_columns(names, table.column_names, what)
-    return accessor(table).take(groups_of(table, names, what).first_row)
+    if names is None and not table.column_names:
+        return table.slice(0, 1)
+    again = is_repeated(table, table.column_names if names is None else names, what)
+    return kept(table, pa.array(~again)) if again.any() else table
+
+
+def is_repeated(table: pa.Table, names: Sequence[str], what: str) -> np.ndarray:
+    """For each row whether there is an equal one before it.
+
+    Rows are told apart by hashes, and those that have one hash are compared.
+
+    Raises:
+        ColumnNotFound, UnsupportedValue: as :func:`groups_of`.
+    """
+    check_keys(table, names, what)
+    first, again = _alike(row_hashes(table, names))
+    found = np.zeros(len(table), bool)
+    found[again] = True
+    if len(again) and not are_equal(table, names, first, again):
+        # Some are not what they look like: those that are in any pair are grouped.
+        found[first] = True
+        some = np.flatnonzero(found)
+        found[some[groups_of(taken(table, pa.array(some)), names, what).first_row]] = False
+    return found
+
+
+def _alike(hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs of rows, the first with most bits of a hash and each that has the same behind it."""
+    row_bits = np.uint64(max(len(hashes) - 1, 1).bit_length())
+    row_mask = (np.uint64(1) << row_bits) - np.uint64(1)
+    # Sorting numbers is several times as fast as looking for each among those before it.
+    packed = (hashes & ~row_mask) | np.arange(len(hashes), dtype=np.uint64)
+    packed.sort()
+    is_same = (packed[1:] ^ packed[:-1]) <= row_mask
+    if not is_same.any():
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    rows = (packed & row_mask).astype(np.int64)
+    begin = np.arange(len(rows))
+    begin[1:][is_same] = 0
+    np.maximum.accumulate(begin, out=begin)
+    return rows[begin[1:][is_same]], rows[1:][is_same]
 
 
 def _first_objects(items: list[Any], what: str) -> list[Any]:

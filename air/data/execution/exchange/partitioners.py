@@ -25,13 +25,18 @@ def by_part(places: np.ndarray, edges: Sequence[int]) -> tuple[np.ndarray, tuple
     Args:
         places: where each row goes, ``edges[0] <= place < edges[-1]``.
     """
-    parts = len(edges) - 1
+    if len(edges) == 2:
+        return order_of_parts(np.zeros(len(places), np.int64), 1)
+    return order_of_parts(np.searchsorted(edges, places, side="right") - 1, len(edges) - 1)
+
+
+def order_of_parts(part: np.ndarray, parts: int) -> tuple[np.ndarray, tuple[int, ...]]:
+    """The same for rows of which it is known to which of *parts* parts each goes."""
     if parts == 1:
-        return np.arange(len(places)), (0, len(places))
+        return np.arange(len(part)), (0, len(part))
     # Numpy sorts numbers of up to 16 bits by their digits, which is several times as fast.
-    part = np.searchsorted(edges, places, side="right") - 1
     order = np.argsort(part.astype(np.min_scalar_type(parts)), kind="stable")
-    counts = np.bincount(part, minlength=parts)
+    counts = np.bincount(part.astype(np.int64, copy=False), minlength=parts)
     return order, (0, *np.cumsum(counts).tolist())
 
 

@@ -31,7 +31,7 @@ from air.data.plan import (
 
 OPERATORS: Mapping[type[Node], str] = {
     Aggregate: "keyed.aggregate",
-    Distinct: "keyed.distinct",
+    Distinct: "distinct.distinct",
     GroupRows: "keyed.group_rows",
     Checkpointed: "checkpointed.checkpointed",
     InputBlocks: "rows.given",

@@ -13,22 +13,13 @@ from air.data.blocks.handle import BlockHandle
 from air.data.execution.exchange.ordering import SortKey, stable_order
 from air.data.execution.exchange.partitioners import KeyPart, key_parts
 from air.data.execution.exchange.runs import Runs, Schemas, wait_as_runs
-from air.data.execution.exchange.transforms import SortRuns
-from air.data.execution.exchange.waiting import wait_as_rows
-from air.data.execution.physical.exchanges import merged, parts_for
+from air.data.execution.physical.exchanges import parts_for
 from air.data.execution.run import Given, Run
 from air.data.execution.stages import Stage, Unit
-from air.data.grouping.first import (
-    ROW_NUMBER,
-    DropRowNumber,
-    FirstRows,
-    NumberRows,
-    first_rows_of,
-)
 from air.data.grouping.keys import all_of
 from air.data.grouping.transforms import CombineStates, StatesOfBlocks
 from air.data.grouping.whole import GatherGroups, ScatterGroups, changes, group_keys
-from air.data.plan import Aggregate, Distinct, GroupRows, Map
+from air.data.plan import Aggregate, GroupRows, Map
 from air.data.transforms import Conform, Transform
 
 _TOGETHER_BYTES = 16 << 20
@@ -55,7 +46,7 @@ def aggregate(run: Run, node: Aggregate, _limit: int | None) -> Iterator[BlockHa
             return
         # Results have the same types in all parts if states have.
         combine = (Conform(noted.common()), CombineStates(plan, scatter.keys))
-        if runs.size_bytes > _together(budget):
+        if runs.size_bytes > together_bytes(budget):
             yield from gathered(run, runs, scatter, combine)
             return
         whole = runs.whole()
@@ -66,7 +57,8 @@ def aggregate(run: Run, node: Aggregate, _limit: int | None) -> Iterator[BlockHa
         files.close()
 
 
-def _together(budget: int | None) -> int:
+def together_bytes(budget: int | None) -> int:
+    """Up to so many bytes are put together in this process, and not by tasks."""
     return _TOGETHER_BYTES if budget is None else min(_TOGETHER_BYTES, budget)
 
 
@@ -110,41 +102,6 @@ def gathered(
     gather = GatherGroups(scatter.keys, edges, scatter.label)
     stage = Stage((gather, *after), divides=divides, gathers=True)
     return run.segment([stage], Given(units, len(parts), runs.size_bytes))
-
-
-def distinct(run: Run, node: Distinct, _limit: int | None) -> Iterator[BlockHandle]:
-    """The first of equal rows, of each block and then of all."""
-    files = run.files()
-    try:
-        budget = run.spills_beyond()
-        noted = Schemas()
-        numbered = Map(node.input, NumberRows(node.name))
-        first = noted.of(run.run(Map(numbered, FirstRows(node.names))))
-        rows = wait_as_rows(first, budget, files)
-        if not rows:
-            return
-        if not noted.found or sum(one.size_bytes for one in rows) <= _together(budget):
-            pieces = Unit(tuple(piece for one in rows for piece in one.slice(0, one.num_rows)))
-            kept = first_rows_of(concat(list(pieces.blocks())), node.names)
-            if isinstance(kept, pa.Table):
-                kept = kept.drop_columns([ROW_NUMBER])
-            yield BlockHandle.of_block(kept, node.name)
-            return
-        common = noted.common()
-        names = node.names or tuple(name for name in common.names if name != ROW_NUMBER)
-        scatter = ScatterGroups(group_keys(names), node.name)
-        units = [Unit(tuple(one.slice(0, one.num_rows))) for one in rows if one.num_rows]
-        given = run.given(units).let_go()
-        del rows, units
-        scattered = run.segment([Stage((Conform(common), scatter))], given)
-        files.held_bytes = 0  # what was held is let go of while it is scattered
-        in_order = (SortKey(ROW_NUMBER),)
-        runs = wait_as_runs(scattered, budget, files)
-        kept_runs = gathered(run, runs, scatter, (FirstRows(names), SortRuns(in_order)))
-        del runs
-        yield from merged(run, kept_runs, in_order, after=(DropRowNumber(),))
-    finally:
-        files.close()
 
 
 def divided(
