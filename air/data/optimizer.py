@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from air.data.plan import Node
+from air.data.plan import Node, rewritten
 from air.data.rules.block_order import push_block_order
 from air.data.rules.choices import narrow_choice, narrow_union
 from air.data.rules.joins import filter_sides, narrow_sides
@@ -42,25 +42,14 @@ RULES: tuple[Callable[[Node], Node | None], ...] = (
 """Each gives what to put in the place of a step whose inputs are optimized; ``None`` leaves it."""
 
 
-def optimize(node: Node) -> Node:
-    """The plan to execute for *node*: no rule changes it any more."""
-    return _optimized(node, {})
+def optimize(plan: Node) -> Node:
+    """The plan to execute for *plan*: no rule changes it any more."""
+    return rewritten(plan, _changed)
 
 
-def _optimized(node: Node, done: dict[int, Node]) -> Node:
-    """The same; *done* holds what no rule changes any more, by identity.
-
-    What a rule gives mostly consists of steps that were there before. Looking at all of these again
-    would take time that grows with the square of the number of steps.
-    """
-    if id(node) in done:
-        return node
-    below = tuple(_optimized(one, done) for one in node.inputs)
-    if any(new is not old for new, old in zip(below, node.inputs, strict=True)):
-        node = node.with_inputs(below)
+def _changed(node: Node) -> Node | None:
     for rule in RULES:
         changed = rule(node)
         if changed is not None:
-            return _optimized(changed, done)
-    done[id(node)] = node  # which keeps it, so that no other node gets its identity
-    return node
+            return changed
+    return None

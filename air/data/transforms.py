@@ -19,6 +19,7 @@ from air.data.batching.regrouping import first_rows
 from air.data.blocks.block import Block, require_table, select
 from air.data.blocks.convert import check_distinct
 from air.data.blocks.schemas import conform, empty_table
+from air.data.each_block import EachBlock
 from air.data.errors import ColumnNotFound, UnsupportedValue, require_columns
 from air.data.udf.functions import TaskContext
 
@@ -33,10 +34,15 @@ class Transform(abc.ABC):
     Attributes:
         keeps_rows: exactly one row comes out for each that goes in, in the same order.
         min_rows: how many rows it wants to see together, if they can be had.
+        is_for_each_block: it is opened as an :class:`EachBlock`.
     """
 
     @property
     def keeps_rows(self) -> bool:
+        return False
+
+    @property
+    def is_for_each_block(self) -> bool:
         return False
 
     @property
@@ -73,18 +79,18 @@ class ColumnsTransform(Transform):
     """Base of what only picks and names columns: takes and gives tables, runs no user code."""
 
     keeps_rows = True
+    is_for_each_block = True
 
     @abc.abstractmethod
     def apply(self, table: pa.Table) -> pa.Table:
         """The changed table."""
 
     def open(self) -> BlockFunction:
-        def run(blocks: Iterator[Block], context: TaskContext) -> Iterator[Block]:
-            for block in blocks:
-                table = require_table(block, self.name)
-                yield block if table is None else self.apply(table)
+        def step(block: Block, _before: int, _context: TaskContext) -> Iterable[Block]:
+            table = require_table(block, self.name)
+            return (block if table is None else self.apply(table),)
 
-        return run
+        return EachBlock(step)
 
 
 class _Picks(ColumnsTransform):

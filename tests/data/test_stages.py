@@ -1,8 +1,14 @@
 from __future__ import annotations
 
+import sys
+
+import pyarrow as pa
+import pytest
+
 from air import data
 from air.data.blocks.metadata import BlockMetadata
 from air.data.datasource import ReadTask
+from air.data.each_block import through
 from air.data.execution.placement import (
     SMALL_BYTES,
     Placement,
@@ -175,11 +181,58 @@ def test_starting_a_backend_takes_more_to_be_worth_it():
         assert probation.proves_slow == backend_runs
 
 
-def test_a_long_chain_is_one_stage_and_runs():
+def test_a_chain_of_hundreds_of_steps_for_each_block_is_one_stage(placement):
+    limit = sys.getrecursionlimit()
     ds = data.range_table(3)
-    for _ in range(300):
-        ds = ds.map_batches(lambda batch: batch)
-    assert [row["value"] for row in ds.take_all()] == [0, 1, 2]
+    for _ in range(300):  # which is 600 steps
+        ds = ds.with_column("value", data.col("value") + 1).map(lambda row: row)
+    assert len(stages_of(ds)) == 1
+    assert [row["value"] for row in ds.take_all()] == [300, 301, 302]
+    assert sys.getrecursionlimit() == limit
+
+
+def test_a_chain_of_hundreds_of_steps_that_ask_for_blocks_is_a_few_stages(placement):
+    async def same(row):
+        return row
+
+    limit = sys.getrecursionlimit()
+    batches = rows = data.range_table(3)
+    for _ in range(150):
+        batches = batches.map_batches(lambda batch: batch).select_columns("value")
+        rows = rows.map(same)
+    for ds in (batches, rows):
+        assert len(stages_of(ds)) == 3
+        assert [row["value"] for row in ds.take_all()] == [0, 1, 2]
+    assert sys.getrecursionlimit() == limit
+
+
+def test_steps_for_each_block_give_in_order_what_they_are_given():
+    seen = []
+
+    def noted(block, before, name):
+        seen.append((name, before, block))
+        return [block[:1], block[1:]] if name == "halves" else [[*block, "x"]]
+
+    steps = [(noted, "halves"), (noted, "longer")]
+    made = through(steps, iter([["a", "b"], ["c"]]))
+    assert next(made) == ["a", "x"]
+    assert seen == [("halves", 0, ["a", "b"]), ("longer", 0, ["a"])]
+    assert list(made) == [["b", "x"], ["c", "x"], ["x"]]
+    assert [(before, block) for name, before, block in seen if name == "longer"] == [
+        (0, ["a"]),
+        (1, ["b"]),
+        (2, ["c"]),
+        (3, []),
+    ]
+
+
+def test_a_step_for_each_block_keeps_what_it_was_told_of_rows(placement):
+    # The second function fails for a row that the first one was given as another.
+    ds = data.from_arrow(pa.table({"a": range(6)})).filter(lambda row: row["a"] != 1)
+    ds = ds.map(lambda row: {"b": 1 // (row["a"] - 4)})
+    with pytest.raises(ZeroDivisionError) as raised:
+        ds.take_all()
+    assert any("at row 3 of its input" in note for note in raised.value.__notes__)
 
 
 def test_what_many_exchanges_gave_is_named_by_its_ends():

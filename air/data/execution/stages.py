@@ -19,6 +19,7 @@ from air.data.blocks.metadata import BlockMetadata
 from air.data.blocks.origins import Origin, Origins, Runs
 from air.data.budget import Budget
 from air.data.datasource import ReadTask
+from air.data.each_block import BlockStep, EachBlock, through
 from air.data.execution.cost import QUICK_SECONDS, Cost, Meter
 from air.data.execution.exchange.marks import Marked
 from air.data.plan import Map
@@ -31,11 +32,9 @@ from air.data.udf.skipping import Skipped
 
 _UP_TO = " ... "
 """Between the first and the last of several sources; no name of a file is likely to have it."""
-_FEW_FUNCTIONS = 64
-_FRAMES_EACH = 8
-"""Calls within one another, at most, from a function of a stage to the one before it."""
-_DEPTH = 1000
-"""What Python allows if nobody has changed it."""
+_MOST_STREAMS = 64
+"""Functions of a stage that ask one another for blocks: each is up to eight calls deeper, and
+Python allows for a thousand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +150,6 @@ class OpenStage:
         keeper: Transform | None = None,
     ) -> None:
         self._functions = [(transform.open(), transform.keeps_rows) for transform in transforms]
-        _allow_depth(len(self._functions))
         self._piece_bytes = piece_bytes
         self._block_bytes = block_bytes
         self._keeper = None if keeper is None else keeper.open()
@@ -172,10 +170,15 @@ class OpenStage:
             piece for block in read(origins) for piece in split_large(block, self._piece_bytes)
         )
         context = replace(context, origins=origins, skipped=skipped, block_bytes=self._block_bytes)
+        steps: list[tuple[BlockStep, TaskContext]] = []
         for function, keeps_rows in self._functions:
-            blocks = function(blocks, context)
+            if isinstance(function, EachBlock):
+                steps.append((function.step, context))
+            else:
+                blocks, steps = function(through(steps, blocks), context), []
             if not keeps_rows:
                 context = replace(context, origins=None)
+        blocks = through(steps, blocks)
         pieces: Iterator[Block | Marked] = (
             piece for block in blocks for piece in _divided(block, self._block_bytes)
         )
@@ -205,17 +208,6 @@ class OpenStage:
             self._is_quick = cost.seconds < QUICK_SECONDS
             yield block, cost
             del block  # whoever has it may be done with it while the next one is made
-
-
-def _allow_depth(functions: int) -> None:
-    """Let Python go as deep as a chain of generators is, one within the other.
-
-    Its limit is that of ill-founded recursion, which this is not; it is never lowered, because
-    there may be several stages at a time. What it leaves to a user's function is the usual.
-    """
-    deep = _DEPTH + _FRAMES_EACH * functions
-    if functions > _FEW_FUNCTIONS and sys.getrecursionlimit() < deep:
-        sys.setrecursionlimit(deep)
 
 
 def _with_last(pieces: Iterator[Block | Marked], skipped: Skipped) -> Iterator[Block | Marked]:
@@ -257,7 +249,8 @@ def fuse(maps: Sequence[Map], *, reads: bool, limit: int | None = None) -> list[
 
     Operators share a stage if they ask for the same resources. One that runs no user code
     joins whatever comes before it; a pool of actors always begins a stage, and what asks for
-    nothing does not join what asks for something (a GPU is not kept for it).
+    nothing does not join what asks for something (a GPU is not kept for it). So many operators
+    that ask for blocks are a stage by themselves, as Python's calls do not go any deeper.
 
     Args:
         reads: whether the input still has to be read: actors take only blocks.
@@ -266,16 +259,20 @@ def fuse(maps: Sequence[Map], *, reads: bool, limit: int | None = None) -> list[
     stages: list[Stage] = []
     if reads and (not maps or maps[0].compute.asked or maps[0].compute.pool):
         stages.append(Stage())
+    streams = 0
     for node in maps:
         transform, compute = node.transform, node.compute
         last = stages[-1] if stages else None
         joins = last is not None and compute.pool is None
+        joins = joins and (streams < _MOST_STREAMS or transform.is_for_each_block)
         if joins and last is not None and isinstance(transform, Call):
             joins = compute == last.compute
         if joins and last is not None:
             stages[-1] = Stage((*last.transforms, transform), last.compute)
         else:
             stages.append(Stage((transform,), compute))
+            streams = 0
+        streams += not transform.is_for_each_block
     if limit is not None and stages:
         last = stages[-1]
         stages[-1] = Stage((*last.transforms, TakeRows(limit)), last.compute)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,7 @@ from air.data.blocks.block import Block, accessor, concat, require_table
 from air.data.blocks.choosing import combined, kept, taken
 from air.data.blocks.handle import BlockHandle
 from air.data.blocks.schemas import ValuesDoNotFit, conform, empty_table
+from air.data.each_block import EachBlock
 from air.data.errors import UnsupportedValue
 from air.data.execution.exchange.ordering import SortKey, stable_order
 from air.data.grouping.first import ROW_NUMBER, first_rows_of
@@ -141,21 +142,18 @@ class JoinWith(_Join):
     """Each block joined with all rows of the other side."""
 
     held: BlockHandle
+    is_for_each_block = True
 
     def open(self) -> BlockFunction:
         whole = self.held.get()
         assert isinstance(whole, pa.Table)
         numbered: dict[pa.Schema, WholeKeys | None] = {}
 
-        def run(blocks: Iterator[Block], context: TaskContext) -> Iterator[Block]:
-            for block in blocks:
-                table = require_table(block, self.name)
-                if table is None:
-                    yield block
-                else:
-                    yield from self._with(table, whole, numbered)
+        def step(block: Block, _before: int, _context: TaskContext) -> Iterable[Block]:
+            table = require_table(block, self.name)
+            return (block,) if table is None else self._with(table, whole, numbered)
 
-        return run
+        return EachBlock(step)
 
     def _with(
         self, stream: pa.Table, held: pa.Table, numbered: dict[pa.Schema, WholeKeys | None]

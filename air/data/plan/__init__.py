@@ -9,7 +9,8 @@ from __future__ import annotations
 from air.data.plan.aligned import RandomizeBlockOrder, RandomSample, Zip, apart
 from air.data.plan.exchanges import RandomShuffle, Repartition, Sort, TopOf
 from air.data.plan.keyed import Aggregate, Distinct, GroupRows, Join
-from air.data.plan.node import InputBlocks, Map, Node, Read, Step, part_of, place_of, told_apart
+from air.data.plan.node import InputBlocks, Map, Node, Read, Step, part_of, place_of
+from air.data.plan.rewriting import rewritten, told_apart
 from air.data.plan.rows import Limit, Union, union
 from air.data.plan.services import Checkpointed
 
@@ -36,6 +37,7 @@ __all__ = [
     "apart",
     "part_of",
     "place_of",
+    "rewritten",
     "told_apart",
     "union",
 ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import abc
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Self
@@ -16,7 +15,6 @@ from air.data.blocks.schemas import unify
 from air.data.datasource import Datasource, ReadTask
 from air.data.read_tasks import tasks_of
 from air.data.transforms import Conform, Transform
-from air.data.udf.calling import Call
 from air.data.udf.compute import ON_TASKS, Compute
 
 
@@ -56,9 +54,11 @@ class Node(abc.ABC):
 
     def walk(self) -> Iterator[Node]:
         """This node, then all that it is made from."""
-        yield self
-        for node in self.inputs:
-            yield from node.walk()
+        todo: list[Node] = [self]
+        while todo:
+            node = todo.pop()
+            yield node
+            todo.extend(reversed(node.inputs))
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,29 +210,6 @@ class Map(Step):
         return self.transform.schema if isinstance(self.transform, Conform) else None
 
 
-def told_apart(node: Node) -> Node:
-    """The plan with other names for operators that call functions of the same name.
-
-    The second one in the order of the data is called ``map(f #2)``, and so on.
-    """
-    counts = Counter(one.name for one in node.walk() if _calls(one))
-    if not any(count > 1 for count in counts.values()):
-        return node
-    return _numbered(node, Counter())
-
-
-def _numbered(node: Node, seen: Counter[str]) -> Node:
-    below = tuple(_numbered(one, seen) for one in node.inputs)
-    if any(new is not old for new, old in zip(below, node.inputs, strict=True)):
-        node = node.with_inputs(below)
-    if isinstance(node, Map) and isinstance(node.transform, Call):
-        name = node.name
-        seen[name] += 1
-        if seen[name] > 1:
-            return replace(node, transform=node.transform.numbered(seen[name]))
-    return node
-
-
 def place_of(node: Node) -> str:
     """Which parts a plan works on of what was divided, if it does; the same in every program."""
     places = [one.place for one in node.walk() if isinstance(one, (Read, InputBlocks))]
@@ -242,7 +219,3 @@ def place_of(node: Node) -> str:
 def part_of(place: str, number: int) -> str:
     """The place of part *number* of what is at *place*."""
     return f"{place}.{number}" if place else str(number)
-
-
-def _calls(node: Node) -> bool:
-    return isinstance(node, Map) and isinstance(node.transform, Call)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -18,10 +18,11 @@ from air.data.blocks.infer import column_from_values
 from air.data.blocks.making import block_from_batch
 from air.data.blocks.restoring import type_in
 from air.data.blocks.schemas import empty_table
+from air.data.each_block import EachBlock
 from air.data.errors import UnsupportedValue
 from air.data.transforms import DEFAULT_BATCH_SIZE, BlockFunction
 from air.data.udf.async_calls import outcomes
-from air.data.udf.calling import Call, made_of, with_positions
+from air.data.udf.calling import Call, made_of
 from air.data.udf.functions import TaskContext
 from air.data.udf.positions import At
 from air.data.udf.trying import Tries
@@ -141,6 +142,7 @@ class AddColumn(Call):
 
     column: str
     batch_format: str
+    is_for_each_block = True
 
     @property
     def name(self) -> str:
@@ -167,24 +169,20 @@ class AddColumn(Call):
     def open(self) -> BlockFunction:
         fn = self.user.open()
 
-        def run(blocks: Iterator[Block], context: TaskContext) -> Iterator[Block]:
-            for block, start in with_positions(blocks):
-                table = require_table(block, self.name)
-                if table is None:
-                    continue
-                if not table.num_rows:
-                    yield self._placed(table, pa.nulls(0))
-                    continue
-                if self.skips is None:
-                    with At(self.name, block, start, context):
-                        added = self._added(table, self._values(fn, table))
-                    yield added
-                    continue
-                tries = Tries(self.name, self.skips, context)
-                parts = list(tries.halves(lambda part: self._added_to(fn, part), table, start))
-                yield concat(parts) if parts else self._placed(table.slice(0, 0), pa.nulls(0))
+        def step(block: Block, start: int, context: TaskContext) -> Iterable[Block]:
+            table = require_table(block, self.name)
+            if table is None:
+                return ()
+            if not table.num_rows:
+                return (self._placed(table, pa.nulls(0)),)
+            if self.skips is None:
+                with At(self.name, block, start, context):
+                    return (self._added(table, self._values(fn, table)),)
+            tries = Tries(self.name, self.skips, context)
+            parts = list(tries.halves(lambda part: self._added_to(fn, part), table, start))
+            return (concat(parts) if parts else self._placed(table.slice(0, 0), pa.nulls(0)),)
 
-        return run
+        return EachBlock(step)
 
     def _values(self, fn: Callable[[Any], Any], table: pa.Table) -> Any:
         values = fn(accessor(table).to_batch(self.batch_format, returns=True))

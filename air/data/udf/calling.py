@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Self, TypeVar
 
 import pyarrow as pa
 
-from air.data.blocks.block import Block
 from air.data.errors import UnsupportedValue
 from air.data.transforms import Transform
 from air.data.udf.functions import UserFunction
@@ -42,14 +41,6 @@ class Call(Transform):
 
     def of_no_rows(self, table: pa.Table) -> pa.Table | None:
         return None  # what a function makes of a row is not known without one
-
-
-def with_positions(blocks: Iterable[Block]) -> Iterator[tuple[Block, int]]:
-    """Each block with the number of rows before it."""
-    start = 0
-    for block in blocks:
-        yield block, start
-        start += len(block)
 
 
 def made_of(name: str, build: Callable[[Any], _Built], made: Any) -> _Built:

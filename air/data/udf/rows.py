@@ -12,10 +12,11 @@ import pyarrow as pa
 from air.data.batching.regrouping import at_least
 from air.data.blocks.block import Block, accessor, concat, records_of
 from air.data.blocks.making import block_from_rows
+from air.data.each_block import BlockStep, EachBlock
 from air.data.errors import UnsupportedValue
 from air.data.transforms import BlockFunction
 from air.data.udf.async_calls import AsyncCalls
-from air.data.udf.calling import Call, made_of, with_positions
+from air.data.udf.calling import Call, made_of
 from air.data.udf.functions import TaskContext
 from air.data.udf.positions import At
 from air.data.udf.trying import Tries
@@ -34,10 +35,16 @@ class CallForRows(Call):
     def min_rows(self) -> int:
         return self.user.concurrency  # calls that are under way together are for rows of a block
 
-    def pieces(self, blocks: Iterator[Block]) -> Iterator[tuple[Block, int]]:
-        """What to go through at a time, each with the number of its first row."""
-        concurrency = self.user.concurrency
-        return with_positions(at_least(blocks, concurrency) if concurrency else blocks)
+    @property
+    def is_for_each_block(self) -> bool:
+        return not self.user.concurrency
+
+    def each(self, step: BlockStep) -> BlockFunction:
+        """*step* for each block, which has as many rows as calls may be under way."""
+        each, concurrency = EachBlock(step), self.user.concurrency
+        if not concurrency:
+            return each
+        return lambda blocks, context: each(at_least(blocks, concurrency), context)
 
 
 @dataclass(frozen=True)
@@ -56,19 +63,18 @@ class MapRows(CallForRows):
         fn = self.user.open()
         skips = self.skips
 
-        def run(blocks: Iterator[Block], context: TaskContext) -> Iterator[Block]:
+        def step(block: Block, start: int, context: TaskContext) -> Iterator[Block]:
             made: Iterable[Sequence[Any]]
-            for block, start in self.pieces(blocks):
-                if skips is None:
-                    made = ((row,) for row in _row_results(self.name, fn, block, start, context))
-                    build = _building(block)
-                else:
-                    tries = Tries(self.name, skips, context)
-                    found = ((number, (row,)) for number, row in tries.rows(fn, block, start))
-                    made, build = _kept(tries, found, block, start)
-                yield from _blocks_of(self.name, made, build, block, start, context)
+            if skips is None:
+                made = ((row,) for row in _row_results(self.name, fn, block, start, context))
+                build = _building(block)
+            else:
+                tries = Tries(self.name, skips, context)
+                found = ((number, (row,)) for number, row in tries.rows(fn, block, start))
+                made, build = _kept(tries, found, block, start)
+            return _blocks_of(self.name, made, build, block, start, context)
 
-        return run
+        return self.each(step)
 
 
 @dataclass(frozen=True)
@@ -85,18 +91,17 @@ class FlatMapRows(CallForRows):
 
         rows_of = _then(fn, lambda made: list(self._checked(made)))
 
-        def run(blocks: Iterator[Block], context: TaskContext) -> Iterator[Block]:
-            for block, start in self.pieces(blocks):
-                if skips is None:
-                    made = _row_results(self.name, rows_of, block, start, context)
-                    build = _building(block)
-                else:
-                    tries = Tries(self.name, skips, context)
-                    found = tries.rows(rows_of, block, start)
-                    made, build = _kept(tries, found, block, start)
-                yield from _blocks_of(self.name, made, build, block, start, context)
+        def step(block: Block, start: int, context: TaskContext) -> Iterator[Block]:
+            if skips is None:
+                made = _row_results(self.name, rows_of, block, start, context)
+                build = _building(block)
+            else:
+                tries = Tries(self.name, skips, context)
+                found = tries.rows(rows_of, block, start)
+                made, build = _kept(tries, found, block, start)
+            return _blocks_of(self.name, made, build, block, start, context)
 
-        return run
+        return self.each(step)
 
     def _checked(self, rows: Any) -> Iterable[Any]:
         if isinstance(rows, (str, bytes, dict)) or not isinstance(rows, Iterable):
@@ -129,18 +134,17 @@ class FilterRows(CallForRows):
 
         is_wanted = _then(fn, bool)
 
-        def run(blocks: Iterator[Block], context: TaskContext) -> Iterator[Block]:
-            for block, start in self.pieces(blocks):
-                if skips is None:
-                    keep = list(_row_results(self.name, is_wanted, block, start, context))
-                else:
-                    keep = [False] * len(block)
-                    tries = Tries(self.name, skips, context)
-                    for number, wanted in tries.rows(is_wanted, block, start):
-                        keep[number] = wanted
-                yield accessor(block).filter(keep)
+        def step(block: Block, start: int, context: TaskContext) -> Iterable[Block]:
+            if skips is None:
+                keep = list(_row_results(self.name, is_wanted, block, start, context))
+            else:
+                keep = [False] * len(block)
+                tries = Tries(self.name, skips, context)
+                for number, wanted in tries.rows(is_wanted, block, start):
+                    keep[number] = wanted
+            return (accessor(block).filter(keep),)
 
-        return run
+        return self.each(step)
 
 
 def _then(fn: Callable[[Any], Any], finish: Callable[[Any], _Built]) -> Callable[[Any], Any]:
