@@ -6,7 +6,7 @@ A module is imported when a plan has one of its steps: most plans have few or no
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import cast
 
 from air.data.execution.run import Gathering, Operator
@@ -48,8 +48,8 @@ OPERATORS: Mapping[type[Node], str] = {
 }
 """Module and function, of all but chains of maps on a source, which :class:`Run` does itself."""
 
-GATHERING: Mapping[type[Node], str] = {GroupRows: "keyed.group_rows"}
-"""Those that can do the maps that follow where they put rows together."""
+GATHERING: Collection[type[Node]] = (GroupRows,)
+"""Those whose functions can do the maps that follow where they put rows together."""
 
 
 def operator_of(step: type[Node]) -> Operator | None:
@@ -59,7 +59,7 @@ def operator_of(step: type[Node]) -> Operator | None:
 
 def gathering_of(step: type[Node]) -> Gathering | None:
     """What computes steps of this type together with maps; ``None`` if nothing does."""
-    return cast(Gathering, _function(GATHERING[step])) if step in GATHERING else None
+    return cast(Gathering, _function(OPERATORS[step])) if step in GATHERING else None
 
 
 def _function(name: str) -> object:
