@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import compute as pc
 
+from air.data.blocks.kinds import is_list
 from air.data.summaries import present
 
 
@@ -54,7 +55,7 @@ class ElementCounts:
     @classmethod
     def of(cls, column: pa.ChunkedArray) -> ElementCounts:
         missing = 0
-        if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
+        if is_list(column.type):
             missing = column.null_count
             column = pc.list_flatten(column)
         values = ValueCounts.of(column)
@@ -75,6 +76,6 @@ def hashable(value: Any) -> Any:
 
 
 def _holds_structs(kind: pa.DataType) -> bool:
-    while pa.types.is_list(kind) or pa.types.is_large_list(kind):
+    while is_list(kind):
         kind = kind.value_type
     return bool(pa.types.is_struct(kind) or pa.types.is_map(kind))

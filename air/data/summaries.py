@@ -17,6 +17,7 @@ import pyarrow as pa
 from pyarrow import compute as pc
 
 from air.data.blocks.block import Block, accessor
+from air.data.blocks.refusals import NO_CAST
 from air.data.errors import UnsupportedValue, require_columns
 from air.data.grouping.keys import plain
 from air.data.plan import Map
@@ -120,7 +121,7 @@ class _SummarizeColumns:
             for kind in kinds:
                 try:
                     found[name, kind] = kind.of(column)
-                except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError):
+                except NO_CAST:
                     raise UnsupportedValue(
                         f"{self.what}: column {name!r} has the type {column.type}, which does not"
                         f" have {kind.label}"

@@ -12,6 +12,8 @@ import pytest
 
 from air import data
 from air.data import col
+from air.data.blocks import list_views
+from air.data.blocks.restoring import restored
 from air.data.errors import UnsupportedValue
 
 WHEN = [1, None, 3, 2]
@@ -211,3 +213,41 @@ def test_tensors_may_lie_in_memory_in_any_order(placement, tmp_path, axes):
 
 def pyarrow_identity(batch: pa.Table) -> pa.Table:
     return batch
+
+
+VIEWS = pa.ListViewArray.from_arrays(
+    pa.array([2, 0, 0, 1], pa.int32()),
+    pa.array([1, 2, 0, 1], pa.int32()),
+    pa.array([1, 2, 3]),
+    mask=pa.array([False, False, True, False]),
+)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pa.list_(pa.int64()),
+        pa.large_list(pa.int32()),
+        pa.list_view(pa.int32()),
+        pa.large_list_view(pa.int64()),
+    ],
+    ids=str,
+)
+def test_views_of_lists_become_the_lists_that_there_were_before(kind):
+    made = restored(VIEWS.slice(1), kind)
+    made.validate(full=True)
+    assert made.type == kind
+    assert made.to_pylist() == VIEWS.to_pylist()[1:]
+    both = restored(pa.chunked_array([VIEWS, VIEWS.slice(2)]), kind)
+    assert both.type == kind
+    assert both.to_pylist() == [*VIEWS.to_pylist(), *VIEWS.to_pylist()[2:]]
+
+
+def test_lists_are_the_same_as_views_and_back():
+    lists = list_views.as_lists(VIEWS)
+    lists.validate(full=True)
+    assert lists.to_pylist() == VIEWS.to_pylist()
+    views = list_views.as_views(lists.slice(1), VIEWS.type)
+    views.validate(full=True)
+    assert views.type == VIEWS.type
+    assert views.to_pylist() == VIEWS.to_pylist()[1:]

@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from air.data.blocks.kinds import is_list
 from air.data.errors import UnsupportedValue, WriteError
 from air.data.formats import cannot_hold
 
@@ -145,7 +146,7 @@ def _avro_type(column: pa.Field, kind: pa.DataType, path: str) -> Any:
     name = re.sub(r"\W", "_", path)
     if pa.types.is_fixed_size_binary(kind):
         return {"type": "fixed", "name": f"{name}_bytes", "size": kind.byte_width}
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+    if is_list(kind):
         return {"type": "array", "items": _items(column, kind.value_type, f"{path}_item")}
     if pa.types.is_map(kind) and pa.types.is_string(kind.key_type):
         return {"type": "map", "values": _items(column, kind.item_type, f"{path}_value")}

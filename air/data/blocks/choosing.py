@@ -9,14 +9,14 @@ from __future__ import annotations
 import pyarrow as pa
 from pyarrow import compute as pc
 
-_REFUSALS = (pa.ArrowInvalid, pa.ArrowNotImplementedError)
+from air.data.blocks.refusals import NO_KERNEL
 
 
 def taken(table: pa.Table, indices: pa.Array) -> pa.Table:
     """The rows at *indices*, in that order; nulls where an index is null."""
     try:
         return table.take(indices)
-    except _REFUSALS:
+    except NO_KERNEL:
         columns = [_taken(column, indices) for column in table.columns]
         return pa.table(columns, schema=table.schema)
 
@@ -25,7 +25,7 @@ def kept(table: pa.Table, mask: pa.Array | pa.ChunkedArray) -> pa.Table:
     """The rows for which *mask* is true."""
     try:
         return table.filter(mask)
-    except _REFUSALS:
+    except NO_KERNEL:
         return taken(table, pc.indices_nonzero(pc.fill_null(mask, False)))
 
 
@@ -42,7 +42,7 @@ def combined(column: pa.ChunkedArray) -> pa.Array:
 def _taken(column: pa.ChunkedArray, indices: pa.Array) -> pa.ChunkedArray:
     try:
         return column.take(indices)
-    except _REFUSALS:
+    except NO_KERNEL:
         if not pa.types.is_run_end_encoded(column.type):
             return widely_taken(column, indices)
         found = pc.run_end_decode(column).take(indices)

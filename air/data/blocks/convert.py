@@ -19,6 +19,7 @@ from pyarrow import compute as pc
 from air.data.blocks import nested, tensor
 from air.data.blocks.choosing import combined
 from air.data.blocks.infer import column_from_values
+from air.data.blocks.kinds import is_list
 from air.data.blocks.marked import with_nulls
 from air.data.blocks.restoring import type_in
 from air.data.errors import UnsupportedValue
@@ -70,7 +71,7 @@ def owned_elements(values: np.ndarray) -> np.ndarray:
 def loses_types_as_arrays(column: pa.ChunkedArray) -> bool:
     """Whether Arrow would turn whole numbers inside the values into floats, for their nulls."""
     kind = column.type
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+    if is_list(kind):
         inner = kind.value_type
         return pa.types.is_nested(inner) or any(c.flatten().null_count for c in column.chunks)
     return bool(pa.types.is_nested(kind) and not tensor.is_tensor(kind))

@@ -23,6 +23,7 @@ from air.data.blocks.convert import (
     owned_elements,
 )
 from air.data.blocks.infer import column_from_values
+from air.data.blocks.refusals import NO_COLUMN
 from air.data.blocks.restoring import hides, restored, type_in
 from air.data.blocks.schemas import without_columns
 from air.data.errors import UnsupportedValue
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _STRING_LIMIT = 2**31
-_REFUSALS = (pa.ArrowException, OverflowError, TypeError, ValueError)
 
 
 def table_to_pandas(table: pa.Table, *, nullable: bool = False) -> pd.DataFrame:
@@ -143,7 +143,7 @@ def _plain_columns(frame: pd.DataFrame, like: pa.Schema | None) -> dict[str, pa.
     """Columns of types that Arrow knows."""
     try:
         table = pa.Table.from_pandas(frame, preserve_index=False)
-    except _REFUSALS as error:
+    except NO_COLUMN as error:
         for name in frame.columns:
             column_from_values(name, frame[name])  # says what is wrong with it
         raise UnsupportedValue(f"a DataFrame has no Arrow equivalent: {error}") from None

@@ -19,10 +19,10 @@ import pyarrow as pa
 
 from air.data.batching.batch_format import is_frame
 from air.data.blocks import marked, nested, tensor
+from air.data.blocks.refusals import NO_COLUMN
 from air.data.blocks.restoring import from_pairs, hides, restored
 from air.data.errors import UnsupportedValue
 
-_REFUSALS = (pa.ArrowException, OverflowError, TypeError, ValueError)
 _TIME_UNITS = {"Y": "D", "M": "D", "W": "D", "h": "s", "m": "s"}
 """Units of numpy's times that Arrow lacks, and what they become."""
 
@@ -47,7 +47,7 @@ def column_from_values(name: str, values: Any, kind: pa.DataType | None = None) 
         raise UnsupportedValue(f"column {name!r} must be the values of one column, got a DataFrame")
     try:
         made = _column(name, values)
-    except _REFUSALS as error:
+    except NO_COLUMN as error:
         pairs = from_pairs(values, kind)
         if pairs is None:
             raise complaint(name, list(values), error) from None
@@ -154,7 +154,7 @@ def _from_list(items: list[Any], *, of_pandas: bool = False, shows_lists: bool =
         made = pa.array(items, from_pandas=of_pandas)
     except OverflowError:
         return pa.array(items, pa.uint64(), from_pandas=of_pandas)
-    except _REFUSALS:
+    except NO_COLUMN:
         if hasattr(first, "__array__") and not isinstance(first, (np.ndarray, np.generic)):
             # Arrays of another library, such as tensors; those without dimensions are numbers.
             arrays = [np.asarray(i)[()] if hasattr(i, "__array__") else i for i in items]

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from air.data.blocks.kinds import is_list_in_order
+
 
 class ListElement(np.ndarray):
     """One value of a column of lists of lists: an ``ndarray`` in every respect.
@@ -62,7 +64,7 @@ def _rows(column: pa.Array, writable: bool) -> list[Any] | None:
     # What a null row has in its memory is left out.
     array = column.drop_null() if column.null_count else column
     levels: list[np.ndarray] = []
-    while _is_list(array.type):
+    while is_list_in_order(array.type):
         if array.null_count:
             return None
         offsets, array = _level(array)
@@ -128,15 +130,10 @@ def _level(array: pa.Array) -> tuple[np.ndarray, pa.Array]:
     return offsets - first, array.values.slice(first, last - first)
 
 
-def _is_list(kind: pa.DataType) -> bool:
-    are_lists = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
-    return any(check(kind) for check in are_lists)
-
-
 def _depth(kind: pa.DataType) -> int:
     """How many lists are inside each other around numbers or flags; 0 around anything else."""
     depth = 0
-    while _is_list(kind):
+    while is_list_in_order(kind):
         kind, depth = kind.value_type, depth + 1
     is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind)
     return depth if is_number or pa.types.is_boolean(kind) else 0

@@ -17,6 +17,7 @@ from pyarrow import compute as pc
 from air.data.blocks.choosing import combined
 from air.data.blocks.convert import floats_would_round
 from air.data.blocks.infer import column_from_values
+from air.data.blocks.kinds import is_list, is_text
 from air.data.errors import UnsupportedValue
 
 _TEXT = np.dtype(object)
@@ -70,10 +71,10 @@ def layout_of(kind: pa.DataType) -> Layout | None:
             return None
         size = None if None in inner.shape else kind.list_size
         return Layout(inner.dtype, (size, *inner.shape))
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+    if is_list(kind):
         inner = layout_of(kind.value_type)
         return None if inner is None else Layout(inner.dtype, (None, *inner.shape))
-    if _is_text(kind):
+    if is_text(kind):
         return Layout(_TEXT)
     if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind):
         return Layout(np.dtype(kind.to_pandas_dtype()))
@@ -110,7 +111,7 @@ def values_of(what: str, name: str, column: pa.ChunkedArray, *, keeps_type: bool
             else:
                 sizes.append(kind.list_size)
             array = array.flatten()
-        elif pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        elif is_list(kind):
             _no_missing(what, name, array)
             offsets = array.offsets.to_numpy().astype(np.int64)
             splits.append(offsets - offsets[0])
@@ -189,7 +190,7 @@ def _text_or_numbers(name: str, flat: np.ndarray) -> pa.Array:
 
 
 def _flat(what: str, name: str, array: pa.Array, *, may_be_floats: bool) -> np.ndarray:
-    if _is_text(array.type):
+    if is_text(array.type):
         _no_missing(what, name, array)
         if not pa.types.is_fixed_size_binary(array.type):
             array = array.cast(pa.large_binary())
@@ -206,21 +207,6 @@ def _flat(what: str, name: str, array: pa.Array, *, may_be_floats: bool) -> np.n
             )
     flat = array.to_numpy(zero_copy_only=False)
     return flat
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    return any(
-        is_kind(kind)
-        for is_kind in (
-            pa.types.is_string,
-            pa.types.is_large_string,
-            pa.types.is_string_view,
-            pa.types.is_binary,
-            pa.types.is_large_binary,
-            pa.types.is_binary_view,
-            pa.types.is_fixed_size_binary,
-        )
-    )
 
 
 _FILL = "fill them (air.data.preprocessors.SimpleImputer) or leave these rows out (filter)"

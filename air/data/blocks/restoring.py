@@ -17,22 +17,17 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import compute as pc
 
-_Column = TypeVar("_Column", pa.Array, pa.ChunkedArray)
-_REFUSALS = (pa.ArrowException, OverflowError, TypeError, ValueError)
+from air.data.blocks.kinds import BYTES, TEXTS, holds, is_any_list, is_list_view, is_one, is_text
+from air.data.blocks.list_views import as_lists, as_views, list_type
+from air.data.blocks.refusals import NO_COLUMN
 
-_TEXTS = (
-    (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view),
-    (
-        pa.types.is_binary,
-        pa.types.is_large_binary,
-        pa.types.is_fixed_size_binary,
-        pa.types.is_binary_view,
-    ),
-)
+_Column = TypeVar("_Column", pa.Array, pa.ChunkedArray)
+
 _FAMILIES = (
     (pa.types.is_integer,),
     (pa.types.is_floating,),
-    *_TEXTS,
+    TEXTS,
+    BYTES,
     (pa.types.is_decimal,),
     (pa.types.is_date,),
     (pa.types.is_time,),
@@ -60,7 +55,7 @@ def restored(column: _Column, kind: pa.DataType) -> _Column:
         return pa.chunked_array([nulls]) if chunked else nulls
     try:
         made = cast(column, kind)
-    except _REFUSALS:
+    except NO_COLUMN:
         return column
     return made if _is_exact(column, made) else column
 
@@ -81,23 +76,21 @@ def cast(column: Any, kind: pa.DataType) -> Any:
         return pa.ExtensionArray.from_storage(kind, cast(_storage(column), kind.storage_type))
     if isinstance(made, pa.FixedShapeTensorType):
         return _as_fixed_lists(column, kind)
-    if _is_view(kind):
-        wide = pa.types.is_large_list_view(kind)
-        lists = cast(column, (pa.large_list if wide else pa.list_)(kind.value_field))
-        sizes = pc.fill_null(pc.list_value_length(lists), 0)
-        view = pa.LargeListViewArray if wide else pa.ListViewArray
-        missing = lists.is_null() if lists.null_count else None
-        return view.from_arrays(lists.offsets[:-1], sizes, lists.values, type=kind, mask=missing)
-    if pa.types.is_dictionary(kind) and not (pa.types.is_dictionary(made) or _is_text(made)):
+    if is_list_view(made) and not is_list_view(kind):
+        return cast(as_lists(column), kind)
+    if is_list_view(kind):
+        return as_views(cast(column, list_type(kind)), kind)
+    if pa.types.is_dictionary(kind) and not (pa.types.is_dictionary(made) or is_text(made)):
         return cast(column, kind.value_type).dictionary_encode().cast(kind)
     return column.cast(_target(made, kind))
 
 
 def _is_plain(made: pa.DataType, kind: pa.DataType) -> bool:
     """Whether Arrow has the cast for columns of several chunks."""
-    if any(check(kind) for check in (pa.types.is_run_end_encoded, _is_extension, _is_view)):
+    if any(check(kind) for check in (pa.types.is_run_end_encoded, _is_extension, is_list_view)):
         return False
-    return not (isinstance(made, pa.FixedShapeTensorType) or pa.types.is_dictionary(kind))
+    is_tensor = isinstance(made, pa.FixedShapeTensorType)
+    return not (is_tensor or is_list_view(made) or pa.types.is_dictionary(kind))
 
 
 def _as_fixed_lists(column: pa.Array, kind: pa.DataType) -> pa.Array:
@@ -152,24 +145,16 @@ def hides(kind: pa.DataType | None) -> bool:
     return _is_extension(kind) or any(check(kind) for check in checks)
 
 
-def _is_text(kind: pa.DataType) -> bool:
-    return any(_is_one(kind, family) for family in _TEXTS)
-
-
-def _is_view(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_list_view(kind) or pa.types.is_large_list_view(kind))
-
-
 def from_pairs(values: Any, kind: pa.DataType | None) -> pa.Array | None:
     """The column for values of a type with maps, which functions see as lists of pairs.
 
     ``None`` if *kind* is no such type, or not that of *values*.
     """
-    if kind is None or not _has_map(kind):
+    if kind is None or not holds(kind, pa.types.is_map):
         return None
     try:
         return pa.array(list(values), kind)
-    except _REFUSALS:
+    except NO_COLUMN:
         return None
 
 
@@ -193,10 +178,10 @@ def _is_alike(made: pa.DataType, kind: pa.DataType) -> bool:
             _is_alike(*kinds)
             for kinds in ((made.key_type, kind.key_type), (made.item_type, kind.item_type))
         )
-    if _is_list(kind):
-        if _is_view(kind) and _is_list(made) and pa.types.is_null(made.value_type):
+    if is_any_list(kind):
+        if is_list_view(kind) and is_any_list(made) and pa.types.is_null(made.value_type):
             return True  # other lists go together with lists of nothing
-        return _is_list(made) and _is_alike(made.value_type, kind.value_type)
+        return is_any_list(made) and _is_alike(made.value_type, kind.value_type)
     if pa.types.is_struct(kind):
         if not pa.types.is_struct(made) or _names(made) != _names(kind):
             return False
@@ -205,7 +190,7 @@ def _is_alike(made: pa.DataType, kind: pa.DataType) -> bool:
         return bool(pa.types.is_timestamp(made) and made.tz == kind.tz)
     if pa.types.is_date64(kind) and pa.types.is_timestamp(made):
         return made.tz is None  # numpy
-    return any(_is_one(made, family) and _is_one(kind, family) for family in _FAMILIES)
+    return any(is_one(made, family) and is_one(kind, family) for family in _FAMILIES)
 
 
 def _has_no_categories(kind: pa.DataType) -> bool:
@@ -226,7 +211,7 @@ def _is_exact(column: Any, made: Any) -> bool:
         chunks = zip(column.chunks, made.chunks, strict=True)
         return all(_is_exact(one, other) for one, other in chunks)
     kind = column.type
-    if _is_list(kind) and _is_list(made.type):
+    if is_any_list(kind) and is_any_list(made.type):
         return _is_exact(column.flatten(), made.flatten())
     if pa.types.is_struct(kind) and pa.types.is_struct(made.type):
         return all(map(_is_exact, column.flatten(), made.flatten()))
@@ -235,23 +220,6 @@ def _is_exact(column: Any, made: Any) -> bool:
         other = pc.fill_null(made, 0.0).to_numpy(zero_copy_only=False)
         return bool(np.array_equal(one, other, equal_nan=True))
     return True
-
-
-def _has_map(kind: pa.DataType) -> bool:
-    if pa.types.is_map(kind):
-        return True
-    if not pa.types.is_nested(kind):
-        return False
-    return any(_has_map(kind.field(number).type) for number in range(kind.num_fields))
-
-
-def _is_list(kind: pa.DataType) -> bool:
-    are_lists = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list, _is_view)
-    return any(check(kind) for check in are_lists)
-
-
-def _is_one(kind: pa.DataType, family: tuple[Any, ...]) -> bool:
-    return any(check(kind) for check in family)
 
 
 def _names(kind: pa.StructType) -> list[str]:

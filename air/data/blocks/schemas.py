@@ -14,9 +14,8 @@ from typing import Any
 import pyarrow as pa
 
 from air.data.blocks import tensor
+from air.data.blocks.refusals import NO_CAST
 from air.data.errors import UnsupportedValue
-
-_REFUSALS = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError)
 
 
 class ValuesDoNotFit(UnsupportedValue):
@@ -86,7 +85,7 @@ def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
         column = table[field.name]
         try:
             columns.append(_as_type(column, field.type))
-        except _REFUSALS as error:
+        except NO_CAST as error:
             why = str(error).strip()
             raise ValuesDoNotFit(field.name, column.type, field.type, why) from None
     return pa.table(columns, schema=schema)
@@ -138,7 +137,7 @@ def _merged(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
     try:
         fields = [pa.schema([pa.field("", kind)]) for kind in kinds]
         return pa.unify_schemas(fields, promote_options="permissive").field(0).type
-    except _REFUSALS:
+    except NO_CAST:
         return None
 
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 from pyarrow import compute as pc
 
 from air.data.blocks.block import Block
+from air.data.blocks.kinds import is_list
 
 _OFFSETS: tuple[tuple[Callable[[Any], bool], int], ...] = (
     (pa.types.is_string, 4),
@@ -89,7 +90,7 @@ def _before(array: pa.Array, rows: np.ndarray) -> np.ndarray:
     first = int(np.frombuffer(array.buffers()[1], dtype)[array.offset])
     if pa.types.is_map(kind):
         values = [array.keys, array.items]
-    elif pa.types.is_list(kind) or pa.types.is_large_list(kind):
+    elif is_list(kind):
         values = [array.values]
     else:
         return offsets - first + width * rows

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from air.data.blocks import tensor
+from air.data.blocks.kinds import is_list
 from air.data.errors import WriteError, require_columns
 from air.errors import InvalidOption
 from air.executor.extras import import_extra
@@ -105,7 +106,7 @@ def image_of(name: str, column: pa.ChunkedArray) -> np.ndarray:
 
 def _of_lists(name: str, values: pa.Array) -> np.ndarray:
     shape = []
-    while pa.types.is_list(values.type) or pa.types.is_large_list(values.type):
+    while is_list(values.type):
         lengths = values.value_lengths().unique().to_pylist()
         if values.null_count or len(lengths) > 1:
             break

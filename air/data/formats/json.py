@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import pyarrow as pa
 
 from air.data.arguments import STREAM_CODECS
+from air.data.blocks.kinds import is_list_in_order
 from air.data.errors import WriteError
 from air.data.formats import cannot_hold
 
@@ -59,7 +60,7 @@ def _is_held(kind: pa.DataType) -> bool:
         return False
     if pa.types.is_struct(kind):
         return all(_is_held(part.type) for part in kind)
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+    if is_list_in_order(kind):
         return _is_held(kind.value_type)
     fits = (pa.types.is_boolean, pa.types.is_integer, pa.types.is_floating)
     texts = (pa.types.is_string, pa.types.is_large_string, pa.types.is_null)

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 import pyarrow as pa
 
+from air.data.blocks.kinds import is_list
 from air.data.errors import ReadError
 from air.data.lakes.files import ColumnsInFiles
 
@@ -93,7 +94,7 @@ def _numbered(field: pa.Field, place: Place) -> Iterator[tuple[Place, int]]:
     kind = field.type
     if pa.types.is_struct(kind):
         yield from numbered(kind, place)
-    elif pa.types.is_list(kind) or pa.types.is_large_list(kind):
+    elif is_list(kind):
         yield from _numbered(kind.value_field, (*place, _ITEM))
     elif pa.types.is_map(kind):
         yield from _numbered(kind.key_field, (*place, _KEY))

@@ -7,18 +7,12 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from air.data.blocks.kinds import BYTES, TEXTS, is_list_in_order, is_one
+from air.data.blocks.refusals import NO_KERNEL
 from air.data.blocks.schemas import ValuesDoNotFit, conform, unify
 from air.data.errors import UnsupportedValue, WriteError
 from air.data.formats import cannot_hold
 from air.executor.validation import listing
-
-_TEXTS = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
-_BYTES = (
-    pa.types.is_binary,
-    pa.types.is_large_binary,
-    pa.types.is_binary_view,
-    pa.types.is_fixed_size_binary,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +48,7 @@ class TableTypes:
             if kind != column.type:
                 try:
                     values = _cast(values, kind)
-                except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+                except NO_KERNEL as error:
                     raise WriteError(
                         f"{self.what}: column {column.name!r} is {column.type}, and not all its"
                         f" values fit {kind}, which is what {self.kind} has: {error}"
@@ -67,9 +61,9 @@ class TableTypes:
     def _type(self, column: pa.Field, kind: pa.DataType) -> pa.DataType:
         if any(check(kind) for check in self.same):
             return kind
-        if any(check(kind) for check in _TEXTS):
+        if is_one(kind, TEXTS):
             return pa.string()
-        if any(check(kind) for check in _BYTES):
+        if is_one(kind, BYTES):
             return pa.binary()
         if kind in self.wider:
             return self.wider[kind]
@@ -81,11 +75,7 @@ class TableTypes:
             return self._type(column, kind.value_type)
         if isinstance(kind, pa.ExtensionType):
             raise self._no_type(column)
-        if (
-            pa.types.is_list(kind)
-            or pa.types.is_large_list(kind)
-            or pa.types.is_fixed_size_list(kind)
-        ):
+        if is_list_in_order(kind):
             return pa.list_(pa.field("element", self._type(column, kind.value_type)))
         if pa.types.is_map(kind):
             return pa.map_(self._type(column, kind.key_type), self._type(column, kind.item_type))

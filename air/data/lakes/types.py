@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from air.data.blocks.kinds import is_list
+
 
 def plain(kind: pa.DataType) -> pa.DataType:
     """*kind* as files of other sources have it: short offsets, and any value inside may be null.
@@ -16,7 +18,7 @@ def plain(kind: pa.DataType) -> pa.DataType:
         return pa.binary()
     if isinstance(kind, pa.UuidType):
         return pa.binary(16)
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+    if is_list(kind):
         return pa.list_(_plain(kind.value_field))
     if pa.types.is_struct(kind):
         return pa.struct([_plain(part) for part in kind])
@@ -31,7 +33,7 @@ def _plain(field: pa.Field) -> pa.Field:
 
 def has_required_parts(kind: pa.DataType) -> bool:
     """Whether a value inside must be there, besides the keys of maps."""
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+    if is_list(kind):
         parts = [kind.value_field]
     elif pa.types.is_struct(kind):
         parts = list(kind)

@@ -8,6 +8,9 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import compute as pc
 
+from air.data.blocks.kinds import holds, is_list_view
+from air.data.blocks.list_views import as_lists, list_type
+from air.data.blocks.refusals import NO_CAST
 from air.data.errors import UnsupportedValue
 from air.executor.extras import import_extra
 
@@ -60,7 +63,7 @@ def table_from_polars(what: str, frame: Any) -> pa.Table:
                 raise pa.ArrowTypeError("it holds any objects of Python")
             series = frame.get_column(name)
             columns[name] = series.to_frame().to_arrow(compat_level=polars.CompatLevel.oldest())[0]
-        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+        except NO_CAST as error:
             raise UnsupportedValue(
                 f"{what}: the column {name!r} is of the type {kind}, which Arrow does not have"
                 f" ({error}); cast it to another one"
@@ -68,48 +71,18 @@ def table_from_polars(what: str, frame: Any) -> pa.Table:
     return pa.table(columns)
 
 
-def holds(kind: pa.DataType, is_such: Any) -> bool:
-    """Whether the type, or one inside it, is such a one."""
-    if isinstance(kind, pa.BaseExtensionType):
-        kind = kind.storage_type
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    if is_such(kind):
-        return True
-    if not pa.types.is_nested(kind):
-        return False
-    return any(holds(kind.field(number).type, is_such) for number in range(kind.num_fields))
-
-
 def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """The values of types that Polars (2.1) cannot read in others that it can."""
     kind = column.type
     if pa.types.is_run_end_encoded(kind):
         return pc.run_end_decode(column)
-    if pa.types.is_list_view(kind) or pa.types.is_large_list_view(kind):
-        return pa.chunked_array([_of_view(chunk) for chunk in column.chunks], _lists_of(kind))
+    if is_list_view(kind):
+        return pa.chunked_array([as_lists(chunk) for chunk in column.chunks], list_type(kind))
     if isinstance(kind, pa.Bool8Type):
         return column.cast(pa.bool_())
     if isinstance(kind, pa.BaseExtensionType) and not isinstance(kind, pa.FixedShapeTensorType):
         return column.cast(kind.storage_type)
     return column
-
-
-def _lists_of(kind: pa.DataType) -> pa.DataType:
-    lists = pa.list_ if pa.types.is_list_view(kind) else pa.large_list
-    return lists(kind.value_field)
-
-
-def _of_view(chunk: pa.Array) -> pa.Array:
-    """Lists in any order in memory as lists one behind the other.
-
-    Arrow's cast (26) gives one offset too few.
-    """
-    sizes = pc.fill_null(pc.list_value_length(chunk), 0).to_numpy()
-    made = pa.LargeListArray if pa.types.is_large_list_view(chunk.type) else pa.ListArray
-    offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(sizes.dtype)
-    missing = chunk.is_null() if chunk.null_count else None
-    return made.from_arrays(pa.array(offsets), chunk.flatten(), mask=missing)
 
 
 def _needs_copy(column: pa.ChunkedArray) -> bool:

@@ -10,6 +10,7 @@ import pyarrow as pa
 from pyarrow import compute as pc
 
 from air.data.blocks.infer import column_from_values
+from air.data.blocks.kinds import is_list
 from air.data.counts import ElementCounts, ValueCounts
 from air.data.dataset import Dataset
 from air.data.errors import UnsuitableData
@@ -17,7 +18,6 @@ from air.data.preprocessors.codes import (
     Categories,
     ascending,
     codes,
-    is_list,
 )
 from air.data.preprocessors.columns import Column, ColumnPreprocessor, check_columns
 from air.data.preprocessors.common import CommonCategories

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import compute as pc
 
+from air.data.blocks.refusals import NO_COLUMN
 from air.data.counts import ElementCounts, ValueCounts, hashable
 from air.data.errors import UnsuitableData
 from air.data.preprocessors.columns import Column
@@ -17,11 +18,6 @@ from air.executor.validation import check_number, nearest
 
 Categories = dict[Any, int]
 """The position of each category, in ascending order of the categories."""
-
-
-def is_list(data_type: pa.DataType) -> bool:
-    """Whether values are lists of any length."""
-    return pa.types.is_list(data_type) or pa.types.is_large_list(data_type)
 
 
 def complete(name: str, column: str, found: ValueCounts | ElementCounts) -> dict[Any, int]:
@@ -80,7 +76,7 @@ def _categories_as(kind: pa.DataType, categories: Categories) -> tuple[pa.Array,
             value = category
         try:
             scalar = pa.scalar(value, kind)
-        except (pa.ArrowException, OverflowError, TypeError, ValueError):
+        except NO_COLUMN:
             continue  # no value of this type is equal to it
         if scalar.as_py() == value:
             known.append(scalar)

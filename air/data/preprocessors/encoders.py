@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from air.data.blocks.infer import column_from_values
+from air.data.blocks.kinds import is_list
 from air.data.counts import ElementCounts, ValueCounts
 from air.data.dataset import Dataset
 from air.data.errors import UnsuitableData
@@ -18,7 +19,6 @@ from air.data.preprocessors.codes import (
     codes,
     complete,
     encode_elements,
-    is_list,
 )
 from air.data.preprocessors.columns import (
     Column,

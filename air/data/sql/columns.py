@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from air.data.blocks.infer import column_from_values
+from air.data.blocks.refusals import NO_KERNEL
 from air.data.blocks.schemas import conform, unify
 from air.data.errors import ReadError, UnsupportedValue, require_columns
 from air.errors import InvalidOption
@@ -76,7 +77,7 @@ def table_of(
 def _cast(name: str, column: pa.Array, kind: pa.DataType) -> pa.Array:
     try:
         return column.cast(kind)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+    except NO_KERNEL as error:
         raise ReadError(
             f"read_sql: column {name!r} has values of the type {column.type} that do not become"
             f" {kind}, which schema wants: {error}"

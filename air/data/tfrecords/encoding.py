@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from air.data.blocks.kinds import TEXTS, is_list_in_order, is_one
 from air.data.errors import WriteError
 from air.data.formats import cannot_hold
 from air.data.tfrecords.decoding import BYTES, FLOATS, INTS
@@ -26,23 +27,16 @@ def kind_of(column: pa.Field) -> int:
         raise cannot_hold("write_tfrecords", column, "an Example", _REMEDY)
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
-    if is_list(kind):
+    if is_list_in_order(kind):
         kind = kind.value_type
     if pa.types.is_floating(kind):
         return FLOATS
     if pa.types.is_integer(kind) or pa.types.is_boolean(kind):
         return INTS
-    texts = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
     raw = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary)
-    if pa.types.is_null(kind) or any(check(kind) for check in (*texts, *raw)):
+    if pa.types.is_null(kind) or is_one(kind, (*TEXTS, *raw)):
         return BYTES
     raise cannot_hold("write_tfrecords", column, "an Example", _REMEDY)
-
-
-def is_list(kind: pa.DataType) -> bool:
-    """Whether values of this type are lists."""
-    checks = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
-    return any(check(kind) for check in checks)
 
 
 def messages(table: pa.Table) -> Iterator[bytes]:
@@ -90,7 +84,7 @@ def _lists(column: pa.Field, values: pa.ChunkedArray, kind: int) -> Iterator[byt
     if pa.types.is_string_view(array.type):  # of which Arrow cannot leave any out
         array = array.cast(pa.large_string())
     valid = array.is_valid().to_numpy(zero_copy_only=False)
-    if is_list(array.type):
+    if is_list_in_order(array.type):
         sizes = pc.list_value_length(array).fill_null(0).to_numpy(zero_copy_only=False)
         items = pc.list_flatten(array)
         if items.null_count:

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from air.data.blocks.kinds import is_list
 from air.data.datasources.files import FileDatasource, Fragment
 from air.data.datasources.labels import PATH_COLUMN
 from air.data.errors import ReadError
@@ -107,7 +108,7 @@ class TFRecordsDatasource(FileDatasource):
             return pa.nulls(len(batch), column.type)
         lists = found.values(len(batch))
         try:
-            if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
+            if is_list(column.type):
                 return lists.cast(column.type)
             sizes = pc.list_value_length(lists)
             several = pc.index(pc.greater(sizes, 1), True).as_py()
