@@ -88,6 +88,10 @@ class Budget:
         """What is read is worked on in pieces of so many bytes at most, if it can be divided."""
         return max(self.block_bytes, self.total_bytes // 8)
 
+    def is_large(self, block_bytes: int) -> bool:
+        """Whether a block of so many bytes, which was asked for, is one of few that fit."""
+        return self.is_tight and block_bytes > self.piece_bytes
+
     @property
     def ahead_bytes(self) -> int:
         """Bytes that tasks may have yielded before they wait."""

@@ -83,15 +83,18 @@ class Consumption:
                 ' first: .map(lambda x: {"value": x})'
             )
 
-    def run(self, *, stay: bool = False) -> Generator[BlockHandle, None, None]:
+    def run(
+        self, *, stay: bool = False, any_blocks: bool = False
+    ) -> Generator[BlockHandle, None, None]:
         """Run the plan: its blocks in order, each made when it is asked for.
 
         Args:
             stay: start no tasks, whatever they would gain.
+            any_blocks: whether the rows may come in other blocks, in the same order.
         """
         # Of rows that are there it is of interest how they were made.
         stats = ExecutionStats() if self.is_materialized else self.new_stats()
-        return execute(self._plan, stats=stats, stay=stay)
+        return execute(self._plan, stats=stats, stay=stay, any_blocks=any_blocks)
 
     def of_columns(self, names: tuple[str, ...]) -> Consumption:
         """The rows with these columns only, as far as others need not be made for that.
@@ -129,7 +132,7 @@ class Consumption:
         if limit is None:
             rows: list[Any] = []
             parts: list[tuple[int, Sequence[str]]] = []
-            with closing(self.run()) as handles:
+            with closing(self.run(any_blocks=True)) as handles:
                 for handle in handles:
                     block = handle.get()
                     rows.extend(accessor(block).rows())
@@ -343,7 +346,7 @@ class Consumption:
         rows = 0
         blocks: list[Block] = []
         sources: list[str] = []
-        with closing(self.run()) as handles:
+        with closing(self.run(any_blocks=True)) as handles:
             for handle in handles:
                 rows += handle.num_rows
                 if rows > limit:

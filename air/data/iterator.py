@@ -13,6 +13,7 @@ from air.data.batching.cutting import Cut, is_sliced
 from air.data.batching.prefetch import prefetched
 from air.data.blocks.block import Block, Schema, accessor, require_table, select
 from air.data.blocks.handle import BlockHandle
+from air.data.budget import current_budget
 from air.data.viewing.shown import head
 from air.errors import InvalidOption
 from air.executor.keywords import methods_suggest_keywords
@@ -43,7 +44,7 @@ class DataIterator:
 
     def iter_rows(self) -> Iterator[Any]:
         """The rows in order: dictionaries of Python values, or plain objects."""
-        with closing(self._dataset.run(stay=self._stay)) as handles:
+        with closing(self._dataset.run(stay=self._stay, any_blocks=True)) as handles:
             for handle in handles:
                 yield from accessor(self._picked(handle)).rows()
 
@@ -351,28 +352,35 @@ class DataIterator:
     ) -> Iterator[Any]:
         """Batches as *make* makes them, for code that adds a kind of them.
 
-        They are made ahead, in a thread, if blocks come from elsewhere. What runs in this process
-        stays in the calling thread, where a debugger can stop in it.
+        They are made ahead, in a thread, if blocks come from elsewhere and are not so large that
+        there is hardly memory for two. What runs in this process stays in the calling thread,
+        where a debugger can stop in it.
 
         Args:
             slices: whether making a batch of rows with that schema takes next to nothing, so that
                 only blocks are fetched ahead.
         """
-        with closing(self._dataset.run(stay=self._stay)) as handles:
+        any_blocks = options.batch_size is not None and not options.mixes
+        with closing(self._dataset.run(stay=self._stay, any_blocks=any_blocks)) as handles:
             first = next(handles, None)
             if first is None:
                 return
+            schema, ahead = first.metadata.schema, options.prefetch_batches
+            if first.is_here or current_budget().is_large(first.size_bytes):
+                ahead = 0
+            begun = [first]
+            del first  # no block is kept here while the next is made
 
             def blocks() -> Iterator[Block]:
-                return (self._picked(handle) for handle in itertools.chain([first], handles))
+                yield self._picked(begun.pop())
+                yield from map(self._picked, handles)
 
             def made(found: Iterator[Block]) -> Iterator[Any]:
-                return (make(cut) for cut in options.of_blocks(found))
+                return map(make, options.of_blocks(found))
 
-            ahead = 0 if first.is_here else options.prefetch_batches
             if not ahead:
                 yield from made(blocks())
-            elif slices is None or options.mixes or not slices(first.metadata.schema):
+            elif slices is None or options.mixes or not slices(schema):
                 yield from prefetched(lambda: made(blocks()), ahead)
             else:
                 rows = ahead * (options.batch_size or 1)

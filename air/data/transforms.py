@@ -35,6 +35,7 @@ class Transform(abc.ABC):
         keeps_rows: exactly one row comes out for each that goes in, in the same order.
         min_rows: how many rows it wants to see together, if they can be had.
         is_for_each_block: it is opened as an :class:`EachBlock`.
+        by_blocks: whether what comes out depends on which rows are in one block.
     """
 
     @property
@@ -53,6 +54,10 @@ class Transform(abc.ABC):
     @property
     def min_rows(self) -> int:
         return 0
+
+    @property
+    def by_blocks(self) -> bool:
+        return True
 
     @abc.abstractmethod
     def open(self) -> BlockFunction:
@@ -80,6 +85,7 @@ class ColumnsTransform(Transform):
 
     keeps_rows = True
     is_for_each_block = True
+    by_blocks = False
 
     @abc.abstractmethod
     def apply(self, table: pa.Table) -> pa.Table:

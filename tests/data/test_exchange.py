@@ -257,7 +257,7 @@ def test_a_shuffle_depends_on_the_seed_and_the_number_of_rows_only(waiting, rows
 @pytest.mark.parametrize("parts", [1, 3, 40])
 def test_plain_objects_and_records_keep_their_order_in_other_blocks(waiting, parts):
     objects = [("a", n) if n % 2 else n for n in range(100)]
-    assert air.data.from_items(objects).repartition(parts).take_all() == objects
+    assert air.data.from_items(objects).repartition(parts).materialize().take_all() == objects
     assert sorted(map(str, air.data.from_items(objects).random_shuffle(seed=1).iter_rows())) == (
         sorted(map(str, objects))
     )
@@ -282,11 +282,11 @@ def test_files_are_removed_when_a_result_is_given_up_or_fails(waiting, operator)
         return batch
 
     data = blocks_of(pa.table({"row": np.arange(1000)}), [200, 200, 200]).map_batches(dict)
-    rows = iter(applied(data).iter_rows())
-    next(rows)
+    blocks = iter(applied(data).iter_batches(batch_size=None, prefetch_batches=0))
+    next(blocks)
     there = list(Path(tempfile.gettempdir()).glob("air-data-*"))
     assert bool(there) == (waiting == "files")
-    rows.close()
+    blocks.close()
     with pytest.raises(ValueError, match="a bad row"):
         applied(data.map_batches(broken)).take_all()
 

@@ -215,6 +215,7 @@ def cuts(
         for block in blocks:
             if len(block):
                 yield whole(block)
+            del block  # its memory may be needed for the next one
         return
     queue = RowQueue()  # rows of several blocks that make one batch
     for block in blocks:
@@ -235,6 +236,7 @@ def cuts(
             yield Cut(view, offset, size)
         if end < rows:
             queue.push(accessor(block).slice(end, rows))
+        del block, view
     if queue.num_rows and not drop_last:
         rest = queue.take(queue.num_rows)
         yield whole(rest)

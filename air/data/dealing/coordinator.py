@@ -157,7 +157,9 @@ class Share(Consumption):
     def stats(self) -> str:
         return Shown(get(self._coordinator.stats.remote()))
 
-    def run(self, *, stay: bool = False) -> Generator[BlockHandle, None, None]:
+    def run(
+        self, *, stay: bool = False, any_blocks: bool = False
+    ) -> Generator[BlockHandle, None, None]:
         self._epoch += 1
         return self._blocks(self._epoch)
 

@@ -12,11 +12,15 @@ from air.data.execution.progress import progress
 from air.data.execution.run import Run
 from air.data.execution.stats import ExecutionStats
 from air.data.optimizer import optimize
-from air.data.plan import Node, place_of, told_apart
+from air.data.plan import Node, Repartition, place_of, told_apart
 
 
 def execute(
-    plan: Node, *, stats: ExecutionStats | None = None, stay: bool = False
+    plan: Node,
+    *,
+    stats: ExecutionStats | None = None,
+    stay: bool = False,
+    any_blocks: bool = False,
 ) -> Generator[BlockHandle, None, None]:
     """The blocks of *plan*, in order; none is made before it is asked for.
 
@@ -25,10 +29,14 @@ def execute(
     Args:
         stats: filled as the plan runs.
         stay: start no tasks, as befits a worker that was given the machine to itself.
+        any_blocks: whether the rows may come in other blocks, in the same order.
     """
     stats = stats or ExecutionStats()
     run = Run(operator_of, stats, stay, place_of(plan), gathering_of)
-    with progress(stats), closed(run.run(optimize(told_apart(plan)))) as handles:
+    steps = optimize(told_apart(plan))
+    while any_blocks and isinstance(steps, Repartition):
+        steps = steps.input
+    with progress(stats), closed(run.run(steps)) as handles:
         while True:
             stats.waits = True
             handle = next(handles, None)
@@ -36,6 +44,7 @@ def execute(
             if handle is None:
                 return
             yield handle
+            del handle  # its memory may be needed for the next one
 
 
 @contextlib.contextmanager

@@ -203,6 +203,7 @@ class Run:
             for handle in made if given.merge is None else given.merge(made):
                 if skipped.counted(handle):
                     yield handle
+                del handle  # its memory may be needed for the next one
 
     def _placed(
         self, stages: Sequence[Stage], given: Given, limited: bool, stats: Sequence[StageStats]

@@ -170,6 +170,7 @@ class _Segment:
             (handle,) = self._items.pop(key).pieces
             assert isinstance(handle, BlockHandle)
             yield handle
+            del handle  # its memory may be needed for the next one
             scheduler.output_taken(key)
         if self._error is not None:
             raise self._error

@@ -58,6 +58,10 @@ class MapBatches(Call):
     def min_rows(self) -> int:
         return self.min_batch_rows
 
+    @property
+    def by_blocks(self) -> bool:
+        return self.batch_size is None
+
     def open(self) -> BlockFunction:
         fn = self.user.open()
 

@@ -31,6 +31,8 @@ _ROWS_AT_A_TIME = 16 << 10
 class CallForRows(Call):
     """Base of operators that call a function for each row."""
 
+    by_blocks = False
+
     @property
     def min_rows(self) -> int:
         return self.user.concurrency  # calls that are under way together are for rows of a block

@@ -65,9 +65,14 @@ def _as_one(few: list[Block]) -> list[Block]:
 
 @dataclass(frozen=True)
 class ConcatBlocks(Transform):
-    """All blocks of a unit as one."""
+    """All blocks of a unit as one.
+
+    Attributes:
+        joins: otherwise they go on as they come, to what does not look at blocks.
+    """
 
     label: str
+    joins: bool = True
     keeps_rows = True
 
     @property
@@ -78,7 +83,7 @@ class ConcatBlocks(Transform):
         def run(blocks: Iterator[Block], context: TaskContext) -> Iterator[Block]:
             yield concat(list(blocks))
 
-        return run
+        return run if self.joins else lambda blocks, context: blocks
 
 
 @dataclass(frozen=True)

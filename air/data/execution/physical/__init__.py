@@ -48,7 +48,7 @@ OPERATORS: Mapping[type[Node], str] = {
 }
 """Module and function, of all but chains of maps on a source, which :class:`Run` does itself."""
 
-GATHERING: Collection[type[Node]] = (GroupRows,)
+GATHERING: Collection[type[Node]] = (GroupRows, RandomShuffle, Repartition)
 """Those whose functions can do the maps that follow where they put rows together."""
 
 

@@ -39,8 +39,13 @@ _PARTS_OF_WAITING = 8
 """What is sorted together is at most so small a share of the memory for blocks that wait."""
 
 
-def repartition(run: Run, node: Repartition, _limit: int | None) -> Iterator[BlockHandle]:
-    """Blocks of equal size; rows that lie in one block already are only referred to."""
+def repartition(
+    run: Run, node: Repartition, _limit: int | None, after: tuple[Transform, ...] = ()
+) -> Iterator[BlockHandle]:
+    """Blocks of equal size, or what *after* makes of each.
+
+    Rows that lie in one block already are only referred to.
+    """
     files = run.files()
     try:
         rows = wait_as_rows(run.run(node.input), spills_beyond(run, node.input), files)
@@ -49,7 +54,13 @@ def repartition(run: Run, node: Repartition, _limit: int | None) -> Iterator[Blo
         edges = equal_edges(sum(one.num_rows for one in rows), node.blocks)
         units = [Unit(tuple(pieces)) for pieces in ranges(rows, edges)]
         del rows
-        yield from as_blocks(run, units, "repartition")
+        if not after:
+            yield from as_blocks(run, units, "repartition")
+            return
+        # A block may be a large part of the memory: it is put together only for who looks at it.
+        joins = not run.budget.is_tight or any(transform.by_blocks for transform in after)
+        first = ConcatBlocks("repartition", joins)
+        yield from run.over_units(Stage((first, *after), gathers=joins), units)
     finally:
         files.close()
 
@@ -75,8 +86,10 @@ def as_blocks(run: Run, units: Sequence[Unit], label: str) -> Iterator[BlockHand
             yield next(made)
 
 
-def random_shuffle(run: Run, node: RandomShuffle, _limit: int | None) -> Iterator[BlockHandle]:
-    """All rows in an order that the seed decides.
+def random_shuffle(
+    run: Run, node: RandomShuffle, _limit: int | None, after: tuple[Transform, ...] = ()
+) -> Iterator[BlockHandle]:
+    """All rows in an order that the seed decides, or what *after* makes of each block of them.
 
     Rows are scattered as they are made where it is known beforehand how many each unit gives, and
     when all are there otherwise: where a row goes depends on its number and on how many there are.
@@ -108,9 +121,13 @@ def random_shuffle(run: Run, node: RandomShuffle, _limit: int | None) -> Iterato
         slices = (
             Unit(tuple(_filled([one.part(number) for one in waiting]))) for number in range(parts)
         )
-        gather = Stage((GatherRows(node.seed, starts[-1], parts),), divides=False)
+        gather = GatherRows(node.seed, starts[-1], parts)
+        if Stage(after).min_rows:  # which may take several parts
+            stages = [Stage((gather,), divides=False), Stage(after)]
+        else:
+            stages = [Stage((gather, *after), divides=bool(after), gathers=True)]
         size = sum(one.size_bytes for one in waiting)
-        yield from run.segment([gather], Given(slices, parts, size))
+        yield from run.segment(stages, Given(slices, parts, size))
     finally:
         files.close()
 
