@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from air.data.blocks.block import Block, Schema, column_names
 from air.data.blocks.metadata import BlockMetadata
@@ -35,13 +35,14 @@ class ReadTask:
 
     Attributes:
         read_fn: called without arguments, perhaps in another process and more than once; gives
-            the blocks in order, each a ``pyarrow.Table``, or a list of plain objects. A generator
-            keeps memory low.
+            the blocks in order, each as what functions of ``map_batches`` return: a
+            ``pyarrow.Table``, a DataFrame, a dictionary of arrays, or a list of rows, where
+            dictionaries are records and all else plain objects. A generator keeps memory low.
         metadata: what is known before reading; rows, bytes and schema may be ``None``, the
             source is what messages call this piece (if it is empty, ``"piece 0 of NAME"``).
     """
 
-    read_fn: Callable[[], Iterable[Block]]
+    read_fn: Callable[[], Iterable[Any]]
     metadata: BlockMetadata = field(default_factory=BlockMetadata)
 
 

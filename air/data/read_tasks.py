@@ -5,13 +5,12 @@ Sources may be of users, whose mistakes are told here in terms of what they wrot
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-import pyarrow as pa
-
 from air.data.blocks.block import Block
+from air.data.blocks.making import block_from_batch
 from air.data.blocks.origins import Origin, Origins
 from air.data.datasource import Datasource, NotedRead, ReadTask
 from air.data.errors import UnsupportedValue
@@ -56,10 +55,14 @@ def _blocks_of(task: ReadTask) -> Iterator[Block]:
     made: Any = task.read_fn()
     if not isinstance(made, Iterable):
         raise _no_block(f"{type(made).__name__} where an iterable of blocks was expected")
-    for number, block in enumerate(made):
-        if not isinstance(block, (pa.Table, list)):
-            raise _no_block(f"{type(block).__name__} where block {number} was expected")
-        yield block
+    for number, batch in enumerate(made):
+        if isinstance(batch, list) and not (batch and isinstance(batch[0], Mapping)):
+            yield batch  # plain objects: to look at each of them takes longer than to make it
+            continue
+        try:
+            yield block_from_batch(batch)
+        except UnsupportedValue as error:
+            raise _no_block(f"{type(batch).__name__} as block {number}: {error}") from None
 
 
 def _called(task: ReadTask, name: str) -> ReadTask:
@@ -77,7 +80,6 @@ def _no_tasks(source: Datasource, what: str) -> TypeError:
 
 def _no_block(what: str) -> UnsupportedValue:
     return UnsupportedValue(
-        f"the read_fn of a ReadTask gave {what}. It must give blocks one after the other, each a"
-        " pyarrow.Table or a list of plain objects: return [table], or yield it;"
-        " pyarrow.Table.from_pandas and from_pylist make tables of data frames and dictionaries"
+        f"the read_fn of a ReadTask gave {what}. It must give blocks one after the other, as"
+        " functions of map_batches do: return [table], [frame] or [list_of_rows], or yield these"
     )

@@ -610,6 +610,25 @@ def test_a_column_that_is_missing_when_the_plan_runs_is_named():
         data.range(2).map(lambda i: i).drop_columns("a").take_all()
 
 
+@pytest.mark.parametrize(
+    "step",
+    [
+        lambda ds: ds.sort("b"),
+        lambda ds: ds.groupby("b").count(),
+        lambda ds: ds.distinct("b"),
+        lambda ds: ds.select_columns("b"),
+        lambda ds: ds.with_column("c", data.col("b") + 1),
+    ],
+)
+def test_columns_that_only_other_blocks_have_are_told_with_what_to_do(step):
+    parts = [data.range(2).map(lambda i, name=name: {name: i}) for name in "ab"]
+    ds = parts[0].union(parts[1])
+    with pytest.raises(data.ColumnNotFound, match="no column 'b'") as raised:
+        step(ds).take_all()
+    assert any("materialize() before this step" in note for note in raised.value.__notes__)
+    assert len(step(ds.materialize()).take_all()) >= 3
+
+
 def test_a_dataset_says_what_it_is_without_running():
     def never(row):
         pytest.fail("ran")

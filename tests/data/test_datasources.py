@@ -743,16 +743,33 @@ class Gives(data.Datasource):
     ("given", "said"),
     [
         (None, "gave NoneType where an iterable of blocks was expected"),
-        ([[1], pd.DataFrame({"a": [1]})], "gave DataFrame where block 1 was expected"),
+        ([[1], "ab"], "gave str as block 1: a batch must be a pandas.DataFrame"),
         (pa.table({"a": [1]}), "gave Table where an iterable of blocks was expected"),
-        ([{"a": [1]}], "gave dict where block 0 was expected"),
+        ([{"a": 1}], "gave dict as block 0: column 'a' must be an array or a list"),
+        ([[{"a": 1}, 2]], "gave list as block 0: row 1 is int where the rows before it"),
     ],
 )
 def test_what_is_no_block_is_told_with_the_source(given, said, placement):
     with pytest.raises(UnsupportedValue, match=said) as raised:
         data.read_datasource(Gives(given), parallelism=1).take_all()
-    assert "pyarrow.Table or a list of plain objects" in str(raised.value)
+    assert "as functions of map_batches do: return [table]" in str(raised.value)
     assert raised.value.__notes__ == ["while reading piece 0 of Gives"]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        [[{"a": 1, "b": "x"}], [{"a": 2, "b": None}]],
+        [pd.DataFrame({"a": [1, 2], "b": ["x", None]})],
+        [{"a": np.array([1, 2]), "b": ["x", None]}],
+        [pa.record_batch({"a": [1, 2], "b": ["x", None]})],
+    ],
+    ids=["records", "frame", "arrays", "record batch"],
+)
+def test_what_functions_on_batches_may_return_sources_may_give(given, placement):
+    ds = data.read_datasource(Gives(given), parallelism=1)
+    assert ds.columns() == ["a", "b"]
+    assert ds.sort("a", descending=True).take_all() == [{"a": 2, "b": None}, {"a": 1, "b": "x"}]
 
 
 def test_functions_that_fail_are_told_with_the_piece_of_a_source():

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from air.data.blocks.choosing import combined
+from air.data.execution.exchange.ordering import SortKey, stable_order
 
 pytestmark = pytest.mark.slow
 
@@ -39,3 +40,9 @@ def test_one_array_has_wide_offsets(kind):
     assert made.nbytes > 2**31
     wide = {"text": pa.large_string(), "bytes": pa.large_binary()}
     assert made.type == wide.get(kind, pa.large_list(pa.uint8()))
+
+
+@pytest.mark.parametrize("kind", ["text", "bytes"])
+def test_they_are_sorted_by(kind):
+    block = pa.table({"s": column(kind)})
+    assert stable_order(block, [SortKey("s")]).tolist() == [0, 1]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 
 import pyarrow as pa
 import pytest
@@ -56,6 +57,24 @@ def test_a_failure_leaves_what_was_to_be_overwritten(tmp_path):
         data.range_table(3).map(fail).write_parquet(tmp_path / "x", mode="overwrite")
     assert values(tmp_path / "x") == [1]
     assert os.listdir(tmp_path) == ["x"]
+
+
+@pytest.mark.parametrize("why", ["a volume is mounted there", "not ours to write beside"])
+def test_a_directory_that_must_stay_is_overwritten_in_its_place(tmp_path, monkeypatch, why):
+    path = str(tmp_path / "t")
+    data.range_table(3).write_parquet(path)
+    shutil.copytree(path, tmp_path / "t" / "part")
+    before = os.stat(path).st_ino
+    if why.startswith("a volume"):
+        monkeypatch.setattr(os.path, "ismount", lambda found: found == path)
+    else:
+        monkeypatch.setattr(os, "access", lambda found, mode: found != str(tmp_path))
+    data.range_table(5, parallelism=2).write_parquet(path, mode="overwrite")
+    assert os.stat(path).st_ino == before
+    assert data.read_parquet(path).count() == 5
+    assert len([name for name in os.listdir(path) if name.endswith(".parquet")]) == 2
+    assert [name for name in os.listdir(path) if name.startswith(".")] == []
+    assert os.listdir(tmp_path) == ["t"]
 
 
 def test_an_unknown_mode_is_refused(tmp_path):

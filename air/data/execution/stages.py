@@ -20,6 +20,7 @@ from air.data.blocks.origins import Origin, Origins, Runs
 from air.data.budget import Budget
 from air.data.datasource import ReadTask
 from air.data.each_block import BlockStep, EachBlock, through
+from air.data.errors import ColumnNotFound
 from air.data.execution.cost import QUICK_SECONDS, Cost, Meter
 from air.data.execution.exchange.marks import Marked
 from air.data.plan import Map
@@ -35,6 +36,10 @@ _UP_TO = " ... "
 _MOST_STREAMS = 64
 """Functions of a stage that ask one another for blocks: each is up to eight calls deeper, and
 Python allows for a thousand."""
+_OF_ONE_BLOCK = (
+    "what columns there are is known of one block here: those that functions gave its rows, and"
+    " other blocks may have others. .materialize() before this step gives all rows all columns"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +195,9 @@ class OpenStage:
             meter = Meter(light=self._is_quick)
             try:
                 block = next(pieces, None)
-            except Exception:
+            except Exception as error:
+                if isinstance(error, ColumnNotFound) and not hasattr(error, "__notes__"):
+                    error.add_note(_OF_ONE_BLOCK)
                 if rejected := skipped.taken():
                     yield Marked([], rejected=rejected, lineage=context.lineage), Cost()
                 raise

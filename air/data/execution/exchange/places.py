@@ -75,9 +75,11 @@ def _ranks(
     is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
     if not (is_text or pa.types.is_binary(kind) or pa.types.is_large_binary(kind)):
         return None
+    if column.nbytes > _MOST_BYTES:
+        return None
     rows = len(column)
     some = column.take(pa.array(np.linspace(0, rows - 1, min(rows, _SAMPLE)).astype(np.int64)))
-    if column.nbytes > _MOST_BYTES or 2 * pc.count_distinct(some, "all").as_py() > len(some):
+    if 2 * pc.count_distinct(some, "all").as_py() > len(some):
         return None
     encoded = column.combine_chunks().dictionary_encode()
     order = pc.sort_indices(encoded.dictionary).to_numpy()

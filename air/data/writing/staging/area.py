@@ -17,6 +17,7 @@ from air.data.writing.staging.moves import (
     move,
     remove,
     renames_directories,
+    stays_in_place,
 )
 
 
@@ -24,9 +25,10 @@ class Staging:
     """A hidden directory to write to, which is gone in the end, whatever happens.
 
     Where directories can be renamed, a new target appears by the rename of the whole of it, and
-    one that is overwritten trades places with it. Into one that stays, and everywhere in object
-    stores, files move one by one, after a plan of that has been written down: a program that is
-    killed while they do leaves what the next write to the same place finishes.
+    one that is overwritten trades places with it. Into one that stays, because files are added to
+    it or it is a mounted volume, and everywhere in object stores, files move one by one, after a
+    plan of that has been written down: a program that is killed while they do leaves what the next
+    write to the same place finishes.
     """
 
     def __init__(
@@ -37,6 +39,8 @@ class Staging:
         if mode is WriteMode.OVERWRITE and isinstance(system, fs.LocalFileSystem):
             # A link stays a link: what it leads to is replaced.
             directory = os.path.realpath(directory)
+            if not missing and stays_in_place(directory):
+                self._renames = False
         beside = self._renames and (missing or mode is WriteMode.OVERWRITE)
         parent, _, name = directory.rpartition("/")
         self.path = f"{parent}/.{name}.{stem}" if beside else f"{directory}/.{stem}"

@@ -30,6 +30,16 @@ def renames_directories(system: Any) -> bool:
     return system.type_name in ("local", "hdfs")
 
 
+def stays_in_place(directory: str) -> bool:
+    """Whether a local directory cannot be replaced by another one of its name.
+
+    A volume that is mounted there is busy, and whoever may not write to what it lies in can make
+    nothing beside it.
+    """
+    above = os.path.dirname(directory)
+    return os.path.ismount(directory) or not os.access(above, os.W_OK | os.X_OK)
+
+
 def has_directories(system: Any) -> bool:
     """Whether a directory must be there before there is a file in it."""
     return system.type_name not in _OBJECT_STORES
