@@ -105,6 +105,10 @@ class Consumption:
         picked._begun_by = self
         return picked
 
+    def of_blocks(self, blocks: InputBlocks) -> Self:
+        """Rows that a run of this one has made, of which :meth:`stats` tells how."""
+        return type(self)(blocks, stats=self._stats)
+
     def new_stats(self) -> ExecutionStats:
         """What a run that begins now shall fill, for :meth:`stats` to tell."""
         self._stats = ExecutionStats()
@@ -313,7 +317,7 @@ class Consumption:
         common = blocks.common_schema()
         if common is not None:
             blocks = InputBlocks(tuple(execute(Map(blocks, Conform(common)))), place=place)
-        return type(self)(blocks, stats=self._stats)
+        return self.of_blocks(blocks)
 
     @property
     def is_materialized(self) -> bool:

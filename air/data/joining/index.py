@@ -19,15 +19,10 @@ class WholeKeys:
 
     Attributes:
         rows: those of the side that is looked up in.
-        known: the different keys in order; ``None`` if they are near each other, so that each has
-            a place of its own behind the smallest.
-        least, most: the smallest and the largest key.
     """
 
     rows: HeldRows
-    known: np.ndarray | None
-    least: int
-    most: int
+    numbering: _Numbering
 
     @classmethod
     def of(cls, keys: pa.Table) -> WholeKeys | None:
@@ -44,19 +39,37 @@ class WholeKeys:
             least, most = int(there.min()), int(there.max())
             is_near = most - least <= _PLACES_PER_ROW * len(numbers)
             known = None if is_near else np.unique(there)
-        count = most - least + 1 if known is None else len(known)
+        numbering = _Numbering(known, least, most)
         # Behind those of the keys come the numbers of null and of what is not there.
-        numbering = cls(HeldRows.none(), known, least, most)
-        codes = numbering._codes(numbers, valid, count)
-        return cls(HeldRows(codes, count + 2), known, least, most)
+        return cls(HeldRows(numbering.codes(numbers, valid), len(numbering) + 2), numbering)
 
     def codes(self, keys: pa.Table) -> np.ndarray:
         """For each row of the other side the number of its key."""
         column = _as_numbers(keys.column(0))
         assert column is not None  # both sides have the same types
-        return self._codes(*_values(column), self.rows.keys - 2)
+        return self.numbering.codes(*_values(column))
 
-    def _codes(self, numbers: np.ndarray, valid: np.ndarray | None, count: int) -> np.ndarray:
+
+@dataclass(frozen=True, slots=True)
+class _Numbering:
+    """Which number a key has.
+
+    Attributes:
+        known: the different keys in order; ``None`` if they are near each other, so that each has
+            a place of its own behind the smallest.
+        least, most: the smallest and the largest key.
+    """
+
+    known: np.ndarray | None
+    least: int
+    most: int
+
+    def __len__(self) -> int:
+        return self.most - self.least + 1 if self.known is None else len(self.known)
+
+    def codes(self, numbers: np.ndarray, valid: np.ndarray | None) -> np.ndarray:
+        """The numbers of some keys; those that are null, or not known, have the next two."""
+        count = len(self)
         kind = numbers.dtype.type
         near = (numbers >= kind(self.least)) & (numbers <= kind(self.most))
         if self.known is None:

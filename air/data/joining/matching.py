@@ -37,11 +37,6 @@ class HeldRows:
         self.order = sorted_order(codes)
         self.begin = np.cumsum(self.counts) - self.counts
 
-    @classmethod
-    def none(cls) -> HeldRows:
-        """No rows."""
-        return cls(np.zeros(0, np.int64), 0)
-
 
 class Matches:
     """All pairs of rows with equal keys: for each row of one side in order, those of the other.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Self
+from typing import Self, TypeVar
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from air.errors import InvalidOption
 from air.executor.keywords import methods_suggest_keywords, refuses
 from air.executor.validation import check_flag, check_number, check_text
 
+_Split = TypeVar("_Split", bound="SplitMethods")
 _NO_HINTS = "parts are the same rows wherever they are read, and are sent there; leave it out"
 
 
@@ -43,10 +44,10 @@ class SplitMethods(OrderMethods):
         whole = self.materialize()
         rows = whole.count()
         if not equal:
-            return whole._cut(equal_edges(rows, parts))
+            return _cut(whole, equal_edges(rows, parts))
         if rows < parts:
             raise InvalidOption(f"split: {rows} rows cannot be divided equally among {parts} parts")
-        return whole._cut([rows // parts * index for index in range(parts + 1)])
+        return _cut(whole, [rows // parts * index for index in range(parts + 1)])
 
     def split_at_indices(self, indices: Sequence[int]) -> list[Self]:
         """Cut before the rows at *indices*: ``[2, 5]`` gives rows 0-1, 2-4 and 5 to the end.
@@ -59,7 +60,7 @@ class SplitMethods(OrderMethods):
         wanted = splitting.check_indices(indices)
         whole = self.materialize()
         rows = whole.count()
-        return whole._cut([0, *(min(index, rows) for index in wanted), rows])
+        return _cut(whole, [0, *(min(index, rows) for index in wanted), rows])
 
     def split_proportionately(self, proportions: Sequence[float]) -> list[Self]:
         """Cut into parts of these shares of the rows, and one part with the rest.
@@ -72,7 +73,7 @@ class SplitMethods(OrderMethods):
         splitting.indices_for_proportions(0, proportions)
         whole = self.materialize()
         rows = whole.count()
-        return whole._cut([0, *splitting.indices_for_proportions(rows, proportions), rows])
+        return _cut(whole, [0, *splitting.indices_for_proportions(rows, proportions), rows])
 
     def train_test_split(
         self,
@@ -113,8 +114,8 @@ class SplitMethods(OrderMethods):
         rows = whole.count()
         test_rows = splitting.rows_for_test(rows, test_size)
         if stratify is not None:
-            return whole._stratified(stratify, test_rows)
-        train, test = whole._cut([0, rows - test_rows, rows])
+            return _stratified(whole, stratify, test_rows)
+        train, test = _cut(whole, [0, rows - test_rows, rows])
         return train, test
 
     @refuses(locality_hints=_NO_HINTS)
@@ -149,24 +150,28 @@ class SplitMethods(OrderMethods):
         shards = self.split(parts, equal=equal)
         return [DataIterator(shard, stay=True) for shard in shards]
 
-    def _stratified(self, column: str, test_rows: int) -> tuple[Self, Self]:
-        assert isinstance(self._plan, InputBlocks)
-        values = self.with_transform(SelectColumns((column,))).to_arrow()[column]
-        chosen = rows_to_test(classes_of(column, values), test_rows)
-        edges = np.cumsum([handle.num_rows for handle in self._plan.handles])
-        parts = tuple(np.split(chosen, edges[:-1]))
-        label = f"train_test_split(stratify={column!r})"
-        kept = PickRows(tuple(~part for part in parts), label), PickRows(parts, label)
-        train, test = (self.with_transform(pick).materialize() for pick in kept)
-        return train, test
 
-    def _cut(self, bounds: Sequence[int]) -> list[Self]:
-        assert isinstance(self._plan, InputBlocks)
-        ranges, place = splitting.divide(self._plan.handles, bounds), self._plan.place
-        return [
-            type(self)(
-                InputBlocks(tuple(part), place=part_of(place, number)),
-                stats=self._stats,
-            )
-            for number, part in enumerate(ranges)
-        ]
+def _stratified(whole: _Split, column: str, test_rows: int) -> tuple[_Split, _Split]:
+    """The materialized rows to train and to test on, with equal shares of each value."""
+    values = whole.with_transform(SelectColumns((column,))).to_arrow()[column]
+    chosen = rows_to_test(classes_of(column, values), test_rows)
+    edges = np.cumsum([handle.num_rows for handle in _blocks(whole).handles])
+    parts = tuple(np.split(chosen, edges[:-1]))
+    label = f"train_test_split(stratify={column!r})"
+    kept = PickRows(tuple(~part for part in parts), label), PickRows(parts, label)
+    train, test = (whole.with_transform(pick).materialize() for pick in kept)
+    return train, test
+
+
+def _cut(whole: _Split, bounds: Sequence[int]) -> list[_Split]:
+    """The materialized rows between each two of *bounds*."""
+    blocks = _blocks(whole)
+    return [
+        whole.of_blocks(InputBlocks(tuple(part), place=part_of(blocks.place, number)))
+        for number, part in enumerate(splitting.divide(blocks.handles, bounds))
+    ]
+
+
+def _blocks(whole: SplitMethods) -> InputBlocks:
+    assert isinstance(whole.plan, InputBlocks)
+    return whole.plan

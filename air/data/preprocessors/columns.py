@@ -106,7 +106,7 @@ class _TransformColumns(ColumnsTransform):
         return type(self.preprocessor).__name__
 
     def apply(self, table: pa.Table) -> pa.Table:
-        return self.preprocessor._transform_batch(table)
+        return self.preprocessor.transform_batch(table)
 
     def columns(self, columns: list[str] | None) -> list[str] | None:
         return None if columns is None else self.preprocessor.output_columns(columns)
