@@ -34,7 +34,7 @@ MIB = 1 << 20
 WIDE_BYTES = MIB
 WIDE_FILES = 16
 FEW_ROWS = 2000
-MODULES = ("numpy", "pandas", "pyarrow", "pyarrow.compute", "air.data.execution.tasks")
+MODULES = ("numpy", "pandas", "pyarrow", "pyarrow.compute", "air.data.execution.segment")
 
 
 def same(batch: dict[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from air.data.aggregation import Aggregations
 from air.data.methods.access import AccessMethods
 from air.data.methods.array_writers import ArrayWriteMethods
+from air.data.methods.batch_mapping import BatchMapMethods
 from air.data.methods.checkpoints import CheckpointMethods
 from air.data.methods.columns import ColumnMethods
 from air.data.methods.combining import CombineMethods
@@ -23,6 +24,7 @@ from air.data.methods.viewing import ViewMethods
 
 class Dataset(
     MapMethods,
+    BatchMapMethods,
     ColumnMethods,
     CombineMethods,
     ConversionMethods,

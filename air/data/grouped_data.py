@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -180,9 +179,8 @@ class GroupedData:
             fn_constructor_kwargs=fn_constructor_kwargs,
         )
         resources = {"num_cpus": num_cpus, "num_gpus": num_gpus}
-        own = inspect.signature(GroupedData.map_groups).parameters
         where = check_compute(
-            "map_groups", user, compute, concurrency, {**options, **resources}, own
+            GroupedData.map_groups, user, compute, concurrency, {**options, **resources}
         )
         keys = group_keys(self._keys)
         step = MapGroups(user, batch_format=resolve_batch_format(batch_format, fn), keys=keys)

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from air.data.execution.scheduling import Item, Launch, Scheduler, StageLimits
+from air.data.execution.expectations import Item, StageLimits
+from air.data.execution.scheduling import Launch, Scheduler
 
 
 class Segment:

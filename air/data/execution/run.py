@@ -18,11 +18,11 @@ from air.data.execution.here import Here
 from air.data.execution.neighbours import Held, Neighbours
 from air.data.execution.placement import Placement, Probation, decide
 from air.data.execution.scheduling import Scheduler
+from air.data.execution.segment import run_on_tasks
 from air.data.execution.shares import check_supply, held_by, share_cluster
 from air.data.execution.skipped import SkippedRun
 from air.data.execution.stages import Stage, Unit, fuse, grouped
 from air.data.execution.stats import ExecutionStats, StageStats
-from air.data.execution.tasks import run_on_tasks
 from air.data.plan import InputBlocks, Map, Node, Read, Repartition
 from air.data.transforms import Transform
 from air.executor.capabilities import Capability

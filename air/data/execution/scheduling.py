@@ -26,40 +26,18 @@ to do.
 
 from __future__ import annotations
 
-import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-
-@dataclass(frozen=True, slots=True)
-class StageLimits:
-    """What the machine must know of a stage.
-
-    Attributes:
-        max_in_flight: tasks that may run or wait for a process at the same time.
-        min_rows: blocks from the stage before are put together until they have so many rows.
-        most_expected: bytes that are set aside at most for what a task will give: one that gives
-            more, block by block, gives the rest when there is room.
-    """
-
-    max_in_flight: int
-    min_rows: int = 0
-    most_expected: int = sys.maxsize
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """A piece of data between stages; the caller's ``key`` says which.
-
-    ``rows`` and ``size`` are ``None`` where they are not known before reading. ``work`` is how many
-    bytes a task takes that works on it, beside this and what it gives.
-    """
-
-    key: int
-    rows: int | None
-    size: int | None
-    work: int = 0
+from air.data.execution.expectations import (
+    Item,
+    StageLimits,
+    StageState,
+    TaskState,
+    size_of,
+    work_of,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,27 +47,6 @@ class Launch:
     task: int
     stage: int
     keys: tuple[int, ...]
-
-
-@dataclass(slots=True)
-class _Task:
-    stage: int
-    inputs: tuple[Item, ...]
-    expected: int
-    given: int = 0
-    waiting: deque[Item] = field(default_factory=deque)
-    ended: bool = False
-
-
-@dataclass(slots=True)
-class _StageState:
-    limits: StageLimits
-    queue: deque[Item] = field(default_factory=deque)
-    order: deque[int] = field(default_factory=deque)
-    in_flight: int = 0
-    bytes_in: int = 0
-    bytes_out: int = 0
-    tasks_ended: int = 0
 
 
 class Scheduler:
@@ -110,8 +67,8 @@ class Scheduler:
             unknown_bytes: what the first task with input of unknown size may give.
             elsewhere: what other segments hold that run at the same time, of the same budget.
         """
-        self._stages = [_StageState(limits) for limits in stages]
-        self._tasks: dict[int, _Task] = {}
+        self._stages = [StageState(limits) for limits in stages]
+        self._tasks: dict[int, TaskState] = {}
         self._outputs: deque[Item] = deque()
         self._taken: dict[int, Item] = {}
         self._budget = budget_bytes
@@ -136,7 +93,7 @@ class Scheduler:
         """A running task gave a block; its size is known."""
         size = item.size or 0
         state = self._tasks[task]
-        self.held += size - min(size, self._still_expected(state))
+        self.held += size - min(size, state.still_expected)
         state.given += size
         state.waiting.append(item)
         self._pass_on(state.stage)
@@ -145,14 +102,14 @@ class Scheduler:
         """A task gave its last block; what it was working on is free."""
         state = self._tasks[task]
         stage = self._stages[state.stage]
-        self.held -= self._still_expected(state) + _work(state.inputs)
+        self.held -= state.still_expected + work_of(state.inputs)
         state.ended = True
         stage.in_flight -= 1
         stage.tasks_ended += 1
-        stage.bytes_in += _total(state.inputs)
+        stage.bytes_in += size_of(state.inputs)
         stage.bytes_out += state.given
         if state.stage:
-            self.held -= _total(state.inputs)
+            self.held -= size_of(state.inputs)
         self._pass_on(state.stage)
 
     def task_failed(self, task: int) -> list[int]:
@@ -172,7 +129,7 @@ class Scheduler:
             self._forget(other)
         for index, stage in enumerate(self._stages[: position + 1]):
             if index:
-                self.held -= _total(stage.queue)
+                self.held -= size_of(stage.queue)
             stage.queue.clear()
         self._input_ended = True
         self.task_ended(task)
@@ -197,7 +154,7 @@ class Scheduler:
         first = self._stages[0]
         if self._input_ended or first.queue or first.in_flight >= first.limits.max_in_flight:
             return False
-        return self._is_idle() or self._has_room(self._expected(first, None))
+        return self._is_idle() or self._has_room(self._expected(0, None))
 
     def next_output(self) -> int | None:
         """The key of the next block of the result, if it is there; then it is being used."""
@@ -249,12 +206,12 @@ class Scheduler:
             assert list(stage.order) == sorted(stage.order)
             assert not stage.order or not self._tasks[stage.order[0]].waiting
         running_tasks = [task for task in self._tasks.values() if not task.ended]
-        expected = sum(self._still_expected(t) + _work(t.inputs) for t in running_tasks)
+        expected = sum(t.still_expected + work_of(t.inputs) for t in running_tasks)
         inside = [item for stage in self._stages[1:] for item in stage.queue]
         inside += [i for t in self._tasks.values() if t.stage and not t.ended for i in t.inputs]
         inside += [item for task in self._tasks.values() for item in task.waiting]
         inside += [*self._outputs, *self._taken.values()]
-        assert self.held == expected + _total(inside)
+        assert self.held == expected + size_of(inside)
 
     # ------------------------------------------------------------------------------------
 
@@ -275,13 +232,13 @@ class Scheduler:
         state = self._tasks.pop(task)
         stage = self._stages[state.stage]
         stage.order.remove(task)
-        self.held -= _total(state.waiting)
+        self.held -= size_of(state.waiting)
         if state.ended:
             return
         stage.in_flight -= 1
-        self.held -= self._still_expected(state) + _work(state.inputs)
+        self.held -= state.still_expected + work_of(state.inputs)
         if state.stage:
-            self.held -= _total(state.inputs)
+            self.held -= size_of(state.inputs)
 
     def _group(self, position: int) -> tuple[Item, ...]:
         """The items that the stage's next task would get; none if it has to wait for more."""
@@ -305,9 +262,9 @@ class Scheduler:
         return self._input_ended and not any(stage.queue or stage.order for stage in before)
 
     def _admits(self, position: int, group: tuple[Item, ...]) -> bool:
-        extra = self._expected(self._stages[position], group) + _work(group)
+        extra = self._expected(position, group) + work_of(group)
         if position:
-            extra -= _total(group)
+            extra -= size_of(group)
         return extra <= 0 or self._has_room(extra) or self._is_idle(position)
 
     def _has_room(self, extra: int) -> bool:
@@ -318,19 +275,8 @@ class Scheduler:
         running = any(stage.in_flight for stage in self._stages[position:])
         return not running and not self._outputs and not self._taken
 
-    def _expected(self, stage: _StageState, group: tuple[Item, ...] | None) -> int:
-        """Bytes to set aside for what a task would give, by what the stage's tasks gave so far."""
-        return min(self._estimate(stage, group), stage.limits.most_expected)
-
-    def _estimate(self, stage: _StageState, group: tuple[Item, ...] | None) -> int:
-        sizes = [item.size for item in group] if group else [None]
-        if None in sizes or (stage.tasks_ended and not stage.bytes_in):
-            return stage.bytes_out // stage.tasks_ended if stage.tasks_ended else self._unknown
-        total = sum(size for size in sizes if size is not None)
-        return total * stage.bytes_out // stage.bytes_in if stage.bytes_in else total
-
-    def _still_expected(self, task: _Task) -> int:
-        return max(task.expected - task.given, 0)
+    def _expected(self, position: int, group: tuple[Item, ...] | None) -> int:
+        return self._stages[position].expected(group, self._unknown)
 
     def _launch(self, position: int, group: tuple[Item, ...]) -> Launch:
         stage = self._stages[position]
@@ -338,17 +284,9 @@ class Scheduler:
             stage.queue.popleft()
         task = self._next_task
         self._next_task += 1
-        expected = self._expected(stage, group)
-        self._tasks[task] = _Task(position, group, expected)
-        self.held += expected + _work(group)
+        expected = self._expected(position, group)
+        self._tasks[task] = TaskState(position, group, expected)
+        self.held += expected + work_of(group)
         stage.order.append(task)
         stage.in_flight += 1
         return Launch(task, position, tuple(item.key for item in group))
-
-
-def _work(items: Iterable[Item]) -> int:
-    return sum(item.work for item in items)
-
-
-def _total(items: Iterable[Item]) -> int:
-    return sum(item.size or 0 for item in items)

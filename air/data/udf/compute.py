@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -96,28 +96,28 @@ ON_TASKS = Compute()
 
 
 def check_compute(
-    operator: str,
+    method: Callable[..., Any],
     user: UserFunction,
     compute: object,
     concurrency: object,
     options: Mapping[str, Any],
-    parameters: Mapping[str, inspect.Parameter] | None = None,
 ) -> Compute:
     """Put together what an operator was told about where to run.
 
     Args:
+        method: the operator's; its parameters are named when an option is misspelt.
         compute: ``None`` or an :class:`ActorPoolStrategy`.
         concurrency: ``n`` tasks (for functions) or actors (for classes), or for classes
             ``(smallest, largest)``.
         options: of tasks, such as ``num_cpus``; ``None`` for the default.
-        parameters: of the operator's own method, to be named when an option is misspelt.
 
     Raises:
         InvalidOption: an unknown option (names the nearest), a bad number, or both *compute* and
             *concurrency*.
     """
     options = {name: value for name, value in options.items() if value is not None}
-    own = [name for name in parameters or () if name not in ("self", "options")]
+    operator = method.__name__
+    own = [name for name in inspect.signature(method).parameters if name not in ("self", "options")]
     reject_unknown(options, _TASK_OPTIONS | set(own), what=operator)
     max_retries = task_options(options).max_retries
     pool: ActorPoolStrategy | None = None
