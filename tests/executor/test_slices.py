@@ -244,7 +244,49 @@ def test_tensors():
     assert len(dumps(whole).stream) < 1000
 
 
+def test_tables_of_many_small_columns_are_one_piece():
+    names = [f"x{number}" for number in range(100)]
+    kinds = [pa.int8(), pa.string(), pa.decimal128(21, 2), pa.timestamp("us", "UTC")]
+    columns = [pa.array([None, 1, 2], pa.int64()).cast(kinds[n % 4]) for n in range(99)]
+    table = pa.table([*columns, pa.nulls(3)], names).replace_schema_metadata({"a": "b"})
+    table = pa.concat_tables([table, table])
+    packed = dumps(table.slice(1, 4))
+    assert len(packed.stream) < 200
+    assert len(packed.buffers) == 1
+    assert packed.size < 100_000
+    back = loads(*packed)
+    assert back.equals(table.slice(1, 4))
+    assert back.schema.equals(table.schema, check_metadata=True)
+    assert loads(*dumps(table.schema)).equals(table.schema, check_metadata=True)
+    assert len(dumps(table.schema).stream) < 100 * len(names)
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array(["a", "b"]).dictionary_encode(),
+        pa.ExtensionArray.from_storage(Coordinates(), pa.nulls(2, Coordinates().storage_type)),
+        pa.array([[1], None]),
+    ],
+    ids=["dictionary", "extension", "list"],
+)
+def test_tables_with_a_column_that_is_more_than_values_travel_column_by_column(column):
+    many = {f"x{number}": [1, None] for number in range(100)}
+    table = pa.table({**many, "other": column})
+    back = loads(*dumps(table))
+    assert back.equals(table)
+    assert back.schema == loads(*dumps(table.schema)) == table.schema
+
+
+def test_tables_of_large_columns_are_not_copied():
+    column = np.arange(10_000.0)
+    table = pa.table({f"x{number}": column for number in range(100)})
+    packed = dumps(table)
+    assert {len(buffer) for buffer in packed.buffers} == {column.nbytes}
+    assert loads(*packed).equals(table)
+
+
 def test_a_library_that_is_just_being_imported(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", types.ModuleType("torch"))
     monkeypatch.setattr(slices, "_modules", 0)
-    assert slices.classes() == (np.ndarray, pa.Array)
+    assert slices.classes() == (np.ndarray, pa.Array, pa.Table, pa.Schema)
