@@ -16,6 +16,7 @@ from air.data.blocks.schemas import ValuesDoNotFit, conform, empty_table
 from air.data.each_block import EachBlock
 from air.data.errors import UnsupportedValue
 from air.data.execution.exchange.ordering import SortKey, stable_order
+from air.data.execution.exchange.packing import concat_packed, unpacked
 from air.data.grouping.first import ROW_NUMBER, first_rows_of
 from air.data.grouping.keys import check_keys, comparable, groups_of, plain
 from air.data.grouping.whole import changes
@@ -255,7 +256,7 @@ class JoinParts(_Join):
         return self._whole(blocks, self.schemas[1])
 
     def _whole(self, blocks: list[Block], schema: pa.Schema) -> pa.Table:
-        whole = concat([empty_table(schema), *blocks])
+        whole = concat([empty_table(schema), unpacked(concat_packed(blocks))])
         assert isinstance(whole, pa.Table)  # scatters have seen to that
         return conform(whole, schema)
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from air.data.blocks.block import Block, concat
+from air.data.blocks.block import Block
 from air.data.blocks.handle import BlockHandle
 from air.data.blocks.metadata import Sampled
 from air.data.blocks.schemas import unify
+from air.data.execution.exchange.packing import concat_packed, unpacked, unpacked_schema
 from air.data.execution.exchange.partitioners import Slices, Spread
 from air.data.execution.exchange.samples import FewSamples, even_rows
 from air.data.execution.exchange.sections import SpillDirectory
@@ -65,7 +66,7 @@ class Runs:
     def whole(self) -> pa.Table:
         """All rows as one table, run after run."""
         pieces = (piece for one in self.filled for piece in one.slice(0, one.num_rows))
-        table = concat(list(Unit(tuple(pieces)).blocks()))
+        table = unpacked(concat_packed(list(Unit(tuple(pieces)).blocks())))
         assert isinstance(table, pa.Table)
         return table
 
@@ -81,7 +82,7 @@ class Schemas:
         """The same blocks."""
         for handle in handles:
             if isinstance(handle.metadata.schema, pa.Schema):
-                self.found.append(handle.metadata.schema)
+                self.found.append(unpacked_schema(handle.metadata.schema))
             yield handle
 
     def common(self) -> pa.Schema:

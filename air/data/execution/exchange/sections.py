@@ -19,12 +19,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from air.data.blocks.block import Block, Schema, accessor, compact, concat, split_large
+from air.data.blocks.block import Block, Schema, accessor, compact, split_large
 from air.data.blocks.handle import BlockHandle, cut
 from air.data.blocks.metadata import BlockMetadata
 from air.data.blocks.weights import bytes_before, varies
 from air.data.datasource import ReadTask
 from air.data.execution.exchange.directory import OwnDirectory
+from air.data.execution.exchange.packing import concat_packed
 from air.data.execution.stats import ExecutionStats
 from air.executor.serialization import dumps, loads
 
@@ -148,7 +149,7 @@ class SpillDirectory:
         bounds = [_bounds(handle) for handle in handles]
         blocks = [handle.get() for handle in handles]
         parts = (
-            concat(
+            concat_packed(
                 [accessor(b).slice(at[p], at[p + 1]) for b, at in zip(blocks, bounds, strict=True)]
             )
             for p in range(len(bounds[0]) - 1)

@@ -21,6 +21,7 @@ from air.data.execution.exchange.ordering import (
     sort_name,
     stable_order,
 )
+from air.data.execution.exchange.packing import concat_packed, packed, unpacked
 from air.data.execution.exchange.partitioners import by_part, equal_edges, ranks
 from air.data.execution.exchange.permutation import Permutation
 from air.data.execution.exchange.samples import FEWEST_SAMPLES, SAMPLES, even_rows
@@ -50,13 +51,15 @@ def together(blocks: Iterable[Block]) -> Block:
         if len(few) == _FEW:
             found += _as_one(few)
             few.clear()
-    return concat([*found, *few])
+    whole = concat_packed([*found, *few])
+    del found, few
+    return unpacked(whole)
 
 
 def _as_one(few: list[Block]) -> list[Block]:
     if sum(map(len, few)) > _FEW * _SMALL_ROWS:
         return [*few]
-    whole = concat(few)
+    whole = concat_packed(few)
     if not isinstance(whole, pa.Table):
         return [whole]
     small = max(_SMALL_BYTES, whole.num_columns * _SMALL_COLUMN)
@@ -128,7 +131,7 @@ class ScatterRows(_Shuffle):
                     last = row + accessor(piece).num_rows()
                     if last <= end:
                         order, bounds = by_part(permutation.places(row, last), self.edges)
-                        yield Marked(accessor(piece).take(order), bounds)
+                        yield Marked(packed(accessor(piece).take(order)), bounds)
                     row = last
             if row != end:
                 raise UnsupportedValue(
@@ -176,7 +179,8 @@ class SortRuns(Transform):
 
     def _run(self, piece: Block) -> Marked:
         ordered = accessor(piece).take(stable_order(piece, self.keys))
-        return Marked(ordered, samples=sampled(ordered, keys_of(ordered, self.keys)))
+        samples = sampled(ordered, keys_of(ordered, self.keys))
+        return Marked(packed(ordered), samples=samples)
 
 
 @dataclass(frozen=True)
