@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -11,6 +13,9 @@ from hypothesis import strategies as st
 
 from air import data
 from air.data import col
+from air.data.execution.no_rows import schema_of_no_rows
+from air.data.transforms import ColumnsTransform
+from air.data.udf import batches
 
 TABLE = pa.table(
     {
@@ -123,6 +128,66 @@ def test_functions_that_fail_without_rows_are_no_error():
     assert nothing.map_batches(scaled).filter(col("y") > 0).take_all() == []
     added = nothing.add_column("y", lambda batch: batch["k"] / np.max(batch["k"].to_numpy()))
     assert added.to_arrow().schema == TABLE.schema.append(pa.field("y", pa.null()))
+
+
+def yields_and_fails(batch):
+    yield from ()
+    raise KeyError("of the user")
+
+
+async def fails_later(batch):
+    raise OSError("of the user")
+
+
+@pytest.mark.parametrize("fails", [yields_and_fails, fails_later])
+def test_functions_that_yield_or_wait_may_fail_without_rows(fails):
+    nothing = data.from_arrow(TABLE).filter(col("k") > 9)
+    assert nothing.map_batches(fails).schema() is None
+    added = nothing.add_column("y", fails)
+    assert added.to_arrow().schema == TABLE.schema.append(pa.field("y", pa.null()))
+
+
+@dataclass(frozen=True)
+class Broken(ColumnsTransform):
+    """A step of ours with a mistake in it."""
+
+    @property
+    def name(self):
+        return "broken"
+
+    def apply(self, table):
+        raise AssertionError("of ours")
+
+
+def test_our_own_mistakes_are_not_taken_for_failures_of_functions(monkeypatch):
+    nothing = data.from_arrow(TABLE).filter(col("k") > 9)
+    made = nothing.map_batches(lambda batch: batch)
+    with pytest.raises(AssertionError, match="of ours"):
+        schema_of_no_rows(made.with_transform(Broken()).plan)
+
+    def broken(*_):
+        raise AssertionError("of ours")
+
+    monkeypatch.setattr(batches, "block_from_batch", broken)
+    with pytest.raises(AssertionError, match="of ours"):
+        schema_of_no_rows(made.plan)
+
+
+def test_steps_that_cannot_take_what_a_function_gives_for_no_rows():
+    """What is not there, and what has another type than with rows, tells nothing."""
+    nothing = data.from_arrow(TABLE).filter(col("k") > 9)
+    made = nothing.map_batches(lambda batch: {"k": batch["k"]} if len(batch["k"]) else {})
+    assert made.select_columns(["k"]).to_arrow().num_rows == 0
+    assert made.select_columns(["k"]).schema() is None
+    stamps = nothing.map_batches(lambda batch: {"k": batch["k"].astype("datetime64[us]")})
+    assert stamps.filter(col("k") * 2 > 1).schema() is None
+
+
+def test_the_schema_of_no_rows_behind_hundreds_of_steps():
+    made = data.from_arrow(TABLE).filter(col("k") > 9).map_batches(lambda batch: batch)
+    for _ in range(300):
+        made = made.with_column("x", col("x") + 1).filter(col("x") > 0)
+    assert made.schema() == TABLE.schema
 
 
 @pytest.mark.parametrize("least", [0, 2, 9])

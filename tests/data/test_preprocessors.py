@@ -417,6 +417,15 @@ def test_concatenator():
     assert isinstance(rest["concat_out"][0], tensor.TensorElement)
 
 
+def test_means_are_of_numbers_and_vectors_may_be_none():
+    filled = SimpleImputer(["x"]).fit(data.from_arrow(pa.table({"x": [1.0, None]})))
+    for values in ([[1], [2]], pa.array([1, 2], pa.timestamp("us"))):
+        with pytest.raises(UnsupportedValue, match=r"column 'x' has the type .* numbers"):
+            filled.transform_batch(pa.table({"x": values}))
+    vectors = {"v": np.zeros((0, 2, 2)), "x": np.zeros(0)}
+    assert Concatenator().transform_batch(vectors)["concat_out"].shape == (0, 5)
+
+
 def test_concatenator_takes_vectors_and_forgives_or_not():
     ds = data.range_tensor(3, shape=(2,), parallelism=1).add_column("x", lambda frame: [5, 6, 7])
     made = Concatenator(include=["data", "x", "nope"]).transform(ds)

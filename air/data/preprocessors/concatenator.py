@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -91,7 +92,7 @@ class Concatenator(ColumnPreprocessor):
     def _places(self, name: str, column: Column) -> np.ndarray:
         if tensor.is_tensor(column.type):
             vectors = tensor.to_numpy(column)
-            return vectors.reshape(len(vectors), -1)
+            return vectors.reshape(len(vectors), math.prod(vectors.shape[1:]))
         plain = column.null_count == 0 and str(column.type).startswith(("int", "uint", "bool"))
         values = column.to_numpy() if plain else numbers(self, name, column)
         return values.reshape(-1, 1)

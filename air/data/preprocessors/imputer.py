@@ -12,7 +12,7 @@ from pyarrow import compute as pc
 from air.data.counts import ValueCounts
 from air.data.dataset import Dataset
 from air.data.errors import UnsuitableData
-from air.data.preprocessors.columns import Column, ColumnPreprocessor, check_columns
+from air.data.preprocessors.columns import Column, ColumnPreprocessor, check_columns, numbers
 from air.data.summaries import Moments, Summary
 from air.errors import InvalidOption
 from air.executor.validation import listing, nearest
@@ -94,7 +94,8 @@ class SimpleImputer(ColumnPreprocessor):
         if pa.types.is_dictionary(column.type):
             column = column.cast(column.type.value_type)
         if self.strategy == "mean" and not pa.types.is_floating(column.type):
-            column = column.cast(pa.float64(), safe=False)
+            found = pa.array(numbers(self, name, column), from_pandas=True)
+            column = pa.chunked_array([found])
         if pa.types.is_floating(column.type):
             column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
         if pa.types.is_integer(column.type) and isinstance(value, float):

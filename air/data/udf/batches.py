@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Self
@@ -22,7 +23,7 @@ from air.data.each_block import EachBlock
 from air.data.errors import UnsupportedValue
 from air.data.transforms import DEFAULT_BATCH_SIZE, BlockFunction
 from air.data.udf.async_calls import outcomes
-from air.data.udf.calling import Call, made_of
+from air.data.udf.calling import Call, NotOfNoRows, made_of, without_rows
 from air.data.udf.functions import TaskContext
 from air.data.udf.positions import At
 from air.data.udf.trying import Tries
@@ -92,16 +93,19 @@ class MapBatches(Call):
     def of_no_rows(self, table: pa.Table) -> pa.Table | None:
         if self.user.is_class:
             return None
-        for result in _results(self.user.open()(self._batch(table))):
-            made = block_from_batch(result, table.schema)
-            if not isinstance(made, pa.Table):
-                return None
-            kinds = [
-                (type_in(table.schema, name) or kind) if pa.types.is_null(kind) else kind
-                for name, kind in zip(made.column_names, made.schema.types, strict=True)
-            ]  # Objects of which there are none have no type.
-            return empty_table(pa.schema(list(zip(made.column_names, kinds, strict=True))))
-        return None
+        fn, batch = self.user.open(), self._batch(table)
+        with without_rows():
+            first = list(itertools.islice(_results(fn(batch)), 1))
+        if not first:
+            return None
+        made = block_from_batch(first[0], table.schema)
+        if not isinstance(made, pa.Table):
+            return None
+        kinds = [
+            (type_in(table.schema, name) or kind) if pa.types.is_null(kind) else kind
+            for name, kind in zip(made.column_names, made.schema.types, strict=True)
+        ]  # Objects of which there are none have no type.
+        return empty_table(pa.schema(list(zip(made.column_names, kinds, strict=True))))
 
     def cuts(self, blocks: Iterator[Block], block_bytes: int) -> Iterator[Cut]:
         """The batches that the function is to see, where blocks may have so many bytes."""
@@ -165,9 +169,12 @@ class AddColumn(Call):
         unknown = self._placed(table, pa.nulls(0))
         if self.user.is_class:
             return unknown
+        fn, batch = self.user.open(), self._batch(table)
         try:
-            return self._added_to(self.user.open(), table)
-        except Exception:  # of the user's function, which has never promised anything of no rows
+            with without_rows():
+                values = _values(fn, batch)
+            return self._added(table, values)
+        except (NotOfNoRows, UnsupportedValue):
             return unknown
 
     def open(self) -> BlockFunction:
@@ -181,19 +188,18 @@ class AddColumn(Call):
                 return (self._placed(table, pa.nulls(0)),)
             if self.skips is None:
                 with At(self.name, block, start, context):
-                    return (self._added(table, self._values(fn, table)),)
+                    return (self._added_to(fn, table),)
             tries = Tries(self.name, self.skips, context)
             parts = list(tries.halves(lambda part: self._added_to(fn, part), table, start))
             return (concat(parts) if parts else self._placed(table.slice(0, 0), pa.nulls(0)),)
 
         return EachBlock(step)
 
-    def _values(self, fn: Callable[[Any], Any], table: pa.Table) -> Any:
-        values = fn(accessor(table).to_batch(self.batch_format, returns=True))
-        return list(values) if isinstance(values, Iterator) else values
+    def _batch(self, table: Block) -> Any:
+        return accessor(table).to_batch(self.batch_format, returns=True)
 
     def _added_to(self, fn: Callable[[Any], Any], table: Block) -> pa.Table:
-        return self._added(table, self._values(fn, table))
+        return self._added(table, _values(fn, self._batch(table)))
 
     def _added(self, table: pa.Table, values: Any) -> pa.Table:
         if getattr(values, "ndim", 1) == 0 or _is_single(values):
@@ -215,6 +221,11 @@ class AddColumn(Call):
             position = table.column_names.index(self.column)
             return table.set_column(position, self.column, column)
         return table.append_column(self.column, column)
+
+
+def _values(fn: Callable[[Any], Any], batch: Any) -> Any:
+    values = fn(batch)
+    return list(values) if isinstance(values, Iterator) else values
 
 
 def _is_single(value: Any) -> bool:

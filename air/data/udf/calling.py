@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Self, TypeVar
 
@@ -40,7 +41,29 @@ class Call(Transform):
         return None
 
     def of_no_rows(self, table: pa.Table) -> pa.Table | None:
+        """As that of all transforms.
+
+        Raises:
+            NotOfNoRows: the function fails for a batch without rows.
+        """
         return None  # what a function makes of a row is not known without one
+
+
+class NotOfNoRows(Exception):
+    """A function of the user has failed for a batch without rows, of which it promises nothing."""
+
+
+@contextlib.contextmanager
+def without_rows() -> Iterator[None]:
+    """Around a function of the user, alone, that is called with a batch without rows.
+
+    Raises:
+        NotOfNoRows: in place of whatever the function raises.
+    """
+    try:
+        yield
+    except Exception as error:
+        raise NotOfNoRows from error
 
 
 def made_of(name: str, build: Callable[[Any], _Built], made: Any) -> _Built:
