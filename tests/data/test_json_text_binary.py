@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import datetime
 import gzip
+from decimal import Decimal
 from json import dumps
 
 import numpy as np
@@ -174,7 +175,7 @@ def test_what_is_no_json_is_named(tmp_path, text):
     ("column", "message"),
     [
         ([b"x"], "type binary, which JSON cannot hold"),
-        ([datetime.date(2024, 1, 1)], "type date32.*, which JSON cannot hold"),
+        ([datetime.timedelta(1)], "type duration.*, which JSON cannot hold"),
         ([{"x": b""}], "type struct<.*, which JSON cannot hold"),
         ([1.0, float("nan")], "holds NaN or an infinite number"),
         ([[1.0, float("inf")]], "holds NaN or an infinite number"),
@@ -184,6 +185,46 @@ def test_what_json_cannot_hold_is_named(tmp_path, column, message):
     with pytest.raises(data.WriteError, match=f"column 'a' .*{message}"):
         data.from_arrow(pa.table({"a": column})).write_json(tmp_path / "x")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_times_decimals_and_categories_are_text_in_json(tmp_path):
+    noon = datetime.datetime(2024, 7, 1, 12, 0, 0, 500)
+    zoned = pa.array([noon, None], pa.timestamp("us", "Europe/Zurich"))
+    table = pa.table(
+        {
+            "date": [noon.date(), None],
+            "timestamp": pa.array([noon, None], pa.timestamp("us")),
+            "zoned": zoned,
+            "nanoseconds": pa.array([1, None], pa.timestamp("ns")),
+            "time": [noon.time(), None],
+            "decimal": pa.array([Decimal("1E+2"), None], pa.decimal128(9, 3)),
+            "category": pa.array(["é", None]).dictionary_encode(),
+            "view": pa.array(["v", None], pa.string_view()),
+            "inside": [{"when": [noon.date()]}, None],
+        }
+    )
+    data.from_arrow(table).write_json(tmp_path / "x")
+    found = data.read_json(tmp_path / "x").to_arrow()
+    assert found.to_pylist()[0] == {
+        "date": "2024-07-01",
+        "timestamp": "2024-07-01T12:00:00.000500",
+        "zoned": "2024-07-01T12:00:00.000500+00:00",
+        "nanoseconds": "1970-01-01T00:00:00.000000001",
+        "time": "12:00:00.000500",
+        "decimal": "100.000",
+        "category": "é",
+        "view": "v",
+        "inside": {"when": ["2024-07-01"]},
+    }
+    assert set(found.to_pylist()[1].values()) == {None}
+    for name in ("date", "timestamp", "zoned", "nanoseconds", "decimal"):
+        assert found[name].cast(table[name].type) == table[name]
+
+
+def test_years_that_python_has_not_are_told(tmp_path):
+    far = pa.table({"t": pa.array([10**12], pa.timestamp("s"))})
+    with pytest.raises(data.WriteError, match=r"write_json: .*; cast the column, or use write_pa"):
+        data.from_arrow(far).write_json(tmp_path / "x")
 
 
 def test_lines_of_text(tmp_path):

@@ -193,10 +193,7 @@ REFUSED = {
         *("bytes", "fixed_bytes", "duration", "list", "singles", "nested", "struct", "map"),
         *("ragged", "tensor", "vector", "flags"),
     },
-    "json": {
-        *("bytes", "fixed_bytes", "date", "time", "time_s", "timestamp", "timestamp_s", "zoned"),
-        *("duration", "decimal", "map", "category", "tensor", "vector"),
-    },
+    "json": {"bytes", "fixed_bytes", "duration", "map", "tensor", "vector"},
     "avro": {"uint64", "time_s", "duration", "tensor", "vector", "flags"},
     "tfrecords": {
         *("date", "time", "time_s", "timestamp", "timestamp_s", "zoned", "duration", "decimal"),

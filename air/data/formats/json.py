@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+import decimal
 import json
 import math
 from collections.abc import Iterator
@@ -11,7 +13,7 @@ from typing import Any, ClassVar
 import pyarrow as pa
 
 from air.data.arguments import STREAM_CODECS
-from air.data.blocks.kinds import is_list_in_order
+from air.data.blocks.kinds import TEXTS, is_list_in_order, is_one
 from air.data.errors import WriteError
 from air.data.formats import cannot_hold
 
@@ -38,14 +40,14 @@ class JSONFormat:
                 )
         unsigned = [column.name for column in table.schema if _has_unsigned(column.type)]
         for batch in table.to_batches(max_chunksize=_ROWS):
-            rows = batch.to_pylist()
+            rows = _rows_of(batch)
             _check_exact(rows, unsigned)
             lines = (self._line(row) for row in rows)
             file.write("".join(lines).encode())
 
     def _line(self, row: dict[str, Any]) -> str:
         try:
-            return json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n"
+            return json.dumps(row, ensure_ascii=False, allow_nan=False, default=_as_text) + "\n"
         except ValueError:
             bad = next(name for name, value in row.items() if not _is_finite(value))
             raise WriteError(
@@ -54,21 +56,45 @@ class JSONFormat:
             ) from None
 
 
+def _rows_of(batch: pa.RecordBatch) -> list[dict[str, Any]]:
+    try:
+        rows: list[dict[str, Any]] = batch.to_pylist()
+    except (ValueError, OverflowError) as error:  # nanoseconds without pandas, years after 9999
+        raise WriteError(f"write_json: {error}; cast the column, or use write_parquet") from None
+    return rows
+
+
+def _as_text(value: object) -> str:
+    """A value that JSON has no type for as text that says all of it: ISO 8601, zones as UTC."""
+    if isinstance(value, datetime.datetime) and value.tzinfo is not None:
+        # Offsets of old times have seconds, which few readers know.
+        return value.astimezone(datetime.UTC).isoformat()
+    if isinstance(value, (datetime.date, datetime.time)):
+        return value.isoformat()
+    if isinstance(value, decimal.Decimal):
+        return format(value, "f")
+    raise TypeError(f"write_json: no text for {type(value).__name__}")
+
+
 def _is_held(kind: pa.DataType) -> bool:
-    """Whether JSON has values of this type, so that reading gives the same ones."""
+    """Whether JSON has values of this type, or text that they can be made from again."""
     if isinstance(kind, pa.BaseExtensionType):
         return False
+    if pa.types.is_dictionary(kind):
+        return _is_held(kind.value_type)
     if pa.types.is_struct(kind):
         return all(_is_held(part.type) for part in kind)
     if is_list_in_order(kind):
         return _is_held(kind.value_type)
     fits = (pa.types.is_boolean, pa.types.is_integer, pa.types.is_floating)
-    texts = (pa.types.is_string, pa.types.is_large_string, pa.types.is_null)
-    return any(check(kind) for check in (*fits, *texts))
+    as_text = (pa.types.is_date, pa.types.is_time, pa.types.is_timestamp, pa.types.is_decimal)
+    return is_one(kind, (*fits, *as_text, *TEXTS, pa.types.is_null))
 
 
 def _has_unsigned(kind: pa.DataType) -> bool:
     """Whether there are numbers of 64 bits without a sign in it."""
+    if pa.types.is_dictionary(kind):
+        return _has_unsigned(kind.value_type)
     if pa.types.is_nested(kind):
         return any(_has_unsigned(kind.field(index).type) for index in range(kind.num_fields))
     return bool(pa.types.is_uint64(kind))

@@ -150,7 +150,9 @@ class WriteMethods(Consumption):
         """Write a directory of JSON files, an object a line, as :meth:`write_parquet` does.
 
         :func:`air.data.read_json` gives whole numbers as ``int64`` and others as ``double``, lists
-        of one length as lists, and columns without a value without a type.
+        of one length as lists, and columns without a value without a type. Dates, times, points in
+        time (ISO 8601, those with a zone in UTC), decimals and categories are text there, which
+        ``cast`` of an expression makes what they were.
 
         Args:
             path, filesystem, try_create_dir, mode: as for :meth:`write_parquet`.
@@ -159,7 +161,7 @@ class WriteMethods(Consumption):
         Raises:
             NotADirectoryError, FileNotFoundError, FileExistsError, UnsupportedValue: as for
                 :meth:`write_parquet`.
-            WriteError: JSON cannot hold a column's type (bytes, times, decimals, arrays), NaN, an
+            WriteError: JSON cannot hold a column's type (bytes, durations, maps, arrays), NaN, an
                 infinite number, or a whole one above ``2**63 - 1``; names the column.
         """
         from air.data.formats.json import JSONFormat
