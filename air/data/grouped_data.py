@@ -40,7 +40,8 @@ class GroupedData:
 
     All methods but :meth:`map_groups` give a dataset with a row for each group.
 
-    Rows come in ascending order of the keys. Rows whose key is missing, null or NaN, are a group
+    Rows come in ascending order of the keys, which for categories is that of their values (see
+    :meth:`Dataset.sort`). Rows whose key is missing, null or NaN, are a group
     too, the last one (pandas leaves them out; filter them first to do the same). The columns are
     the keys, then what was computed, named as ``sum(x)``.
 

@@ -211,6 +211,22 @@ def test_categories_are_sorted_by_value_and_times_in_time():
     assert data.sort("nothing").to_arrow()["t"].to_pylist() == ["b", "a", None, "c"]
 
 
+def test_categories_with_an_order_are_sorted_by_value_as_blocks_may_have_others(placement):
+    def sizes(values, categories):
+        kind = pd.CategoricalDtype(categories, ordered=True)
+        return air.data.from_pandas(pd.DataFrame({"size": pd.Categorical(values, dtype=kind)}))
+
+    ds = sizes(["L", "S", "M", "S"], ["S", "M", "L"])
+    both = ds.union(sizes(["XL", "M", "S"], ["XL", "M", "S"]))
+    for found in (both.sort("size"), both.groupby("size").count(), both.distinct(["size"])):
+        assert found.schema().field("size").type.ordered
+    in_order = ["L", "M", "M", "S", "S", "S", "XL"]
+    assert [row["size"] for row in both.sort("size").take_all()] == in_order
+    assert [row["size"] for row in both.groupby("size").count().take_all()] == ["L", "M", "S", "XL"]
+    coded = ds.repartition(2).add_column("code", lambda frame: frame["size"].cat.codes)
+    assert [row["size"] for row in coded.sort("code").take_all()] == ["S", "S", "M", "L"]
+
+
 def test_the_first_of_sorted_rows_are_found_without_sorting_the_others(placement):
     data = air.data.range_table(1000).map_batches(lambda b: {"v": b["value"] % 7})
     top = data.sort("v", descending=True).limit(200)

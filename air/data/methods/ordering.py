@@ -82,9 +82,13 @@ class OrderMethods(Consumption):
         """All rows in the order of a column, or of several; equal rows stay in their order.
 
         Nulls and NaN come last in either direction, as in pandas, NaN before null. Texts go by
-        the code points of their characters, categories by their values. All input is made before
-        the first block comes out; ``sort(...).limit(n)`` and ``take(n)`` keep only the first rows
-        of each block meanwhile, if *n* is 65,536 at most.
+        the code points of their characters, and categories by their values, also those of which
+        pandas knows another order: each block has categories of its own, and two may be the other
+        way round in another one. Where all have the same, a column of their codes has that order:
+        ``add_column("code", lambda frame: frame["size"].cat.codes)``.
+
+        All input is made before the first block comes out; ``sort(...).limit(n)`` and ``take(n)``
+        keep only the first rows of each block meanwhile, if *n* is 65,536 at most.
 
         Args:
             key: names of columns, the first counts most; ``None`` for rows that are plain objects,
