@@ -72,6 +72,14 @@ def test_size_and_mode_make_them_one(tmp_path):
     np.testing.assert_array_equal(ds.take(1)[0]["image"], np.asarray(expected))
 
 
+def test_grey_and_coloured_images_are_told_what_makes_them_one(tmp_path):
+    save(tmp_path / "a.png", pixels(4, 5, 3))
+    save(tmp_path / "b.png", pixels(9, 3))
+    with pytest.raises(data.ReadError, match=r"a\.png and .*b\.png.* make .*, as mode='RGB' does"):
+        data.read_images(tmp_path).take_all()
+    assert data.read_images(tmp_path, mode="RGB").count() == 2
+
+
 @pytest.mark.parametrize("placed", [False, True])
 def test_colours_of_a_palette_are_looked_up(tmp_path, placed):
     array = np.repeat(pixels(2, 2, 3), 2, axis=0)

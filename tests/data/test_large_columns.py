@@ -9,8 +9,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from air.data.aggregate import Count
 from air.data.blocks.choosing import combined
 from air.data.execution.exchange.ordering import SortKey, stable_order
+from air.data.grouping.hashing import are_equal
+from air.data.grouping.transforms import Plan
 
 pytestmark = pytest.mark.slow
 
@@ -46,3 +49,10 @@ def test_one_array_has_wide_offsets(kind):
 def test_they_are_sorted_by(kind):
     block = pa.table({"s": column(kind)})
     assert stable_order(block, [SortKey("s")]).tolist() == [0, 1]
+
+
+def test_they_are_keys_of_groups_and_told_apart():
+    block = pa.table({"s": column("bytes"), "n": [1, 2]})
+    states = Plan(("s",), (Count(),)).states_of(block)
+    assert states.num_rows == 1
+    assert are_equal(block, ["s"], np.array([0]), np.array([1]))

@@ -62,6 +62,10 @@ class ImageDatasource(FileDatasource):
     def expansion(self) -> float:
         return _EXPANSION
 
+    @property
+    def remedy(self) -> str:
+        return ", as mode='RGB' does with grey and coloured images"
+
     def num_rows(self) -> int:
         return len(self.files.paths)
 

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from air.data.blocks.block import Block
+from air.data.blocks.choosing import taken
 from air.data.errors import require_columns
 from air.data.execution.exchange.partitioners import sorted_order
 from air.data.grouping import columns
@@ -125,7 +126,7 @@ class Unique(Aggregation):
     def _distinct(self, values: Any, of_row: np.ndarray, number: int) -> pa.Array:
         both = pa.table({"group": of_row, "value": values})
         first = groups_of(both, ["group", "value"], self.name).first_row
-        return _lists(both["value"].take(pa.array(first)), of_row[first], number)
+        return _lists(taken(both, pa.array(first))["value"], of_row[first], number)
 
 
 def _lists(values: Any, of_row: np.ndarray, number: int) -> pa.Array:

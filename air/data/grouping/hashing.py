@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import compute as pc
 
-from air.data.blocks.choosing import combined
+from air.data.blocks.choosing import combined, taken
 from air.data.grouping.keys import comparable
 
 _START = np.uint64(0x9E3779B97F4A7C15)
@@ -51,7 +51,8 @@ def are_equal(table: pa.Table, names: Sequence[str], one: np.ndarray, other: np.
             continue
         is_equal = np.ones(len(one), bool)
         if _varies(column.type):
-            both = (column.take(pa.array(rows)) for rows in (one, other))
+            values = pa.table({"": column})
+            both = (taken(values, pa.array(rows)).column(0) for rows in (one, other))
             is_equal &= pc.fill_null(pc.equal(*both), True).to_numpy()
         else:
             for words in _words(combined(column)):

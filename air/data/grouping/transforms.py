@@ -53,7 +53,7 @@ class Plan:
             groups, keys = all_of(len(block)), pa.table({})
         else:
             groups = groups_of(block, self.keys, self.name)
-            keys = key_columns(block, self.keys).take(pa.array(groups.first_row))
+            keys = taken(key_columns(block, self.keys), pa.array(groups.first_row))
         made = {
             own: keys[name]
             if isinstance(block, list)
