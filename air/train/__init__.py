@@ -35,7 +35,7 @@ _HOME = {
     "get_world_size": "air.train.session",
     "report": "air.train.session",
 }
-_SUBMODULES = {"xgboost"}
+_SUBMODULES = {"sklearn", "xgboost"}
 
 __all__ = [
     "Backend",
@@ -63,6 +63,7 @@ __all__ = [
     "get_world_rank",
     "get_world_size",
     "report",
+    "sklearn",
     "xgboost",
 ]
 
@@ -70,7 +71,7 @@ if TYPE_CHECKING:
     from air.checkpoint import Checkpoint
     from air.config import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
     from air.result import Result
-    from air.train import xgboost
+    from air.train import sklearn, xgboost
     from air.train.backend import Backend, BackendConfig
     from air.train.base_trainer import BaseTrainer
     from air.train.batch_predictor import BatchPredictor

@@ -9,7 +9,8 @@ from typing import Any
 import pyarrow as pa
 
 from air.errors import InvalidOption
-from air.executor.validation import listing, nearest
+from air.executor.validation import listing
+from air.train.labels import check_named
 
 COLUMN_SETTINGS = ("weight", "base_margin", "qid")
 """Settings that name a column which is no feature."""
@@ -98,17 +99,6 @@ def in_order_of(features: Sequence[str], columns: Mapping[str, Columns]) -> dict
             f"{' and '.join(parts)}."
         )
     return {name: replace(each, features=tuple(features)) for name, each in columns.items()}
-
-
-def check_named(
-    column: str, available: Sequence[str], dataset: str, *, role: str = "label_column"
-) -> None:
-    """Raise `InvalidOption` if a column that an option names is not there."""
-    if column not in available:
-        raise InvalidOption(
-            f"{role} is {column!r}, but the dataset {dataset!r} has no such column."
-            f"{nearest(column, available)} It has {listing(available)}."
-        )
 
 
 def is_number(kind: pa.DataType) -> bool:

@@ -6,9 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from air.errors import InvalidOption
 from air.executor.interrupts import HeldInterrupts
 from air.train.xgboost.columns import COLUMN_SETTINGS, Columns
 
@@ -135,17 +133,6 @@ def as_numbers(table: pa.Table, names: Sequence[str]) -> pa.Table:
             continue
         chosen = chosen.set_column(index, field.name, chosen.column(index).cast(kind))
     return chosen
-
-
-def check_labels(table: pa.Table, label: str, dataset: str) -> None:
-    """Raise `InvalidOption` if a row has no label: nothing can be learnt from it."""
-    column = table.column(label)
-    is_missing = pc.is_null(column, nan_is_null=True)
-    if pc.any(is_missing).as_py():
-        raise InvalidOption(
-            f"label_column is {label!r}, which has missing values in the dataset {dataset!r}: "
-            "leave these rows out with filter, or fill them in."
-        )
 
 
 def is_quantized(params: Mapping[str, Any]) -> bool:

@@ -14,6 +14,7 @@ from air.train.backend import BackendConfig
 from air.train.functions import TrainFunction
 from air.train.group_trainer import GroupTrainer
 from air.train.ingest import arrow_schema
+from air.train.labels import check_named
 from air.train.xgboost.arguments import (
     INSTEAD,
     TRAIN_KWARGS,
@@ -23,7 +24,7 @@ from air.train.xgboost.arguments import (
     check_train_kwargs,
 )
 from air.train.xgboost.backend import XGBoostConfig
-from air.train.xgboost.columns import Columns, check_named
+from air.train.xgboost.columns import Columns
 from air.train.xgboost.job import Job
 from air.train.xgboost.library import import_xgboost
 from air.train.xgboost.ranking import split_by_group

@@ -12,6 +12,7 @@ import xgboost
 from xgboost import collective as xgboost_collective
 
 from air.errors import InvalidOption
+from air.train.labels import check_labels
 from air.train.session import (
     StopTraining,
     get_checkpoint,
@@ -25,7 +26,7 @@ from air.train.xgboost.checkpoint import XGBoostCheckpoint
 from air.train.xgboost.columns import Columns, in_order_of
 from air.train.xgboost.job import Job
 from air.train.xgboost.library import listen_in_this_thread
-from air.train.xgboost.matrix import build_matrix, check_labels
+from air.train.xgboost.matrix import build_matrix
 from air.train.xgboost.params import check_params, reason_of
 
 EvalsLog = xgboost.callback.TrainingCallback.EvalsLog
