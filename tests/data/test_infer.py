@@ -56,6 +56,7 @@ def test_nan_among_numbers_is_a_number():
             [dt.datetime(2020, 1, 1), dt.datetime(2020, 1, 1, tzinfo=dt.UTC)],
             "times with a zone and times without one",
         ),
+        (["a", b"b"], "mixes values of the types str (first in row 0), bytes (first in row 1)"),
         ([np.zeros(2), 1], "mixes values of the types ndarray (first in row 0), int"),
         (["a", "\ud800"], "holds text that UTF-8 cannot encode"),
         (np.ma.array([[1, 2]], mask=[[True, False]]), "a masked array must have one dimension"),

@@ -97,6 +97,14 @@ def test_missing_arrays_stay_missing() -> None:
     assert frame["x"].to_list() == [[1, 2], None, [3, 4]]
 
 
+@pytest.mark.parametrize("names", [["", "b"], ["a", ""], ["", "column_0"]])
+def test_a_column_without_a_name_keeps_it(names: list[str]) -> None:
+    table = pa.table([[1], [2]], names=names)
+    ds = data.from_arrow(table)
+    assert ds.to_polars().columns == names
+    assert ds.map_batches(lambda frame: frame, batch_format="polars").to_arrow() == table
+
+
 def test_plain_objects_and_no_rows() -> None:
     assert data.range(3).to_polars().to_dict(as_series=False) == {"value": [0, 1, 2]}
     empty = data.from_polars(FRAME[:0])

@@ -166,6 +166,8 @@ def _from_list(items: list[Any], *, of_pandas: bool = False, shows_lists: bool =
         return _from_list(present, shows_lists=shows_lists)
     if pa.types.is_temporal(made.type):
         return _exact_times(items, made)
+    if pa.types.is_binary(made.type) and any(isinstance(item, str) for item in items):
+        raise TypeError("Arrow would make bytes of the texts")
     return made
 
 

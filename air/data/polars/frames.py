@@ -46,7 +46,13 @@ def table_to_polars(what: str, table: pa.Table) -> Any:
                 [_nested(chunk) for chunk in column.chunks], _nested_type(column.type)
             )
         columns[name] = column
-    return polars.from_arrow(pa.table(columns))
+    if "" not in columns:
+        return polars.from_arrow(pa.table(columns))
+    # Polars (2.1) would give it another name. The index that pandas writes to CSV has none.
+    numbered = [str(number) for number in range(len(columns))]
+    frame = polars.from_arrow(pa.table(list(columns.values()), names=numbered))
+    frame.columns = list(columns)
+    return frame
 
 
 def table_from_polars(what: str, frame: Any) -> pa.Table:
