@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import ClassVar
 
 import pytest
@@ -10,7 +11,7 @@ import air
 from air import data
 from air.data.execution import run
 from air.data.execution.actors import ActorStage
-from air.errors import ActorDied, ActorUnreachable, InvalidOption
+from air.errors import ActorDied, ActorUnreachable, InvalidOption, WorkerDied
 from air.util.state import list_actors
 
 
@@ -88,6 +89,16 @@ class Leaves:
             self.left.add(row)
             air.exit_actor()
         return row
+
+
+def test_what_a_process_worked_on_that_died_is_told(air_cluster):
+    def leave(row):
+        os._exit(row["value"])
+
+    ds = data.range_table(4, parallelism=2).limit(2).map(leave, num_cpus=1, max_retries=0)
+    with pytest.raises(WorkerDied, match=r"map\(leave\) ended") as raised:
+        ds.take_all()
+    assert raised.value.__notes__ == ["while it worked on range 0-1"]
 
 
 def test_actors_that_leave_have_successors(air_local, killed):

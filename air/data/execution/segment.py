@@ -22,7 +22,7 @@ from air.data.execution.stages import Stage, Unit, together, working_bytes
 from air.data.execution.stats import StageStats
 from air.data.execution.tasks import TaskStage
 from air.data.execution.work import work_on
-from air.errors import GetTimeout
+from air.errors import GetTimeout, OutOfMemory, WorkerDied
 from air.executor.current import get_executor
 from air.executor.handles import ObjectRef, ObjectRefGenerator
 from air.executor.streaming import VALUES_AHEAD
@@ -42,11 +42,13 @@ class _Running:
     """A unit that a stage works on, or that waits for an actor.
 
     Attributes:
+        source: what messages call the unit.
         stream: what it gives: blocks, each followed by what it is like; ``None`` while it waits.
         block: of which it has not been told yet what it is like.
     """
 
     stage: int
+    source: str
     stream: ObjectRefGenerator | None = None
     block: ObjectRef[Any] | None = None
 
@@ -188,7 +190,7 @@ class _Segment:
         self._index[launch.stage] += 1
         self._stats[launch.stage].tasks += 1
         work, refs = work_on(unit, context, is_kept=not self._budget.is_tight)
-        running = self._running[launch.task] = _Running(launch.stage)
+        running = self._running[launch.task] = _Running(launch.stage, context.source)
         backend = self._backends[launch.stage]
         if isinstance(backend, ActorStage):
             backend.start(launch.task, work, refs)
@@ -302,6 +304,8 @@ class _Segment:
             self._failed(task, error)
 
     def _failed(self, task: int, error: Exception) -> None:
+        if isinstance(error, (WorkerDied, OutOfMemory)):  # of which no function tells where it was
+            error.add_note(f"while it worked on {self._running[task].source}")
         self._ended(task)
         # Everything after this task is given up, so a later error comes from before it.
         self._error = error
