@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 import threading
 import time
 from decimal import Decimal
@@ -411,6 +412,25 @@ def test_materialized_rows_are_not_made_again():
     assert len(calls) == before
     assert ds.materialize() is ds
     assert ds.is_materialized
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (pa.array([3, None, 3, 1, None, 2, 1]), [3, None, 1, 2]),
+        (pa.array([1.5, None, 2.5, 1.5, 0.0, 2.5]), [1.5, None, 2.5, 0.0]),
+        (pa.array([0.0, 1.5, -0.0, math.nan, None, math.nan]), [0.0, 1.5, math.nan, None]),
+        (pa.array(np.array([1, 0, 1, 2], np.float16)), [1.0, 0.0, 2.0]),
+        (pa.array(["b", None, "a", "b"], pa.string_view()), ["b", None, "a"]),
+        (pa.array([True, None, False, True]), [True, None, False]),
+        (pa.array(["b", "a", "b", None]).dictionary_encode(), ["b", "a", None]),
+        (pa.array([dt.date(2024, 1, 1), None] * 2), [dt.date(2024, 1, 1), None]),
+    ],
+    ids=lambda value: str(value.type) if isinstance(value, pa.Array) else "",
+)
+def test_different_values_across_blocks(values, expected):
+    pieces = [pa.table({"a": values.slice(at, 2)}) for at in range(0, len(values), 2)]
+    assert list(map(str, data.from_arrow(pieces).unique("a"))) == list(map(str, expected))
 
 
 def test_numbers_about_columns():

@@ -13,7 +13,8 @@ from air.data.errors import require_columns
 from air.data.execution.exchange.partitioners import sorted_order
 from air.data.grouping import columns
 from air.data.grouping.aggregation import Aggregation, OfValues, State
-from air.data.grouping.keys import Groups, check_keys, groups_of, plain
+from air.data.grouping.first import is_repeated
+from air.data.grouping.keys import Groups, check_keys, plain
 from air.executor.keywords import methods_suggest_keywords
 from air.executor.validation import check_number
 
@@ -125,7 +126,7 @@ class Unique(Aggregation):
 
     def _distinct(self, values: Any, of_row: np.ndarray, number: int) -> pa.Array:
         both = pa.table({"group": of_row, "value": values})
-        first = groups_of(both, ["group", "value"], self.name).first_row
+        first = np.flatnonzero(~is_repeated(both, ["group", "value"], self.name))
         return _lists(taken(both, pa.array(first))["value"], of_row[first], number)
 
 

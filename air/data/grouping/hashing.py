@@ -14,6 +14,7 @@ import pyarrow as pa
 from pyarrow import compute as pc
 
 from air.data.blocks.choosing import combined, taken
+from air.data.blocks.kinds import is_text
 from air.data.grouping.keys import comparable
 
 _START = np.uint64(0x9E3779B97F4A7C15)
@@ -50,7 +51,7 @@ def are_equal(table: pa.Table, names: Sequence[str], one: np.ndarray, other: np.
         if pa.types.is_null(column.type):
             continue
         is_equal = np.ones(len(one), bool)
-        if _varies(column.type):
+        if is_text(column.type):
             values = pa.table({"": column})
             both = (taken(values, pa.array(rows)).column(0) for rows in (one, other))
             is_equal &= pc.fill_null(pc.equal(*both), True).to_numpy()
@@ -85,16 +86,10 @@ def _bytes_or_numbers(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return column.cast(pa.binary()) if is_fixed else column
 
 
-def _varies(kind: pa.DataType) -> bool:
-    """Whether values are texts or bytes."""
-    is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
-    return is_text or pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
-
-
 def _words(values: pa.Array) -> list[np.ndarray]:
     """Values as numbers of 64 bits, one or more for each; what those of nulls are is not said."""
     kind = values.type
-    if _varies(kind):
+    if is_text(kind):
         return [_of_bytes(values)]
     if pa.types.is_boolean(kind):
         values = values.cast(pa.uint8())
