@@ -125,6 +125,14 @@ def _run(operator: str, directory: Path, budget: int) -> tuple[float, list[int]]
         if program.stdout.readline() != "idle\n":
             raise SystemExit(f"{operator} did not begin")
         idle = _bytes_taken(program.pid)
+        while True:
+            # Processes that have just begun still grow, which would count as the operator's.
+            time.sleep(10 * PAUSE)
+            before, idle = idle, _bytes_taken(program.pid)
+            if before.keys() == idle.keys() and all(
+                abs(size - before[each]) < MIB for each, size in idle.items()
+            ):
+                break
         taken = [idle]
         begin = time.perf_counter()
         program.stdin.write("begin\n")
