@@ -33,6 +33,11 @@ _DECODED_SHARE = 0.75
 _KEPT_BYTES = 8 << 20
 """What a process has more after it has worked than before, whatever it gives back."""
 
+_KEPT_PIECE_BYTES = 512 << 10
+_SMALL_PIECE_BYTES = 128 << 10
+_SMALL = 64 << 20
+"""Below this, even the pieces of a few columns that allocators keep are too much."""
+
 _DECODING = 1.5
 """Bytes that a reader holds for each byte of what it decodes in one go."""
 
@@ -82,6 +87,17 @@ class Budget:
     def kept_bytes(self) -> int:
         """Bytes that processes keep when they have worked, which do not count where much is."""
         return min(self.cpus * _KEPT_BYTES, self.total_bytes // 4) if self.is_tight else 0
+
+    @property
+    def kept_piece_bytes(self) -> int | None:
+        """How large pieces of freed memory are that processes keep; ``None`` for as they like.
+
+        A process has few of them free at a time, and to have them anew takes half of the time of
+        some operators.
+        """
+        if not self.is_tight:
+            return None
+        return _SMALL_PIECE_BYTES if self.total_bytes < _SMALL else _KEPT_PIECE_BYTES
 
     @property
     def piece_bytes(self) -> int:

@@ -74,3 +74,8 @@ def test_what_a_unit_takes_while_it_is_worked_on():
 def test_the_budget_is_what_the_context_says(air_local, monkeypatch, chosen):
     monkeypatch.setattr(DataContext.get_current(), "memory_budget", chosen)
     assert current_budget().total_bytes == chosen
+
+
+def test_processes_keep_smaller_pieces_of_memory_the_smaller_the_budget_is():
+    sizes = [Budget.of(total * MIB, 2, 128 * MIB).kept_piece_bytes for total in (16, 64, 2048)]
+    assert sizes == [128 << 10, 512 << 10, None]

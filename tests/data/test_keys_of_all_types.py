@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 
 from air import data
 from air.data.aggregate import Count, Max, Mean, Sum, Unique
+from air.data.blocks.block import accessor
 from air.data.execution.exchange.ordering import SortKey, stable_order
 from air.data.execution.exchange.places import digits
+from air.data.grouping.whole import rows_before, sorted_groups
 
 FEW = settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -203,3 +205,17 @@ def test_texts_that_are_alike_and_missing_numbers(descending):
         keys = [SortKey(name, fall) for name, fall in zip(names, falls, strict=True)]
         found = stable_order(table, keys).tolist()
         assert found == order(rows_of(table.select(names)), falls)
+
+
+@FEW
+@given(sides=keyed(), or_equal=st.booleans())
+def test_rows_before_a_bound(sides, or_equal):
+    table = pa.concat_tables([side.drop_columns(side.column_names[-1:]) for side in sides[:2]])
+    keys = [SortKey(name, is_group=True) for name in table.column_names]
+    groups = sorted_groups(accessor(table).take(stable_order(table, keys)), keys).of_row
+    place = np.empty(len(table), np.int64)
+    place[stable_order(table, keys)] = groups
+    for row in range(len(table)):
+        expected = place <= place[row] if or_equal else place < place[row]
+        found = rows_before(table, table.slice(row, 1), or_equal=or_equal)
+        assert found.tolist() == expected.tolist()

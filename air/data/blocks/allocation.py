@@ -15,15 +15,14 @@ from typing import Any
 import pyarrow as pa
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of glibc's mallopt
-_AT_ONCE = (128 << 10, 128 << 10)
-_LATER = (64 << 20, 32 << 20)
+_USUAL = (64 << 20, 32 << 20)
 """What glibc comes to by itself in a process that has allocated much."""
 
 _usual: pa.MemoryPool | None = None
 """The pool that was in force before another was put in its place."""
 
-_keeps_nothing: bool | None = None
-"""What was wanted last; ``None`` in a process that has not been told."""
+_told: list[int | None] = []
+"""What was wanted last, if anything was."""
 
 
 def give_back() -> None:
@@ -34,29 +33,28 @@ def give_back() -> None:
         trim(0)
 
 
-def keep_nothing(wanted: bool) -> None:
-    """From now on, larger pieces of memory go back to the system as soon as they are freed.
+def keep_pieces(most: int | None) -> None:
+    """From now on, pieces of memory larger than *most* bytes go back to the system when freed.
 
-    For processes that are ours alone. Memory costs more there; if *wanted* is false what is freed
-    is kept for the next block: a process that has not allocated much yet would give it back, and
-    get it again page by page.
+    For processes that are ours alone. Such memory is had page by page each time, which takes longer
+    than to work on it. With ``None`` what is freed is kept for the next block: a process that has
+    not allocated much yet would give it back.
     """
-    global _usual, _keeps_nothing
-    if wanted is _keeps_nothing:
+    global _usual
+    if _told == [most]:
         return
-    _keeps_nothing = wanted
-    if wanted:
+    _told[:] = [most]
+    if most is not None and _usual is None:
         _usual = pa.default_memory_pool()
         pa.set_memory_pool(pa.system_memory_pool())
         give_back()
-    elif _usual is not None:
+    elif most is None and _usual is not None:
         pa.set_memory_pool(_usual)
         _usual = None
     mallopt = _of_libc("mallopt")
     if mallopt is not None:
-        for setting, value in zip(
-            (_TRIM_THRESHOLD, _MMAP_THRESHOLD), _AT_ONCE if wanted else _LATER, strict=True
-        ):
+        sizes = _USUAL if most is None else (most, most)
+        for setting, value in zip((_TRIM_THRESHOLD, _MMAP_THRESHOLD), sizes, strict=True):
             mallopt(setting, value)
 
 

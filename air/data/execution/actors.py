@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeGuard
 
 from air.core.api import remote
-from air.data.blocks.allocation import keep_nothing
+from air.data.blocks.allocation import keep_pieces
 from air.data.blocks.block import Block
 from air.data.budget import Budget
 from air.data.execution.pool import Action, Assign, Fail, Pool, PoolLimits, StartActor, StopActor
@@ -42,7 +42,7 @@ class StageActor:
     def __init__(self, stage: Stage, budget: Budget) -> None:
         self._stage: OpenStage | None = None
         self._error: Exception | None = None
-        keep_nothing(budget.is_tight)
+        keep_pieces(budget.kept_piece_bytes)
         try:
             self._stage = stage.open(budget)
         except Exception as error:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from air.core.api import remote
-from air.data.blocks.allocation import give_back, keep_nothing
+from air.data.blocks.allocation import give_back, keep_pieces
 from air.data.blocks.block import Block
 from air.data.budget import Budget
 from air.data.execution.shares import Share
@@ -17,7 +17,7 @@ from air.executor.handles import ObjectRef, ObjectRefGenerator
 
 
 def _run_stage(stage: Stage, budget: Budget, work: Work, *given: Block) -> Iterator[Any]:
-    keep_nothing(budget.is_tight)
+    keep_pieces(budget.kept_piece_bytes)
     yield from results(stage.open(budget), work, given)
     if budget.is_tight:
         give_back()  # what lies between small pieces of memory that are kept

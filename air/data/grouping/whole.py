@@ -97,6 +97,28 @@ def rows_between(
     return chosen[chosen >= len(bounds)] - len(bounds)
 
 
+def rows_before(table: pa.Table, bound: pa.Table, *, or_equal: bool) -> np.ndarray:
+    """Which rows have keys before that of *bound*, a row of the same columns.
+
+    Args:
+        or_equal: or the same one.
+    """
+    before = np.full(len(table), or_equal)
+    for name in reversed(table.column_names):
+        column, (value,) = comparable(table[name]), comparable(bound[name])
+        valid = pc.is_valid(column).to_numpy()
+        if not value.is_valid:
+            # Nothing is behind missing values.
+            before = valid | before
+            continue
+        less, equal = (
+            pc.fill_null(compare(column, value), False).to_numpy()
+            for compare in (pc.less, pc.equal)
+        )
+        before = less | (equal & before)
+    return before
+
+
 @dataclass(frozen=True)
 class GatherGroups(Transform):
     """The rows of some keys as one block, sorted, out of slices that may hold others as well.

@@ -25,8 +25,12 @@ class WholeKeys:
     numbering: _Numbering
 
     @classmethod
-    def of(cls, keys: pa.Table) -> WholeKeys | None:
-        """The keys of a side; ``None`` if there are several columns, or other values than these."""
+    def of(cls, keys: pa.Table, rows: np.ndarray | None = None) -> WholeKeys | None:
+        """The keys of a side; ``None`` if there are several columns, or other values than these.
+
+        Args:
+            rows: see :class:`HeldRows`.
+        """
         column = _as_numbers(keys.column(0)) if keys.num_columns == 1 else None
         if column is None:
             return None
@@ -41,7 +45,8 @@ class WholeKeys:
             known = None if is_near else np.unique(there)
         numbering = _Numbering(known, least, most)
         # Behind those of the keys come the numbers of null and of what is not there.
-        return cls(HeldRows(numbering.codes(numbers, valid), len(numbering) + 2), numbering)
+        codes = numbering.codes(numbers, valid)
+        return cls(HeldRows(codes, len(numbering) + 2, rows), numbering)
 
     def codes(self, keys: pa.Table) -> np.ndarray:
         """For each row of the other side the number of its key."""

@@ -24,6 +24,7 @@ class HeldRows:
     Args:
         codes: for each row the number of its key.
         keys: how many keys there are.
+        rows: what the rows are called that these are, if not by their places.
 
     Attributes:
         counts: how many rows each key has.
@@ -31,10 +32,11 @@ class HeldRows:
         begin: for each key where in it its rows begin.
     """
 
-    def __init__(self, codes: np.ndarray, keys: int) -> None:
+    def __init__(self, codes: np.ndarray, keys: int, rows: np.ndarray | None = None) -> None:
         self.keys = keys
         self.counts = np.bincount(codes, minlength=keys)
-        self.order = sorted_order(codes)
+        order = sorted_order(codes)
+        self.order = order if rows is None else rows[order]
         self.begin = np.cumsum(self.counts) - self.counts
 
 

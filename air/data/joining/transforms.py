@@ -15,11 +15,11 @@ from air.data.blocks.handle import BlockHandle
 from air.data.blocks.schemas import ValuesDoNotFit, conform, empty_table
 from air.data.each_block import EachBlock
 from air.data.errors import UnsupportedValue
-from air.data.execution.exchange.ordering import SortKey, stable_order
-from air.data.execution.exchange.packing import concat_packed, unpacked
+from air.data.execution.exchange.ordering import stable_order
+from air.data.execution.exchange.transforms import together
 from air.data.grouping.first import ROW_NUMBER, first_rows_of
 from air.data.grouping.keys import check_keys, comparable, groups_of, plain
-from air.data.grouping.whole import changes
+from air.data.grouping.whole import changes, group_keys, rows_before
 from air.data.joining.index import WholeKeys
 from air.data.joining.matching import HeldRows, Matches, Pairs
 from air.data.joining.spec import JoinSpec
@@ -90,6 +90,30 @@ class _Join(Transform):
         known = plain(pa.chunked_array([pa.nulls(0, kind)])).type
         both = [plain(side[name]).cast(known) for side in (left, right)]
         return pc.if_else(pa.array(is_left), *both).cast(kind)
+
+    def numbered(
+        self, stream: pa.Table, held: pa.Table, rows: np.ndarray | None, *, in_order: bool
+    ) -> tuple[np.ndarray, HeldRows]:
+        """Numbers for the keys of both sides: of each row of the stream, and the held rows by them.
+
+        Args:
+            rows: see :class:`HeldRows`.
+            in_order: of keys the smaller have the smaller numbers.
+        """
+        known = None if in_order else WholeKeys.of(held, rows)
+        if known is not None:
+            return known.codes(stream), known.rows
+        both = concat([stream, held])
+        assert isinstance(both, pa.Table)
+        if in_order:
+            sort_keys = group_keys(both.column_names)
+            order = stable_order(both, sort_keys, is_runs=True)
+            codes = np.empty(len(order), np.int64)
+            codes[order] = np.cumsum(changes(taken(both, pa.array(order)), sort_keys)) - 1
+        else:
+            codes = groups_of(both, both.column_names, self.name).of_row
+        keys = int(codes.max(initial=-1)) + 1
+        return codes[: len(stream)], HeldRows(codes[len(stream) :], keys, rows)
 
     def keys(self, stream: pa.Table, held: pa.Table) -> tuple[pa.Table, pa.Table]:
         """What is compared of both sides, in types that both have.
@@ -173,15 +197,12 @@ class JoinWith(_Join):
         if known is not None:
             matches = Matches(known.codes(keys[0]), known.rows, keep=self.keeps_stream)
             return self.joined(stream, held, matches)
+        rows = None
         if len(held) > len(stream):
             near = _may_match(*keys)
-            keys, held = (keys[0], kept(keys[1], near)), kept(held, near)
-        both = concat(keys)
-        assert isinstance(both, pa.Table)
-        groups = groups_of(both, both.column_names, self.name)
-        codes, rows = groups.of_row, len(stream)
-        held_rows = HeldRows(codes[rows:], len(groups))
-        matches = Matches(codes[:rows], held_rows, keep=self.keeps_stream)
+            keys, rows = (keys[0], kept(keys[1], near)), np.flatnonzero(near)
+        codes, held_rows = self.numbered(*keys, rows, in_order=False)
+        matches = Matches(codes, held_rows, keep=self.keeps_stream)
         return self.joined(stream, held, matches)
 
 
@@ -215,6 +236,15 @@ class PartOfJoin:
     is_one_key: bool = False
     has_key: bool = False
 
+    def holds(self, keys: pa.Table) -> np.ndarray:
+        """Which rows have keys of the part."""
+        chosen = np.ones(len(keys), bool)
+        if self.first is not None:
+            chosen &= ~rows_before(keys, self.first, or_equal=self.is_after)
+        if self.last is not None:
+            chosen &= rows_before(keys, self.last, or_equal=self.is_one_key)
+        return chosen
+
 
 @dataclass(frozen=True)
 class JoinParts(_Join):
@@ -233,30 +263,25 @@ class JoinParts(_Join):
         def run(blocks: Iterator[Block], context: TaskContext) -> Iterator[Block]:
             part = self.parts[context.index]
             blocks = iter(blocks)
-            of_stream: list[Block] = []
-            while sum(map(len, of_stream)) < part.rows:
-                of_stream.append(next(blocks))
-            stream = self._whole(of_stream, self.schemas[0])
-            of_stream.clear()
+            stream = self._whole(_with_rows(blocks, part.rows), self.schemas[0])
             is_matched = np.zeros(len(stream), bool)
             some: list[Block] = []
             size = 0
             for block in blocks:
                 if self.held_bytes is not None and size >= self.held_bytes:
-                    held = self._held(some)
-                    yield from self._of_part(part, stream, held, is_matched, is_last=False)
+                    held = self._whole(some, self.schemas[1])
                     some, size = [], 0
+                    yield from self._of_part(part, stream, held, is_matched, is_last=False)
                 some.append(block)
                 size += accessor(block).size_bytes()
-            yield from self._of_part(part, stream, self._held(some), is_matched, is_last=True)
+            held = self._whole(some, self.schemas[1])
+            some.clear()
+            yield from self._of_part(part, stream, held, is_matched, is_last=True)
 
         return run
 
-    def _held(self, blocks: list[Block]) -> pa.Table:
-        return self._whole(blocks, self.schemas[1])
-
-    def _whole(self, blocks: list[Block], schema: pa.Schema) -> pa.Table:
-        whole = concat([empty_table(schema), unpacked(concat_packed(blocks))])
+    def _whole(self, blocks: Iterable[Block], schema: pa.Schema) -> pa.Table:
+        whole = concat([empty_table(schema), together(blocks)])
         assert isinstance(whole, pa.Table)  # scatters have seen to that
         return conform(whole, schema)
 
@@ -274,34 +299,41 @@ class JoinParts(_Join):
         Args:
             is_matched: for each row of the stream whether there has been such a row; updated.
         """
-        bounds = [bound for bound in (part.first, part.last) if bound is not None]
-        both = concat([*bounds, *self.keys(stream, held)])
-        assert isinstance(both, pa.Table)
-        sort_keys = tuple(SortKey(name, is_group=True) for name in both.column_names)
-        order = stable_order(both, sort_keys, is_runs=True)
-        codes = np.empty(len(order), np.int64)
-        codes[order] = np.cumsum(changes(taken(both, pa.array(order)), sort_keys)) - 1
-        begin = 0 if part.first is None else codes[0] + part.is_after
-        end = len(order) if part.last is None else codes[len(bounds) - 1] + part.is_one_key
-        own = codes[len(bounds) :]
-        of_stream, of_held = own[: len(stream)], own[len(stream) :]
-        near, there = ((code >= begin) & (code < end) for code in (of_stream, of_held))
-        keys = int(codes.max(initial=0)) + 1
-        counts = np.bincount(of_held[there], minlength=keys)
-        matches_here = near & (counts[of_stream] > 0)
-        # Of one key that is there nobody on the other side is left alone.
-        is_outer = self.spec.how == "outer" and not part.has_key
-        keeps = is_last and (self.keeps_stream or self.spec.how == "outer")
+        keys = self.keys(stream, held)
+        near, there = (np.flatnonzero(part.holds(own)) for own in keys)
+        own, other = taken(keys[0], pa.array(near)), taken(keys[1], pa.array(there))
+        by_key = self.spec.how == "outer"
+        codes, held_rows = self.numbered(own, other, there, in_order=by_key)
+        found = held_rows.counts[codes] > 0
+        keeps = is_last and (self.keeps_stream or by_key)
         # Who has had a match has one more here, or is left out; the others wait for the last.
-        chosen = near & (matches_here | ~is_matched) if keeps else near
-        is_matched |= matches_here
+        chosen = found | ~is_matched[near] if keeps else found
+        is_matched[near] |= found
         if self.spec.only_left:
-            if is_last:
-                yield kept(stream, pa.array(near & (is_matched == (self.spec.how == "semi"))))
+            if not is_last:
+                return
+            chosen = is_matched[near] == (self.spec.how == "semi")
+        rows, codes = near[chosen], codes[chosen]
+        if ROW_NUMBER in stream.column_names:
+            # In their own order, so that nobody needs to sort what comes of them.
+            order = np.argsort(stream[ROW_NUMBER].to_numpy()[rows])
+            rows, codes = rows[order], codes[order]
+        stream = taken(stream, pa.array(rows))
+        if self.spec.only_left:
+            yield stream
             return
-        held_rows = HeldRows(of_held[there] - begin, keys)
-        matches = Matches(of_stream[chosen] - begin, held_rows, keep=keeps, keep_held=is_outer)
-        yield from self.joined(kept(stream, pa.array(chosen)), kept(held, pa.array(there)), matches)
+        # Of one key that is there nobody on the other side is left alone.
+        is_outer = by_key and not part.has_key
+        matches = Matches(codes, held_rows, keep=keeps, keep_held=is_outer)
+        yield from self.joined(stream, held, matches)
+
+
+def _with_rows(blocks: Iterator[Block], rows: int) -> Iterator[Block]:
+    """The first blocks, as many as have so many rows together."""
+    while rows > 0:
+        block = next(blocks)
+        yield block
+        rows -= len(block)
 
 
 @dataclass(frozen=True)

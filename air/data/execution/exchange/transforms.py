@@ -178,7 +178,9 @@ class SortRuns(Transform):
         return cast(BlockFunction, run)
 
     def _run(self, piece: Block) -> Marked:
-        ordered = accessor(piece).take(stable_order(piece, self.keys))
+        order = stable_order(piece, self.keys)
+        is_sorted = bool((order[1:] > order[:-1]).all())
+        ordered = piece if is_sorted else accessor(piece).take(order)
         samples = sampled(ordered, keys_of(ordered, self.keys))
         return Marked(packed(ordered), samples=samples)
 
