@@ -11,8 +11,9 @@ import xgboost
 
 import air
 from air.executor.interrupts import is_lost_in
+from air.train.columns import Columns
 from air.train.xgboost import XGBoostTrainer
-from air.train.xgboost.columns import Columns
+from air.train.xgboost.library import LIBRARY
 from air.train.xgboost.matrix import build_matrix
 
 TABLE = pa.table({"a": [1.0, 2.0, 3.0, 4.0], "y": [0, 1, 0, 1]})
@@ -23,7 +24,7 @@ def press_ctrl_c():
 
 
 def matrix_of(tables):
-    columns = Columns.of(TABLE.schema, "y", {}, "train", like=None)
+    columns = Columns.of(TABLE.schema, "y", {}, "train", library=LIBRARY)
     return build_matrix(tables, columns, params={}, settings={}, nthread=1, ref=None)
 
 

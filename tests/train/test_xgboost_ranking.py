@@ -10,8 +10,8 @@ import xgboost
 import air.data
 from air import ScalingConfig
 from air.errors import InvalidOption
+from air.train.ranking import cuts
 from air.train.xgboost import XGBoostTrainer
-from air.train.xgboost.ranking import cuts
 
 PARAMS = {"objective": "rank:ndcg", "eval_metric": ["ndcg", "ndcg@3"]}
 QID = {"qid": "query"}

@@ -12,6 +12,9 @@ from typing import Any
 from air.errors import InvalidOption
 from air.executor.interrupts import called_from_c
 from air.executor.validation import reject_unknown
+from air.train.columns import Library
+
+LIBRARY = Library("XGBoost", ("weight", "base_margin", "qid"), "[]<")
 
 
 def import_xgboost() -> ModuleType:

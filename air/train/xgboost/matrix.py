@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pyarrow as pa
 
 from air.executor.interrupts import HeldInterrupts
-from air.train.xgboost.columns import COLUMN_SETTINGS, Columns
+from air.train.columns import Columns, array_of, as_numbers
+from air.train.xgboost.library import LIBRARY
 
 if TYPE_CHECKING:
     import xgboost
 
 T = TypeVar("T")
 
-MATRIX_SETTINGS = (*COLUMN_SETTINGS, "missing")
+MATRIX_SETTINGS = (*LIBRARY.roles, "missing")
 """What ``dmatrix_params`` may say of a dataset."""
 
 MIN_BATCH_BYTES = 8 << 20
@@ -121,20 +122,6 @@ def batches(tables: Iterable[pa.Table], min_bytes: int | None) -> Iterator[pa.Ta
         yield pa.concat_tables(waiting)
 
 
-def as_numbers(table: pa.Table, names: Sequence[str]) -> pa.Table:
-    """These columns of *table*, in types that XGBoost reads, without a copy wherever it can be."""
-    chosen = table.select(list(names))
-    for index, field in enumerate(chosen.schema):
-        if pa.types.is_null(field.type) or pa.types.is_decimal(field.type):
-            kind = pa.float64()
-        elif pa.types.is_float16(field.type):
-            kind = pa.float32()
-        else:
-            continue
-        chosen = chosen.set_column(index, field.name, chosen.column(index).cast(kind))
-    return chosen
-
-
 def is_quantized(params: Mapping[str, Any]) -> bool:
     """Whether training with *params* works on quantized values."""
     return params.get("tree_method", "auto") in ("auto", "hist", "gpu_hist") and params.get(
@@ -143,17 +130,5 @@ def is_quantized(params: Mapping[str, Any]) -> bool:
 
 
 def _meta(table: pa.Table, columns: Columns) -> dict[str, Any]:
-    named = {
-        "label": columns.label,
-        "weight": columns.weight,
-        "base_margin": columns.base_margin,
-        "qid": columns.qid,
-    }
-    return {role: _array(table, column) for role, column in named.items() if column is not None}
-
-
-def _array(table: pa.Table, name: str) -> Any:
-    column = as_numbers(table, [name]).column(0)
-    if pa.types.is_boolean(column.type):
-        column = column.cast(pa.int8())
-    return column.to_numpy()
+    named = {"label": columns.label, **columns.roles}
+    return {role: array_of(table, column) for role, column in named.items()}

@@ -14,11 +14,10 @@ from air.checkpoint import Checkpoint
 from air.errors import InvalidOption
 from air.executor.keywords import methods_suggest_keywords
 from air.executor.validation import listing, nearest, reject_unknown
+from air.train.columns import as_numbers, is_number
 from air.train.predictor import PREDICTIONS, Predictor
 from air.train.xgboost.checkpoint import XGBoostCheckpoint
-from air.train.xgboost.columns import is_number
 from air.train.xgboost.library import check_booster, check_dmatrix_kwargs, import_xgboost
-from air.train.xgboost.matrix import as_numbers
 
 if TYPE_CHECKING:
     import xgboost

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
@@ -12,19 +12,14 @@ import xgboost
 from xgboost import collective as xgboost_collective
 
 from air.errors import InvalidOption
+from air.train.boosting.job import Job
+from air.train.boosting.rounds import RoundReports
+from air.train.columns import Columns, in_order_of
 from air.train.labels import check_labels
-from air.train.session import (
-    StopTraining,
-    get_checkpoint,
-    get_dataset_shard,
-    get_world_rank,
-    report,
-)
+from air.train.session import get_checkpoint, get_dataset_shard
 from air.train.xgboost.arguments import checked_metric
 from air.train.xgboost.backend import COLLECTIVE_KEY, collective, is_broken_collective
 from air.train.xgboost.checkpoint import XGBoostCheckpoint
-from air.train.xgboost.columns import Columns, in_order_of
-from air.train.xgboost.job import Job
 from air.train.xgboost.library import listen_in_this_thread
 from air.train.xgboost.matrix import build_matrix
 from air.train.xgboost.params import check_params, reason_of
@@ -44,7 +39,7 @@ def train(config: dict[str, Any]) -> None:
     # Some params, as verbosity, are settings of the whole process, which may be the user's.
     with xgboost.config_context(), collective(config[COLLECTIVE_KEY]), _readable_errors(job):
         matrices = _matrices(job, params)
-        rounds = _Rounds(job, rounds_done, _callbacks(job))
+        reports = RoundReports(job, XGBoostCheckpoint.from_model)
         booster = xgboost.train(
             params,
             matrices["train"],
@@ -52,11 +47,11 @@ def train(config: dict[str, Any]) -> None:
             evals=[(matrix, name) for name, matrix in matrices.items()],
             xgb_model=model,
             verbose_eval=False,
-            callbacks=[rounds],
+            callbacks=[_Rounds(reports, rounds_done, _callbacks(job))],
             obj=job.train_kwargs.get("obj"),
             custom_metric=checked_metric(job.train_kwargs.get("custom_metric")),
         )
-        rounds.finish(booster)
+        reports.finish(booster)
 
 
 @contextmanager
@@ -96,7 +91,7 @@ def _matrices(job: Job, params: Mapping[str, Any]) -> dict[str, xgboost.DMatrix]
             columns,
             params=params,
             settings=job.dmatrix_params.get(name, {}),
-            nthread=job.nthread,
+            nthread=job.threads,
             ref=matrices.get("train"),
         )
     return matrices
@@ -135,13 +130,9 @@ class _Rounds(xgboost.callback.TrainingCallback):
     report waits for the finished model.
     """
 
-    job: Job
+    reports: RoundReports
     rounds_done: int
     callbacks: list[xgboost.callback.TrainingCallback]
-    stopped: bool = False
-    unreported: dict[str, Any] | None = None
-    without_checkpoint: dict[str, Any] | None = None
-    leads: bool = field(default_factory=lambda: get_world_rank() == 0)
 
     def before_training(self, model: xgboost.Booster) -> xgboost.Booster:
         for callback in self.callbacks:
@@ -163,37 +154,11 @@ class _Rounds(xgboost.callback.TrainingCallback):
     def after_iteration(self, model: xgboost.Booster, epoch: int, evals_log: EvalsLog) -> bool:
         votes = [c.after_iteration(model, epoch, evals_log) for c in self.callbacks]
         ends = any(votes)
-        number = self.rounds_done + epoch + 1
-        metrics = _metrics(evals_log) | {"training_iteration": number}
-        if ends or number == self.job.num_boost_round:
-            self.unreported = metrics
-        elif self.leads:
-            due = self.job.checkpoint_frequency and number % self.job.checkpoint_frequency == 0
-            self._report(metrics, model if due else None)
+        reports = self.reports
+        reports.ended(self.rounds_done + epoch + 1, _metrics(evals_log), model, is_last=ends)
         if xgboost_collective.is_distributed():
-            self.stopped = _any_worker(ends or self.stopped)
-        return ends or self.stopped
-
-    def finish(self, model: xgboost.Booster) -> None:
-        """Report what is still to be said of the last round, with the finished model."""
-        if not self.leads:
-            return
-        final = model if self.job.checkpoint_at_end else None
-        if self.unreported is not None:
-            self._report(self.unreported, final)
-        elif self.without_checkpoint is not None and final is not None:
-            # Stopped from outside: the round was reported before it was known to be the last.
-            self._report(self.without_checkpoint, final)
-
-    def _report(self, metrics: dict[str, Any], model: xgboost.Booster | None) -> None:
-        self.without_checkpoint = metrics if model is None else None
-        checkpoint = None if model is None else XGBoostCheckpoint.from_model(model)
-        try:
-            report(metrics, checkpoint=checkpoint)
-        except StopTraining:
-            # The others are in the middle of a round. They are told after it, and all end
-            # together.
-            self.stopped = True
+            reports.stopped = _any_worker(ends or reports.stopped)
+        return ends or reports.stopped
 
 
 def _metrics(evals_log: EvalsLog) -> dict[str, Any]:

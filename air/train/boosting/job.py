@@ -1,12 +1,12 @@
-"""What the workers of an `XGBoostTrainer` are told."""
+"""What the workers are told that boost trees together."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from air.train.xgboost.columns import Columns
+from air.train.columns import Columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,11 +14,13 @@ class Job:
     """What to train; the same for every worker.
 
     Attributes:
-        params, num_boost_round, train_kwargs: as for ``xgboost.train``; ``num_boost_round``
-            counts the rounds of the checkpoint that training goes on from.
+        params, num_boost_round, train_kwargs: as the library's ``train`` takes them;
+            ``num_boost_round`` counts the rounds of the checkpoint that training goes on from.
         columns: of each dataset, which columns are what. "train" is the first.
         dmatrix_params: settings of each dataset's matrix.
-        defaults: parameters that hold where *params* says nothing else.
+        threads: what a worker may use, unless *params* says otherwise.
+        thread_names: what the library calls that in *params*, its own name first.
+        defaults: other parameters that hold where *params* says nothing else.
         checkpoint_frequency: a checkpoint every so many rounds; 0 for none.
         checkpoint_at_end: whether the last round has one.
     """
@@ -28,6 +30,8 @@ class Job:
     train_kwargs: Mapping[str, Any]
     columns: Mapping[str, Columns]
     dmatrix_params: Mapping[str, Mapping[str, Any]]
+    threads: int
+    thread_names: Sequence[str]
     defaults: Mapping[str, Any]
     checkpoint_frequency: int
     checkpoint_at_end: bool
@@ -36,11 +40,6 @@ class Job:
     def all_params(self) -> dict[str, Any]:
         """The params, with the defaults filled in."""
         filled = {**self.defaults, **self.params}
-        if "n_jobs" in self.params:  # the other name of the same parameter
-            filled.pop("nthread", None)
+        if not any(name in self.params for name in self.thread_names):
+            filled[self.thread_names[0]] = self.threads
         return filled
-
-    @property
-    def nthread(self) -> int:
-        """Threads that a worker makes its matrices with."""
-        return int(self.defaults["nthread"])

@@ -29,7 +29,8 @@ def split_by_group(dataset: Dataset, qid: str, name: str, num_parts: int) -> lis
     if (ids[1:] < ids[:-1]).any():
         raise InvalidOption(
             f"The rows of the dataset {name!r} are not in the order of {qid!r}, which is its qid: "
-            "XGBoost ranks rows that stand together. Sort it by that column before training."
+            "rows that are ranked against one another stand together. Sort it by that column "
+            "before training."
         )
     starts = np.flatnonzero(ids[1:] != ids[:-1]) + 1
     if name == "train" and len(starts) + 1 < num_parts:
