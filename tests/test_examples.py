@@ -60,6 +60,18 @@ def test_a_forest_of_scikit_learn(tmp_path, backend):
 
 
 @pytest.mark.parametrize("backend", ["local", pytest.param("cluster", marks=pytest.mark.slow)])
+def test_trees_of_two_libraries(tmp_path, backend):
+    printed = run_example("train_trees.py", tmp_path, backend).splitlines()
+    said = [line for line in printed if line.startswith(("XGBoost: ", "LightGBM: "))]
+    assert said[0] == "XGBoost: the best of 66 rounds is 61: 0.06"
+    # Two workers of LightGBM find bins of their own.
+    assert re.fullmatch(r"LightGBM: the best of [2-4]\d rounds is [2-4]\d: 0.06", said[2])
+    right = [int(re.search(r"right in (\d+) of 114 new rows", line)[1]) for line in said[1::2]]
+    assert len(right) == 2
+    assert min(right) >= 106
+
+
+@pytest.mark.parametrize("backend", ["local", pytest.param("cluster", marks=pytest.mark.slow)])
 def test_images_become_tensors(tmp_path, backend):
     assert run_example("data_images_to_tensors.py", tmp_path, backend).splitlines() == [
         "read 1797 images, of the shape (16, 16)",

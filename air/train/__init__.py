@@ -35,7 +35,7 @@ _HOME = {
     "get_world_size": "air.train.session",
     "report": "air.train.session",
 }
-_SUBMODULES = {"sklearn", "xgboost"}
+_SUBMODULES = {"lightgbm", "sklearn", "xgboost"}
 
 __all__ = [
     "Backend",
@@ -62,6 +62,7 @@ __all__ = [
     "get_trial_resources",
     "get_world_rank",
     "get_world_size",
+    "lightgbm",
     "report",
     "sklearn",
     "xgboost",
@@ -71,7 +72,7 @@ if TYPE_CHECKING:
     from air.checkpoint import Checkpoint
     from air.config import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
     from air.result import Result
-    from air.train import sklearn, xgboost
+    from air.train import lightgbm, sklearn, xgboost
     from air.train.backend import Backend, BackendConfig
     from air.train.base_trainer import BaseTrainer
     from air.train.batch_predictor import BatchPredictor

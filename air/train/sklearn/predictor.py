@@ -13,7 +13,8 @@ from air.checkpoint import Checkpoint
 from air.errors import InvalidOption
 from air.executor.extras import import_pandas
 from air.executor.keywords import methods_suggest_keywords
-from air.executor.validation import check_number, listing, nearest, reject_unknown
+from air.executor.validation import check_number, reject_unknown
+from air.train.features import check_feature_columns, in_order
 from air.train.predictor import PREDICTIONS, Predictor
 from air.train.sklearn.checkpoint import SklearnCheckpoint
 from air.train.sklearn.estimators import check_estimator, features_of, with_cpus
@@ -92,13 +93,7 @@ class SklearnPredictor(Predictor):
         if num_estimator_cpus is not None:
             check_number(num_estimator_cpus, f"{name}: num_estimator_cpus", integer=True)
             with_cpus(self.estimator, num_estimator_cpus)
-        if feature_columns is not None and (
-            isinstance(feature_columns, str)
-            or not all(isinstance(column, str) for column in feature_columns)
-        ):
-            raise InvalidOption(
-                f"{name}: feature_columns must be a list of columns' names, got {feature_columns!r}"
-            )
+        check_feature_columns(feature_columns, name)
         return super().predict(
             data, feature_columns=feature_columns, method=method, predict_kwargs=predict_kwargs
         )
@@ -110,20 +105,8 @@ class SklearnPredictor(Predictor):
         method: str,
         predict_kwargs: dict[str, Any],
     ) -> dict[str, np.ndarray]:
-        known = self._features
-        chosen = list(feature_columns or known or table.column_names)
-        if known is not None and set(chosen) == set(known):
-            chosen = list(known)
-        absent = [name for name in chosen if name not in table.column_names]
-        if absent:
-            raise InvalidOption(
-                f"The data lacks the features {listing(absent)}."
-                f"{nearest(absent[0], table.column_names)} It has {listing(table.column_names)}."
-            )
-        chosen_rows = table.select(chosen)
-        if known is not None and len(chosen) == len(known):
-            chosen_rows = chosen_rows.rename_columns(list(known))
-        rows = features(chosen_rows, chosen_rows.column_names)
+        chosen = in_order(table, self._features, feature_columns)
+        rows = features(chosen, chosen.column_names)
         return {PREDICTIONS: self._found(rows, method, predict_kwargs)}
 
     def _predict_rows(self, rows: np.ndarray, **kwargs: Any) -> np.ndarray:

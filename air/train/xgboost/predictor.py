@@ -13,11 +13,16 @@ import pyarrow as pa
 from air.checkpoint import Checkpoint
 from air.errors import InvalidOption
 from air.executor.keywords import methods_suggest_keywords
-from air.executor.validation import listing, nearest, reject_unknown
-from air.train.columns import as_numbers, is_number
+from air.executor.validation import reject_unknown
+from air.train.features import check_feature_columns, numbers_in_order
 from air.train.predictor import PREDICTIONS, Predictor
 from air.train.xgboost.checkpoint import XGBoostCheckpoint
-from air.train.xgboost.library import check_booster, check_dmatrix_kwargs, import_xgboost
+from air.train.xgboost.library import (
+    LIBRARY,
+    check_booster,
+    check_dmatrix_kwargs,
+    import_xgboost,
+)
 
 if TYPE_CHECKING:
     import xgboost
@@ -88,13 +93,7 @@ class XGBoostPredictor(Predictor):
         """
         name = f"{type(self).__name__}.predict"
         reject_unknown(predict_kwargs, self._predict_options() or (), what=name)
-        if feature_columns is not None and (
-            isinstance(feature_columns, str)
-            or not all(isinstance(column, str) for column in feature_columns)
-        ):
-            raise InvalidOption(
-                f"{name}: feature_columns must be a list of columns' names, got {feature_columns!r}"
-            )
+        check_feature_columns(feature_columns, name)
         if dmatrix_kwargs is not None:
             check_dmatrix_kwargs(dmatrix_kwargs, f"{name}: dmatrix_kwargs")
         return super().predict(
@@ -122,27 +121,7 @@ class XGBoostPredictor(Predictor):
         predict_kwargs: Mapping[str, Any],
     ) -> dict[str, np.ndarray]:
         known = self.model.feature_names
-        features = list(feature_columns or known or table.column_names)
-        if known is not None and set(features) == set(known):
-            features = list(known)
-        absent = [name for name in features if name not in table.column_names]
-        if absent:
-            raise InvalidOption(
-                f"The data lacks the features {listing(absent)}."
-                f"{nearest(absent[0], table.column_names)} It has {listing(table.column_names)}."
-            )
-        if known is not None:
-            _check_places(features, known)
-        chosen = table.select(features)
-        unfit = [f"{f.name} ({f.type})" for f in chosen.schema if not is_number(f.type)]
-        if unfit:
-            raise InvalidOption(
-                f"XGBoost predicts from numbers, but these columns are not: {', '.join(unfit)}. "
-                "Encode them as for training, or turn them into numbers."
-            )
-        chosen = as_numbers(chosen, features)
-        if known is not None:
-            chosen = chosen.rename_columns(known)
+        chosen = numbers_in_order(table, known, feature_columns, LIBRARY.name)
         return {PREDICTIONS: self._scores(chosen, dmatrix_kwargs, predict_kwargs)}
 
     def _predict_rows(self, rows: np.ndarray, **kwargs: Any) -> np.ndarray:
@@ -176,18 +155,3 @@ class XGBoostPredictor(Predictor):
         settings = {"feature_names": names, **(dmatrix_kwargs or {})}
         scores = self.model.predict(import_xgboost().DMatrix(data, **settings), **predict_kwargs)
         return scores
-
-
-def _check_places(features: Sequence[str], known: Sequence[str]) -> None:
-    """See that columns which stand for the model's features stand for the right ones."""
-    if len(features) != len(known):
-        raise InvalidOption(
-            f"feature_columns names {len(features)} columns, and the model has {len(known)} "
-            f"features: {listing(known)}."
-        )
-    for given, feature in zip(features, known, strict=True):
-        if given != feature and given in known:
-            raise InvalidOption(
-                f"feature_columns gives the column {given!r} in the place of the feature "
-                f"{feature!r}. The model's features are, in their order, {listing(known)}."
-            )
