@@ -27,7 +27,13 @@ _told: list[int | None] = []
 
 def give_back() -> None:
     """Return what is free to the system now."""
+    current = pa.default_memory_pool()
+    if _usual is not None:
+        # Arrow decodes Parquet with this one, whichever is in force. pyarrow knows only how to
+        # release the one that is.
+        pa.set_memory_pool(_usual)
     pa.default_memory_pool().release_unused()
+    pa.set_memory_pool(current)
     trim = _of_libc("malloc_trim")
     if trim is not None:
         trim(0)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import pyarrow as pa
-from pyarrow import parquet
+from pyarrow import fs, parquet
 
 from air.data.blocks.allocation import give_back
 from air.data.blocks.block import Schema
@@ -75,12 +75,25 @@ class ParquetDatasource(FileDatasource):
         """
         try:
             with open_file(self.files, path) as source:
-                file = parquet.ParquetFile(source, coerce_int96_timestamp_unit=self.int96_unit)
+                file = parquet.ParquetFile(
+                    source,
+                    coerce_int96_timestamp_unit=self.int96_unit,
+                    pre_buffer=self._reads_ahead,
+                )
                 yield self._by_pages(source, file) if self._has_large_groups(file) else file
         except (pa.ArrowInvalid, UnsupportedValue) as error:
             raise _unreadable(path, error) from None
         except OSError as error:
             raise _of_content(path, error) from None
+
+    @property
+    def _reads_ahead(self) -> bool:
+        """Whether other threads read what will be decoded: with a server that saves requests.
+
+        Where memory is short that is too much: allocators keep for such a thread what it had.
+        """
+        is_tight = self.budget is not None and self.budget.is_tight
+        return not (is_tight and isinstance(self.files.filesystem, fs.LocalFileSystem))
 
     def _has_large_groups(self, file: parquet.ParquetFile) -> bool:
         """Whether there is a row group of which memory must not hold all at a time."""
