@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from pyarrow import parquet
 
 TIMES = 4
 ROW_BYTES = 80
@@ -32,7 +33,8 @@ POINTS = 10
 CPUS = 2
 MIB = 1 << 20
 WIDE_BYTES = MIB
-WIDE_FILES = 16
+MANY_COLUMNS = 500
+FILES = 16
 FEW_ROWS = 2000
 MODULES = ("numpy", "pandas", "pyarrow", "pyarrow.compute", "air.data.execution.segment")
 
@@ -78,9 +80,9 @@ OPERATORS: dict[str, Callable[[Any], Any]] = {
     "join, skewed key": with_skewed_key,
     "sort, wide rows": lambda ds: ds.sort("x0"),
     "shuffle, wide rows": lambda ds: ds.random_shuffle(seed=1),
+    "sort, 500 columns": lambda ds: ds.sort("x0"),
+    "shuffle, 500 columns": lambda ds: ds.random_shuffle(seed=1),
 }
-WIDE = "wide rows"
-"""Operators with this in their names work on rows of :data:`WIDE_BYTES`."""
 
 
 def curves(directory: Path, budget: int, only: str) -> Iterator[str]:
@@ -88,28 +90,43 @@ def curves(directory: Path, budget: int, only: str) -> Iterator[str]:
     data = TIMES * budget // MIB
     yield f"{data} MiB of data, a budget of {budget // MIB} MiB; MiB over idle:"
     yield f"{'operator':20}{'seconds':>9}{'peak':>9}{'peak / budget':>15}   on the way"
-    with tempfile.TemporaryDirectory(prefix="air-benchmark-") as wide:
-        if any(WIDE in name and only in name for name in OPERATORS):
-            _make_wide(Path(wide), TIMES * budget)
+    with tempfile.TemporaryDirectory(prefix="air-benchmark-") as others:
         for name in OPERATORS:
             if only in name:
-                seconds, sizes = _run(name, Path(wide) if WIDE in name else directory, budget)
+                source = _source(name, Path(others), TIMES * budget) or directory
+                seconds, sizes = _run(name, source, budget)
                 points = [sizes[round(i * (len(sizes) - 1) / POINTS)] for i in range(POINTS + 1)]
                 curve = " ".join(f"{size / MIB:.0f}" for size in points)
                 peak = max(sizes)
                 yield f"{name:20}{seconds:9.2f}{peak / MIB:9.0f}{peak / budget:14.2f}x   {curve}"
 
 
-def _make_wide(directory: Path, size: int) -> None:
-    """Files of a few very large rows."""
-    from pyarrow import parquet
+def _source(operator: str, directory: Path, size: int) -> Path | None:
+    """Files of other rows for those operators whose names say so, made once in *directory*."""
+    for kind, columns in (("wide rows", _wide_rows), ("500 columns", _many_columns)):
+        if operator.endswith(kind):
+            found = directory / kind
+            if not found.exists():
+                found.mkdir()
+                random = np.random.default_rng(0)
+                for index in range(FILES):
+                    table = pa.table(columns(random, size // FILES))
+                    parquet.write_table(table, found / f"{index:02}.parquet")
+            return found
+    return None
 
-    random = np.random.default_rng(0)
-    rows = size // WIDE_BYTES // WIDE_FILES
-    for index in range(WIDE_FILES):
-        large = pa.array([random.bytes(WIDE_BYTES) for _ in range(rows)])
-        table = pa.table({"x0": random.standard_normal(rows), "large": large})
-        parquet.write_table(table, directory / f"{index:02}.parquet")
+
+def _wide_rows(random: np.random.Generator, size: int) -> dict[str, Any]:
+    """A few very large rows."""
+    rows = size // WIDE_BYTES
+    large = [random.bytes(WIDE_BYTES) for _ in range(rows)]
+    return {"x0": random.standard_normal(rows), "large": large}
+
+
+def _many_columns(random: np.random.Generator, size: int) -> dict[str, Any]:
+    """Rows of very many columns."""
+    rows = size // 8 // MANY_COLUMNS
+    return {f"x{place}": random.standard_normal(rows) for place in range(MANY_COLUMNS)}
 
 
 def _run(operator: str, directory: Path, budget: int) -> tuple[float, list[int]]:
@@ -199,8 +216,6 @@ def main(operator: str, directory: str, budget: str) -> None:
 
 def _warm_up(operator: Callable[[Any], Any], source: Path, directory: Path) -> None:
     """Have the same done with a few rows, in as many workers as there will be."""
-    from pyarrow import parquet
-
     import air
     from air import data
 
