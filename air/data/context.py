@@ -27,9 +27,9 @@ class DataContext:
             what tasks work on. ``None`` is a quarter of the cluster's object store. Below 512 MiB
             fewer tasks run at a time, a row group of Parquet is decoded column by column, and
             freed memory goes back to the system at once, all of which takes time. The smallest
-            that is kept to is 32 MiB, with joins 64: each process that works keeps 3 to 5 MiB, one
-            that is new up to 15, whatever it works on, so of 16 MiB up to 1.8 times that is taken.
-            A single block or row that is larger takes what it takes.
+            that is kept to is 32 MiB, and 64 for joins by a key that very many rows have: each
+            process that works keeps 3 to 5 MiB, whatever it works on, so up to 1.5 times 16 MiB
+            are taken. A single block or row that is larger takes what it takes.
         eager: whether each transformation of a dataset runs to its end at the call, so that its
             errors are raised there; reading waits for the first transformation.
         enable_progress_bars: whether a run that takes a while shows on a terminal how far it is;
