@@ -44,6 +44,9 @@ class Backend:
         After a failure the workers are ended without this.
         """
 
+    def close(self) -> None:
+        """Let go of what :meth:`on_start` made outside of the workers, however training ended."""
+
     def is_consequence(self, error: BaseException) -> bool:
         """Whether a worker's *error* may come from the failure of another worker."""
         return False

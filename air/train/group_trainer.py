@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -80,7 +81,7 @@ class GroupTrainer(BaseTrainer):
         backend = backend_config.backend_cls()
         num_workers = effective_num_workers(self.scaling_config)
         parts = {name: self._parts(name, num_workers) for name in self.datasets}
-        with worker_group(self.scaling_config) as workers:
+        with closing(backend), worker_group(self.scaling_config) as workers:
             config = self._train_config() | backend.on_start(workers, backend_config)
             sessions = [
                 replace(

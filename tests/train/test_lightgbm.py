@@ -17,12 +17,14 @@ import air.data
 from air import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
 from air.data.preprocessors import StandardScaler
 from air.errors import InvalidOption
+from air.testing.executor_suite.harness import eventually
 from air.train import BatchPredictor, get_checkpoint, get_world_rank, get_world_size
 from air.train.lightgbm import LightGBMCheckpoint, LightGBMPredictor, LightGBMTrainer
 from air.train.lightgbm.agreement import Agreement, Opinion, agreed
 from air.train.lightgbm.backend import free_ports
 from air.train.lightgbm.dataset import sizes_of_groups
 from air.tune import Tuner, grid_search
+from air.util.state import list_actors
 
 PARAMS = {"objective": "binary", "metric": ["binary_logloss", "binary_error"], "num_leaves": 7}
 TWO = ScalingConfig(num_workers=2)
@@ -158,13 +160,15 @@ class Broken(Exception):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_an_error_of_a_callback_is_raised_as_it_is(new_trainer, workers):
+def test_an_error_of_a_callback_is_raised_as_it_is(new_trainer, air_backend, workers):
     def fails(env):
         if env.iteration == 1 and get_world_rank() == get_world_size() - 1:
             raise Broken("no more")
 
     with pytest.raises(Broken, match="no more"):
         new_trainer(callbacks=[fails], scaling_config=ScalingConfig(num_workers=workers)).fit()
+    if air_backend == "cluster":  # nobody is left waiting for the others' opinion
+        assert eventually(lambda: all(actor.state == "DEAD" for actor in list_actors()))
 
 
 def test_a_worker_that_dies_is_replaced(new_trainer, air_backend):

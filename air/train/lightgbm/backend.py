@@ -68,7 +68,7 @@ class LightGBMBackend(Backend):
         self._agreement = ActorClass(Agreement, {"num_cpus": 0}).remote(size)
         return {NETWORK_KEY: Network(machines, self._agreement)}
 
-    def on_shutdown(self, workers: WorkerGroup) -> None:
+    def close(self) -> None:
         if self._agreement is not None:
             kill(self._agreement)
 
