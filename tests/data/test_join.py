@@ -89,6 +89,24 @@ def test_whole_numbers_are_numbered_once(stream, held, keep):
     assert found == expected
 
 
+@pytest.mark.parametrize("stride", [7, 1 << 20, 1 << 52])
+@pytest.mark.parametrize("kind", [np.int64, np.uint64])
+def test_keys_that_are_far_apart(stride, kind):
+    random = np.random.default_rng(0)
+    known = (random.permutation(2000)[:800].astype(np.uint64) * np.uint64(stride)).view(kind)
+    known = np.unique(np.append(known, np.array([0, np.iinfo(kind).max], kind)))
+    looked_for = np.append(known, (known + kind(1))[::3])
+    random.shuffle(looked_for)
+    keys = WholeKeys.of(pa.table({"k": known}))
+    assert keys is not None
+    codes = keys.codes(pa.table({"k": looked_for}))
+    rows = [
+        keys.rows.order[keys.rows.begin[code]] if keys.rows.counts[code] else -1 for code in codes
+    ]
+    places = {number: row for row, number in enumerate(known.tolist())}
+    assert rows == [places.get(number, -1) for number in looked_for.tolist()]
+
+
 # -- Against pandas
 
 
