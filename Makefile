@@ -39,7 +39,8 @@ test-cluster: $(VENV)/.dev ## Run the libraries' tests on the cluster, of faults
 	$(VENV)/bin/python -m pytest $(DATA) tests/train tests/tune $(APART) --backend=cluster $(ARGS)
 
 test-torch: $(VENV)/.torch ## Install torch and torchvision, and run the tests that need them
-	$(VENV)/bin/python -m pytest -m torch tests/executor $(DATA) tests/cluster $(APART:%=--ignore=%) $(ARGS)
+	$(VENV)/bin/python -m pytest -m torch tests/executor $(DATA) tests/train tests/test_examples.py tests/cluster $(APART:%=--ignore=%) $(ARGS)
+	$(VENV)/bin/python -m pytest -m torch tests/train --backend=cluster $(ARGS)
 
 test-tensorflow: $(VENV)/.tensorflow ## Install TensorFlow, and run the tests that need it
 	$(VENV)/bin/python -m pytest -m tensorflow tests/data $(ARGS)

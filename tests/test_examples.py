@@ -71,6 +71,16 @@ def test_trees_of_two_libraries(tmp_path, backend):
     assert min(right) >= 106
 
 
+@pytest.mark.torch
+@pytest.mark.parametrize("backend", ["local", pytest.param("cluster", marks=pytest.mark.slow)])
+def test_digits_are_told_apart(tmp_path, backend):
+    pytest.importorskip("torch")
+    assert run_example("train_torch_digits.py", tmp_path, backend).splitlines() == [
+        "trained 8 epochs; the loss fell: True",
+        "of 360 new images at least 95 % are right: True",
+    ]
+
+
 @pytest.mark.parametrize("backend", ["local", pytest.param("cluster", marks=pytest.mark.slow)])
 def test_images_become_tensors(tmp_path, backend):
     assert run_example("data_images_to_tensors.py", tmp_path, backend).splitlines() == [

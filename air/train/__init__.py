@@ -35,7 +35,7 @@ _HOME = {
     "get_world_size": "air.train.session",
     "report": "air.train.session",
 }
-_SUBMODULES = {"lightgbm", "sklearn", "xgboost"}
+_SUBMODULES = {"lightgbm", "sklearn", "torch", "xgboost"}
 
 __all__ = [
     "Backend",
@@ -65,6 +65,7 @@ __all__ = [
     "lightgbm",
     "report",
     "sklearn",
+    "torch",
     "xgboost",
 ]
 
@@ -72,7 +73,7 @@ if TYPE_CHECKING:
     from air.checkpoint import Checkpoint
     from air.config import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
     from air.result import Result
-    from air.train import lightgbm, sklearn, xgboost
+    from air.train import lightgbm, sklearn, torch, xgboost
     from air.train.backend import Backend, BackendConfig
     from air.train.base_trainer import BaseTrainer
     from air.train.batch_predictor import BatchPredictor

@@ -123,7 +123,7 @@ def report(metrics: Mapping[str, Any], *, checkpoint: Checkpoint | None = None) 
         SerializationError: a metric cannot be sent to another process; names the part that cannot.
         InvalidOption: metrics as keywords; says what to write.
     """
-    session = _require("report")
+    session = require_session("report")
     given = checked(metrics)
     if checkpoint is not None and not isinstance(checkpoint, Checkpoint):
         raise TypeError(
@@ -135,7 +135,7 @@ def report(metrics: Mapping[str, Any], *, checkpoint: Checkpoint | None = None) 
 
 def get_checkpoint() -> Checkpoint | None:
     """The checkpoint to go on from: ``resume_from_checkpoint``, or after a failure the last one."""
-    return _require("get_checkpoint").checkpoint
+    return require_session("get_checkpoint").checkpoint
 
 
 def get_dataset_shard(dataset_name: str | None = None) -> Dataset:
@@ -144,7 +144,7 @@ def get_dataset_shard(dataset_name: str | None = None) -> Dataset:
     Without a name: the only dataset, or the one named "train".
     Raises ``InvalidOption`` for a name that the trainer was not given.
     """
-    shards = _require("get_dataset_shard").dataset_shards
+    shards = require_session("get_dataset_shard").dataset_shards
     if dataset_name is None:
         if len(shards) == 1:
             return next(iter(shards.values()))
@@ -160,42 +160,42 @@ def get_dataset_shard(dataset_name: str | None = None) -> Dataset:
 
 def get_world_rank() -> int:
     """This worker's number among all workers of the run, from 0."""
-    return _require("get_world_rank").world_rank
+    return require_session("get_world_rank").world_rank
 
 
 def get_world_size() -> int:
     """The number of workers of the run."""
-    return _require("get_world_size").world_size
+    return require_session("get_world_size").world_size
 
 
 def get_local_rank() -> int:
     """This worker's number among the run's workers on this node, from 0."""
-    return _require("get_local_rank").local_rank
+    return require_session("get_local_rank").local_rank
 
 
 def get_local_world_size() -> int:
     """The number of the run's workers on this node."""
-    return _require("get_local_world_size").local_world_size
+    return require_session("get_local_world_size").local_world_size
 
 
 def get_node_rank() -> int:
     """This node's number among the nodes that hold workers of the run, from 0."""
-    return _require("get_node_rank").node_rank
+    return require_session("get_node_rank").node_rank
 
 
 def get_trial_name() -> str:
     """The name of the run, or of the trial of the ``Tuner`` that it is part of."""
-    return _require("get_trial_name").trial_name
+    return require_session("get_trial_name").trial_name
 
 
 def get_trial_id() -> str:
     """The id of the run or trial, unique in its experiment."""
-    return _require("get_trial_id").trial_id
+    return require_session("get_trial_id").trial_id
 
 
 def get_trial_dir() -> str:
     """The directory that the results of the run or trial are written to; made if need be."""
-    directory = _require("get_trial_dir").trial_dir
+    directory = require_session("get_trial_dir").trial_dir
     if directory:
         # A trial has none of its own until something is put there.
         os.makedirs(directory, exist_ok=True)
@@ -204,15 +204,20 @@ def get_trial_dir() -> str:
 
 def get_trial_resources() -> list[dict[str, float]]:
     """The bundles reserved for the run: the coordinator's first, then one for each worker."""
-    return [dict(bundle) for bundle in _require("get_trial_resources").trial_resources]
+    return [dict(bundle) for bundle in require_session("get_trial_resources").trial_resources]
 
 
 def get_experiment_name() -> str:
     """The name of the experiment: ``RunConfig.name``, or the one made up for the run."""
-    return _require("get_experiment_name").experiment_name
+    return require_session("get_experiment_name").experiment_name
 
 
-def _require(function: str) -> Session:
+def require_session(function: str) -> Session:
+    """The session of the running training function, in which *function* was called.
+
+    Raises:
+        RuntimeError: there is none.
+    """
     session = _current.get()
     if session is None:
         raise RuntimeError(
