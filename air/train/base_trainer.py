@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self, cast
 
@@ -12,6 +13,7 @@ from air.errors import InvalidOption
 from air.executor.current import get_executor
 from air.executor.keywords import suggests_keywords
 from air.train.ingest import check_datasets, check_preprocessor, preprocess
+from air.train.restoring import is_kept, packed, restored
 from air.train.run import carry_out
 from air.train.storage import check_storage
 from air.train.variants import Trainable, merged, unknown_parameter
@@ -47,6 +49,9 @@ class BaseTrainer:
     Raises:
         InvalidOption, TypeError: an argument is not what it should be.
     """
+
+    _goes_on_in: str | None = None
+    """The directory of the run that :meth:`fit` goes on with, for one that was restored."""
 
     _raw: BaseTrainer | None = None
     """The trainer that this one was made of by :meth:`preprocessed`; its datasets are as given."""
@@ -143,9 +148,43 @@ class BaseTrainer:
             OSError: nor where results cannot be kept; says why, and how to name another place.
         """
         check_storage(self.run_config.storage_dir)
+        kept = packed(self)
         run = copy.copy(self)
         run._prepare()
-        return carry_out(run, self._parameters())
+        return carry_out(run, self._parameters(), kept)
+
+    @classmethod
+    def can_restore(cls, path: str | os.PathLike[str]) -> bool:
+        """Whether *path* is the directory of a trainer's run that is not finished."""
+        return is_kept(path)
+
+    @classmethod
+    def restore(
+        cls,
+        path: str | os.PathLike[str],
+        datasets: Mapping[str, Dataset] | None = None,
+        preprocessor: Preprocessor | None = None,
+        scaling_config: ScalingConfig | None = None,
+    ) -> Self:
+        """The trainer of a run that failed or was killed; its :meth:`fit` goes on with that.
+
+        In the same directory, from the last checkpoint: rows that were reported after that are
+        taken back. All arguments are as they were, but for those that are given here. The
+        directory must be one that you trust, because it holds a pickle.
+
+        Args:
+            path: the run's directory: ``Result.path``, or what the error of the run said.
+            datasets: all datasets that the trainer had, by their names, with the same rows.
+            preprocessor: takes the place of the trainer's. One that is not fitted is fitted
+                again, on the same rows.
+            scaling_config: takes the place of the trainer's.
+
+        Raises:
+            FileNotFoundError: there is no run in *path* that is not finished.
+            InvalidOption: the run is of another trainer, or had other datasets.
+        """
+        changes = {"preprocessor": preprocessor, "scaling_config": scaling_config}
+        return cast("Self", restored(cls, path, datasets, changes))
 
     def _prepare(self) -> None:
         """Do what comes before training, and find out now what could not work."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+import os
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 from air.checkpoint import Checkpoint
 from air.config import DatasetConfig, RunConfig, ScalingConfig
@@ -13,6 +14,7 @@ from air.train.backend import BackendConfig
 from air.train.functions import TrainFunction, takes_config
 from air.train.group_trainer import GroupTrainer
 from air.train.ingest import merge_dataset_configs
+from air.train.restoring import restored
 
 if TYPE_CHECKING:
     from air.data import Dataset
@@ -72,6 +74,30 @@ class DataParallelTrainer(GroupTrainer):
             preprocessor=preprocessor,
             resume_from_checkpoint=resume_from_checkpoint,
         )
+
+    @classmethod
+    def restore(
+        cls,
+        path: str | os.PathLike[str],
+        datasets: Mapping[str, Dataset] | None = None,
+        preprocessor: Preprocessor | None = None,
+        scaling_config: ScalingConfig | None = None,
+        *,
+        train_loop_per_worker: Callable[..., object] | None = None,
+        train_loop_config: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """See :meth:`BaseTrainer.restore`.
+
+        Args:
+            train_loop_per_worker, train_loop_config: take the place of the trainer's.
+        """
+        changes = {
+            "preprocessor": preprocessor,
+            "scaling_config": scaling_config,
+            "train_loop_per_worker": train_loop_per_worker,
+            "train_loop_config": train_loop_config,
+        }
+        return cast("Self", restored(cls, path, datasets, changes))
 
     def _validate(self) -> None:
         super()._validate()

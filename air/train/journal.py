@@ -80,6 +80,42 @@ class ResultJournal:
         write_whole(os.path.join(path, PARAMS_FILE), _encoded(dict(config), max_bytes=8192))
         self._results = _opened(path)
 
+    @classmethod
+    def gone_on_with(
+        cls,
+        path: str,
+        *,
+        config: Mapping[str, Any],
+        checkpoint_config: CheckpointConfig,
+        trial_id: str,
+        clock: Callable[[], float] = time.time,
+    ) -> ResultJournal:
+        """The journal of a run that was cut off, with its rows up to the last checkpoint.
+
+        Args:
+            trial_id: for one that has reported nothing yet.
+        """
+        rows, kept = read(path)
+        own_id = rows[-1]["trial_id"] if rows else trial_id
+        journal = cls(
+            path, config=config, checkpoint_config=checkpoint_config, trial_id=own_id, clock=clock
+        )
+        journal.rows, journal.kept = rows, kept
+        for each in kept:
+            name = each.metrics[CHECKPOINT_COLUMN]
+            kind = class_of(each.checkpoint)
+            if kind is not None:
+                journal._classes[name] = kind
+        numbers = [int(name.rpartition("_")[2]) for name in _checkpoints_in(path)]
+        journal._next_checkpoint = max(numbers, default=-1) + 1
+        journal.rewind()
+        if journal.rows:
+            journal._started -= journal.rows[-1]["time_total_s"]
+        for name in (ERROR_FILE, ERROR_TEXT_FILE):
+            with suppress(FileNotFoundError):
+                os.unlink(os.path.join(path, name))
+        return journal
+
     @property
     def metrics(self) -> dict[str, Any]:
         """The last row; empty before the first report."""
@@ -210,6 +246,11 @@ class ResultJournal:
             if each.checkpoint.path is not None and each.checkpoint.path not in stays:
                 shutil.rmtree(each.checkpoint.path)
         self.kept = [each for each in self.kept if each.checkpoint.path in stays]
+
+
+def _checkpoints_in(path: str) -> list[str]:
+    """The directories of checkpoints in that of a run, whether a row names them or not."""
+    return [name for name in os.listdir(path) if _CHECKPOINT_PATTERN.fullmatch(name)]
 
 
 def _opened(path: str) -> FileIO:

@@ -14,6 +14,7 @@ from air.result import Result
 from air.train.failures import NOT_TO_BE_TRIED_AGAIN
 from air.train.journal import ResultJournal
 from air.train.metrics import ITERATION
+from air.train.restoring import forget, keep
 from air.train.session import Session, StopTraining, install
 from air.train.stopping import should_stop
 from air.train.storage import new_run_directory, or_nothing
@@ -24,26 +25,26 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def carry_out(trainer: BaseTrainer, parameters: dict[str, Any]) -> Result:
+def carry_out(
+    trainer: BaseTrainer, parameters: dict[str, Any], kept: bytes | None = None
+) -> Result:
     """Train in a new directory, as often as it takes; *trainer* is prepared, and is used up.
 
-    *parameters* are what the record says of the trainer. A run that fails leaves its record; one
-    that is refused before it has reported anything leaves nothing.
+    One that was restored goes on in the directory of its run. *parameters* are what the record says
+    of the trainer. A run that fails leaves its record; one that is refused before it has reported
+    anything leaves nothing.
+
+    Args:
+        kept: the trainer, as it is put beside the record until the run is finished.
     """
-    config = trainer.run_config
-    name = config.name or f"{type(trainer).__name__}_{time.strftime('%Y-%m-%d_%H-%M-%S')}"
-    path = new_run_directory(config.storage_dir, name)
-    with or_nothing(path):
-        journal = ResultJournal(
-            path,
-            config=parameters,
-            checkpoint_config=config.checkpoint_config,
-            trial_id=uuid.uuid4().hex[:8],
-        )
+    goes_on = trainer._goes_on_in is not None
+    journal = _gone_on_with(trainer, parameters) if goes_on else _begun(trainer, parameters, kept)
+    path = journal.path
     try:
         _attempt_until_done(trainer, journal)
     except BaseException as error:
-        if isinstance(error, NOT_TO_BE_TRIED_AGAIN) and not journal.rows:
+        if isinstance(error, NOT_TO_BE_TRIED_AGAIN) and not journal.rows and not goes_on:
+            forget(path)
             journal.discard()
             raise
         error.add_note(f"(the run is kept in {path})")
@@ -54,6 +55,7 @@ def carry_out(trainer: BaseTrainer, parameters: dict[str, Any]) -> Result:
         raise
     finally:
         journal.close()
+    forget(path)
     return Result(
         metrics=journal.metrics,
         checkpoint=journal.latest_checkpoint,
@@ -61,6 +63,35 @@ def carry_out(trainer: BaseTrainer, parameters: dict[str, Any]) -> Result:
         path=path,
         config=parameters,
     )
+
+
+def _begun(trainer: BaseTrainer, parameters: dict[str, Any], kept: bytes | None) -> ResultJournal:
+    """The record of a new run."""
+    config = trainer.run_config
+    name = config.name or f"{type(trainer).__name__}_{time.strftime('%Y-%m-%d_%H-%M-%S')}"
+    path = new_run_directory(config.storage_dir, name)
+    with or_nothing(path):
+        journal = ResultJournal(
+            path,
+            config=parameters,
+            checkpoint_config=config.checkpoint_config,
+            trial_id=uuid.uuid4().hex[:8],
+        )
+        keep(path, kept)
+    return journal
+
+
+def _gone_on_with(trainer: BaseTrainer, parameters: dict[str, Any]) -> ResultJournal:
+    """The record of the run that a restored trainer goes on with; sets where it goes on from."""
+    assert trainer._goes_on_in is not None
+    journal = ResultJournal.gone_on_with(
+        trainer._goes_on_in,
+        config=parameters,
+        checkpoint_config=trainer.run_config.checkpoint_config,
+        trial_id=uuid.uuid4().hex[:8],
+    )
+    trainer.resume_from_checkpoint = journal.latest_checkpoint or trainer.resume_from_checkpoint
+    return journal
 
 
 def _attempt_until_done(trainer: BaseTrainer, journal: ResultJournal) -> None:
