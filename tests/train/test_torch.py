@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 
 import numpy as np
@@ -202,6 +203,17 @@ def test_batches_are_moved_whatever_they_are_made_of():
         report({"kinds": [type(batch["b"]).__name__, batch["a"].device.type, batch["b"][1]]})
 
     assert TorchTrainer(go_through).fit().metrics["kinds"] == ["list", "cpu", [("text",)]]
+
+
+def test_a_prepared_loader_is_copied_and_has_what_the_loader_has():
+    def look():
+        loader = torch.utils.data.DataLoader(torch.arange(10), batch_size=3)
+        other = copy.deepcopy(prepare_data_loader(loader))
+        report({"batches": [batch.tolist() for batch in other], "size": other.batch_size})
+
+    metrics = TorchTrainer(look).fit().metrics
+    assert metrics["batches"] == [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9]]
+    assert metrics["size"] == 3
 
 
 def test_mixed_precision():

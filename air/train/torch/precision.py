@@ -95,6 +95,8 @@ class _Scaled:
         self._scaler = scaler
 
     def __getattr__(self, name: str) -> Any:
+        if name == "_optimizer":  # of one that is being copied, and has nothing yet
+            raise AttributeError(name)
         return getattr(self._optimizer, name)
 
     def step(self, closure: Any = None) -> Any:
