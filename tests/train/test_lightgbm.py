@@ -23,6 +23,7 @@ from air.train.lightgbm import LightGBMCheckpoint, LightGBMPredictor, LightGBMTr
 from air.train.lightgbm.agreement import Agreement, Opinion, agreed
 from air.train.lightgbm.backend import free_ports
 from air.train.lightgbm.dataset import sizes_of_groups
+from air.train.lightgbm.library import check_params
 from air.tune import Tuner, grid_search
 from air.util.state import list_actors
 
@@ -252,6 +253,7 @@ def test_bad_arguments_are_refused_at_the_call(new_trainer, options, message):
     [
         ({"num_leafs": 3}, "no parameter 'num_leafs'.*'num_leaf'"),
         ({"objective": "binry"}, "refuses the params: Unknown objective"),
+        ({"num_leaves": 1}, r"refuses the params: Check failed: \(num_leaves\) > \(1\)$"),
         ({"machines": "10.0.0.1:1"}, "the trainer sees to that"),
         ({"categorical_feature": ["mean radios"]}, "'mean radios'.*'mean radius'"),
         ({"categorical_feature": "auto"}, "must be a list of columns"),
@@ -260,6 +262,22 @@ def test_bad_arguments_are_refused_at_the_call(new_trainer, options, message):
 def test_params_are_judged_by_lightgbm(new_trainer, params, message):
     with pytest.raises(InvalidOption, match=message):
         new_trainer(params={**PARAMS, **params}).fit()
+
+
+@pytest.mark.parametrize(
+    "objective", ["regression", "gamma", "poisson", "cross_entropy", "rank_xendcg", "multiclass"]
+)
+def test_every_objective_is_taken(objective):
+    classes = {"num_class": 3} if objective == "multiclass" else {}
+    check_params({"objective": objective, **classes}, features=2)
+
+
+def test_an_objective_may_be_a_function(new_trainer):
+    def squares(scores, data):
+        return scores - data.get_label(), np.ones_like(scores)
+
+    result = new_trainer(params={"objective": squares, "metric": "l2"}, num_boost_round=20).fit()
+    assert result.metrics["train-l2"] < 0.1
 
 
 def test_names_that_lightgbm_cannot_have_are_told(air_backend):

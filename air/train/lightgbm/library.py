@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Any
@@ -46,6 +47,9 @@ def check_booster(model: object, function: str) -> None:
 
 
 CATEGORIES = "categorical_feature"
+
+_PLACE = re.compile(r" at \S+, line \d+ \.")
+"""Where in its sources LightGBM has found something wrong."""
 
 
 def categories_of(params: Mapping[str, Any], features: Sequence[str]) -> list[str]:
@@ -94,10 +98,16 @@ def check_params(params: Mapping[str, Any], features: int) -> None:
     quiet = {"num_threads": 1, "verbosity": -2, "min_data_in_leaf": 1, "min_data_in_bin": 1}
     settings = {**params, **quiet}
     settings.pop(CATEGORIES, None)
-    is_ranked = str(params.get("objective", params.get("application"))).startswith(("lamb", "rank"))
+    objective = params.get("objective", params.get("application"))
+    if callable(objective):  # which is called with what the model says, and is no parameter then
+        settings["objective"] = "none"
+    is_ranked = str(objective).startswith(("lambda", "rank"))
+    labels = np.ones(len(rows))  # which every objective can have
     try:
-        group = [8] if is_ranked else None
-        data = lightgbm.Dataset(rows, np.arange(8) % 2, group=group, params=settings)
+        data = lightgbm.Dataset(
+            rows, labels, group=[len(rows)] if is_ranked else None, params=settings
+        )
         lightgbm.Booster(settings, data)
     except lightgbm.basic.LightGBMError as error:
-        raise InvalidOption(f"LightGBM refuses the params: {error}") from None
+        reason = _PLACE.sub("", str(error)).strip()
+        raise InvalidOption(f"LightGBM refuses the params: {reason}") from None
