@@ -118,6 +118,16 @@ class BaseTrainer:
         """
         raise NotImplementedError
 
+    def trains_elsewhere(self) -> bool:
+        """Whether the training function runs in other processes than this one."""
+        return False
+
+    def planned_iterations(self) -> int | None:
+        """How many iterations a run reports if it goes on to its end; ``None`` if nobody knows."""
+        stop = self.run_config.stop
+        planned = stop.get("training_iteration") if isinstance(stop, Mapping) else None
+        return planned if isinstance(planned, int) else None
+
     def _preprocessor_to_use(self) -> Preprocessor | None:
         if self.preprocessor is None and self.resume_from_checkpoint is not None:
             return self.resume_from_checkpoint.get_preprocessor()

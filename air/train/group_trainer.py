@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from air.checkpoint import Checkpoint
 from air.config import DatasetConfig
+from air.executor.capabilities import Capability
+from air.executor.current import get_executor
 from air.train.backend import BackendConfig
 from air.train.base_trainer import BaseTrainer
 from air.train.functions import TrainFunction
@@ -48,6 +50,9 @@ class GroupTrainer(BaseTrainer):
     def _dataset_configs(self) -> Mapping[str, DatasetConfig]:
         others = self._dataset_defaults["*"]
         return {name: self._dataset_defaults.get(name, others) for name in self.datasets}
+
+    def trains_elsewhere(self) -> bool:
+        return Capability.PARALLEL_TASKS in get_executor().capabilities
 
     def required_modules(self) -> Sequence[str]:
         own = ("air.train.group_trainer", "air.train.worker")

@@ -14,6 +14,7 @@ from air.result import Result
 from air.train.failures import NOT_TO_BE_TRIED_AGAIN
 from air.train.journal import ResultJournal
 from air.train.metrics import ITERATION
+from air.train.progress import Show, progress
 from air.train.restoring import forget, keep
 from air.train.session import Session, StopTraining, install
 from air.train.stopping import should_stop
@@ -40,8 +41,12 @@ def carry_out(
     goes_on = trainer._goes_on_in is not None
     journal = _gone_on_with(trainer, parameters) if goes_on else _begun(trainer, parameters, kept)
     path = journal.path
+    name = type(trainer).__name__
     try:
-        _attempt_until_done(trainer, journal)
+        with progress(
+            name, trainer.planned_iterations(), path, live=trainer.trains_elsewhere()
+        ) as show:
+            _attempt_until_done(trainer, journal, show)
     except BaseException as error:
         if isinstance(error, NOT_TO_BE_TRIED_AGAIN) and not journal.rows and not goes_on:
             forget(path)
@@ -94,7 +99,7 @@ def _gone_on_with(trainer: BaseTrainer, parameters: dict[str, Any]) -> ResultJou
     return journal
 
 
-def _attempt_until_done(trainer: BaseTrainer, journal: ResultJournal) -> None:
+def _attempt_until_done(trainer: BaseTrainer, journal: ResultJournal, show: Show) -> None:
     stop = trainer.run_config.stop
     stopped = False
 
@@ -103,6 +108,7 @@ def _attempt_until_done(trainer: BaseTrainer, journal: ResultJournal) -> None:
         # What may still come after the end adds to the last row, such as the final checkpoint.
         if not stopped or metrics.get(ITERATION) == journal.metrics[ITERATION]:
             row = journal.record(metrics, checkpoint)
+            show(row)
             stopped = stopped or should_stop(stop, journal.trial_id, row)
         if stopped:
             raise StopTraining

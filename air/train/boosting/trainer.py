@@ -119,6 +119,9 @@ class BoostingTrainer(GroupTrainer):
                 if columns is not None:
                     check_named(self.label_column, columns, dataset)
 
+    def planned_iterations(self) -> int:
+        return min(super().planned_iterations() or self.num_boost_round, self.num_boost_round)
+
     def tunable_parameters(self) -> Sequence[str]:
         own = [name for name in super().tunable_parameters() if name != "train_kwargs"]
         return sorted((*own, *self._train_kwargs_known))

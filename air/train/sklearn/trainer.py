@@ -208,6 +208,9 @@ class SklearnTrainer(GroupTrainer):
                     f"{listing(absent)}. It has {listing(columns)}."
                 )
 
+    def planned_iterations(self) -> int:
+        return 1
+
     def required_modules(self) -> Sequence[str]:
         own = ("air.train.sklearn.worker", type(self.estimator).__module__)
         return (*super().required_modules(), *own)
