@@ -110,6 +110,16 @@ def test_metrics_of_two_workers_are_of_all_rows(new_trainer, breast_cancer):
         assert result.metrics[f"{name}-rmse"] == pytest.approx(error, abs=1e-6)
 
 
+def test_a_dataset_of_fewer_rows_than_workers_is_evaluated(new_trainer, breast_cancer):
+    training, validation = breast_cancer
+    data = {"train": training, "valid": validation.limit(1)}
+    result = new_trainer(datasets=data, scaling_config=TWO).fit()
+    row, label = parts(data["valid"])
+    [score] = result.checkpoint.get_model().predict(row)
+    loss = -np.log(score if label[0] else 1 - score)
+    assert result.metrics["valid-binary_logloss"] == pytest.approx(loss, abs=1e-6)
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_checkpoints_are_made_when_due_and_training_goes_on_from_one(new_trainer, workers):
     scaling = ScalingConfig(num_workers=workers)

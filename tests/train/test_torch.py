@@ -205,6 +205,22 @@ def test_batches_are_moved_whatever_they_are_made_of():
     assert TorchTrainer(go_through).fit().metrics["kinds"] == ["list", "cpu", [("text",)]]
 
 
+def test_a_sampler_of_ones_own_is_not_replaced(air_backend):
+    def go_through():
+        weights = torch.utils.data.WeightedRandomSampler([0.0, 1.0], num_samples=4)
+        loader = torch.utils.data.DataLoader(torch.arange(2), batch_size=2, sampler=weights)
+        own = prepare_data_loader(loader, add_dist_sampler=False)
+        report({"batches": [batch.tolist() for batch in own]})
+        prepare_data_loader(loader)
+
+    trainer = TorchTrainer(go_through, scaling_config=TWO, run_config=RunConfig(name="own"))
+    if air_backend == "local":
+        assert trainer.fit().metrics["batches"] == [[1, 1], [1, 1]]
+        return
+    with pytest.raises(InvalidOption, match="sampler of its own, WeightedRandomSampler"):
+        trainer.fit()
+
+
 def test_a_prepared_loader_is_copied_and_has_what_the_loader_has():
     def look():
         loader = torch.utils.data.DataLoader(torch.arange(10), batch_size=3)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from air.errors import InvalidOption
 from air.train.backend import BackendConfig
@@ -11,6 +12,9 @@ from air.train.boosting.trainer import BoostingTrainer
 from air.train.functions import TrainFunction
 from air.train.lightgbm.backend import LightGBMConfig
 from air.train.lightgbm.library import LIBRARY, THREADS, import_lightgbm
+
+if TYPE_CHECKING:
+    from air.data import Dataset
 
 _INSTEAD = {
     "train_set": ' Give the data as datasets={"train": ...}.',
@@ -78,6 +82,13 @@ class LightGBMTrainer(BoostingTrainer):
         metrics = given.get("feval", ())
         if not all(map(callable, metrics if isinstance(metrics, (list, tuple)) else [metrics])):
             raise InvalidOption(f"{name}: feval must be a function, or a list, got {metrics!r}")
+
+    def _parts(self, name: str, num_workers: int) -> Sequence[Dataset]:
+        parts = super()._parts(name, num_workers)
+        if any(not part.count() for part in parts):
+            # LightGBM has no datasets without rows: what is so small every worker evaluates.
+            return [self.datasets[name]] * num_workers
+        return parts
 
     def _backend_config(self) -> BackendConfig:
         return LightGBMConfig()

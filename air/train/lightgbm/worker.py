@@ -95,16 +95,10 @@ def _datasets(
 
 
 def _tables(dataset: str, job: Job) -> Iterator[pa.Table]:
-    columns = job.columns[dataset]
-    is_empty = True
     shard = get_dataset_shard(dataset)
     for table in shard.iter_batches(batch_size=None, batch_format="pyarrow"):
-        is_empty = False
-        check_labels(table, columns.label, dataset)
+        check_labels(table, job.columns[dataset].label, dataset)
         yield table
-    if is_empty:
-        # With fewer rows than workers. Every worker takes part in every evaluation.
-        yield pa.table({name: pa.array([], pa.float64()) for name in columns.names})
 
 
 def _weight_of(dataset: lightgbm.Dataset) -> float:

@@ -111,6 +111,10 @@ def prepare_data_loader(
         move_to_device: whether to move tensors, in lists, tuples and dicts too.
         auto_transfer: whether to move them while the batch before is worked on, where that can be
             done (on GPUs, from pinned memory).
+
+    Raises:
+        InvalidOption: the loader is to be divided, and has a sampler of its own.
+        RuntimeError: outside of a training run.
     """
     torch = import_torch("prepare_data_loader")
     loader = data_loader
@@ -123,7 +127,16 @@ def prepare_data_loader(
 
 
 def _divided(loader: Any, torch: Any) -> Any:
-    is_shuffled = not isinstance(loader.sampler, torch.utils.data.SequentialSampler)
+    samplers = torch.utils.data
+    is_usual = type(loader.sampler) in (samplers.SequentialSampler, samplers.RandomSampler)
+    if not is_usual or (loader.batch_size is None and loader.batch_sampler is not None):
+        own = loader.sampler if not is_usual else loader.batch_sampler
+        raise InvalidOption(
+            f"prepare_data_loader cannot divide the rows among workers, because the loader has a"
+            f" sampler of its own, {type(own).__name__}: have that give each worker its rows (by"
+            " get_world_rank and get_world_size), and say add_dist_sampler=False."
+        )
+    is_shuffled = isinstance(loader.sampler, samplers.RandomSampler)
     sampler = torch.utils.data.distributed.DistributedSampler(
         loader.dataset,
         num_replicas=get_world_size(),
