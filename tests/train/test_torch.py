@@ -249,6 +249,20 @@ def test_mixed_precision():
     assert kinds == ["torch.bfloat16", "torch.float32", "torch.float32", "torch.float32"]
 
 
+def test_a_model_of_mixed_precision_is_kept_as_it_was():
+    def train():
+        accelerate(amp=True)
+        model = prepare_model(new_model())
+        kept = TorchCheckpoint.from_model(model)
+        report({"dtype": str(model(torch.ones(1, 1)).dtype)}, checkpoint=kept)
+
+    result = TorchTrainer(train, scaling_config=TWO).fit()
+    assert result.metrics["dtype"] == "torch.bfloat16"
+    model = result.checkpoint.get_model()
+    assert model(torch.ones(1, 1)).dtype == torch.float32
+    assert torch.equal(model.weight, new_model().weight)
+
+
 def test_reproducibility():
     def draw():
         enable_reproducibility(7)

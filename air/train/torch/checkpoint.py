@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from air.checkpoint import Checkpoint
 from air.errors import InvalidOption
 from air.train.torch.library import Model, import_torch
+from air.train.torch.precision import without_autocast
 
 if TYPE_CHECKING:
     from air.data.preprocessor import Preprocessor
@@ -43,7 +44,8 @@ class TorchCheckpoint(Checkpoint):
                 " parameters use from_state_dict."
             )
         is_wrapped = isinstance(model, torch.nn.parallel.DistributedDataParallel)
-        return cls._kept(MODEL_FILE, model.module if is_wrapped else model, preprocessor)
+        inner = without_autocast(model.module if is_wrapped else model)
+        return cls._kept(MODEL_FILE, inner, preprocessor)
 
     @classmethod
     def from_state_dict(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,8 @@ class _Precision:
     session: Session
     scaler: Any
 
+
+_IS_OURS = "_air_autocast"
 
 _asked_for: ContextVar[_Precision | None] = ContextVar("air_torch_precision", default=None)
 
@@ -59,8 +62,19 @@ def under_autocast(model: Model, device: Device) -> Model:
         return model
     torch = import_torch("prepare_model")
     dtype = torch.float16 if device.type == "cuda" else torch.bfloat16
-    model.forward = torch.autocast(device.type, dtype=dtype)(model.forward)
+    forward = torch.autocast(device.type, dtype=dtype)(model.forward)
+    setattr(forward, _IS_OURS, True)
+    model.forward = forward
     return model
+
+
+def without_autocast(model: Model) -> Model:
+    """*model*, or one that shares its parameters without what :func:`under_autocast` did to it."""
+    if not hasattr(vars(model).get("forward"), _IS_OURS):
+        return model
+    plain = copy.copy(model)
+    del plain.forward
+    return plain
 
 
 def prepare_optimizer(optimizer: Optimizer) -> Any:
