@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pyarrow as pa
 
 from air.errors import InvalidOption
@@ -21,6 +22,31 @@ def check_feature_columns(feature_columns: object, what: str) -> None:
     ):
         raise InvalidOption(
             f"{what}: feature_columns must be a list of columns' names, got {feature_columns!r}"
+        )
+
+
+def check_array(rows: np.ndarray, features: int | None, *, has_names: bool, what: str) -> None:
+    """See that an array of rows can stand for the features of a model, by their position.
+
+    Args:
+        features: how many the model has, if that is known.
+        has_names: whether anything goes by names of columns: a preprocessor, feature_columns.
+        what: the model, for messages.
+
+    Raises:
+        TypeError: something goes by names.
+        InvalidOption: the array has another shape than (rows, features).
+    """
+    if has_names:
+        raise TypeError(
+            "The preprocessor and feature_columns go by the names of columns: give a "
+            "DataFrame, an Arrow table or a dict of arrays instead of an array."
+        )
+    if rows.ndim != 2 or features not in (None, rows.shape[1]):
+        count = "" if features is None else f" has {features} features, so it"
+        raise InvalidOption(
+            f"The {what}{count} takes an array of shape (rows, {features or 'features'}), got one"
+            f" of shape {rows.shape}."
         )
 
 

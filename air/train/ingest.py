@@ -42,6 +42,16 @@ def check_datasets(datasets: object, trainer: str) -> dict[str, Dataset]:
     return dict(datasets)
 
 
+def check_train(datasets: Mapping[str, Dataset], trainer: str) -> None:
+    """Raise `InvalidOption` if there is no dataset to train on."""
+    if "train" not in datasets:
+        hints = (nearest(dataset, ["train"]) for dataset in datasets)
+        raise InvalidOption(
+            f'{trainer}: datasets must hold the one to train on as "train", got '
+            f"{sorted(datasets)}.{next(filter(None, hints), '')}"
+        )
+
+
 def check_preprocessor(preprocessor: object, trainer: str) -> None:
     """Raise `InvalidOption` for what is neither ``None`` nor a preprocessor."""
     if preprocessor is None:

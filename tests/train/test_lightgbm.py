@@ -23,7 +23,7 @@ from air.train.lightgbm import LightGBMCheckpoint, LightGBMPredictor, LightGBMTr
 from air.train.lightgbm.agreement import Agreement, Opinion, agreed
 from air.train.lightgbm.backend import free_ports
 from air.train.lightgbm.dataset import sizes_of_groups
-from air.train.lightgbm.library import check_params
+from air.train.lightgbm.library import canonical, check_params
 from air.tune import Tuner, grid_search
 from air.util.state import list_actors
 
@@ -265,6 +265,10 @@ def test_bad_arguments_are_refused_at_the_call(new_trainer, options, message):
         ({"objective": "binry"}, "refuses the params: Unknown objective"),
         ({"num_leaves": 1}, r"refuses the params: Check failed: \(num_leaves\) > \(1\)(\n|$)"),
         ({"machines": "10.0.0.1:1"}, "the trainer sees to that"),
+        ({"port": 1234}, "'port', by which LightGBM finds other workers"),
+        ({"early_stopping_round": 3}, r"LightGBMTrainer\(..., early_stopping_rounds=3\)"),
+        ({"n_iter": 3}, r"LightGBMTrainer\(..., num_boost_round=3\)"),
+        ({"app": "binary"}, "'objective' under another name as well"),
         ({"categorical_feature": ["mean radios"]}, "'mean radios'.*'mean radius'"),
         ({"categorical_feature": "auto"}, "must be a list of columns"),
     ],
@@ -272,6 +276,33 @@ def test_bad_arguments_are_refused_at_the_call(new_trainer, options, message):
 def test_params_are_judged_by_lightgbm(new_trainer, params, message):
     with pytest.raises(InvalidOption, match=message):
         new_trainer(params={**PARAMS, **params}).fit()
+
+
+def test_other_names_of_parameters_are_taken_for_their_own():
+    assert canonical({"verbose": 1, "n_jobs": 2, "cat_feature": ["a"]}) == {
+        "verbosity": 1,
+        "num_threads": 2,
+        "categorical_feature": ["a"],
+    }
+
+
+def test_early_stopping_looks_at_what_the_params_say(new_trainer):
+    losses = (
+        new_trainer(
+            num_boost_round=100,
+            early_stopping_rounds=5,
+            params={**PARAMS, "first_metric_only": True, "early_stopping_min_delta": 0.02},
+            scaling_config=TWO,
+        )
+        .fit()
+        .metrics_dataframe["valid-binary_logloss"]
+    )
+    best, best_at = float("inf"), 0
+    for at, loss in enumerate(losses):
+        if loss < best - 0.02:
+            best, best_at = loss, at
+    assert best_at < losses.idxmin()  # smaller steps do not count
+    assert len(losses) == best_at + 1 + 5
 
 
 @pytest.mark.parametrize(

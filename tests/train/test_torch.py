@@ -326,8 +326,10 @@ def test_bad_calls_are_refused():
 
     with pytest.raises(InvalidOption, match="must be 'ddp', 'fsdp' or None"):
         TorchTrainer(prepares).fit()
-    with pytest.raises(RuntimeError, match="outside of a training run"):
+    with pytest.raises(RuntimeError, match=r"get_device\(\) was called outside"):
         get_device()
+    with pytest.raises(RuntimeError, match=r"prepare_model\(\) was called outside"):
+        prepare_model(new_model())
     with pytest.raises(RuntimeError, match="outside of a training run"):
         backward(torch.ones(1, requires_grad=True))
     with pytest.raises(InvalidOption, match=r"'torch_confg'.*'torch_config'"):

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from air.errors import InvalidOption
 from air.train.columns import Columns
 
 
@@ -43,3 +44,16 @@ class Job:
         if not any(name in self.params for name in self.thread_names):
             filled[self.thread_names[0]] = self.threads
         return filled
+
+    def check_rounds_left(self, done: int) -> None:
+        """See that a model to go on from, which has *done* rounds, is not finished.
+
+        Raises:
+            InvalidOption: it has as many as there are to be.
+        """
+        if done >= self.num_boost_round:
+            raise InvalidOption(
+                f"The checkpoint to go on from has {done} rounds, and num_boost_round, which "
+                f"counts these too, is {self.num_boost_round}: there is nothing to train. Give a "
+                "larger num_boost_round."
+            )

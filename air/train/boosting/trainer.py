@@ -15,7 +15,7 @@ from air.train.boosting.arguments import check_matrix_settings, check_name, chec
 from air.train.boosting.job import Job
 from air.train.columns import Columns, Library
 from air.train.group_trainer import GroupTrainer
-from air.train.ingest import arrow_schema
+from air.train.ingest import arrow_schema, check_train
 from air.train.labels import check_named
 from air.train.ranking import split_by_group
 
@@ -98,12 +98,7 @@ class BoostingTrainer(GroupTrainer):
         """Check the values of ``self.train_kwargs`` in the name of the trainer."""
 
     def _check_datasets(self, name: str) -> None:
-        if "train" not in self.datasets:
-            hints = (nearest(dataset, ["train"]) for dataset in self.datasets)
-            raise InvalidOption(
-                f'{name}: datasets must hold the one to train on as "train", got '
-                f"{sorted(self.datasets)}.{next(filter(None, hints), '')}"
-            )
+        check_train(self.datasets, name)
         for dataset in self.datasets:
             check_name(dataset, f"{name}: a dataset", signs="-:")
         check_matrix_settings(

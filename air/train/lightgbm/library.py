@@ -14,10 +14,12 @@ from air.train.columns import Library
 
 LIBRARY = Library("LightGBM", ("weight", "init_score", "qid"), '",:[]{}')
 
-THREADS = ("num_threads", "num_thread", "nthread", "nthreads", "n_jobs")
-"""What LightGBM calls the number of threads."""
+THREADS = ("num_threads",)
+"""What LightGBM calls the number of threads; see :func:`canonical`."""
 
-NETWORK = (
+CATEGORIES = "categorical_feature"
+
+_NETWORK = (
     "local_listen_port",
     "machine_list_filename",
     "machines",
@@ -26,6 +28,15 @@ NETWORK = (
     "time_out",
 )
 """Parameters that join workers, which are the trainer's to set."""
+
+_ARGUMENTS = {
+    "early_stopping_round": "early_stopping_rounds",
+    "num_iterations": "num_boost_round",
+}
+"""Parameters that are arguments of the trainer, which sees to it that all workers end together."""
+
+_PLACE = re.compile(r" at \S+, line \d+ \.")
+"""Where in its sources LightGBM has found something wrong."""
 
 
 def import_lightgbm() -> ModuleType:
@@ -46,10 +57,44 @@ def check_booster(model: object, function: str) -> None:
         raise InvalidOption(f"{function} takes a lightgbm.Booster, got {model!r:.80}.{hint}")
 
 
-CATEGORIES = "categorical_feature"
+def canonical(params: Mapping[str, Any]) -> dict[str, Any]:
+    """The same parameters under LightGBM's own name for each, of which many have several.
 
-_PLACE = re.compile(r" at \S+, line \d+ \.")
-"""Where in its sources LightGBM has found something wrong."""
+    LightGBM warns of a name that it does not know, and of a second one for the same parameter, and
+    trains on without it; here these are errors.
+
+    Raises:
+        InvalidOption: a name that LightGBM does not know, two for one parameter, or a parameter
+            that is the trainer's to set.
+    """
+    import_lightgbm()
+    from lightgbm.basic import _ConfigAliases
+
+    names = _ConfigAliases._get_all_param_aliases()
+    own = {alias: name for name, aliases in names.items() for alias in (name, *aliases)}
+    found: dict[str, Any] = {}
+    for given, value in params.items():
+        name = own.get(given)
+        if name is None:
+            raise InvalidOption(
+                f"LightGBM has no parameter {given!r}.{nearest(given, sorted(own))}"
+            )
+        if name in found:
+            raise InvalidOption(
+                f"params has {given!r}, and {name!r} under another name as well: leave one out."
+            )
+        if name in _NETWORK:
+            raise InvalidOption(
+                f"params has {given!r}, by which LightGBM finds other workers: the trainer sees to"
+                " that. Leave it out."
+            )
+        if name in _ARGUMENTS:
+            raise InvalidOption(
+                f"params has {given!r}, which is an argument of the trainer:"
+                f" LightGBMTrainer(..., {_ARGUMENTS[name]}={value!r})."
+            )
+        found[name] = value
+    return found
 
 
 def categories_of(params: Mapping[str, Any], features: Sequence[str]) -> list[str]:
@@ -71,34 +116,19 @@ def categories_of(params: Mapping[str, Any], features: Sequence[str]) -> list[st
 
 
 def check_params(params: Mapping[str, Any], features: int) -> None:
-    """Let LightGBM judge *params*, on a few rows with so many features.
-
-    LightGBM warns of a name that it does not know, and trains on without it; here that is an error.
+    """Let LightGBM judge *params* under their own names, on a few rows with so many features.
 
     Raises:
-        InvalidOption: a name that LightGBM does not know, or a value that it refuses.
+        InvalidOption: a value that LightGBM refuses.
     """
     import numpy as np
-    from lightgbm.basic import _ConfigAliases
 
     lightgbm = import_lightgbm()
-    aliases = _ConfigAliases._get_all_param_aliases()
-    known = {*aliases, *(alias for group in aliases.values() for alias in group)}
-    for name in params:
-        if name in NETWORK:
-            raise InvalidOption(
-                f"params has {name!r}, by which LightGBM finds other workers: the trainer sees to"
-                " that. Leave it out."
-            )
-        if name not in known:
-            raise InvalidOption(
-                f"LightGBM has no parameter {name!r}.{nearest(name, sorted(known))}"
-            )
     rows = np.arange(8 * features, dtype=float).reshape(8, features)
     quiet = {"num_threads": 1, "verbosity": -2, "min_data_in_leaf": 1, "min_data_in_bin": 1}
     settings = {**params, **quiet}
     settings.pop(CATEGORIES, None)
-    objective = params.get("objective", params.get("application"))
+    objective = params.get("objective")
     if callable(objective):  # which is called with what the model says, and is no parameter then
         settings["objective"] = "none"
     is_ranked = str(objective).startswith(("lambda", "rank"))

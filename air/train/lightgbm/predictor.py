@@ -12,7 +12,7 @@ from air.checkpoint import Checkpoint
 from air.errors import InvalidOption
 from air.executor.keywords import methods_suggest_keywords
 from air.executor.validation import reject_unknown
-from air.train.features import check_feature_columns, numbers_in_order
+from air.train.features import check_array, check_feature_columns, numbers_in_order
 from air.train.lightgbm.checkpoint import LightGBMCheckpoint
 from air.train.lightgbm.library import LIBRARY, check_booster
 from air.train.predictor import PREDICTIONS, Predictor
@@ -117,17 +117,8 @@ class LightGBMPredictor(Predictor):
         return {PREDICTIONS: self._scores(chosen, predict_kwargs)}
 
     def _predict_rows(self, rows: np.ndarray, **kwargs: Any) -> np.ndarray:
-        if self._preprocessor is not None or kwargs["feature_columns"] is not None:
-            raise TypeError(
-                "The preprocessor and feature_columns go by the names of columns: give a "
-                "DataFrame, an Arrow table or a dict of arrays instead of an array."
-            )
-        wanted = self.model.num_feature()
-        if rows.ndim != 2 or rows.shape[1] != wanted:
-            raise InvalidOption(
-                f"The model has {wanted} features, so it takes an array of shape (rows, {wanted}), "
-                f"got one of shape {rows.shape}."
-            )
+        has_names = self._preprocessor is not None or kwargs["feature_columns"] is not None
+        check_array(rows, self.model.num_feature(), has_names=has_names, what="model")
         return self._scores(rows, kwargs["predict_kwargs"])
 
     def _scores(self, data: Any, predict_kwargs: Mapping[str, Any]) -> np.ndarray:

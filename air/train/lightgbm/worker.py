@@ -16,7 +16,6 @@ from lightgbm.basic import EvalResult
 from lightgbm.callback import CallbackEnv, EarlyStopException
 
 from air.core.api import get
-from air.errors import InvalidOption
 from air.train.boosting.job import Job
 from air.train.boosting.rounds import RoundReports
 from air.train.columns import in_order_of
@@ -25,7 +24,7 @@ from air.train.lightgbm.agreement import Opinion
 from air.train.lightgbm.backend import NETWORK_KEY, Network
 from air.train.lightgbm.checkpoint import LightGBMCheckpoint
 from air.train.lightgbm.dataset import build_dataset
-from air.train.lightgbm.library import CATEGORIES, categories_of, check_params
+from air.train.lightgbm.library import CATEGORIES, canonical, categories_of, check_params
 from air.train.session import get_checkpoint, get_dataset_shard, get_world_rank
 
 Callback = Callable[[CallbackEnv], None]
@@ -34,6 +33,7 @@ Callback = Callable[[CallbackEnv], None]
 def train(config: dict[str, Any]) -> None:
     """Train one model together with the other workers; ``config["job"]`` is a `Job`."""
     job: Job = config["job"]
+    job = replace(job, params=canonical(job.params))
     network: Network | None = config[NETWORK_KEY]
     check_params(job.params, len(job.columns["train"].features))
     model, features, rounds_done = _starting_model(job)
@@ -73,12 +73,7 @@ def _starting_model(job: Job) -> tuple[lightgbm.Booster | None, Sequence[str] | 
     kept = LightGBMCheckpoint.from_checkpoint(checkpoint)
     model = kept.get_model()
     rounds_done = model.current_iteration()
-    if rounds_done >= job.num_boost_round:
-        raise InvalidOption(
-            f"The checkpoint to go on from has {rounds_done} rounds, and num_boost_round, which "
-            f"counts these too, is {job.num_boost_round}: there is nothing to train. Give a "
-            "larger num_boost_round."
-        )
+    job.check_rounds_left(rounds_done)
     return model, kept.get_feature_columns(), rounds_done
 
 
@@ -113,7 +108,14 @@ def _callbacks(job: Job) -> list[Callback]:
     callbacks: list[Callback] = list(job.train_kwargs.get("callbacks") or ())
     rounds = job.train_kwargs.get("early_stopping_rounds")
     if rounds is not None:
-        callbacks.append(lightgbm.early_stopping(rounds, verbose=False))
+        callbacks.append(
+            lightgbm.early_stopping(
+                rounds,
+                first_metric_only=job.params.get("first_metric_only", False),
+                min_delta=job.params.get("early_stopping_min_delta", 0.0),
+                verbose=False,
+            )
+        )
     return callbacks
 
 
@@ -152,14 +154,11 @@ class _Rounds:
 
     def _agreed(self, found: list[Any], *, stops: bool) -> tuple[Sequence[float], bool]:
         """The metrics of all rows, and whether any worker stops."""
-        opinion = Opinion(
-            tuple(float(each[2]) for each in found),
-            tuple(self._weights[each[0]] for each in found),
-            tuple(each[1] for each in found),
-            stops,
-        )
+        values = tuple(float(each[2]) for each in found)
         if self.network is None:
-            return opinion.values, stops
+            return values, stops
+        weights = tuple(self._weights[each[0]] for each in found)
+        opinion = Opinion(values, weights, tuple(each[1] for each in found), stops)
         answer: tuple[list[float], bool]
         answer = get(self.network.agreement.reach.remote(get_world_rank(), opinion))
         return answer

@@ -14,7 +14,7 @@ from air.errors import InvalidOption
 from air.executor.extras import import_pandas
 from air.executor.keywords import methods_suggest_keywords
 from air.executor.validation import check_number, reject_unknown
-from air.train.features import check_feature_columns, in_order
+from air.train.features import check_array, check_feature_columns, in_order
 from air.train.predictor import PREDICTIONS, Predictor
 from air.train.sklearn.checkpoint import SklearnCheckpoint
 from air.train.sklearn.estimators import check_estimator, features_of, with_cpus
@@ -110,17 +110,13 @@ class SklearnPredictor(Predictor):
         return {PREDICTIONS: self._found(rows, method, predict_kwargs)}
 
     def _predict_rows(self, rows: np.ndarray, **kwargs: Any) -> np.ndarray:
-        if self._preprocessor is not None or kwargs["feature_columns"] is not None:
-            raise TypeError(
-                "The preprocessor and feature_columns go by the names of columns: give a"
-                " DataFrame, an Arrow table or a dict of arrays instead of an array."
-            )
-        wanted = getattr(self.estimator, "n_features_in_", None)
-        if rows.ndim != 2 or wanted not in (None, rows.shape[1]):
-            raise InvalidOption(
-                f"The estimator takes an array of shape (rows, {wanted or 'features'}), got one of"
-                f" shape {rows.shape}."
-            )
+        has_names = self._preprocessor is not None or kwargs["feature_columns"] is not None
+        check_array(
+            rows,
+            getattr(self.estimator, "n_features_in_", None),
+            has_names=has_names,
+            what="estimator",
+        )
         known = features_of(self.estimator)
         named: Any = rows
         if known is not None:

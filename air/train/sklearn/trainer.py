@@ -14,7 +14,7 @@ from air.executor.extras import check_extra
 from air.executor.validation import check_flag, check_number, listing, nearest
 from air.train.functions import TrainFunction
 from air.train.group_trainer import GroupTrainer
-from air.train.ingest import arrow_schema
+from air.train.ingest import arrow_schema, check_train
 from air.train.labels import check_named
 from air.train.sklearn.estimators import check_estimator, check_params
 from air.train.sklearn.job import Job
@@ -164,12 +164,7 @@ class SklearnTrainer(GroupTrainer):
         )
 
     def _check_datasets(self, name: str) -> None:
-        if "train" not in self.datasets:
-            hints = (nearest(dataset, ["train"]) for dataset in self.datasets)
-            raise InvalidOption(
-                f'{name}: datasets must hold the one to fit on as "train", got'
-                f" {sorted(self.datasets)}.{next(filter(None, hints), '')}"
-            )
+        check_train(self.datasets, name)
         for taken in ("cv", "fit_time"):
             if taken in self.datasets:
                 raise InvalidOption(

@@ -11,7 +11,7 @@ import numpy as np
 from air.core.api import get_gpu_ids
 from air.errors import InvalidOption
 from air.executor.validation import check_number
-from air.train.session import get_local_rank, get_world_rank, get_world_size
+from air.train.session import Session, require_session
 from air.train.torch.library import DataLoader, Device, Model, import_torch
 from air.train.torch.precision import under_autocast
 
@@ -27,7 +27,7 @@ def get_device() -> Device:
         RuntimeError: outside of a training run.
     """
     torch = import_torch("get_device")
-    get_local_rank()  # which says where this is to be called
+    require_session("get_device")
     # A worker sees the GPUs that it holds, and no others.
     device: Device = torch.device("cuda:0" if get_gpu_ids() else "cpu")
     return device
@@ -60,18 +60,19 @@ def prepare_model(
             f" {parallel_strategy!r}"
         )
     torch = import_torch("prepare_model")
+    workers = require_session("prepare_model").world_size
     device = get_device() if isinstance(move_to_device, bool) else torch.device(move_to_device)
     if move_to_device is not False:
         model = model.to(device)
     model = under_autocast(model, device)
     options = dict(parallel_strategy_kwargs or {})
-    if parallel_strategy is None or get_world_size() == 1:
+    if parallel_strategy is None or workers == 1:
         return model
     if parallel_strategy == "fsdp":
         from torch.distributed.device_mesh import init_device_mesh
         from torch.distributed.fsdp import fully_shard
 
-        options.setdefault("mesh", init_device_mesh(device.type, (get_world_size(),)))
+        options.setdefault("mesh", init_device_mesh(device.type, (workers,)))
         sharded: Model = fully_shard(model, **options)
         return sharded
     if device.type == "cuda":
@@ -117,16 +118,17 @@ def prepare_data_loader(
         RuntimeError: outside of a training run.
     """
     torch = import_torch("prepare_data_loader")
+    session = require_session("prepare_data_loader")
     loader = data_loader
     own = loader.sampler
     is_divided = isinstance(own, torch.utils.data.distributed.DistributedSampler)
     is_indexed = not isinstance(loader.dataset, torch.utils.data.IterableDataset)
-    if add_dist_sampler and get_world_size() > 1 and is_indexed and not is_divided:
-        loader = _divided(loader, torch)
+    if add_dist_sampler and session.world_size > 1 and is_indexed and not is_divided:
+        loader = _divided(loader, session, torch)
     return _Prepared(loader, get_device() if move_to_device else None, auto_transfer)
 
 
-def _divided(loader: Any, torch: Any) -> Any:
+def _divided(loader: Any, session: Session, torch: Any) -> Any:
     samplers = torch.utils.data
     is_usual = type(loader.sampler) in (samplers.SequentialSampler, samplers.RandomSampler)
     if not is_usual or (loader.batch_size is None and loader.batch_sampler is not None):
@@ -139,8 +141,8 @@ def _divided(loader: Any, torch: Any) -> Any:
     is_shuffled = isinstance(loader.sampler, samplers.RandomSampler)
     sampler = torch.utils.data.distributed.DistributedSampler(
         loader.dataset,
-        num_replicas=get_world_size(),
-        rank=get_world_rank(),
+        num_replicas=session.world_size,
+        rank=session.world_rank,
         shuffle=is_shuffled,
         drop_last=loader.drop_last,
     )

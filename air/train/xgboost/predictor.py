@@ -14,7 +14,7 @@ from air.checkpoint import Checkpoint
 from air.errors import InvalidOption
 from air.executor.keywords import methods_suggest_keywords
 from air.executor.validation import reject_unknown
-from air.train.features import check_feature_columns, numbers_in_order
+from air.train.features import check_array, check_feature_columns, numbers_in_order
 from air.train.predictor import PREDICTIONS, Predictor
 from air.train.xgboost.checkpoint import XGBoostCheckpoint
 from air.train.xgboost.library import (
@@ -125,17 +125,8 @@ class XGBoostPredictor(Predictor):
         return {PREDICTIONS: self._scores(chosen, dmatrix_kwargs, predict_kwargs)}
 
     def _predict_rows(self, rows: np.ndarray, **kwargs: Any) -> np.ndarray:
-        if self._preprocessor is not None or kwargs["feature_columns"] is not None:
-            raise TypeError(
-                "The preprocessor and feature_columns go by the names of columns: give a "
-                "DataFrame, an Arrow table or a dict of arrays instead of an array."
-            )
-        wanted = self.model.num_features()
-        if rows.ndim != 2 or rows.shape[1] != wanted:
-            raise InvalidOption(
-                f"The model has {wanted} features, so it takes an array of shape (rows, {wanted}), "
-                f"got one of shape {rows.shape}."
-            )
+        has_names = self._preprocessor is not None or kwargs["feature_columns"] is not None
+        check_array(rows, self.model.num_features(), has_names=has_names, what="model")
         return self._scores(rows, kwargs["dmatrix_kwargs"], kwargs["predict_kwargs"])
 
     def _scores(

@@ -11,7 +11,6 @@ import pyarrow as pa
 import xgboost
 from xgboost import collective as xgboost_collective
 
-from air.errors import InvalidOption
 from air.train.boosting.job import Job
 from air.train.boosting.rounds import RoundReports
 from air.train.columns import Columns, in_order_of
@@ -73,12 +72,7 @@ def _starting_model(job: Job) -> tuple[xgboost.Booster | None, int]:
         return None, 0
     model = XGBoostCheckpoint.from_checkpoint(checkpoint).get_model()
     rounds_done: int = model.num_boosted_rounds()
-    if rounds_done >= job.num_boost_round:
-        raise InvalidOption(
-            f"The checkpoint to go on from has {rounds_done} rounds, and num_boost_round, which "
-            f"counts these too, is {job.num_boost_round}: there is nothing to train. Give a "
-            "larger num_boost_round."
-        )
+    job.check_rounds_left(rounds_done)
     return model, rounds_done
 
 
